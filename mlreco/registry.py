@@ -68,6 +68,7 @@ class Registry:
 
         Raises:
             UserError: no such name; its package, module or attribute is missing; an optional dependency is missing.
+            ImportError: a module of this package is broken.
         """
         self.check(name)
         if name in self.builtin:
@@ -83,6 +84,8 @@ class Registry:
         try:
             value = import_module(module_name)
         except ImportError as error:
+            if (error.name or "").partition(".")[0] == __package__:
+                raise
             raise UserError(_missing(f"{self.kind} '{name}'", error)) from error
         for part in attribute.split("."):
             if not hasattr(value, part):

@@ -1,0 +1,104 @@
+"""The door of the configuration layer: a file and overrides in, a checked configuration out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mlreco.config.check import check_sections
+from mlreco.config.frozen import Config, thaw
+from mlreco.config.merge import Tree, parse_tree, read_tree
+from mlreco.config.names import PostProcessor, StageClasses, check_names
+from mlreco.config.paths import resolve_paths
+from mlreco.config.sections.trainval import IGNORED
+
+
+def load_config(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    base: Mapping[str, Any] | None = None,
+    *,
+    sources: Sequence[str | Path] = (),
+    stage_classes: StageClasses | None = None,
+    post_processor: PostProcessor | None = None,
+) -> Config:
+    """Read, merge and check a configuration file.
+
+    Args:
+        path: the YAML file.
+        overrides: texts ``section.key=value``, applied in order after includes.
+        base: values that the file is laid over.
+        sources: files of events to read instead of those that the configuration names.
+        stage_classes: name of a stage -> its class and the class of its loss; `mlreco.models.factories` by default.
+        post_processor: name of a post-processor -> its class or function; `mlreco.post_processing.factories` by
+            default.
+
+    Returns:
+        The configuration with defaults filled in, immutable.
+
+    Raises:
+        UserError: anything that is wrong with it, as one line.
+    """
+    path = Path(path)
+    tree = Tree(thaw(base or {}), source=str(path))
+    tree.overlay(read_tree(path))
+    for assignment in overrides:
+        tree.override(assignment)
+    if sources:
+        _use_sources(tree, [str(source) for source in sources])
+    return _finish(tree, path, stage_classes, post_processor)
+
+
+def parse_config(
+    text: str,
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    stage_classes: StageClasses | None = None,
+    post_processor: PostProcessor | None = None,
+) -> Config:
+    """Read the YAML text of a configuration, such as `Config.text` from a checkpoint.
+
+    Args:
+        text: the YAML text.
+        path: the file that holds it, for messages and relative paths.
+        overrides: as in `load_config`.
+        stage_classes: as in `load_config`.
+        post_processor: as in `load_config`.
+
+    Raises:
+        UserError: anything that is wrong with it, as one line.
+    """
+    path = Path(path)
+    tree = parse_tree(text, path)
+    for assignment in overrides:
+        tree.override(assignment)
+    return _finish(tree, path, stage_classes, post_processor)
+
+
+def _use_sources(tree: Tree, sources: list[str]) -> None:
+    """Make the dataset read some files and nothing else."""
+    place = f"--source {' '.join(sources)}"
+    tree.assign(("iotool", "dataset", "data_keys"), sources, place)
+    for other in ("file_keys", "data_dirs", "data_key", "limit_num_files"):
+        tree.values["iotool"]["dataset"].pop(other, None)
+
+
+def _finish(tree: Tree, path: Path, stage_classes: StageClasses | None, post_processor: PostProcessor | None) -> Config:
+    check_sections(tree)
+    resolve_paths(tree)
+    values = check_names(check_sections(tree), tree, stage_classes, post_processor)
+    text = yaml.safe_dump(tree.values, sort_keys=False, allow_unicode=True, width=120)
+    return Config(values, path, text, _notices(tree))
+
+
+def _notices(tree: Tree) -> tuple[str, ...]:
+    trainval = tree.values.get("trainval") or {}
+    return tuple(
+        f"{tree.place(('trainval', key))}: trainval.{key}: no effect in mlreco, ignored"
+        for key in IGNORED
+        if key in trainval
+    )

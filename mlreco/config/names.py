@@ -1,0 +1,125 @@
+"""Names in a configuration against what they call: stages, post-processors, classes, entries of the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+from mlreco.config.merge import Tree
+from mlreco.config.signature import Parameters
+from mlreco.config.yaml_reader import KeyPath
+from mlreco.errors import UserError, nearest
+from mlreco.semantics import SCHEMES
+
+StageClasses = Callable[[str], tuple[type, type | None]]
+"""Name of a stage -> its class and the class of its loss."""
+PostProcessor = Callable[[str], Callable[..., Any]]
+
+BLOCK_KEYS = ("name", "model_path", "model_name", "freeze_weights")
+"""Keys of any block, beside the arguments of its stage."""
+FREEZE_WORDS = ("freeze_weight", "freeze")
+"""Older spellings of ``freeze_weights``."""
+LOSS_SUFFIX = "_loss"
+
+
+def check_names(
+    values: dict[str, Any], tree: Tree, stage_classes: StageClasses | None, post_processor: PostProcessor | None
+) -> dict[str, Any]:
+    """Check every name in a configuration of valid types.
+
+    Args:
+        values: the checked sections.
+        tree: where each key came from.
+        stage_classes: as in `mlreco.config.load_config`.
+        post_processor: as in `mlreco.config.load_config`.
+
+    Returns:
+        The values, with the blocks of stages and post-processors in canonical form.
+
+    Raises:
+        UserError: an unknown name or argument, or a value of a wrong type.
+    """
+    model = values["model"]
+    if model["class_scheme"] not in SCHEMES:
+        _fail(
+            tree,
+            ("model", "class_scheme"),
+            f"no scheme '{model['class_scheme']}'{nearest(model['class_scheme'], SCHEMES)}",
+        )
+    schema = values["iotool"]["dataset"]["schema"]
+    for key in ("network_input", "loss_input"):
+        for number, name in enumerate(model[key]):
+            if name not in schema:
+                hint = nearest(name, schema)
+                _fail(
+                    tree, ("model", key, str(number)), f"'{name}' is not in iotool.dataset.schema{hint}", ("model", key)
+                )
+    blocks = {name: _block(name, block or {}, tree) for name, block in model["modules"].items()}
+    classes = stage_classes or import_module("mlreco.models.factories").stage_classes
+    for name, block in blocks.items():
+        _check_block(name, block, blocks, tree, classes)
+    processors = {name: arguments or {} for name, arguments in values["post_processing"].items()}
+    for name, arguments in processors.items():
+        _check_processor(name, arguments, SCHEMES[model["class_scheme"]].classes, tree, post_processor)
+    return {**values, "model": {**model, "modules": blocks}, "post_processing": processors}
+
+
+def _block(name: str, block: Mapping[str, Any], tree: Tree) -> dict[str, Any]:
+    """Return a block with ``freeze_weights`` under that name."""
+    words = [word for word in (*FREEZE_WORDS, "freeze_weights") if word in block]
+    if len(words) > 1:
+        _fail(tree, ("model", "modules", name, words[0]), f"the same as {words[1]}: give one")
+    rest = {key: value for key, value in block.items() if key not in words}
+    path = ("model", "modules", name)
+    for word in words:
+        if not isinstance(block[word], bool):
+            _fail(tree, (*path, word), f"expected true or false, not {block[word]!r}")
+        rest["freeze_weights"] = block[word]
+    for word in ("model_path", "model_name", "name"):
+        if word in rest and not isinstance(rest[word], str | None):
+            _fail(tree, (*path, word), f"expected a text, not {rest[word]!r}")
+    return rest
+
+
+def _check_block(
+    name: str, block: Mapping[str, Any], blocks: Mapping[str, Any], tree: Tree, classes: StageClasses
+) -> None:
+    path = ("model", "modules", name)
+    loss_only = name.endswith(LOSS_SUFFIX) and name.removesuffix(LOSS_SUFFIX) in blocks
+    owner = name.removesuffix(LOSS_SUFFIX) if loss_only else name
+    try:
+        stage, loss = classes(blocks[owner].get("name", owner))
+    except UserError as error:
+        raise UserError(f"{tree.place(path)}: {'.'.join(path)}: {error}") from error
+    if loss_only and loss is None:
+        _fail(tree, path, f"stage '{owner}' has no loss")
+    targets = [loss] if loss_only else [target for target in (stage, loss) if target is not None]
+    parameters = [Parameters.of(target) for target in targets]
+    arguments = {key: value for key, value in block.items() if key not in BLOCK_KEYS}
+    all_names = {key: kind for one in reversed(parameters) for key, kind in one.types.items()}
+    problem = Parameters(all_names, any(one.open for one in parameters)).problem(arguments, BLOCK_KEYS)
+    if problem:
+        _fail(tree, (*path, problem[0]), problem[1])
+
+
+def _check_processor(
+    name: str, arguments: Mapping[str, Any], class_names: tuple[str, ...], tree: Tree, lookup: PostProcessor | None
+) -> None:
+    path = ("post_processing", name)
+    find = lookup or import_module("mlreco.post_processing.factories").construct
+    try:
+        target = find(name)
+    except UserError as error:
+        raise UserError(f"{tree.place(path)}: {'.'.join(path)}: {error}") from error
+    problem = Parameters.of(target).problem(arguments)
+    if problem:
+        _fail(tree, (*path, problem[0]), problem[1])
+    thresholds = arguments.get("thresholds")
+    for class_name in thresholds if isinstance(thresholds, Mapping) else ():
+        if class_name not in class_names:
+            _fail(tree, (*path, "thresholds", str(class_name)), f"no such class{nearest(str(class_name), class_names)}")
+
+
+def _fail(tree: Tree, path: KeyPath, sentence: str, shown: KeyPath | None = None) -> None:
+    raise UserError(f"{tree.place(path)}: {'.'.join(shown or path)}: {sentence}")

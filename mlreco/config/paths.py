@@ -1,0 +1,50 @@
+"""Relative paths of input files: from the folder of the configuration file first, then from the working directory."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mlreco.config.merge import Tree
+from mlreco.config.yaml_reader import KeyPath
+
+DATA_KEYS = ("data_keys", "file_keys", "data_dirs")
+
+
+def resolve_paths(tree: Tree) -> None:
+    """Replace relative paths of data and of weights that exist beside the configuration file by these.
+
+    Paths that do not exist there stay as they are written, that is relative to the working directory, as do the
+    paths that come from the command line.
+    """
+    for path, holder, key in _path_values(tree.values):
+        value = holder[key]
+        folder = tree.folder(path)
+        if not value or folder is None or Path(value).is_absolute():
+            continue
+        beside = folder / Path(value).expanduser()
+        if beside.exists() or (glob.has_magic(value) and glob.glob(str(beside))):
+            holder[key] = str(beside)
+
+
+def _path_values(values: dict[str, Any]) -> Iterator[tuple[KeyPath, Any, Any]]:
+    """Yield each path in a configuration of valid types: its key path, and the container and key that hold it."""
+    dataset = values["iotool"]["dataset"]
+    for key in DATA_KEYS:
+        yield from _texts(dataset, key, ("iotool", "dataset", key))
+    for name, block in values["model"]["modules"].items():
+        if block:
+            yield from _texts(block, "model_path", ("model", "modules", name, "model_path"))
+    if values.get("trainval"):
+        yield from _texts(values["trainval"], "model_path", ("trainval", "model_path"))
+
+
+def _texts(holder: dict[str, Any], key: str, path: KeyPath) -> Iterator[tuple[KeyPath, Any, Any]]:
+    value = holder.get(key)
+    if isinstance(value, str):
+        yield path, holder, key
+    elif isinstance(value, list):
+        for number in range(len(value)):
+            yield (*path, str(number)), value, number

@@ -1,0 +1,74 @@
+"""Section ``trainval``: optimisation, checkpoints, logs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from mlreco.config.sections.base import Call, Integer, Named, Positive, Section
+
+IGNORED = ("concat_result", "debug", "unwrapper")
+"""Keys of lartpc_mlreco3d that steer parts of it which this program does not have."""
+
+
+def _gpus(value: Any) -> Any:
+    """Return the GPU numbers as text: ``0`` -> ``'0'``, ``[0, 1]`` -> ``'0,1'``, nothing -> ``''``."""
+    if value is None:
+        return ""
+    items = value if isinstance(value, list) else [value]
+    text = ",".join(str(item) for item in items).replace(" ", "")
+    if any(isinstance(item, bool) for item in items) or (text and not all(n.isdigit() for n in text.split(","))):
+        raise PydanticCustomError("gpus", "expected GPU numbers such as '0' or '0,1', or '' for the CPU")
+    return text
+
+
+class TrainVal(Section):
+    """How the chain is trained and run.
+
+    Attributes:
+        train: whether ``run.py CONFIG`` trains or infers.
+        seed: of all random numbers; negative for a new one each time.
+        gpus: numbers of the GPUs, separated by commas; empty for the CPU.
+        iterations: batches to train on, or to run inference on; all events once if absent.
+        epochs: passes over the events to train for, instead of `iterations`.
+        report_step: iterations between reports on the terminal.
+        checkpoint_step: iterations between checkpoints.
+        weight_prefix: path and beginning of the names of checkpoints.
+        log_dir: folder of the logs.
+        model_path: checkpoint to begin from; empty for none.
+        optimizer: a class of `torch.optim` and its arguments.
+        lr_scheduler: a class of `torch.optim.lr_scheduler` and its arguments.
+    """
+
+    train: bool = True
+    seed: Integer = 0
+    gpus: Annotated[str, BeforeValidator(_gpus)] = ""
+    iterations: Positive | None = None
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    report_step: Positive = 1
+    checkpoint_step: Positive = 500
+    weight_prefix: str = "weights/snapshot"
+    log_dir: str = "log"
+    model_path: str | None = ""
+    optimizer: Call = Named(name="Adam", args={"lr": 0.001})
+    lr_scheduler: Call | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _old_forms(cls, values: Any) -> Any:
+        """Drop the keys without effect; turn the ``learning_rate`` of 2020 into the optimiser's ``lr``."""
+        if not isinstance(values, dict):
+            return values
+        kept = {key: value for key, value in values.items() if key not in IGNORED}
+        rate = kept.pop("learning_rate", None)
+        if rate is not None:
+            if "optimizer" in kept:
+                raise PydanticCustomError(
+                    "twice", "learning_rate and optimizer are two ways to say one thing: give one"
+                )
+            kept["optimizer"] = {"name": "Adam", "args": {"lr": rate}}
+        if kept.get("epochs") is not None and kept.get("iterations") is not None:
+            raise PydanticCustomError("twice", "epochs and iterations are two ways to say one thing: give one")
+        return kept
