@@ -1,0 +1,32 @@
+"""Models and their losses by name."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from mlreco.models.stage import StageLoss
+from mlreco.registry import Registry
+
+MODELS = Registry(
+    "model",
+    {
+        "chain": "mlreco.models.chain:Chain",
+        "uresnet": "mlreco.models.uresnet:UResNet",
+        "spice": "mlreco.models.spice:Spice",
+    },
+    "mlreco.models",
+)
+
+
+def construct(name: str) -> tuple[type[nn.Module], type[StageLoss]]:
+    """Return the class of a model and the class of its loss, imported on demand.
+
+    Args:
+        name: a built-in name, one that an installed package registers under the entry point group
+            ``mlreco.models``, or ``package.module:Class``. The class has its loss in the attribute ``Loss``.
+
+    Raises:
+        UserError: there is no such model, or something it needs is not installed.
+    """
+    model = MODELS.get(name)
+    return model, model.Loss

@@ -1,0 +1,53 @@
+"""Residual blocks of submanifold convolutions with pre-activation."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mlreco.models.layers.norm import VoxelBatchNorm
+from mlreco.models.layers.sparse import SparseConvTensor, SubMConv3d
+
+
+class NormActivation(nn.Module):
+    """BatchNorm followed by LeakyReLU.
+
+    Args:
+        channels: number of features.
+        leakiness: slope below zero.
+    """
+
+    def __init__(self, channels: int, leakiness: float) -> None:
+        super().__init__()
+        self.norm = VoxelBatchNorm(channels)
+        self.leakiness = leakiness
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the normalised, rectified (N, C) features."""
+        return nn.functional.leaky_relu(self.norm(features), self.leakiness)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3x3 submanifold convolutions, each after BatchNorm and LeakyReLU, added to a shortcut.
+
+    Args:
+        in_channels: features of the input; the shortcut is linear where they differ from the output's.
+        out_channels: features of the output.
+        leakiness: slope of LeakyReLU below zero.
+        indice_key: key of the level's kernel map.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, leakiness: float, indice_key: str) -> None:
+        super().__init__()
+        self.activation_1 = NormActivation(in_channels, leakiness)
+        self.convolution_1 = SubMConv3d(in_channels, out_channels, 3, bias=False, indice_key=indice_key)
+        self.activation_2 = NormActivation(out_channels, leakiness)
+        self.convolution_2 = SubMConv3d(out_channels, out_channels, 3, bias=False, indice_key=indice_key)
+        same = in_channels == out_channels
+        self.shortcut = nn.Identity() if same else nn.Linear(in_channels, out_channels, bias=False)
+
+    def forward(self, image: SparseConvTensor) -> SparseConvTensor:
+        """Return the block's output on the same sites."""
+        inner = self.convolution_1(image.replace_feature(self.activation_1(image.features)))
+        inner = self.convolution_2(inner.replace_feature(self.activation_2(inner.features)))
+        return inner.replace_feature(inner.features + self.shortcut(image.features))

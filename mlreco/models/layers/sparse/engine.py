@@ -1,0 +1,29 @@
+"""Choice of the code that computes a sparse convolution on the CPU."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from collections.abc import Iterator
+from types import ModuleType
+
+import torch
+
+from mlreco.models.layers.sparse import plain
+
+_forced: ModuleType | None = None
+
+
+def backend(features: torch.Tensor) -> ModuleType:
+    """Return the module with ``conv_forward`` and its gradients for these features."""
+    return _forced or plain
+
+
+@contextmanager
+def use_backend(module: ModuleType) -> Iterator[None]:
+    """Compute with the given backend inside the block; for tests and benchmarks."""
+    global _forced
+    before, _forced = _forced, module
+    try:
+        yield
+    finally:
+        _forced = before

@@ -1,0 +1,103 @@
+"""Encoder and decoder of a sparse U-Net with residual blocks (UResNet).
+
+Architecture: Domine and Terao, arXiv:1903.05663; two decoders on one encoder: Koh et al., arXiv:2007.03083.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from mlreco.models.layers.residual import NormActivation, ResidualBlock
+from mlreco.models.layers.sparse import SparseConv3d, SparseConvTensor, SparseInverseConv3d, SubMConv3d
+
+
+def level_channels(filters: int, depth: int) -> list[int]:
+    """Return the number of features at each of ``depth`` levels: they grow linearly."""
+    return [filters * level for level in range(1, depth + 1)]
+
+
+def padded_shape(spatial_shape: Sequence[int], depth: int) -> list[int]:
+    """Return the shape rounded up so that ``depth - 1`` halvings lose no voxel at the border."""
+    step = 2 ** (depth - 1)
+    return [-(-n // step) * step for n in spatial_shape]
+
+
+def _blocks(in_channels: int, channels: int, reps: int, leakiness: float, level: int) -> nn.Sequential:
+    widths = [in_channels] + [channels] * reps
+    key = f"level_{level}"
+    return nn.Sequential(*[ResidualBlock(a, b, leakiness, key) for a, b in zip(widths, widths[1:], strict=False)])
+
+
+class UNetEncoder(nn.Module):
+    """From an image to its features at every level, the finest first.
+
+    Args:
+        in_channels: features of an input voxel.
+        filters: features at the finest level.
+        depth: number of levels.
+        reps: residual blocks a level.
+        leakiness: slope of LeakyReLU below zero.
+    """
+
+    def __init__(self, in_channels: int, filters: int, depth: int, reps: int = 2, leakiness: float = 0.33) -> None:
+        super().__init__()
+        channels = level_channels(filters, depth)
+        self.input = SubMConv3d(in_channels, filters, 3, bias=False, indice_key="level_0")
+        self.blocks = nn.ModuleList([_blocks(c, c, reps, leakiness, level) for level, c in enumerate(channels)])
+        self.activations = nn.ModuleList([NormActivation(c, leakiness) for c in channels[:-1]])
+        self.downsamplings = nn.ModuleList(
+            [
+                SparseConv3d(fine, coarse, 2, stride=2, bias=False, indice_key=f"down_{level}")
+                for level, (fine, coarse) in enumerate(zip(channels, channels[1:], strict=False))
+            ]
+        )
+
+    def forward(self, image: SparseConvTensor) -> list[SparseConvTensor]:
+        """Return the image at every level; the spatial shape must be a multiple of 2^(depth - 1)."""
+        image = self.input(image)
+        levels = []
+        for level, blocks in enumerate(self.blocks):
+            image = blocks(image)
+            levels.append(image)
+            if level < len(self.downsamplings):
+                activated = self.activations[level](image.features)
+                image = self.downsamplings[level](image.replace_feature(activated))
+        return levels
+
+
+class UNetDecoder(nn.Module):
+    """From the levels of an encoder back to features of every voxel.
+
+    Args:
+        filters: features at the finest level.
+        depth: number of levels.
+        reps: residual blocks a level.
+        leakiness: slope of LeakyReLU below zero.
+    """
+
+    def __init__(self, filters: int, depth: int, reps: int = 2, leakiness: float = 0.33) -> None:
+        super().__init__()
+        channels = level_channels(filters, depth)
+        self.activations = nn.ModuleList([NormActivation(c, leakiness) for c in channels[1:]])
+        self.upsamplings = nn.ModuleList(
+            [
+                SparseInverseConv3d(coarse, fine, 2, indice_key=f"down_{level}", bias=False)
+                for level, (fine, coarse) in enumerate(zip(channels, channels[1:], strict=False))
+            ]
+        )
+        self.blocks = nn.ModuleList(
+            [_blocks(2 * c, c, reps, leakiness, level) for level, c in enumerate(channels[:-1])]
+        )
+
+    def forward(self, levels: list[SparseConvTensor]) -> SparseConvTensor:
+        """Return features on the sites and rows of the finest level."""
+        image = levels[-1]
+        for level in reversed(range(len(self.blocks))):
+            activated = self.activations[level](image.features)
+            image = self.upsamplings[level](image.replace_feature(activated))
+            joined = torch.cat([levels[level].features, image.features], dim=1)
+            image = self.blocks[level](image.replace_feature(joined))
+        return image

@@ -1,0 +1,35 @@
+"""From a batch of voxels to the sparse image that the networks take."""
+
+from __future__ import annotations
+
+import torch
+
+from mlreco.models.layers.sparse import SparseConvTensor
+from mlreco.models.layers.unet import padded_shape
+from mlreco.voxels import VoxelBatch
+
+INPUT_FEATURES = 4
+"""Normalised x, y, z and the charge."""
+
+
+def normalised_coordinates(voxels: VoxelBatch) -> torch.Tensor:
+    """Return (x - L/2) / (L/2) of every voxel, L the size of its own image (II.1 of arXiv:2007.03083).
+
+    Returns:
+        (N, 3) float32 in [-1, 1].
+    """
+    shapes = torch.tensor([meta.shape for meta in voxels.metas], dtype=torch.float32, device=voxels.features.device)
+    half = shapes.reshape(-1, 3).index_select(0, voxels.coordinates[:, 0]) / 2
+    return (voxels.coordinates[:, 1:].to(torch.float32) - half) / half
+
+
+def sparse_image(voxels: VoxelBatch, depth: int) -> SparseConvTensor:
+    """Return the image with features x, y, z (normalised) and charge (the first feature column, MeV).
+
+    Args:
+        voxels: the batch; its rows stay the image's rows.
+        depth: levels of the deepest network that will take the image.
+    """
+    features = torch.cat([normalised_coordinates(voxels), voxels.features[:, :1]], dim=1)
+    shape = padded_shape(voxels.spatial_shape, depth)
+    return SparseConvTensor(features, voxels.coordinates, shape, voxels.batch_size)

@@ -1,0 +1,105 @@
+"""SPICE: an embedding of voxels in which every particle instance is a ball (Koh et al., arXiv:2007.03083)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from mlreco.errors import UserError
+from mlreco.models.labels import Labels
+from mlreco.models.layers.residual import NormActivation
+from mlreco.models.layers.unet import UNetDecoder, UNetEncoder
+from mlreco.models.losses.spice import SpiceLoss as InstanceLoss
+from mlreco.models.network_input import INPUT_FEATURES
+from mlreco.models.stage import StageLoss, require
+from mlreco.semantics import ClassScheme
+
+SEMANTICS = {"predicted": "segmentation", "true": "labels"}
+"""Where the classes in which SPICE clusters come from, and the product that tells them."""
+
+
+class SpiceLoss(StageLoss):
+    """The loss of the paper on the true instances of every true class.
+
+    Args:
+        class_scheme: numbering of the classes.
+        arguments: those of :class:`mlreco.models.losses.spice.SpiceLoss`.
+    """
+
+    def __init__(self, class_scheme: ClassScheme, **arguments: Any) -> None:
+        super().__init__()
+        self.loss = InstanceLoss(class_scheme=class_scheme, **arguments)
+
+    def forward(self, products: Mapping[str, Any], labels: Labels) -> dict[str, torch.Tensor]:
+        """Return ``loss`` and its terms."""
+        instances = require(labels.instances, "spice", "instances", "parse_cluster3d_clean_full")
+        semantics = require(labels.semantics, "spice", "semantic classes", "parse_sparse3d of a semantics product")
+        batch = products["image"].indices[:, 0]
+        embedding = (products["embeddings"], products["margins"], products["seediness"])
+        return self.loss(*embedding, batch, semantics, instances)
+
+
+class Spice(nn.Module):
+    """One encoder, a decoder for embedding and margin, a decoder for seediness.
+
+    Args:
+        class_scheme: numbering of the classes.
+        filters: features at the finest level; they grow linearly.
+        depth: number of levels.
+        reps: residual blocks a level.
+        leakiness: slope of LeakyReLU below zero.
+        semantics: ``predicted`` or ``true``: the classes in which the voxels are clustered afterwards.
+    """
+
+    requires: ClassVar[tuple[str, ...]] = ("image",)
+    provides: ClassVar[tuple[str, ...]] = ("embeddings", "margins", "seediness", "semantics")
+    Loss: ClassVar[type[StageLoss]] = SpiceLoss
+
+    def __init__(
+        self,
+        class_scheme: ClassScheme,
+        filters: int = 32,
+        depth: int = 6,
+        reps: int = 2,
+        leakiness: float = 0.33,
+        semantics: str | bool = "predicted",
+    ) -> None:
+        super().__init__()
+        source = "true" if semantics is True else semantics
+        if source not in SEMANTICS:
+            raise UserError(f"model.modules.spice.semantics is '{semantics}'; valid: {', '.join(SEMANTICS)}")
+        self.semantics = source
+        self.requires = (*type(self).requires, SEMANTICS[source])
+        self.depth = depth
+        self.encoder = UNetEncoder(INPUT_FEATURES, filters, depth, reps, leakiness)
+        self.embedding_decoder = UNetDecoder(filters, depth, reps, leakiness)
+        self.embedding_head = nn.Sequential(NormActivation(filters, leakiness), nn.Linear(filters, 4))
+        self.seediness_decoder = UNetDecoder(filters, depth, reps, leakiness)
+        self.seediness_head = nn.Sequential(NormActivation(filters, leakiness), nn.Linear(filters, 1))
+
+    def forward(self, products: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """Return the embedding on the rows of ``image``.
+
+        Returns:
+            ``embeddings`` (N, 3): tanh offset plus normalised coordinate; ``margins`` (N,) in (0, 2);
+            ``seediness`` (N,) in (0, 1); ``semantics`` (N,) int64, the class each voxel is to be clustered in.
+        """
+        image = products["image"]
+        levels = self.encoder(image)
+        embedding = self.embedding_head(self.embedding_decoder(levels).features)
+        seediness = self.seediness_head(self.seediness_decoder(levels).features)
+        return {
+            "embeddings": torch.tanh(embedding[:, :3]) + image.features[:, :3],
+            "margins": 2 * torch.sigmoid(embedding[:, 3]),
+            "seediness": torch.sigmoid(seediness[:, 0]),
+            "semantics": self._semantics(products),
+        }
+
+    def _semantics(self, products: Mapping[str, Any]) -> torch.Tensor:
+        if self.semantics == "predicted":
+            return products["segmentation"].argmax(dim=1)
+        needed = "semantic classes (model.modules.spice.semantics: true)"
+        return require(products["labels"].semantics, "spice", needed, "parse_sparse3d of a semantics product")

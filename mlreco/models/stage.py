@@ -1,0 +1,52 @@
+"""What the chain asks of a stage.
+
+A stage is a torch module with three class attributes: ``requires`` and ``provides``, names of products, and ``Loss``,
+the class of its loss. ``forward`` takes the products made so far and returns its own. Products known to every stage:
+``image`` (SparseConvTensor; columns normalised x, y, z, charge) and, where the batch has labels, ``labels``. A stage
+that needs other products depending on its configuration sets ``self.requires`` in its constructor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+
+import torch
+from torch import nn
+
+from mlreco.errors import UserError
+from mlreco.models.labels import Labels
+
+T = TypeVar("T")
+
+
+class StageLoss(nn.Module):
+    """Base of the losses: called with the products of the chain and the labels, returns scalars with ``loss``."""
+
+    def forward(self, products: Mapping[str, Any], labels: Labels) -> dict[str, torch.Tensor]:
+        """Return the scalar terms by name; ``loss`` is the one that is minimised."""
+        raise NotImplementedError
+
+
+@runtime_checkable
+class Stage(Protocol):
+    """The interface of a stage, for type checkers."""
+
+    requires: ClassVar[tuple[str, ...]]
+    provides: ClassVar[tuple[str, ...]]
+    Loss: ClassVar[type[StageLoss]]
+    depth: int
+
+    def __call__(self, products: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """Return the products of the stage."""
+
+
+def require(label: T | None, stage: str, what: str, source: str) -> T:
+    """Return the label.
+
+    Raises:
+        UserError: the batch does not have it.
+    """
+    if label is None:
+        raise UserError(f"{stage} needs true {what}: add a blob made by {source} to the schema and to model.loss_input")
+    return label
