@@ -1,0 +1,74 @@
+"""The loss of semantic segmentation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from mlreco.errors import UserError
+from mlreco.models.losses.segments import segment_mean
+from mlreco.semantics import UNKNOWN, ClassScheme
+
+
+class SegmentationLoss(nn.Module):
+    """Cross entropy over the semantic classes of voxels."""
+
+    def __init__(self, class_scheme: ClassScheme, class_weights: Mapping[str, float] | None = None) -> None:
+        """Choose the weights of the classes.
+
+        Args:
+            class_scheme: the numbering of semantic classes in the labels.
+            class_weights: weight by class name; 1 for a class that is not named. The loss is the weighted mean:
+                divided by the sum of the weights of the voxels.
+
+        Raises:
+            UserError: an unknown class name, or a negative weight.
+        """
+        super().__init__()
+        self.class_scheme = class_scheme
+        weights = torch.ones(len(class_scheme))
+        for name, weight in (class_weights or {}).items():
+            if not 0.0 <= weight < math.inf:
+                raise UserError(f"class_weights.{name} is {weight}; a weight is finite and not negative")
+            weights[class_scheme.number(name)] = weight
+        self.register_buffer("weights", weights, persistent=False)
+
+    def forward(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Compute the loss of a batch.
+
+        Args:
+            logits: (N, C) scores before the softmax.
+            labels: (N,) int64 true classes; voxels with -1 are left out.
+
+        Returns:
+            Scalars: ``loss``, and detached ``accuracy`` and ``accuracy_<class>``, fractions of the voxels (of that
+            true class) whose highest score is the true class. Without a labelled voxel ``loss`` is a 0 with a graph;
+            accuracies without voxels are NaN.
+
+        Raises:
+            UserError: a label that the scheme does not have.
+        """
+        classes = len(self.class_scheme)
+        if labels.numel() and int(labels.max()) >= classes:
+            raise UserError(
+                f"the labels have semantic class {int(labels.max())}, class scheme '{self.class_scheme.name}' "
+                f"has only 0 to {classes - 1}"
+            )
+        known = labels > UNKNOWN
+        logits, labels = logits[known], labels[known]
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        weights = self.weights.to(logits.dtype)
+        total = functional.cross_entropy(logits, labels, weight=weights, reduction="sum")
+        norm = weights[labels].sum()
+        result = {"loss": total / torch.where(norm > 0, norm, 1.0)}
+        with torch.no_grad():
+            correct = (logits.argmax(1) == labels).to(logits.dtype)
+            sizes = torch.bincount(labels, minlength=classes)
+            result["accuracy"] = correct.mean() if len(correct) else logits.new_tensor(math.nan)
+            means = segment_mean(correct, labels, classes).where(sizes > 0, math.nan)
+            result |= {f"accuracy_{name}": means[i] for i, name in enumerate(self.class_scheme.classes)}
+        return result

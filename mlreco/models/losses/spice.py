@@ -1,0 +1,180 @@
+"""The loss of SPICE: mask, smoothing, inter-instance and seediness terms, averaged as in the paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mlreco.errors import UserError, nearest
+from mlreco.models.losses.instances import Instances, Pairs
+from mlreco.models.losses.kernel import MIN_MARGIN, own_log_scores, pair_log_scores
+from mlreco.models.losses.masks import mask_loss as find_mask_loss
+from mlreco.models.losses.segments import segment_mean, segment_sum
+from mlreco.semantics import ClassScheme
+
+_SEEDINESS_NORMS = ("l1", "l2")
+_TERMS = ("mask", "smoothing", "inter", "seediness")
+
+
+class SpiceLoss(nn.Module):
+    """The loss of SPICE (equations II.3 to II.11 of the paper) over all instances of a batch at once.
+
+    Each term is averaged over the instances of an event and class, then over the classes of an event, then over the
+    events with an instance. An instance that spans semantic classes counts as one instance in each of them.
+    ``loss = seediness_weight * seediness + embedding_weight * (mask_weight * mask + smoothing_weight * smoothing +
+    inter_weight * inter)``.
+    """
+
+    def __init__(
+        self,
+        class_scheme: ClassScheme,
+        mask_loss: str = "lovasz_hinge",
+        mask_loss_args: Mapping[str, Any] | None = None,
+        embedding_weight: float = 1.0,
+        seediness_weight: float = 1.0,
+        mask_weight: float = 1.0,
+        smoothing_weight: float = 1.0,
+        inter_weight: float = 1.0,
+        delta_d: float = 0.2,
+        seediness_norm: str = "l2",
+        skip_classes: Sequence[str] = (),
+        min_voxels: int = 1,
+    ) -> None:
+        """Choose the terms and their weights.
+
+        Args:
+            class_scheme: the numbering of semantic classes in the labels.
+            mask_loss: ``lovasz_hinge`` (the paper's), ``bce``, ``dice`` or ``focal``.
+            mask_loss_args: options of the mask loss.
+            embedding_weight: gamma_2 of II.11, of the mask, smoothing and inter terms together.
+            seediness_weight: gamma_1 of II.11.
+            mask_weight: of the mask term (II.5).
+            smoothing_weight: of the smoothing term (II.6).
+            inter_weight: of the inter-instance term (II.7).
+            delta_d: centroids of a group are pushed apart below a distance of 2 delta_d.
+            seediness_norm: ``l2``: squared difference of seediness and score (II.9); ``l1``: absolute difference.
+            skip_classes: names of classes that do not contribute.
+            min_voxels: instances with fewer voxels do not contribute, nor do their voxels.
+
+        Raises:
+            UserError: an unknown name.
+        """
+        super().__init__()
+        if seediness_norm not in _SEEDINESS_NORMS:
+            raise UserError(f"no seediness_norm '{seediness_norm}'{nearest(seediness_norm, _SEEDINESS_NORMS)}")
+        self.class_scheme = class_scheme
+        self.mask_loss = find_mask_loss(mask_loss, mask_loss_args)
+        self.weights = {
+            "mask": embedding_weight * mask_weight,
+            "smoothing": embedding_weight * smoothing_weight,
+            "inter": embedding_weight * inter_weight,
+            "seediness": seediness_weight,
+        }
+        self.delta_d = delta_d
+        self.seediness_norm = seediness_norm
+        self.skipped = tuple(class_scheme.number(name) for name in skip_classes)
+        self.min_voxels = min_voxels
+
+    def forward(
+        self,
+        embeddings: Tensor,
+        margins: Tensor,
+        seediness: Tensor,
+        batch: Tensor,
+        semantics: Tensor,
+        instances: Tensor,
+    ) -> dict[str, Tensor]:
+        """Compute the loss of a batch.
+
+        Args:
+            embeddings: (N, D) e_i.
+            margins: (N,) sigma_i in (0, 2).
+            seediness: (N,) s_i in (0, 1).
+            batch: (N,) int64 event of each voxel.
+            semantics: (N,) int64 true semantic class; -1 leaves the voxel out.
+            instances: (N,) int64 true instance number; -1 leaves the voxel out.
+
+        Returns:
+            Scalars: ``loss``, and detached from the graph ``mask``, ``smoothing``, ``inter``, ``seediness`` before
+            weighting, ``accuracy`` (mean IoU of the masks p > 0.5, averaged like the terms) and ``loss_<class>`` and
+            ``accuracy_<class>`` averaged over the events with that class. Without an instance the terms are 0, and
+            ``loss`` is a 0 with a graph; accuracies and the numbers of absent classes are NaN.
+
+        Raises:
+            UserError: a semantic class that the scheme does not have.
+        """
+        truth = Instances.build(batch, semantics, instances, self._regarded(semantics, instances), self.min_voxels)
+        dtype = torch.promote_types(embeddings.dtype, torch.float32)
+        embeddings, margins, seediness = (x[truth.rows].to(dtype) for x in (embeddings, margins, seediness))
+        centroids = segment_mean(embeddings, truth.instance, truth.count)
+        mean_margins = segment_mean(margins, truth.instance, truth.count)
+        scales = mean_margins.clamp(min=MIN_MARGIN)
+
+        pairs = truth.voxel_pairs()
+        log_scores = pair_log_scores(embeddings, centroids, scales, pairs)
+        own_scores = own_log_scores(*(x.detach() for x in (embeddings, centroids, scales)), truth.instance).exp()
+        deviations = (margins - mean_margins.detach()[truth.instance]).abs()
+        seed_errors = seediness - own_scores
+        seed_errors = seed_errors.square() if self.seediness_norm == "l2" else seed_errors.abs()
+        group_means = {
+            "mask": segment_mean(self.mask_loss(log_scores, pairs), truth.group, len(truth.group_class)),
+            "smoothing": _group_mean(deviations, truth),
+            "inter": self._inter(centroids, truth),
+            "seediness": _group_mean(seed_errors, truth),
+        }
+        with torch.no_grad():
+            overlap = segment_mean(_mask_iou(log_scores, pairs), truth.group, len(truth.group_class))
+        return self._summary(group_means, overlap, truth)
+
+    def _regarded(self, semantics: Tensor, instances: Tensor) -> Tensor:
+        """Return the (N,) bool mask of the voxels that the loss regards."""
+        if semantics.numel() and int(semantics.max()) >= len(self.class_scheme):
+            raise UserError(
+                f"the labels have semantic class {int(semantics.max())}, class scheme '{self.class_scheme.name}' "
+                f"has only 0 to {len(self.class_scheme) - 1}"
+            )
+        regarded = (semantics >= 0) & (instances >= 0)
+        for number in self.skipped:
+            regarded &= semantics != number
+        return regarded
+
+    def _inter(self, centroids: Tensor, truth: Instances) -> Tensor:
+        """Compute the (G,) inter-instance terms (II.7); 0 for a group of one instance."""
+        first, second = truth.instance_pairs()
+        distance = torch.linalg.vector_norm(centroids[first] - centroids[second], dim=1)
+        hinge = (2.0 * self.delta_d - distance).clamp(min=0.0).square()
+        count = truth.group_count
+        return segment_sum(hinge, truth.group[first], len(count)) / (count * (count - 1)).clamp(min=1)
+
+    def _summary(self, group_means: dict[str, Tensor], overlap: Tensor, truth: Instances) -> dict[str, Tensor]:
+        """Average over groups: per batch, and per class."""
+        group_weights = truth.group_weights(overlap.dtype)
+        group_loss = sum(self.weights[term] * group_means[term] for term in _TERMS)
+        result = {"loss": (group_weights * group_loss).sum()}
+        with torch.no_grad():
+            for term in _TERMS:
+                result[term] = (group_weights * group_means[term]).sum()
+            result["accuracy"] = (group_weights * overlap).sum() if truth.count else overlap.new_tensor(math.nan)
+            classes = len(self.class_scheme)
+            present = torch.bincount(truth.group_class, minlength=classes)
+            for prefix, values in (("loss", group_loss.detach()), ("accuracy", overlap)):
+                means = segment_sum(values, truth.group_class, classes) / present
+                result |= {f"{prefix}_{name}": means[i] for i, name in enumerate(self.class_scheme.classes)}
+        return result
+
+
+def _group_mean(values: Tensor, truth: Instances) -> Tensor:
+    """Average (n,) values of voxels over each instance, then over the instances of each group."""
+    return segment_mean(segment_mean(values, truth.instance, truth.count), truth.group, len(truth.group_class))
+
+
+def _mask_iou(log_scores: Tensor, pairs: Pairs) -> Tensor:
+    """Compute the (M,) IoU of the mask p > 0.5 and the voxels of each instance."""
+    inside = log_scores > -math.log(2.0)
+    predicted = segment_sum(inside.to(log_scores.dtype), pairs.instance, pairs.count)
+    shared = segment_sum((inside & pairs.member).to(log_scores.dtype), pairs.instance, pairs.count)
+    return shared / (predicted + pairs.size - shared)
