@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_losses import OPTIONS, plain_spice_loss
 from loss_samples import random_batch
+from plain_losses import OPTIONS, plain_spice_loss
 
 from mlreco.errors import UserError
 from mlreco.models.losses import MASK_LOSSES, SpiceLoss
