@@ -8,11 +8,12 @@ from typing import Any
 
 from mlreco.config.merge import Tree
 from mlreco.config.signature import Parameters
+from mlreco.config.torch_names import check_torch_names
 from mlreco.config.yaml_reader import KeyPath
 from mlreco.errors import UserError, nearest
 from mlreco.semantics import SCHEMES
 
-StageClasses = Callable[[str], tuple[type, type | None]]
+StageClasses = Callable[[str], tuple[type, type]]
 """Name of a stage -> its class and the class of its loss."""
 PostProcessor = Callable[[str], Callable[..., Any]]
 
@@ -21,6 +22,9 @@ BLOCK_KEYS = ("name", "model_path", "model_name", "freeze_weights")
 FREEZE_WORDS = ("freeze_weight", "freeze")
 """Older spellings of ``freeze_weights``."""
 LOSS_SUFFIX = "_loss"
+"""Block ``spice_loss`` holds the arguments of the loss of block ``spice``."""
+GIVEN = ("class_scheme",)
+"""Arguments that the chain and the post-processing fill in."""
 
 
 def check_names(
@@ -47,6 +51,7 @@ def check_names(
             ("model", "class_scheme"),
             f"no scheme '{model['class_scheme']}'{nearest(model['class_scheme'], SCHEMES)}",
         )
+    check_torch_names(values["trainval"], tree)
     schema = values["iotool"]["dataset"]["schema"]
     for key in ("network_input", "loss_input"):
         for number, name in enumerate(model[key]):
@@ -56,7 +61,7 @@ def check_names(
                     tree, ("model", key, str(number)), f"'{name}' is not in iotool.dataset.schema{hint}", ("model", key)
                 )
     blocks = {name: _block(name, block or {}, tree) for name, block in model["modules"].items()}
-    classes = stage_classes or import_module("mlreco.models.factories").stage_classes
+    classes = stage_classes or import_module("mlreco.models.factories").construct
     for name, block in blocks.items():
         _check_block(name, block, blocks, tree, classes)
     processors = {name: arguments or {} for name, arguments in values["post_processing"].items()}
@@ -73,9 +78,12 @@ def _block(name: str, block: Mapping[str, Any], tree: Tree) -> dict[str, Any]:
     rest = {key: value for key, value in block.items() if key not in words}
     path = ("model", "modules", name)
     for word in words:
-        if not isinstance(block[word], bool):
-            _fail(tree, (*path, word), f"expected true or false, not {block[word]!r}")
-        rest["freeze_weights"] = block[word]
+        value = [block[word]] if isinstance(block[word], str) else block[word]
+        if not isinstance(value, bool) and not (
+            isinstance(value, list) and all(isinstance(item, str) for item in value)
+        ):
+            _fail(tree, (*path, word), f"expected true, false or names of modules, not {block[word]!r}")
+        rest["freeze_weights"] = value
     for word in ("model_path", "model_name", "name"):
         if word in rest and not isinstance(rest[word], str | None):
             _fail(tree, (*path, word), f"expected a text, not {rest[word]!r}")
@@ -86,19 +94,15 @@ def _check_block(
     name: str, block: Mapping[str, Any], blocks: Mapping[str, Any], tree: Tree, classes: StageClasses
 ) -> None:
     path = ("model", "modules", name)
-    loss_only = name.endswith(LOSS_SUFFIX) and name.removesuffix(LOSS_SUFFIX) in blocks
-    owner = name.removesuffix(LOSS_SUFFIX) if loss_only else name
+    is_loss = name.endswith(LOSS_SUFFIX) and name.removesuffix(LOSS_SUFFIX) in blocks
+    owner = name.removesuffix(LOSS_SUFFIX) if is_loss else name
     try:
-        stage, loss = classes(blocks[owner].get("name", owner))
+        stage, loss = classes(blocks[owner].get("name") or owner)
     except UserError as error:
         raise UserError(f"{tree.place(path)}: {'.'.join(path)}: {error}") from error
-    if loss_only and loss is None:
-        _fail(tree, path, f"stage '{owner}' has no loss")
-    targets = [loss] if loss_only else [target for target in (stage, loss) if target is not None]
-    parameters = [Parameters.of(target) for target in targets]
-    arguments = {key: value for key, value in block.items() if key not in BLOCK_KEYS}
-    all_names = {key: kind for one in reversed(parameters) for key, kind in one.types.items()}
-    problem = Parameters(all_names, any(one.open for one in parameters)).problem(arguments, BLOCK_KEYS)
+    options = () if is_loss else BLOCK_KEYS
+    arguments = {key: value for key, value in block.items() if key not in options}
+    problem = Parameters.of(loss if is_loss else stage, GIVEN).problem(arguments, options)
     if problem:
         _fail(tree, (*path, problem[0]), problem[1])
 
@@ -112,7 +116,7 @@ def _check_processor(
         target = find(name)
     except UserError as error:
         raise UserError(f"{tree.place(path)}: {'.'.join(path)}: {error}") from error
-    problem = Parameters.of(target).problem(arguments)
+    problem = Parameters.of(target, GIVEN).problem(arguments)
     if problem:
         _fail(tree, (*path, problem[0]), problem[1])
     thresholds = arguments.get("thresholds")

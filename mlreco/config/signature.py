@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,24 +22,32 @@ class Parameters:
 
     Attributes:
         types: name -> annotation, or `inspect.Parameter.empty`.
+        required: names without a default.
         open: whether it takes any other keyword as well.
     """
 
     types: Mapping[str, Any]
+    required: tuple[str, ...]
     open: bool
 
     @staticmethod
-    def of(function: Callable[..., Any]) -> Parameters:
-        """Read the signature of a class or function."""
-        named: dict[str, Any] = {}
-        any_keyword = False
-        hints = _hints(function)
-        for name, parameter in inspect.signature(function).parameters.items():
+    def of(function: Callable[..., Any], given: Iterable[str] = ()) -> Parameters:
+        """Read the signature of a class or function.
+
+        Args:
+            function: the class or function; ``__signature__`` is honoured.
+            given: parameters that the program fills in, which a configuration may not.
+        """
+        signature = _signature(function)
+        named, required, any_keyword = {}, [], False
+        for name, parameter in signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 any_keyword = True
-            elif parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                named[name] = hints.get(name, parameter.empty)
-        return Parameters(named, any_keyword)
+            elif parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY) and name not in given:
+                named[name] = parameter.annotation
+                if parameter.default is parameter.empty:
+                    required.append(name)
+        return Parameters(named, tuple(required), any_keyword)
 
     def problem(self, arguments: Mapping[str, Any], also: Iterable[str] = ()) -> tuple[str, str] | None:
         """Return the first mistake in some arguments as (name of the argument, sentence), or None.
@@ -56,24 +64,24 @@ class Parameters:
                     return name, sentence
             elif name not in extra and not self.open:
                 return name, f"unknown key{nearest(name, {*self.types, *extra})}"
-        return None
+        missing = [name for name in self.required if name not in arguments]
+        return (missing[0], "this key is required") if missing else None
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    target = function.__init__ if isinstance(function, type) else function
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
     try:
-        return typing.get_type_hints(target)
-    except (NameError, TypeError, AttributeError):
-        return {}
+        return inspect.signature(function, eval_str=True)
+    except NameError:
+        return inspect.signature(function)
 
 
 def _type_problem(annotation: Any, value: Any) -> str:
-    if annotation is inspect.Parameter.empty or not _plain(annotation):
+    if not _plain(annotation):
         return ""
     try:
         TypeAdapter(annotation, config=ConfigDict(strict=True)).validate_python(_tupled(annotation, value))
-    except ValidationError as error:
-        return f"expected {_spelt(annotation)}, not {value!r} ({error.errors()[0]['msg'].lower()})"
+    except ValidationError:
+        return f"expected {_spelt(annotation)}, not {value!r}"
     return ""
 
 
@@ -82,7 +90,7 @@ def _plain(annotation: Any) -> bool:
     origin = typing.get_origin(annotation)
     if origin is typing.Literal:
         return True
-    if origin in (typing.Union, types.UnionType, list, tuple, dict):
+    if origin in (typing.Union, types.UnionType, list, tuple, dict, Mapping, Sequence):
         return all(part is Ellipsis or _plain(part) for part in typing.get_args(annotation))
     return annotation in _CHECKED
 
@@ -90,7 +98,7 @@ def _plain(annotation: Any) -> bool:
 def _tupled(annotation: Any, value: Any) -> Any:
     parts = [annotation, *typing.get_args(annotation)]
     wants_tuple = any(part is tuple or typing.get_origin(part) is tuple for part in parts)
-    wants_list = any(part is list or typing.get_origin(part) is list for part in parts)
+    wants_list = any(part is list or typing.get_origin(part) in (list, Sequence) for part in parts)
     return tuple(value) if isinstance(value, list) and wants_tuple and not wants_list else value
 
 
