@@ -1,0 +1,104 @@
+"""Files appear under their final name complete or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlreco.errors import UserError
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file grows past the size limit of this process",
+    errno.EACCES: "no permission to write there",
+    errno.EPERM: "no permission to write there",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOENT: "the folder does not exist",
+    errno.ENOTDIR: "a part of the path is not a folder",
+    errno.EISDIR: "it is a folder",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+
+
+def write_failure(path: str | Path, error: BaseException) -> UserError | None:
+    """Translate a failed write into the user's words.
+
+    HDF5 wraps the operating system's error, sometimes in a RuntimeError and with the number only in its text; so the
+    text is searched as well.
+
+    Args:
+        path: the final name of the file that was being written.
+        error: what was raised while writing.
+
+    Returns:
+        The error to raise, or None where the cause is not the disk, the folder or a permission.
+    """
+    if not isinstance(error, (OSError, RuntimeError)):
+        return None
+    number = getattr(error, "errno", None)
+    reason = _REASONS.get(number) if number is not None else None
+    if reason is None:
+        text = str(error)
+        reason = next((_REASONS[code] for code in _REASONS if f"errno = {code}," in text), None)
+    return None if reason is None else UserError(f"cannot write {path}: {reason}")
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path in the folder of ``path`` that becomes ``path`` when the block ends well.
+
+    The temporary file has the same suffix. It is synchronised to the disk before it is renamed, and removed when the
+    block raises; an older file under the final name is then untouched.
+
+    Args:
+        path: the final name.
+
+    Yields:
+        Path of the temporary file, which exists and is empty.
+
+    Raises:
+        UserError: the disk is full, the folder is missing or may not be written.
+    """
+    final = Path(path)
+    temporary: Path | None = None
+    try:
+        if final.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(final))
+        handle, name = tempfile.mkstemp(prefix=f".{final.name[:100]}.", suffix=final.suffix, dir=final.parent)
+        temporary = Path(name)
+        os.close(handle)
+        yield temporary
+        _publish(temporary, final)
+        temporary = None
+    except (OSError, RuntimeError) as error:
+        failure = write_failure(final, error)
+        if failure is None:
+            raise
+        raise failure from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _publish(temporary: Path, final: Path) -> None:
+    """Synchronise, give the usual permissions and rename; then synchronise the folder."""
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(temporary, 0o666 & ~mask)
+    _synchronise(temporary)
+    os.replace(temporary, final)
+    with contextlib.suppress(OSError):
+        _synchronise(final.parent)
+
+
+def _synchronise(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,29 @@
+"""Everything that knows a file format: readers, parsers, datasets, samplers, collation, augmentation, writers."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "Augmenter": "mlreco.iotools.augmentation",
+    "ClusterVoxels": "mlreco.iotools.interface",
+    "CollateSparse": "mlreco.iotools.collate",
+    "LArCV3Reader": "mlreco.iotools.larcv3",
+    "LArCVDataset": "mlreco.iotools.dataset",
+    "Loader": "mlreco.iotools.loader",
+    "Reader": "mlreco.iotools.interface",
+    "expand_sources": "mlreco.iotools.files",
+    "find_parser": "mlreco.iotools.parsers",
+    "flat_index": "mlreco.iotools.interface",
+    "loader_factory": "mlreco.iotools.loader",
+    "open_reader": "mlreco.iotools.readers",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

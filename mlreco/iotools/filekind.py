@@ -1,0 +1,85 @@
+"""What a file seems to be, judged by its content."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+
+from mlreco.errors import UserError
+
+_MAGIC = {
+    b"\x89HDF\r\n\x1a\n": "HDF5",
+    b"root": "a ROOT file (LArCV2 perhaps)",
+    b"PK\x03\x04": "a zip archive (a PyTorch checkpoint or an npz file perhaps)",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x1f\x8b": "a gzip archive",
+    b"\x89PNG": "a PNG image",
+    b"%PDF": "a PDF document",
+}
+
+
+def file_kind(path: str | Path) -> str:
+    """Return ``"HDF5"`` or a description of what else the file seems to be.
+
+    Raises:
+        UserError: the file is missing, is a folder, is empty or may not be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder, not a file of events") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    if not head:
+        raise UserError(f"{path}: the file is empty (0 bytes)")
+    for magic, kind in _MAGIC.items():
+        if head.startswith(magic):
+            return kind
+    return "a text file" if _is_text(head) else "of an unknown kind"
+
+
+def open_hdf5(path: str | Path, wanted: str) -> h5py.File:
+    """Open an HDF5 file for reading.
+
+    Args:
+        path: the file.
+        wanted: what the file should be, for the message.
+
+    Raises:
+        UserError: missing, truncated, damaged, or of another kind, which the message names.
+    """
+    kind = file_kind(path)
+    if kind != "HDF5":
+        raise UserError(f"{path}: not {wanted}; it seems to be {kind}")
+    try:
+        return h5py.File(path, "r", rdcc_nbytes=4 << 20)
+    except OSError as error:
+        text = str(error)
+        if "truncated" in text:
+            raise UserError(f"{path}: the file is truncated; copy or make it again") from None
+        if "lock" in text:
+            raise UserError(f"{path}: another process is writing this file") from None
+        raise UserError(f"{path}: damaged HDF5 file: {text.splitlines()[0]}") from None
+
+
+def hdf5_content(file: h5py.File) -> str:
+    """Return a description of an open HDF5 file: LArCV3, our own output, PILArNet-M, or the names it holds."""
+    names = sorted(file)
+    if "Data" in names and "Events" in names:
+        return "LArCV3"
+    if "info" in names and file["info"].attrs.get("format") == "spine_hdf5":
+        return "an output file of mlreco or SPINE"
+    if "point" in names and "cluster" in names:
+        return "PILArNet-M"
+    return f"HDF5 with {', '.join(names[:6]) or 'nothing in it'}"
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        return head.decode("utf-8").isprintable() or b"\n" in head
+    except UnicodeDecodeError:
+        return False

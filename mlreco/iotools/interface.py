@@ -1,0 +1,102 @@
+"""What every reader of event files offers, and the form in which it hands out products."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from mlreco.voxels import EventVoxels, ImageMeta
+
+
+@dataclass(frozen=True)
+class ClusterVoxels:
+    """Voxel sets of one event, set after set; within a set sorted by x, y, z without duplicates.
+
+    Attributes:
+        coordinates: (M, 3) int32, voxel numbers x, y, z. A voxel may stand in several sets.
+        values: (M,) float32, usually the energy that the set's particle left in the voxel, MeV.
+        sets: (M,) int32, number of the set.
+        num_sets: number of sets, empty ones included.
+        meta: geometry of the image.
+    """
+
+    coordinates: np.ndarray
+    values: np.ndarray
+    sets: np.ndarray
+    num_sets: int
+    meta: ImageMeta
+
+    def __len__(self) -> int:
+        return len(self.coordinates)
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A file of events. Implementations open lazily, survive pickling and a fork, and raise UserError for bad files."""
+
+    path: Path
+
+    def __len__(self) -> int:
+        """Number of events."""
+
+    def products(self) -> tuple[str, ...]:
+        """Names of the products, such as ``sparse3d_pcluster``: kind, underscore, producer."""
+
+    def event_id(self, index: int) -> np.ndarray:
+        """(3,) int64: run, subrun, event."""
+
+    def sparse3d(self, index: int, producer: str) -> EventVoxels:
+        """Voxels of an image with one feature, whose column is named after the producer."""
+
+    def cluster3d(self, index: int, producer: str) -> ClusterVoxels:
+        """Voxel sets."""
+
+    def particles(self, index: int, producer: str) -> np.ndarray:
+        """Structured array, one row a particle; positions in cm."""
+
+    def close(self) -> None:
+        """Release the file; the next access opens it again."""
+
+
+def flat_index(coordinates: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Number voxels in C order (z fastest).
+
+    Args:
+        coordinates: (N, 3) integers inside ``shape``.
+        shape: voxels along x, y, z.
+
+    Returns:
+        (N,) int64; its order is the order of coordinates by x, then y, then z.
+    """
+    x, y, z = coordinates.astype(np.int64, copy=False).T
+    return (x * shape[1] + y) * shape[2] + z
+
+
+def unflatten(index: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Invert ``flat_index``: (N,) integers to (N, 3) int32 coordinates."""
+    plane, z = np.divmod(index, shape[2])
+    coordinates = np.empty((len(index), 3), dtype=np.int32)
+    coordinates[:, 2] = z
+    coordinates[:, 0], coordinates[:, 1] = np.divmod(plane, shape[1])
+    return coordinates
+
+
+def merge_equal(keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sort keys and add the values of equal ones.
+
+    Args:
+        keys: (N,) int64.
+        values: (N,) float32.
+
+    Returns:
+        (M,) strictly increasing keys and (M,) float32 sums.
+    """
+    if (keys[1:] > keys[:-1]).all():
+        return keys, values
+    order = np.argsort(keys, kind="stable")
+    keys, values = keys[order], values[order]
+    starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    return keys[starts], np.add.reduceat(values.astype(np.float64), starts).astype(np.float32)

@@ -1,0 +1,89 @@
+"""Tables of a LArCV3 HDF5 file: their types, names and invalid values."""
+
+from __future__ import annotations
+
+import numpy as np
+
+EXTENTS = np.dtype({"names": ["first", "N"], "formats": ["<u8", "<u4"], "offsets": [0, 8], "itemsize": 16})
+"""Rows of an event in the next table."""
+
+ID_EXTENTS = np.dtype([("first", "<u8"), ("N", "<u4"), ("ID", "<u4")])
+"""Rows of a projection or of a voxel set in the next table."""
+
+VOXEL = np.dtype({"names": ["id", "value"], "formats": ["<u8", "<f4"], "offsets": [0, 8], "itemsize": 16})
+"""A voxel: its number in C order (z fastest) and its value."""
+
+IMAGE_META = np.dtype(
+    {
+        "names": ["valid", "projection_id", "image_sizes", "number_of_voxels", "origin"],
+        "formats": ["u1", "<u8", ("<f8", (3,)), ("<u8", (3,)), ("<f8", (3,))],
+        "offsets": [0, 8, 16, 40, 64],
+        "itemsize": 96,
+    }
+)
+"""Geometry of an image: full sizes (cm), numbers of voxels, origin (cm)."""
+
+EVENT_ID = np.dtype([("run", "<i8"), ("subrun", "<i8"), ("event", "<i8")])
+
+_POINT = np.dtype([("x", "<f8"), ("y", "<f8"), ("z", "<f8"), ("t", "<f8")])
+
+PARTICLE_POINTS = ("vtx", "end_pt", "first_step", "last_step", "parent_vtx", "ancestor_vtx")
+"""Fields of a particle that are positions (cm) and times (ns)."""
+
+PARTICLE_MOMENTUM = ("px", "py", "pz")
+
+PARTICLE = np.dtype(
+    [
+        ("id", "<u2"),
+        ("mcst_index", "<u2"),
+        ("mct_index", "<u2"),
+        ("shape", "<i4"),
+        ("current_type", "<i2"),
+        ("interaction_type", "<i2"),
+        ("trackid", "<u4"),
+        ("pdg", "<i4"),
+        ("px", "<f8"),
+        ("py", "<f8"),
+        ("pz", "<f8"),
+        ("vtx", _POINT),
+        ("end_pt", _POINT),
+        ("first_step", _POINT),
+        ("last_step", _POINT),
+        ("dist_travel", "<f8"),
+        ("energy_init", "<f8"),
+        ("energy_deposit", "<f8"),
+        ("process", "S64"),
+        ("parent_trackid", "<u4"),
+        ("parent_pdg", "<i4"),
+        ("parent_vtx", _POINT),
+        ("ancestor_trackid", "<u4"),
+        ("ancestor_pdg", "<i4"),
+        ("ancestor_vtx", _POINT),
+    ],
+    align=True,
+)
+"""A particle, 344 bytes with C alignment."""
+
+INVALID_INDEX = np.iinfo("<u2").max
+"""Value of a particle's indices that were not set."""
+
+EVENTS_TABLE = "Events/event_id"
+DATA_GROUP = "Data"
+
+KINDS = {
+    "sparse3d": ("extents", "voxel_extents", "image_meta", "voxels"),
+    "cluster3d": ("extents", "projection_extents", "cluster_extents", "image_meta", "voxels"),
+    "particle": ("extents", "particles"),
+}
+"""Tables of each kind of product that this package reads."""
+
+
+def split_product(product: str) -> tuple[str, str]:
+    """Split ``sparse3d_pcluster`` into the kind ``sparse3d`` and the producer ``pcluster``."""
+    kind, _, producer = product.partition("_")
+    return kind, producer
+
+
+def group_name(product: str) -> str:
+    """Return the group of a product, ``Data/sparse3d_pcluster_group``."""
+    return f"{DATA_GROUP}/{product}_group"

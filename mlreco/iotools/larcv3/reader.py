@@ -1,0 +1,207 @@
+"""Reader of LArCV3 HDF5 files through h5py."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mlreco.errors import UserError
+from mlreco.iotools.filekind import file_kind, hdf5_content, open_hdf5
+from mlreco.iotools.interface import ClusterVoxels, merge_equal, unflatten
+from mlreco.iotools.larcv3.layout import DATA_GROUP, EVENTS_TABLE, KINDS, split_product
+from mlreco.iotools.larcv3.tables import Fail, ProductTables
+from mlreco.voxels import EventVoxels, ImageMeta
+
+
+class LArCV3Reader:
+    """Events of one LArCV3 file.
+
+    The file is checked when the reader is made, then opened again by each process that reads from it; pickling
+    drops the handle. Tables of row ranges are held in memory, voxels are read with one slice per product and event.
+
+    Args:
+        path: the file.
+
+    Raises:
+        UserError: the file is missing, truncated, or no LArCV3 file (the message says what it seems to be).
+    """
+
+    format_name = "LArCV3"
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._file: h5py.File | None = None
+        self._process = -1
+        self._tables: dict[str, ProductTables] = {}
+        file = self._opened()
+        content = hdf5_content(file)
+        if content != "LArCV3":
+            self.close()
+            raise UserError(f"{path}: not a LArCV3 file; it seems to be {content}")
+        if EVENTS_TABLE not in file:
+            self.close()
+            raise UserError(f"{path}: table '{EVENTS_TABLE}' is missing; the file is incomplete")
+        table = file[EVENTS_TABLE][()]
+        self._event_ids = np.stack([table[name].astype(np.int64) for name in ("run", "subrun", "event")], axis=1)
+        groups = (name for name in sorted(file[DATA_GROUP]) if name.endswith("_group"))
+        self._products = tuple(name.removesuffix("_group") for name in groups)
+
+    @classmethod
+    def recognizes(cls, path: str | Path) -> bool:
+        """Whether the content of the file is LArCV3.
+
+        Raises:
+            UserError: the file is missing, truncated or damaged.
+        """
+        if file_kind(path) != "HDF5":
+            return False
+        with open_hdf5(path, "a LArCV3 file") as file:
+            return hdf5_content(file) == "LArCV3"
+
+    def __len__(self) -> int:
+        return len(self._event_ids)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None, "_process": -1, "_tables": {}}
+
+    def products(self) -> tuple[str, ...]:
+        """Names of the products in the file, such as ``sparse3d_pcluster``."""
+        return self._products
+
+    def event_id(self, index: int) -> np.ndarray:
+        """Return run, subrun and event number, (3,) int64."""
+        return self._event_ids[index]
+
+    def sparse3d(self, index: int, producer: str) -> EventVoxels:
+        """Read an image with one feature.
+
+        Args:
+            index: number of the event in the file.
+            producer: the part of the product's name after ``sparse3d_``.
+
+        Returns:
+            Sorted voxels; the only column is named after the producer.
+
+        Raises:
+            UserError: no such product, voxels outside the volume, a voxel twice, NaN or infinite values.
+        """
+        tables, fail = self._product(index, f"sparse3d_{producer}")
+        row = tables.projection_row(index, "voxel_extents", fail)
+        meta = tables.meta(row, fail)
+        rows = slice(0, 0) if row is None else tables.rows_below("voxel_extents", row, "voxels", fail)
+        ids, values = _decode(tables.read("voxels", rows, fail), meta, fail)
+        if not (ids[1:] > ids[:-1]).all():
+            order = np.argsort(ids, kind="stable")
+            ids, values = ids[order], values[order]
+            twice = np.flatnonzero(ids[1:] == ids[:-1])
+            if len(twice):
+                raise fail(f"voxel {_position(ids[twice[0]], meta)} occurs more than once")
+        return EventVoxels(unflatten(ids, meta.shape), values[:, None], (producer,), meta)
+
+    def cluster3d(self, index: int, producer: str) -> ClusterVoxels:
+        """Read voxel sets; values of a voxel that occurs several times in one set are added.
+
+        Args:
+            index: number of the event in the file.
+            producer: the part of the product's name after ``cluster3d_``.
+
+        Raises:
+            UserError: no such product, voxels outside the volume, NaN or infinite values, damaged row ranges.
+        """
+        tables, fail = self._product(index, f"cluster3d_{producer}")
+        row = tables.projection_row(index, "projection_extents", fail)
+        meta = tables.meta(row, fail)
+        set_rows = slice(0, 0) if row is None else tables.rows_below("projection_extents", row, "cluster_extents", fail)
+        extents = tables.read("cluster_extents", set_rows, fail)
+        counts = extents["N"].astype(np.int64)
+        firsts = extents["first"].astype(np.int64)
+        rows = self._set_rows(firsts, counts, len(tables.tables["voxels"]), fail)
+        ids, values = _decode(tables.read("voxels", rows, fail), meta, fail)
+        volume = int(np.prod(meta.shape, dtype=np.int64))
+        if len(counts) * float(volume) > 2.0**62:
+            raise fail(f"has {len(counts)} sets, too many for its image")
+        keys = np.repeat(np.arange(len(counts), dtype=np.int64) * volume, counts)
+        keys, values = merge_equal(keys + ids, values)
+        sets, ids = np.divmod(keys, volume)
+        return ClusterVoxels(unflatten(ids, meta.shape), values, sets.astype(np.int32), len(counts), meta)
+
+    def particles(self, index: int, producer: str) -> np.ndarray:
+        """Read the particle table of an event.
+
+        Args:
+            index: number of the event in the file.
+            producer: the part of the product's name after ``particle_``.
+
+        Returns:
+            Structured array with the fields of the file; positions in cm, times in ns, energies in MeV.
+        """
+        tables, fail = self._product(index, f"particle_{producer}")
+        return tables.read("particles", tables.event_rows(index, "particles", fail), fail)
+
+    def close(self) -> None:
+        """Close the file; the next access opens it again."""
+        self._tables = {}
+        if self._file is not None and self._process == os.getpid():
+            self._file.close()
+        self._file = None
+
+    @staticmethod
+    def _set_rows(firsts: np.ndarray, counts: np.ndarray, available: int, fail: Fail) -> slice:
+        filled = counts > 0
+        if not filled.any():
+            return slice(0, 0)
+        firsts, counts = firsts[filled], counts[filled]
+        ends = firsts + counts
+        if (firsts[1:] != ends[:-1]).any():
+            raise fail("its voxel sets do not follow one another; the file is damaged")
+        if ends[-1] > available or firsts[0] < 0:
+            raise fail(
+                f"points to rows up to {ends[-1]} of table 'voxels' that has {available}; the file is incomplete"
+            )
+        return slice(int(firsts[0]), int(ends[-1]))
+
+    def _opened(self) -> h5py.File:
+        if self._file is None or self._process != os.getpid():
+            self._tables = {}
+            self._file = open_hdf5(self.path, "a LArCV3 file")
+            self._process = os.getpid()
+        return self._file
+
+    def _product(self, index: int, product: str) -> tuple[ProductTables, Fail]:
+        if not 0 <= index < len(self):
+            raise IndexError(f"event {index} of {len(self)} in {self.path}")
+        file = self._opened()
+        if product not in self._tables:
+            if product not in self._products:
+                raise UserError(f"{self.path}: no product '{product}'; the file holds {', '.join(self._products)}")
+            if split_product(product)[0] not in KINDS:
+                raise UserError(
+                    f"{self.path}: product '{product}' is of a kind that is not read; known: {', '.join(KINDS)}"
+                )
+            self._tables[product] = ProductTables(file, str(self.path), product, len(self))
+        return self._tables[product], lambda text: UserError(f"{self.path}: event {index}: {product}: {text}")
+
+
+def _decode(voxels: np.ndarray, meta: ImageMeta, fail: Fail) -> tuple[np.ndarray, np.ndarray]:
+    """Check voxel numbers and values; return (N,) int64 numbers and (N,) float32 values."""
+    ids = voxels["id"]
+    volume = int(np.prod(meta.shape, dtype=np.int64))
+    if len(ids) and int(ids.max()) >= volume:
+        bad = int(ids[ids >= volume][0])
+        raise fail(f"voxel id {bad} lies outside the image of {' x '.join(map(str, meta.shape))} voxels")
+    ids = ids.astype(np.int64)
+    values = np.ascontiguousarray(voxels["value"], dtype=np.float32)
+    finite = np.isfinite(values)
+    if not finite.all():
+        first = int(np.flatnonzero(~finite)[0])
+        raise fail(f"voxel {_position(ids[first], meta)} has the value {values[first]}")
+    return ids, values
+
+
+def _position(voxel_id: int, meta: ImageMeta) -> str:
+    x, y, z = unflatten(np.array([voxel_id]), meta.shape)[0].tolist()
+    return f"({x}, {y}, {z})"

@@ -1,0 +1,106 @@
+"""Row ranges of one product of a LArCV3 file: from an event to its rows in the product's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import h5py
+import numpy as np
+
+from mlreco.errors import UserError
+from mlreco.iotools.larcv3.layout import KINDS, group_name, split_product
+from mlreco.voxels import ImageMeta
+
+_CACHED_ROWS = 1 << 20
+
+Fail = Callable[[str], UserError]
+"""Makes the error that names file, event and product."""
+
+
+class ProductTables:
+    """Tables of one product; the small ones are held in memory.
+
+    Args:
+        file: the open file.
+        path: its name, for messages.
+        product: for example ``sparse3d_pcluster``.
+        num_events: number of events of the file.
+
+    Raises:
+        UserError: a table of the product is missing or has the wrong columns or too few events.
+    """
+
+    def __init__(self, file: h5py.File, path: str, product: str, num_events: int) -> None:
+        group = file[group_name(product)]
+        kind, _ = split_product(product)
+        missing = [name for name in KINDS[kind] if name not in group]
+        if missing:
+            raise UserError(f"{path}: {product}: table '{missing[0]}' is missing; the file is incomplete")
+        self.tables: dict[str, h5py.Dataset | np.ndarray] = {}
+        for name in KINDS[kind]:
+            table = group[name]
+            needed = _columns(name)
+            if table.dtype.names is None or not needed <= set(table.dtype.names):
+                raise UserError(f"{path}: {product}: table '{name}' lacks the columns {', '.join(sorted(needed))}")
+            self.tables[name] = (
+                table[()] if name.endswith(("extents", "meta")) and len(table) <= _CACHED_ROWS else table
+            )
+        if len(self.tables["extents"]) < num_events:
+            found = len(self.tables["extents"])
+            raise UserError(f"{path}: {product}: holds {found} of the file's {num_events} events")
+
+    def event_rows(self, index: int, name: str, fail: Fail) -> slice:
+        """Return the rows of an event in the table that its extents point to."""
+        return self._span(self.tables["extents"][index], name, fail)
+
+    def projection_row(self, index: int, name: str, fail: Fail) -> int | None:
+        """Return the row of an event's only projection, or None where the event has none."""
+        rows = self.event_rows(index, name, fail)
+        if rows.stop - rows.start > 1:
+            raise fail(f"has {rows.stop - rows.start} projections where a 3D product has one")
+        return rows.start if rows.stop > rows.start else None
+
+    def rows_below(self, parent: str, row: int, name: str, fail: Fail) -> slice:
+        """Return the rows of table ``name`` that a row of table ``parent`` points to."""
+        return self._span(self.tables[parent][row], name, fail)
+
+    def read(self, name: str, rows: slice, fail: Fail) -> np.ndarray:
+        """Read consecutive rows of a table."""
+        try:
+            return self.tables[name][rows]
+        except (OSError, RuntimeError) as error:
+            raise fail(f"table '{name}' cannot be read ({str(error).splitlines()[0]}); the file is damaged") from None
+
+    def meta(self, row: int | None, fail: Fail) -> ImageMeta:
+        """Return the geometry of a projection; an event without one gets that of the product's first."""
+        table = self.tables["image_meta"]
+        if row is None:
+            row = 0
+            if not len(table):
+                return ImageMeta((1, 1, 1))
+        if row >= len(table):
+            raise fail("has no image meta; the file is incomplete")
+        record = table[row]
+        shape = np.asarray(record["number_of_voxels"], dtype=np.int64)
+        sizes = np.asarray(record["image_sizes"], dtype=np.float64)
+        if not (shape > 0).all() or shape.prod(dtype=np.float64) > 2.0**62:
+            raise fail(f"has an image of {' x '.join(map(str, shape.tolist()))} voxels")
+        x, y, z = shape.tolist()
+        return ImageMeta((x, y, z), tuple(record["origin"].tolist()), tuple((sizes / shape).tolist()))
+
+    def _span(self, extent: np.void, name: str, fail: Fail) -> slice:
+        first, count = int(extent["first"]), int(extent["N"])
+        if count and first + count > len(self.tables[name]):
+            raise fail(
+                f"points to rows {first} to {first + count} of table '{name}' that has {len(self.tables[name])}; "
+                "the file is incomplete or damaged"
+            )
+        return slice(first, first + count) if count else slice(0, 0)
+
+
+def _columns(table: str) -> set[str]:
+    if table.endswith("extents"):
+        return {"first", "N"}
+    if table == "image_meta":
+        return {"image_sizes", "number_of_voxels", "origin"}
+    return {"id", "value"} if table == "voxels" else {"pdg"}

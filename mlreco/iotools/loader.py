@@ -1,0 +1,269 @@
+"""Batches from a configuration: infinite and resumable for training, one pass in order for inference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from mlreco.errors import UserError, nearest
+from mlreco.iotools.augmentation import make_augmenter
+from mlreco.iotools.collate import COLLATES, Batch
+from mlreco.iotools.dataset import Event, LArCVDataset
+from mlreco.iotools.samplers import Sampler, SequentialSampler, make_sampler
+from mlreco.registry import Registry
+
+DATASETS = Registry("dataset", {"LArCVDataset": "mlreco.iotools.dataset:LArCVDataset"})
+_DATASET_KEYS = ("name", "data_keys", "schema", "limit_num_files", "event_list", "entry_range", "reader")
+_AUGMENTATION_STREAM = 1
+
+
+@dataclass(frozen=True)
+class _Request:
+    """An event as a worker is asked for it: place in the dataset, number of the batch, place in the batch."""
+
+    index: int
+    batch: int
+    position: int
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A user's error on its way out of a worker, where an exception would be wrapped in a traceback."""
+
+    message: str
+
+
+class _EventSource(Dataset):
+    """The dataset as torch's loader sees it."""
+
+    def __init__(self, dataset: LArCVDataset, seed: int, augment: bool) -> None:
+        self.dataset, self.seed, self.augment = dataset, seed, augment
+
+    def __getitem__(self, request: _Request) -> Event | _Failure:
+        key = [self.seed, _AUGMENTATION_STREAM, request.batch, request.position]
+        rng = np.random.default_rng(key) if self.augment else None
+        try:
+            return self.dataset.fetch(request.index, rng)
+        except UserError as error:
+            return _Failure(str(error))
+
+
+class _Collate:
+    """The collate function, which lets failures pass."""
+
+    def __init__(self, collate: Any) -> None:
+        self.collate = collate
+
+    def __call__(self, events: Sequence[Event | _Failure]) -> Batch | _Failure:
+        for event in events:
+            if isinstance(event, _Failure):
+                return event
+        try:
+            return self.collate(events)
+        except UserError as error:
+            return _Failure(str(error))
+
+
+class Loader:
+    """Iterable of batches.
+
+    For training it goes on for ever; iterating again continues after the last batch consumed. For inference each
+    iteration is one pass over all events in order, with a smaller batch at the end where needed.
+
+    Args:
+        dataset: the events.
+        sampler: which events make up a batch (training).
+        batch_size: events of a batch.
+        train: whether to train.
+        seed: seed of the augmentation.
+        collate: events to a batch.
+        num_workers: processes that read; 0 reads in this one.
+        pin_memory: put batches into page-locked memory (where there is a CUDA device).
+        start_iteration: number of batches already consumed (training).
+
+    Attributes:
+        dataset: the events.
+        batch_size: events of a batch.
+        iteration: number of batches handed out.
+    """
+
+    def __init__(
+        self,
+        dataset: LArCVDataset,
+        sampler: Sampler,
+        batch_size: int,
+        *,
+        train: bool,
+        seed: int = 0,
+        collate: Any,
+        num_workers: int = 0,
+        pin_memory: bool = False,
+        start_iteration: int = 0,
+    ) -> None:
+        self.dataset, self.batch_size, self.train = dataset, batch_size, train
+        self.iteration = start_iteration
+        self._sampler, self._seed = sampler, seed
+        self._loader = DataLoader(
+            _EventSource(dataset, seed, augment=train),
+            batch_sampler=_Numbers(self),
+            collate_fn=_Collate(collate),
+            num_workers=num_workers,
+            pin_memory=pin_memory and torch.cuda.is_available(),
+            persistent_workers=num_workers > 0,
+            worker_init_fn=_ignore_interrupt,
+        )
+
+    def __len__(self) -> int:
+        """Batches of one pass over the events."""
+        return -(-len(self.dataset) // self.batch_size)
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the events handed out so far."""
+        return self.iteration * self.batch_size / len(self.dataset)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield batches.
+
+        Raises:
+            UserError: damaged data; the message names file, event and product.
+        """
+        if not self.train:
+            self.iteration = 0
+        for batch in self._loader:
+            if isinstance(batch, _Failure):
+                raise UserError(batch.message)
+            self.iteration += 1
+            yield batch
+
+    def requests(self) -> Iterator[list[_Request]]:
+        """Yield what each batch to come consists of."""
+        number = self.iteration
+        while self.train or number < len(self):
+            indices = self._sampler.batch(number)
+            if not self.train:
+                indices = indices[: len(self.dataset) - number * self.batch_size]
+            yield [_Request(int(index), number, position) for position, index in enumerate(indices)]
+            number += 1
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is needed to continue with the next batch, whatever workers had prefetched."""
+        return {"iteration": self.iteration, **self._identity()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue where ``state_dict`` was taken.
+
+        Raises:
+            UserError: the data, batch size, sampler or seed are others, so that the batches would differ.
+        """
+        for name, mine in self._identity().items():
+            if state.get(name) != mine:
+                raise UserError(
+                    f"cannot continue with the same batches: {name} was {state.get(name)} and is {mine} now"
+                )
+        self.iteration = int(state["iteration"])
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "events": len(self.dataset),
+            "batch_size": self.batch_size,
+            "sampler": type(self._sampler).__name__,
+            "seed": self._seed,
+        }
+
+
+class _Numbers:
+    """Batch sampler of torch's loader; begins where its owner stands when an iteration begins."""
+
+    def __init__(self, owner: Loader) -> None:
+        self.owner = owner
+
+    def __iter__(self) -> Iterator[list[_Request]]:
+        return self.owner.requests()
+
+
+def loader_factory(
+    iotool: Mapping[str, Any],
+    *,
+    seed: int = 0,
+    train: bool,
+    optional: Iterable[str] = (),
+    start_iteration: int = 0,
+    sources: str | Path | Sequence[str | Path] | None = None,
+    class_scheme: str = "pilarnet",
+) -> Loader:
+    """Make the loader of an ``iotool`` section.
+
+    Args:
+        iotool: the section; it is not changed.
+        seed: seed of sampling and augmentation.
+        train: infinite, sampled and augmented batches; else one pass over all events in order, without augmentation.
+        optional: schema keys that may be missing in the files (labels); see ``LArCVDataset``.
+        start_iteration: number of batches already consumed by the training.
+        sources: files that replace ``dataset.data_keys`` (and lift ``limit_num_files``).
+        class_scheme: numbering of semantic classes, for the parsers.
+
+    Raises:
+        UserError: an unknown key or name, wrong numbers, files that cannot be read.
+    """
+    batch_size = _whole(iotool, "batch_size", 1, 1)
+    num_workers = _whole(iotool, "num_workers", 0, 0)
+    dataset = _make_dataset(iotool, train, optional, sources, class_scheme)
+    sampler: Sampler = SequentialSampler(len(dataset), batch_size)
+    if train:
+        default = {"name": "RandomSampler" if iotool.get("shuffle") else "SequentialSampler"}
+        sampler = make_sampler(iotool.get("sampler") or default, len(dataset), batch_size, seed)
+    collate = COLLATES.get(iotool.get("collate_fn") or "CollateSparse")
+    return Loader(
+        dataset,
+        sampler,
+        batch_size,
+        train=train,
+        seed=seed,
+        collate=collate() if isinstance(collate, type) else collate,
+        num_workers=num_workers,
+        pin_memory=bool(iotool.get("pin_memory", False)),
+        start_iteration=start_iteration if train else 0,
+    )
+
+
+def _make_dataset(
+    iotool: Mapping[str, Any],
+    train: bool,
+    optional: Iterable[str],
+    sources: str | Path | Sequence[str | Path] | None,
+    class_scheme: str,
+) -> LArCVDataset:
+    options = dict(iotool.get("dataset") or {})
+    for key in options:
+        if key not in _DATASET_KEYS:
+            raise UserError(f"iotool.dataset: unknown key '{key}'{nearest(key, _DATASET_KEYS)}")
+    if sources:
+        options["data_keys"] = sources
+        options.pop("limit_num_files", None)
+    for key in ("data_keys", "schema"):
+        if not options.get(key):
+            raise UserError(f"iotool.dataset.{key} is missing")
+    kind = DATASETS.get(options.pop("name", "LArCVDataset"))
+    augmenter = make_augmenter(iotool.get("augment")) if train else None
+    return kind(**options, optional=tuple(optional), class_scheme=class_scheme, augmenter=augmenter)
+
+
+def _whole(iotool: Mapping[str, Any], key: str, default: int, least: int) -> int:
+    value = iotool.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UserError(f"iotool.{key} must be a whole number of at least {least}, not {value!r}")
+    return value
+
+
+def _ignore_interrupt(worker: int) -> None:
+    """Leave Ctrl-C to the main process, which saves and then ends the workers."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,88 @@
+"""Particles: the table of true particles and what label tables take from it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlreco.errors import UserError
+from mlreco.iotools.interface import ClusterVoxels
+from mlreco.iotools.larcv3.layout import INVALID_INDEX, PARTICLE_POINTS
+from mlreco.semantics import UNKNOWN
+from mlreco.voxels import EventVoxels, ImageMeta
+
+PARTICLE_TYPES = {22: 0, 11: 1, 13: 2, 211: 3, 2212: 4}
+"""Magnitude of the PDG code to the field's particle type: photon, electron, muon, charged pion, proton."""
+
+
+def parse_particles(
+    particle_event: np.ndarray,
+    cluster_event: ClusterVoxels | None = None,
+    sparse_event: EventVoxels | None = None,
+    voxel_coordinates: bool = True,
+) -> np.ndarray:
+    """Return the particles of an event.
+
+    Args:
+        particle_event: structured array, one row a particle.
+        cluster_event: voxel sets of the same event, for their image geometry.
+        sparse_event: an image of the same event, for its geometry.
+        voxel_coordinates: with one of the two above, give positions in voxels instead of cm.
+
+    Returns:
+        The rows of the particle table; positions in voxels (fractional) where a geometry was given, else in cm.
+    """
+    source = cluster_event if cluster_event is not None else sparse_event
+    if source is None or not voxel_coordinates:
+        return particle_event
+    return _in_voxels(particle_event, source.meta)
+
+
+def particle_types(particles: np.ndarray) -> np.ndarray:
+    """Return the particle type of each row, (P,) int64: 0 photon, 1 e, 2 mu, 3 pi, 4 p, -1 other or unknown."""
+    types = np.full(len(particles), UNKNOWN, dtype=np.int64)
+    magnitude = np.abs(particles["pdg"].astype(np.int64))
+    for pdg, number in PARTICLE_TYPES.items():
+        types[magnitude == pdg] = number
+    return types
+
+
+def primary_flags(particles: np.ndarray) -> np.ndarray:
+    """Return 1 for primaries, 0 for others, -1 where the file does not tell, (P,) int64.
+
+    A particle is primary if its process is ``primary`` or it has no parent track (id 0). A particle without a process
+    comes from a file that holds no ancestry: not known.
+    """
+    process = particles["process"]
+    primary = (np.char.lower(process) == b"primary") | (particles["parent_trackid"] == 0)
+    return np.where(process == b"", UNKNOWN, primary.astype(np.int64))
+
+
+def group_numbers(particles: np.ndarray) -> np.ndarray:
+    """Return the group of each particle, (P,) int64; -1 unknown.
+
+    From ``group_id`` where the file has it; LArCV3's particles do not, and files of this project keep the group in
+    ``mcst_index``.
+    """
+    return _index_field(particles, "group_id", "mcst_index")
+
+
+def interaction_numbers(particles: np.ndarray) -> np.ndarray:
+    """Return the interaction of each particle, (P,) int64; -1 unknown. From ``interaction_id`` or ``mct_index``."""
+    return _index_field(particles, "interaction_id", "mct_index")
+
+
+def _index_field(particles: np.ndarray, name: str, substitute: str) -> np.ndarray:
+    names = particles.dtype.names or ()
+    field = name if name in names else substitute
+    if field not in names:
+        raise UserError(f"the particle table has neither '{name}' nor '{substitute}'")
+    numbers = particles[field].astype(np.int64)
+    return np.where((numbers >= INVALID_INDEX) | (numbers < 0), UNKNOWN, numbers)
+
+
+def _in_voxels(particles: np.ndarray, meta: ImageMeta) -> np.ndarray:
+    converted = particles.copy()
+    for point in PARTICLE_POINTS:
+        for axis, origin, size in zip("xyz", meta.origin, meta.voxel_size, strict=True):
+            converted[point][axis] = (particles[point][axis] - origin) / size
+    return converted

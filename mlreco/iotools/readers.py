@@ -1,0 +1,35 @@
+"""Which reader opens a file: by its content, or by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlreco.errors import UserError
+from mlreco.iotools.filekind import file_kind, hdf5_content, open_hdf5
+from mlreco.iotools.interface import Reader
+from mlreco.registry import Registry
+
+READERS = Registry("reader", {"larcv3": "mlreco.iotools.larcv3.reader:LArCV3Reader"}, "mlreco.readers")
+"""Readers by name. A reader class has ``recognizes(path) -> bool``."""
+
+
+def open_reader(path: str | Path, name: str | None = None) -> Reader:
+    """Open a file of events.
+
+    Args:
+        path: the file.
+        name: name of a reader; without one every reader is asked whether it recognises the file.
+
+    Raises:
+        UserError: no such file, no such reader, or no reader for the file (the message says what it seems to be).
+    """
+    if name is not None:
+        return READERS.get(name)(path)
+    kind = file_kind(path)
+    for candidate in map(READERS.get, READERS.names()):
+        if candidate.recognizes(path):
+            return candidate(path)
+    if kind == "HDF5":
+        with open_hdf5(path, "a file of events") as file:
+            kind = hdf5_content(file)
+    raise UserError(f"{path}: not a LArCV3 file; it seems to be {kind}")
