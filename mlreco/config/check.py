@@ -16,7 +16,7 @@ from mlreco.config.yaml_reader import KeyPath
 from mlreco.errors import UserError, nearest
 
 IGNORED_SECTIONS = ("analysis",)
-OTHER_NAMES: dict[str, tuple[str, ...]] = {"IOTool": ("collate",), "Dataset": ("file_keys",)}
+OTHER_NAMES: dict[str, tuple[str, ...]] = {"IOTool": ("collate",), "Dataset": ("file_keys", "data_dirs", "data_key")}
 """Keys that a section takes beside its fields."""
 
 
@@ -82,7 +82,8 @@ _SENTENCES = {
     "model_attributes_type": "expected a section of keys and values",
     "greater_than": "expected a number above {gt:g}",
     "greater_than_equal": "expected at least {ge:g}",
-    "too_short": "expected at least {min_length} entry",
+    "too_long": "expected at most {max_length} entries",
+    "too_short": "expected at least {min_length} of them",
 }
 
 

@@ -87,7 +87,18 @@ def _use_sources(tree: Tree, sources: list[str]) -> None:
         tree.values["iotool"]["dataset"].pop(other, None)
 
 
+def _follow_batch_size(tree: Tree) -> None:
+    """Let an override of ``iotool.batch_size`` hold for the sampler too, where the field's files repeat it."""
+    iotool = tree.values.get("iotool")
+    if not isinstance(iotool, dict) or not tree.place(("iotool", "batch_size")).startswith("--set"):
+        return
+    sampler = iotool.get("sampler")
+    if isinstance(sampler, dict) and not tree.place(("iotool", "sampler", "batch_size")).startswith("--set"):
+        sampler.pop("batch_size", None)
+
+
 def _finish(tree: Tree, path: Path, stage_classes: StageClasses | None, post_processor: PostProcessor | None) -> Config:
+    _follow_batch_size(tree)
     check_sections(tree)
     resolve_paths(tree)
     values = check_names(check_sections(tree), tree, stage_classes, post_processor)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from mlreco.config.io_names import check_io_names
 from mlreco.config.merge import Tree
 from mlreco.config.signature import Parameters
 from mlreco.config.torch_names import check_torch_names
@@ -52,6 +53,7 @@ def check_names(
             f"no scheme '{model['class_scheme']}'{nearest(model['class_scheme'], SCHEMES)}",
         )
     check_torch_names(values["trainval"], tree)
+    check_io_names(values["iotool"], model["class_scheme"], tree)
     schema = values["iotool"]["dataset"]["schema"]
     for key in ("network_input", "loss_input"):
         for number, name in enumerate(model[key]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -16,7 +17,7 @@ class Sampler(Section):
     Attributes:
         name: a sampler of `mlreco.iotools`.
         seed: of its random numbers; negative for `trainval.seed`.
-        batch_size: accepted for compatibility; the batch size is that of the section ``iotool``.
+        batch_size: the same as that of the section ``iotool``.
     """
 
     omit_absent: ClassVar[bool] = True
@@ -35,6 +36,13 @@ def _entry(value: Any) -> Any:
     raise PydanticCustomError("schema", "expected {parser: NAME, args: {...}} or [NAME, PRODUCT, ...]")
 
 
+def _numbers(value: Any) -> Any:
+    """Return the numbers of a text such as ``[6436, 562]``."""
+    if isinstance(value, str) and re.fullmatch(r"[\d\s,\[\]]*", value):
+        return [int(number) for number in re.findall(r"\d+", value)]
+    return value
+
+
 class Parser(Section):
     """A parser and the products that it reads."""
 
@@ -47,34 +55,44 @@ class Dataset(Section):
 
     Attributes:
         name: a reader of `mlreco.iotools`.
-        data_keys: files, as paths or globs; ``file_keys`` is another name for it.
-        data_dirs: folders that hold the files.
-        data_key: text that the names of files in `data_dirs` contain.
+        data_keys: files, globs, folders or ``.txt`` lists; ``file_keys`` is another name for it, and folders in
+            ``data_dirs`` with a ``data_key`` that the names of the files contain are another form of it.
         limit_num_files: use the first so many files only; 0 for all.
-        event_list: entry numbers to read, or a text of them; all if absent.
+        event_list: entry numbers to read, also as a text; all if absent.
+        entry_range: first entry to read and the one after the last.
+        reader: name of a reader; by the content of the files if absent.
         entries: name of a product for the network -> the parser that makes it (``schema`` in files).
     """
 
     omit_absent: ClassVar[bool] = True
 
     name: str = "LArCVDataset"
-    data_keys: Names | None = None
-    data_dirs: Names | None = None
-    data_key: str | None = None
+    data_keys: Annotated[Names, Field(min_length=1)]
     limit_num_files: Count | None = None
-    event_list: list[int] | str | None = None
+    event_list: Annotated[list[Count], BeforeValidator(_numbers)] | None = None
+    entry_range: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
+    reader: str | None = None
     entries: Annotated[dict[str, Annotated[Parser | list[str], BeforeValidator(_entry)]], Field(min_length=1)] = Field(
         alias="schema"
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _file_keys(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or "file_keys" not in values:
+    def _one_form(cls, values: Any) -> Any:
+        """Turn ``file_keys``, or ``data_dirs`` and ``data_key``, into ``data_keys``."""
+        given = [key for key in ("data_keys", "file_keys", "data_dirs") if isinstance(values, dict) and key in values]
+        if len(given) > 1:
+            raise PydanticCustomError("twice", f"{given[0]} and {given[1]} both name the files: give one")
+        if not given or (given == ["data_keys"] and "data_key" not in values):
             return values
-        if "data_keys" in values:
-            raise PydanticCustomError("twice", "data_keys and file_keys are two names of one thing: give one")
-        return {**{key: value for key, value in values.items() if key != "file_keys"}, "data_keys": values["file_keys"]}
+        if "data_key" in values and (given != ["data_dirs"] or not isinstance(values["data_key"], str)):
+            raise PydanticCustomError("data_key", "data_key is a text in the names of files, and goes with data_dirs")
+        rest = {key: value for key, value in values.items() if key not in (*given, "data_key")}
+        sources = values[given[0]]
+        if "data_key" in values:
+            folders = [sources] if isinstance(sources, str) else sources
+            sources = [f"{folder}/*{values['data_key']}*" for folder in folders]
+        return {**rest, "data_keys": sources}
 
 
 class IOTool(Section):

@@ -1,0 +1,107 @@
+"""From the words of the command line to a command, and from what happens to an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from mlreco import __version__
+from mlreco.cli import commands
+from mlreco.console import remark
+from mlreco.errors import UserError, nearest
+
+OK, BUG, USER_ERROR, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+CONFIG_SUFFIXES = (".cfg", ".yaml", ".yml")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Argument parser whose errors are UserErrors, so that they end like every other one."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see '{self.prog} --help')")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: the words after the program's name; those of the process by default.
+
+    Returns:
+        0; 2 for a user's mistake, told in one line; 1 for a bug, with its traceback; 130 after Ctrl-C.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(words)
+    except UserError as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        remark("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:
+        return _explain(error)
+
+
+def _run(words: list[str]) -> int:
+    parser = _parser()
+    try:
+        arguments = parser.parse_args(_with_command(words))
+    except SystemExit as end:
+        sys.stdout.flush()
+        return end.code if isinstance(end.code, int) else OK
+    arguments.run(arguments)
+    sys.stdout.flush()
+    return OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="mlreco",
+        description="Reconstruct particles in liquid-argon TPC images.",
+        epilog="'mlreco CONFIG' trains or infers, as trainval.train in the configuration says.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"mlreco {__version__}")
+    choices = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=_Parser)
+    for command in commands.load():
+        shown = {"help": command.HELP} if command.NAME != commands.OLD_FORM else {}
+        one = choices.add_parser(command.NAME, description=command.HELP, allow_abbrev=False, **shown)
+        command.add_arguments(one)
+        one.set_defaults(run=command.run)
+    return parser
+
+
+def _with_command(words: list[str]) -> list[str]:
+    """Put the hidden command of the old form ``run.py CONFIG`` before a configuration file."""
+    if not words or words[0].startswith("-"):
+        return words
+    names = [name for name in commands.names() if name != commands.OLD_FORM]
+    first = words[0]
+    if first in names:
+        return words
+    if Path(first).is_file() or first.endswith(CONFIG_SUFFIXES):
+        return [commands.OLD_FORM, *words]
+    raise UserError(f"no command '{first}'{nearest(first, names)}")
+
+
+def _explain(error: Exception) -> int:
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != "mlreco":
+        return _refuse(f"the package '{error.name}' is not installed in {sys.executable}: pip install mlreco")
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return _refuse("out of memory: lower iotool.batch_size, or iotool.minibatch_size for training")
+    traceback.print_exception(error)
+    remark("this is a bug in mlreco; please report it with the lines above")
+    return BUG
+
+
+def _refuse(message: str) -> int:
+    remark(f"error: {message}")
+    return USER_ERROR
