@@ -9,6 +9,8 @@ _HOMES = {
     "Augmenter": "mlreco.iotools.augmentation",
     "ClusterVoxels": "mlreco.iotools.interface",
     "CollateSparse": "mlreco.iotools.collate",
+    "HDF5Reader": "mlreco.iotools.output",
+    "HDF5Writer": "mlreco.iotools.output",
     "LArCV3Reader": "mlreco.iotools.larcv3",
     "LArCVDataset": "mlreco.iotools.dataset",
     "Loader": "mlreco.iotools.loader",

@@ -1,0 +1,106 @@
+"""HDF5 files that appear complete or not at all, even on a full disk."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from mlreco.atomic import atomic_path, write_failure
+
+
+class _Sink:
+    """A file for the HDF5 library that keeps a failed write to itself.
+
+    The library cannot close a file whose writes fail: it tries again when the process ends and crashes. So the first
+    failure is remembered, later writes are dropped, and whoever writes asks ``check`` before believing the file.
+    """
+
+    def __init__(self, raw: io.FileIO, path: Path) -> None:
+        self._raw, self._path = raw, path
+        self._error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first failure.
+
+        Raises:
+            UserError: a write failed, by a full disk for example.
+        """
+        if self._error is not None:
+            raise (write_failure(self._path, self._error) or self._error) from self._error
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._raw.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._raw.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        return self._raw.read(size) or b""
+
+    def readinto(self, buffer: Any) -> int:
+        return self._raw.readinto(buffer) or 0
+
+    def write(self, data: Any) -> int:
+        rest = memoryview(data).cast("B")
+        size = len(rest)
+        try:
+            while self._error is None and len(rest):
+                rest = rest[self._raw.write(rest) :]
+        except OSError as error:
+            self._error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return self._raw.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+            return size or 0
+
+    def flush(self) -> None:
+        self._raw.flush()
+
+
+class AtomicFile:
+    """An HDF5 file being written.
+
+    Attributes:
+        file: the open file.
+    """
+
+    def __init__(self, file: h5py.File, sink: _Sink) -> None:
+        self.file = file
+        self._sink = sink
+
+    def check(self) -> None:
+        """Flush, and raise if a write failed.
+
+        Raises:
+            UserError: the disk is full, for example.
+        """
+        self.file.flush()
+        self._sink.check()
+
+
+@contextlib.contextmanager
+def atomic_hdf5(path: str | Path, libver: tuple[str, str]) -> Iterator[AtomicFile]:
+    """Open an HDF5 file for writing that appears under its name when the block ends without an error.
+
+    Args:
+        path: the final name.
+        libver: oldest and newest version of the library that must be able to read the file.
+
+    Raises:
+        UserError: the disk is full, the folder is missing or may not be written.
+    """
+    with atomic_path(path) as temporary, open(temporary, "r+b", buffering=0) as raw:
+        sink = _Sink(raw, Path(path))
+        with h5py.File(sink, "w", libver=libver) as file:
+            yield AtomicFile(file, sink)
+            file.flush()
+        sink.check()

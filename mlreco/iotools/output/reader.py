@@ -1,0 +1,157 @@
+"""Reader of the output file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mlreco.errors import UserError, nearest
+from mlreco.iotools.filekind import hdf5_content, open_hdf5
+from mlreco.iotools.output.layout import FORMAT, from_attribute
+
+_WANTED = "an output file of mlreco"
+
+
+class HDF5Reader:
+    """Events of an output file as NumPy arrays.
+
+    Args:
+        path: the file.
+        allow_incomplete: accept a file whose writing did not end.
+
+    Attributes:
+        path: the file.
+        info: attributes of the file (``cfg``, ``class_scheme``, ``classes``, ``thresholds`` as JSON text, ...).
+        products: names of the products.
+        columns: product to the names of its columns, where the file has them.
+
+    Raises:
+        UserError: the file is missing, truncated, incomplete, or of another kind, which the message names.
+    """
+
+    def __init__(self, path: str | Path, allow_incomplete: bool = False) -> None:
+        self.path = Path(path)
+        self._process = -1
+        self._file: h5py.File | None = None
+        file = self._opened()
+        try:
+            self._check_kind(file, allow_incomplete)
+            self.info: dict[str, Any] = {name: from_attribute(value) for name, value in file["info"].attrs.items()}
+            groups = file["products"]
+            self.products = tuple(sorted(groups))
+            self.columns = {
+                name: tuple(from_attribute(groups[name].attrs["columns"]))
+                for name in self.products
+                if "columns" in groups[name].attrs
+            }
+            self._offsets = {name: groups[name]["event_offsets"][()] for name in self.products}
+            self._num_events = self._count_events(file)
+        except UserError:
+            self.close()
+            raise
+        except (KeyError, OSError, RuntimeError) as error:
+            self.close()
+            raise UserError(f"{path}: damaged output file: {str(error).splitlines()[0]}") from None
+
+    def __len__(self) -> int:
+        return self._num_events
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None, "_process": -1}
+
+    def __enter__(self) -> HDF5Reader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        """Return all products of an event; negative numbers count from the end."""
+        return self.event(index)
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        for index in range(len(self)):
+            yield self[index]
+
+    def event(self, index: int, products: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+        """Return products of an event, all of them or those named.
+
+        Raises:
+            IndexError: no such event.
+            UserError: no such product.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"{self.path}: no event {index}; there are {len(self)}")
+        index %= len(self)
+        return {name: values for name, (values, _) in self.range(index, index + 1, products).items()}
+
+    def range(
+        self, first: int, end: int, products: Iterable[str] | None = None
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return products of consecutive events, with one read each.
+
+        Args:
+            first: first event.
+            end: the event after the last.
+            products: names; all if None.
+
+        Returns:
+            Product to its values, (rows, ...), and offsets, (end - first + 1,) int64: event ``first + i`` has the rows
+            ``offsets[i]`` to ``offsets[i + 1]``.
+
+        Raises:
+            IndexError: the range does not lie in the file.
+            UserError: no such product, or damaged data.
+        """
+        if not 0 <= first <= end <= len(self):
+            raise IndexError(f"{self.path}: no events {first} to {end}; there are {len(self)}")
+        selected = {}
+        for name in self.products if products is None else products:
+            if name not in self._offsets:
+                raise UserError(f"{self.path}: no product '{name}'{nearest(name, self.products)}")
+            offsets = self._offsets[name][first : end + 1]
+            try:
+                values = self._opened()["products"][name]["values"][offsets[0] : offsets[-1]]
+            except (OSError, RuntimeError) as error:
+                text = str(error).splitlines()[0]
+                raise UserError(f"{self.path}: event {first}: product '{name}' cannot be read: {text}") from None
+            selected[name] = (values, offsets - offsets[0])
+        return selected
+
+    def close(self) -> None:
+        """Close the file; the next access opens it again."""
+        if self._file is not None and self._process == os.getpid():
+            self._file.close()
+        self._file = None
+
+    def _opened(self) -> h5py.File:
+        if self._file is None or self._process != os.getpid():
+            self._file = open_hdf5(self.path, _WANTED)
+            self._process = os.getpid()
+        return self._file
+
+    def _check_kind(self, file: h5py.File, allow_incomplete: bool) -> None:
+        if "info" not in file or file["info"].attrs.get("format") != FORMAT:
+            raise UserError(f"{self.path}: not {_WANTED}; it seems to be {hdf5_content(file)}")
+        if "products" not in file:
+            raise UserError(f"{self.path}: an output file without products (of SPINE's version 1 perhaps)")
+        if not allow_incomplete and not file["info"].attrs.get("complete", False):
+            raise UserError(f"{self.path}: the output file is incomplete, its writing did not end; make it again")
+
+    def _count_events(self, file: h5py.File) -> int:
+        """Return the number of events, and check that all products have that many."""
+        lengths = {name: len(offsets) - 1 for name, offsets in self._offsets.items()}
+        count = len(file["events"]) if "events" in file else min(lengths.values(), default=0)
+        for name, length in lengths.items():
+            rows = len(file["products"][name]["values"])
+            if length < count or self._offsets[name][-1] > rows:
+                raise UserError(f"{self.path}: damaged output file: product '{name}' is shorter than the others")
+        return count

@@ -1,0 +1,152 @@
+"""Writer of the output file."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mlreco import __version__
+from mlreco.iotools.hdf5file import AtomicFile, atomic_hdf5
+from mlreco.iotools.output.layout import FORMAT, FORMAT_VERSION, create_table, extend_table, to_attribute
+
+_BUFFERED_BYTES = 16 << 20
+
+
+class HDF5Writer:
+    """Writes events one at a time; the file appears under its name when the ``with`` block ends without an error.
+
+    Every event has the same products; the first event says which, with which types and row shapes. The attribute
+    ``complete`` is set last.
+
+    Args:
+        path: name of the file to make; an older one is replaced.
+        info: attributes of ``/info``, such as ``cfg``, ``class_scheme``, ``classes``, ``thresholds``, ``source_files``;
+            dictionaries and lists of other things than text are stored as JSON.
+        columns: product to the names of its columns, stored as its attribute ``columns``.
+
+    Raises:
+        UserError: the disk is full, the folder is missing or may not be written.
+    """
+
+    def __init__(
+        self, path: str | Path, info: Mapping[str, Any], columns: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
+        self.path = Path(path)
+        self._info = dict(info)
+        self._columns = dict(columns or {})
+        self._stack = contextlib.ExitStack()
+        self._output: AtomicFile | None = None
+        self._tables: dict[str, tuple[h5py.Dataset, h5py.Dataset]] = {}
+        self._rows: dict[str, list[np.ndarray]] = {}
+        self._written: dict[str, int] = {}
+        self._buffered = 0
+        self.num_events = 0
+
+    def __enter__(self) -> HDF5Writer:
+        with contextlib.ExitStack() as stack:
+            self._output = stack.enter_context(atomic_hdf5(self.path, ("v110", "v110")))
+            self._write_info()
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._stack:
+            if error is not None:
+                raise error
+            self._finish()
+
+    def append(self, event: Mapping[str, np.ndarray]) -> None:
+        """Add an event.
+
+        Args:
+            event: product to array; the first axis is the rows, of which there may be none.
+
+        Raises:
+            ValueError: other products, types or row shapes than in the first event.
+            UserError: the disk is full.
+        """
+        arrays = {name: np.asarray(values) for name, values in event.items()}
+        if not self.num_events:
+            self._create_tables(arrays)
+        if arrays.keys() != self._tables.keys():
+            raise ValueError(f"event {self.num_events} has products {sorted(arrays)}, not {sorted(self._tables)}")
+        for name, values in arrays.items():
+            table = self._tables[name][0]
+            if values.shape[1:] != table.shape[1:] or not np.can_cast(values.dtype, table.dtype, "same_kind"):
+                raise ValueError(
+                    f"event {self.num_events}, product '{name}': {values.dtype} {values.shape} does not fit a table of "
+                    f"{table.dtype} with rows {table.shape[1:]}"
+                )
+            self._rows[name].append(values.astype(table.dtype))
+            self._buffered += values.nbytes
+        self.num_events += 1
+        if self._buffered > _BUFFERED_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is buffered.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        for name, (values, offsets) in self._tables.items():
+            events = self._rows[name]
+            if not events:
+                continue
+            ends = self._written[name] + np.cumsum([len(rows) for rows in events], dtype=np.int64)
+            extend_table(values, np.concatenate(events))
+            extend_table(offsets, ends)
+            self._written[name] = int(ends[-1])
+            self._rows[name] = []
+        self._buffered = 0
+        self._opened().check()
+
+    def _opened(self) -> AtomicFile:
+        if self._output is None:
+            raise ValueError("HDF5Writer is used outside its with block")
+        return self._output
+
+    def _write_info(self) -> None:
+        file = self._opened().file
+        info = file.create_group("info")
+        standard = {
+            "version": f"{FORMAT_VERSION}",
+            "mlreco_version": __version__,
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        }
+        for name, value in {**standard, **self._info, "complete": False}.items():
+            info.attrs[name] = to_attribute(value)
+        file.create_group("products")
+
+    def _create_tables(self, arrays: Mapping[str, np.ndarray]) -> None:
+        products = self._opened().file["products"]
+        for name, values in arrays.items():
+            if values.ndim == 0 or values.dtype.kind not in "biuf":
+                raise ValueError(f"product '{name}' must be an array of numbers, not {values.dtype} {values.shape}")
+            group = products.create_group(name)
+            group.attrs["kind"] = "array"
+            if name in self._columns:
+                group.attrs["columns"] = list(self._columns[name])
+            offsets = create_table(group, "event_offsets", (), np.dtype(np.int64))
+            extend_table(offsets, np.zeros(1, dtype=np.int64))
+            self._tables[name] = (create_table(group, "values", values.shape[1:], values.dtype), offsets)
+            self._rows[name], self._written[name] = [], 0
+
+    def _finish(self) -> None:
+        """Write the rest, make it durable, and only then call the file complete."""
+        self.flush()
+        file = self._opened().file
+        file.create_dataset("events", data=np.arange(self.num_events, dtype=np.int64))
+        self._opened().check()
+        file["info"].attrs["complete"] = True
