@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -40,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(words)
     except UserError as error:
         return _refuse(str(error))
-    except KeyboardInterrupt:
-        remark("interrupted")
+    except KeyboardInterrupt as stop:
+        remark(f"interrupted: {stop}" if str(stop) else "interrupted")
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -53,10 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(words: list[str]) -> int:
     parser = _parser()
     try:
-        arguments = parser.parse_args(_with_command(words))
+        arguments, unknown = parser.parse_known_args(_with_command(words))
     except SystemExit as end:
         sys.stdout.flush()
         return end.code if isinstance(end.code, int) else OK
+    if unknown:
+        options = re.findall(r"--[a-z-]+", arguments.parser.format_usage())
+        hint = nearest(unknown[0].partition("=")[0], options) if unknown[0].startswith("-") else ""
+        raise UserError(f"'{arguments.parser.prog}' takes no '{unknown[0]}'{hint}")
     arguments.run(arguments)
     sys.stdout.flush()
     return OK
@@ -75,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         shown = {"help": command.HELP} if command.NAME != commands.OLD_FORM else {}
         one = choices.add_parser(command.NAME, description=command.HELP, allow_abbrev=False, **shown)
         command.add_arguments(one)
-        one.set_defaults(run=command.run)
+        one.set_defaults(run=command.run, parser=one)
     return parser
 
 

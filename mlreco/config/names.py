@@ -80,12 +80,9 @@ def _block(name: str, block: Mapping[str, Any], tree: Tree) -> dict[str, Any]:
     rest = {key: value for key, value in block.items() if key not in words}
     path = ("model", "modules", name)
     for word in words:
-        value = [block[word]] if isinstance(block[word], str) else block[word]
-        if not isinstance(value, bool) and not (
-            isinstance(value, list) and all(isinstance(item, str) for item in value)
-        ):
-            _fail(tree, (*path, word), f"expected true, false or names of modules, not {block[word]!r}")
-        rest["freeze_weights"] = value
+        if not isinstance(block[word], bool):
+            _fail(tree, (*path, word), f"expected true or false, not {block[word]!r}; modules go into trainval.freeze")
+        rest["freeze_weights"] = block[word]
     for word in ("model_path", "model_name", "name"):
         if word in rest and not isinstance(rest[word], str | None):
             _fail(tree, (*path, word), f"expected a text, not {rest[word]!r}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from mlreco.config.sections.base import Call, Integer, Named, Positive, Section
+from mlreco.config.sections.base import Call, Integer, Named, Names, Positive, Section
 
 IGNORED = ("concat_result", "debug", "unwrapper")
 """Keys of lartpc_mlreco3d that steer parts of it which this program does not have."""
@@ -40,6 +40,8 @@ class TrainVal(Section):
         model_path: checkpoint to begin from; empty for none.
         optimizer: a class of `torch.optim` and its arguments.
         lr_scheduler: a class of `torch.optim.lr_scheduler` and its arguments.
+        max_grad_norm: limit of the norm of the gradients; none if absent.
+        freeze: names of modules that are not trained (``spice.seediness_decoder``).
     """
 
     train: bool = True
@@ -54,6 +56,8 @@ class TrainVal(Section):
     model_path: str | None = ""
     optimizer: Call = Named(name="Adam", args={"lr": 0.001})
     lr_scheduler: Call | None = None
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = None
+    freeze: Names = []
 
     @model_validator(mode="before")
     @classmethod

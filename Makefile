@@ -1,0 +1,35 @@
+# make demo | test | lint | bench | clean        PYTHON=python3.11 chooses the interpreter
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+DEMO := demo
+
+.PHONY: install demo test lint bench clean
+.DELETE_ON_ERROR:
+
+install: $(INSTALLED)
+
+$(INSTALLED): setup.py pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("mlreco needs Python 3.10 or newer, this is %s; say make PYTHON=..." % sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/python bin/run.py inference config/demo.cfg -o $(DEMO)/output.h5
+	$(BIN)/python bin/run.py evaluate $(DEMO)/output.h5 --json $(DEMO)/evaluation.json
+	$(BIN)/python bin/run.py display $(DEMO)/output.h5 --event 0 -o $(DEMO)/event_0.html
+
+test: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: $(INSTALLED)
+	@set -e; for script in $(wildcard benchmarks/bench_*.py); do echo "$$script"; $(BIN)/python "$$script"; done
+
+clean:
+	rm -rf $(VENV) $(DEMO) build mlreco.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,48 @@
+"""Installation: ``pip install -c constraints.txt -e '.[dev]'``."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "mlreco" / "__init__.py").read_text(encoding="utf-8"))[1]
+
+CORE = [
+    "h5py>=3.10",
+    "numba>=0.60",
+    "numpy>=1.26",
+    "plotly>=5.20",
+    "pydantic>=2.7",
+    "pyyaml>=6.0",
+    "scikit-learn>=1.4",
+    "scipy>=1.11",
+    "torch>=2.4",
+    "tqdm>=4.66",
+]
+EXTRAS = {
+    "cuda": ["spconv-cu126==2.3.8"],
+    "root": ["awkward>=2.6", "uproot>=5.3"],
+    "larcv": ["larcv>=3.5"],
+    "dev": ["hypothesis>=6.100", "pytest>=8.2", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "ruff>=0.9"],
+}
+
+setup(
+    name="mlreco",
+    version=VERSION,
+    description="Reconstruction of particles in 3D images of liquid-argon time projection chambers",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=find_packages(include=["mlreco", "mlreco.*"]),
+    package_data={"mlreco": ["**/*.css", "**/*.js", "**/*.json", "**/*.html"]},
+    install_requires=CORE,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["mlreco = mlreco.cli:main"]},
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Physics",
+    ],
+)
