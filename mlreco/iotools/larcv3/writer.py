@@ -1,0 +1,216 @@
+"""Writer of LArCV3 HDF5 files through h5py."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+import h5py
+import numpy as np
+
+from mlreco.iotools.hdf5file import AtomicFile, atomic_hdf5
+from mlreco.iotools.interface import ClusterVoxels, flat_index
+from mlreco.iotools.larcv3.layout import (
+    EVENT_ID,
+    EVENTS_TABLE,
+    EXTENTS,
+    ID_EXTENTS,
+    IMAGE_META,
+    KINDS,
+    PARTICLE,
+    VOXEL,
+    group_name,
+    split_product,
+)
+from mlreco.voxels import EventVoxels, ImageMeta
+
+CHUNK_ROWS = 4096
+_BUFFERED_ROWS = 1 << 18
+_TYPES = {
+    "extents": EXTENTS,
+    "voxel_extents": ID_EXTENTS,
+    "projection_extents": ID_EXTENTS,
+    "cluster_extents": ID_EXTENTS,
+    "image_meta": IMAGE_META,
+    "voxels": VOXEL,
+    "particles": PARTICLE,
+}
+
+Product = EventVoxels | ClusterVoxels | np.ndarray
+"""An image with one feature, voxel sets, or a particle table."""
+
+
+class LArCV3Writer:
+    """Writes events one at a time; the file appears under its name when the ``with`` block ends without an error.
+
+    The files are read by the larcv library as well: every product has one projection an event, voxel sets at least one
+    (possibly empty) set, and rows of 4096 a chunk, gzip-1 with shuffle.
+
+    Args:
+        path: name of the file to make; an older one is replaced.
+        compress: False for a training cache, several times faster to read and larger.
+        attributes: attributes of the file.
+
+    Raises:
+        UserError: the disk is full, the folder is missing or may not be written.
+    """
+
+    def __init__(self, path: str | Path, compress: bool = True, attributes: Mapping[str, str] | None = None) -> None:
+        self.path = Path(path)
+        self._compress = compress
+        self._attributes = dict(attributes or {})
+        self._output: AtomicFile | None = None
+        self._tables: dict[str, _Table] = {}
+        self._products: tuple[str, ...] | None = None
+        self.num_events = 0
+
+    def __enter__(self) -> LArCV3Writer:
+        with contextlib.ExitStack() as stack:
+            self._output = stack.enter_context(atomic_hdf5(self.path, ("earliest", "v110")))
+            self._output.file.attrs.update(self._attributes)
+            self._output.file.create_group("Data")
+            self._tables["events"] = self._table(EVENTS_TABLE, EVENT_ID)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._stack:
+            if error is not None:
+                raise error
+            self.flush()
+
+    def append(self, event_id: np.ndarray | tuple[int, int, int], products: Mapping[str, Product]) -> None:
+        """Add an event.
+
+        Args:
+            event_id: run, subrun, event.
+            products: name (``sparse3d_pcluster``) to content; the same names in every event.
+
+        Raises:
+            ValueError: other products than in the first event, a name of an unknown kind, or content that does not fit
+                the kind or lies outside the image.
+            UserError: the disk is full.
+        """
+        if self._products is None:
+            self._products = tuple(sorted(products))
+            for product in self._products:
+                self._create(product)
+        if tuple(sorted(products)) != self._products:
+            raise ValueError(f"event {self.num_events} has products {sorted(products)}, not {list(self._products)}")
+        for product, content in products.items():
+            kind, _ = split_product(product)
+            if kind == "sparse3d" and isinstance(content, EventVoxels) and content.features.shape[1] == 1:
+                self._append_image(product, content)
+            elif kind == "cluster3d" and isinstance(content, ClusterVoxels):
+                self._append_sets(product, content)
+            elif kind == "particle" and isinstance(content, np.ndarray) and content.dtype.names:
+                self._append_particles(product, content)
+            else:
+                raise ValueError(f"'{product}' cannot hold {type(content).__name__}")
+        self._tables["events"].append(np.array([tuple(int(number) for number in event_id)], dtype=EVENT_ID))
+        self.num_events += 1
+        if sum(table.buffered for table in self._tables.values()) > _BUFFERED_ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is buffered.
+
+        Raises:
+            UserError: the disk is full.
+        """
+        for table in self._tables.values():
+            table.flush()
+        self._opened().check()
+
+    def _append_image(self, product: str, image: EventVoxels) -> None:
+        voxels = self._tables[f"{product}/voxels"]
+        extent = np.array([(voxels.length, len(image), 0)], dtype=ID_EXTENTS)
+        self._append_projection(product, "voxel_extents", extent, image.meta)
+        voxels.append(_voxels(image.coordinates, image.features[:, 0], image.meta))
+
+    def _append_sets(self, product: str, clusters: ClusterVoxels) -> None:
+        voxels, extents = self._tables[f"{product}/voxels"], self._tables[f"{product}/cluster_extents"]
+        if (np.diff(clusters.sets) < 0).any() or (len(clusters) and clusters.sets[-1] >= clusters.num_sets):
+            raise ValueError(f"'{product}': voxels must stand set after set, with set numbers below num_sets")
+        num_sets = max(clusters.num_sets, 1)
+        rows = np.zeros(num_sets, dtype=ID_EXTENTS)
+        rows["N"] = np.bincount(clusters.sets, minlength=num_sets)
+        rows["first"] = voxels.length + np.cumsum(rows["N"], dtype=np.int64) - rows["N"]
+        rows["ID"] = np.arange(num_sets)
+        extent = np.array([(extents.length, num_sets, 0)], dtype=ID_EXTENTS)
+        self._append_projection(product, "projection_extents", extent, clusters.meta)
+        extents.append(rows)
+        voxels.append(_voxels(clusters.coordinates, clusters.values, clusters.meta))
+
+    def _append_projection(self, product: str, name: str, extent: np.ndarray, meta: ImageMeta) -> None:
+        table = self._tables[f"{product}/{name}"]
+        self._tables[f"{product}/extents"].append(np.array([(table.length, 1)], dtype=EXTENTS))
+        table.append(extent)
+        sizes = np.multiply(meta.shape, meta.voxel_size)
+        self._tables[f"{product}/image_meta"].append(np.array([(1, 0, sizes, meta.shape, meta.origin)], IMAGE_META))
+
+    def _append_particles(self, product: str, particles: np.ndarray) -> None:
+        table = self._tables[f"{product}/particles"]
+        rows = np.zeros(len(particles), dtype=PARTICLE)
+        for name in particles.dtype.names or ():
+            if name not in (PARTICLE.names or ()):
+                raise ValueError(f"'{product}': a LArCV3 particle has no field '{name}'")
+            rows[name] = particles[name]
+        self._tables[f"{product}/extents"].append(np.array([(table.length, len(rows))], dtype=EXTENTS))
+        table.append(rows)
+
+    def _create(self, product: str) -> None:
+        kind, producer = split_product(product)
+        if kind not in KINDS or not producer:
+            raise ValueError(f"'{product}' must be KIND_PRODUCER with a kind of {', '.join(KINDS)}")
+        for name in KINDS[kind]:
+            self._tables[f"{product}/{name}"] = self._table(f"{group_name(product)}/{name}", _TYPES[name])
+
+    def _table(self, name: str, dtype: np.dtype) -> _Table:
+        options = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if self._compress else {}
+        file = self._opened().file
+        return _Table(file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(CHUNK_ROWS,), **options))
+
+    def _opened(self) -> AtomicFile:
+        if self._output is None:
+            raise ValueError("LArCV3Writer is used outside its with block")
+        return self._output
+
+
+class _Table:
+    """A growing table with a buffer.
+
+    Attributes:
+        length: number of rows, those in the buffer included.
+        buffered: number of rows in the buffer.
+    """
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._dataset = dataset
+        self._rows: list[np.ndarray] = []
+        self.length = self.buffered = 0
+
+    def append(self, rows: np.ndarray) -> None:
+        self._rows.append(rows)
+        self.length += len(rows)
+        self.buffered += len(rows)
+
+    def flush(self) -> None:
+        if self.buffered:
+            self._dataset.resize(self.length, axis=0)
+            self._dataset[self.length - self.buffered :] = np.concatenate(self._rows)
+        self._rows, self.buffered = [], 0
+
+
+def _voxels(coordinates: np.ndarray, values: np.ndarray, meta: ImageMeta) -> np.ndarray:
+    """Return voxel rows; refuse voxels outside the image."""
+    if len(coordinates) and ((coordinates < 0).any() or (coordinates >= meta.shape).any()):
+        raise ValueError(f"a voxel lies outside the image of {meta.shape} voxels")
+    rows = np.zeros(len(coordinates), dtype=VOXEL)
+    rows["id"] = flat_index(coordinates, meta.shape)
+    rows["value"] = values
+    return rows
