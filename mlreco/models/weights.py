@@ -57,28 +57,54 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], source: str
     module.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in state.items()})
 
 
-def load_stage_weights(chain: Chain, modules: Mapping[str, Mapping[str, Any]]) -> None:
-    """Load the weights of every block that has a ``model_path``, and freeze those with ``freeze_weights``.
+def load_chain_weights(
+    chain: Chain, modules: Mapping[str, Mapping[str, Any]], whole: str | Path | None = None
+) -> tuple[str, ...]:
+    """Load the weights of the stages, and freeze the stages with ``freeze_weights``.
+
+    A stage with a ``model_path`` takes its weights from there; all others take theirs from the checkpoint of the whole
+    chain, where there is one and it holds them.
 
     Args:
         chain: the model.
-        modules: ``model.modules``; ``model_name`` is the stage's name in the checkpoint where it differs.
+        modules: ``model.modules``; ``model_name`` is the stage's name in its own checkpoint where it differs.
+        whole: a checkpoint of a chain.
+
+    Returns:
+        names of the stages that got weights.
 
     Raises:
-        UserError: the checkpoint has no such stage, or another architecture.
+        UserError: a checkpoint lacks a stage that was asked of it, holds none of this chain's, or does not fit.
     """
-    for name, stage in chain.stages.items():
-        block = modules[name] or {}
+    blocks = {name: modules[name] or {} for name in chain.stages}
+    loaded = []
+    for name, block in blocks.items():
         if block.get("model_path"):
-            _load_stage(stage, block["model_path"], block.get("model_name") or name)
-    chain.freeze([name for name in chain.stages if (modules[name] or {}).get("freeze_weights")])
+            path, own_name = block["model_path"], block.get("model_name") or name
+            parts = _stages(path)
+            if own_name not in parts:
+                raise UserError(f"{path}: no weights of a stage '{own_name}'; there are: {', '.join(parts) or 'none'}")
+            load_state(chain.stages[name], parts[own_name], f"{path} (stage '{own_name}')")
+            loaded.append(name)
+    if whole:
+        parts = _stages(whole)
+        waiting = [name for name in blocks if name in parts and name not in loaded]
+        if not waiting and len(loaded) < len(blocks):
+            missing = next(name for name in blocks if name not in loaded)
+            raise UserError(f"{whole}: no weights of a stage '{missing}'; there are: {', '.join(parts) or 'none'}")
+        for name in waiting:
+            load_state(chain.stages[name], parts[name], f"{whole} (stage '{name}')")
+            loaded.append(name)
+    chain.freeze([name for name, block in blocks.items() if block.get("freeze_weights")])
+    return tuple(loaded)
 
 
-def _load_stage(stage: nn.Module, path: str, stage_name: str) -> None:
-    state = read_checkpoint(path)["state_dict"]
-    prefix = f"stages.{stage_name}."
-    part = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
-    if not part:
-        present = sorted({name.split(".")[1] for name in state if name.startswith("stages.") and "." in name})
-        raise UserError(f"{path}: no weights of a stage '{stage_name}'; there are: {', '.join(present) or 'none'}")
-    load_state(stage, part, f"{path} (stage '{stage_name}')")
+def _stages(path: str | Path) -> dict[str, dict[str, torch.Tensor]]:
+    """Return the states of the stages that a checkpoint holds, by name."""
+    parts: dict[str, dict[str, torch.Tensor]] = {}
+    for name, tensor in read_checkpoint(path)["state_dict"].items():
+        room, _, rest = name.partition(".")
+        stage, _, parameter = rest.partition(".")
+        if room == "stages" and parameter:
+            parts.setdefault(stage, {})[parameter] = tensor
+    return parts

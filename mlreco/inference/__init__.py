@@ -1,0 +1,5 @@
+"""Inference over files."""
+
+from mlreco.inference.run import InferenceSummary, run_inference
+
+__all__ = ["InferenceSummary", "run_inference"]

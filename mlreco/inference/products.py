@@ -1,0 +1,57 @@
+"""From the tensors of a batch to the arrays of single events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from mlreco.models.labels import Labels
+from mlreco.voxels import VoxelBatch
+
+DTYPES = {"semantics": np.int8, "semantics_predicted": np.int8, "semantics_true": np.int8, "instances_true": np.int32}
+"""Integers are stored as small as their meaning allows; all else is float32."""
+
+
+def voxel_products(voxels: VoxelBatch, products: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Return everything known of the voxels of a batch, (N, ...) each, under its name in the output.
+
+    Args:
+        voxels: the network's input.
+        products: what the chain returned; tensors with one row a voxel are kept, ``segmentation`` as probabilities.
+    """
+    found: dict[str, torch.Tensor] = {"energies": voxels.features[:, 0]}
+    for name, value in products.items():
+        if isinstance(value, torch.Tensor) and name != "segmentation":
+            found[name] = value
+    if "segmentation" in products:
+        found["semantic_scores"] = products["segmentation"].float().softmax(dim=1)
+        found["semantics_predicted"] = products["segmentation"].argmax(dim=1)
+    labels: Labels = products["labels"]
+    if labels.semantics is not None:
+        found["semantics_true"] = labels.semantics
+    if labels.instances is not None:
+        found["instances_true"] = labels.instances
+    arrays = {name: _array(name, tensor) for name, tensor in found.items()}
+    return {"coordinates": voxels.coordinates[:, 1:].cpu().numpy().astype(np.int32), **arrays}
+
+
+def _array(name: str, tensor: torch.Tensor) -> np.ndarray:
+    if tensor.is_floating_point():
+        return tensor.float().cpu().numpy()
+    return tensor.cpu().numpy().astype(DTYPES.get(name, np.int32))
+
+
+def events_of(batch: Mapping[str, Any], voxels: VoxelBatch, arrays: Mapping[str, np.ndarray]) -> Iterator[dict]:
+    """Yield the arrays of each event, with its identity and geometry as arrays of one row."""
+    ends = np.cumsum(voxels.counts)
+    for number, (count, end, meta) in enumerate(zip(voxels.counts, ends, voxels.metas, strict=True)):
+        event = {name: array[end - count : end] for name, array in arrays.items()}
+        event["event_id"] = np.asarray(batch["event_id"][number], np.int64).reshape(1, 3)
+        event["source"] = np.asarray(batch["source"][number], np.int64).reshape(1, 2)
+        event["image_shape"] = np.asarray(meta.shape, np.int64).reshape(1, 3)
+        event["image_origin"] = np.asarray(meta.origin, np.float64).reshape(1, 3)
+        event["voxel_size"] = np.asarray(meta.voxel_size, np.float64).reshape(1, 3)
+        yield event

@@ -1,0 +1,132 @@
+"""Checkpoints: the whole state of a training, written so that a crash leaves the previous one."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mlreco import __version__
+from mlreco.atomic import atomic_path
+from mlreco.errors import UserError
+from mlreco.models.weights import load_state, read_checkpoint
+
+
+@dataclass
+class TrainingState:
+    """What changes while training, and so what a checkpoint holds.
+
+    Attributes:
+        model: the chain.
+        optimizer: its optimiser.
+        scheduler: its schedule of learning rates, if any.
+        iteration: number of completed iterations.
+        epoch: passes over the data completed so far.
+        seconds: time spent so far.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: Any | None = None
+    iteration: int = 0
+    epoch: float = 0.0
+    seconds: float = 0.0
+
+
+def random_state() -> dict[str, Any]:
+    """Return the states of all global random generators as tensors and plain values."""
+    version, internal, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "python": [version, list(internal), gauss],
+        "numpy": [name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Set all global random generators to a state of :func:`random_state`."""
+    torch.set_rng_state(state["torch"])
+    version, internal, gauss = state["python"]
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def save_checkpoint(path: Path, state: TrainingState, config_text: str) -> None:
+    """Write a checkpoint under a temporary name, synchronise it and rename it.
+
+    Raises:
+        UserError: the disk is full or the folder cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "state_dict": state.model.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scheduler": state.scheduler.state_dict() if state.scheduler else None,
+        "random": random_state(),
+        "iteration": state.iteration,
+        "epoch": state.epoch,
+        "seconds": state.seconds,
+        "config": config_text,
+        "mlreco_version": __version__,
+    }
+    with atomic_path(path) as temporary:
+        torch.save(content, temporary)
+
+
+def restore(path: Path, state: TrainingState) -> None:
+    """Continue from a checkpoint: weights, optimiser, schedule, counters and random generators.
+
+    Raises:
+        UserError: the file is damaged, holds weights alone, or belongs to another model or optimiser.
+    """
+    checkpoint = read_checkpoint(path)
+    if "optimizer" not in checkpoint:
+        raise UserError(
+            f"{path}: holds weights but no training state; start from it with --weights instead of --resume"
+        )
+    load_state(state.model, checkpoint["state_dict"], str(path))
+    try:
+        state.optimizer.load_state_dict(checkpoint["optimizer"])
+    except (ValueError, KeyError) as error:
+        raise UserError(
+            f"{path}: its optimiser does not fit trainval.optimizer and trainval.freeze: {error}"
+        ) from error
+    if (checkpoint["scheduler"] is None) != (state.scheduler is None):
+        raise UserError(f"{path}: written {'without' if state.scheduler else 'with'} a trainval.lr_scheduler")
+    if state.scheduler:
+        state.scheduler.load_state_dict(checkpoint["scheduler"])
+    state.iteration, state.epoch = checkpoint["iteration"], checkpoint["epoch"]
+    state.seconds = checkpoint["seconds"]
+    restore_random_state(checkpoint["random"])
+
+
+def checkpoint_path(weight_prefix: str, iteration: int) -> Path:
+    """Return the name of the checkpoint after so many iterations."""
+    return Path(f"{weight_prefix}-{iteration}.ckpt")
+
+
+def latest_checkpoint(weight_prefix: str) -> Path:
+    """Return the checkpoint of the highest iteration.
+
+    Raises:
+        UserError: there is none.
+    """
+    prefix = Path(weight_prefix)
+    pattern = re.compile(re.escape(prefix.name) + r"-(\d+)\.ckpt")
+    found = [(int(match[1]), path) for path in prefix.parent.glob("*.ckpt") if (match := pattern.fullmatch(path.name))]
+    if not found:
+        raise UserError(f"nothing to resume: no checkpoint {weight_prefix}-<iteration>.ckpt (trainval.weight_prefix)")
+    return max(found)[1]

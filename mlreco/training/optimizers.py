@@ -1,0 +1,61 @@
+"""Optimisers and schedules by their torch names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from mlreco.errors import UserError, nearest
+
+
+def make_optimizer(model: nn.Module, config: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """Build an optimiser of the parameters that are not frozen.
+
+    Args:
+        model: the chain.
+        config: ``trainval.optimizer``: ``name`` of a class of ``torch.optim`` and its ``args``.
+
+    Raises:
+        UserError: an unknown name or argument, or nothing left to train.
+    """
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise UserError("trainval.freeze and freeze_weights leave no parameter to train")
+    kind = _named(torch.optim, torch.optim.Optimizer, config["name"], "trainval.optimizer.name")
+    return _call(kind, parameters, config.get("args") or {}, "trainval.optimizer")
+
+
+def make_scheduler(optimizer: torch.optim.Optimizer, config: Mapping[str, Any] | None) -> Any | None:
+    """Build a schedule that is stepped once an iteration, or None.
+
+    Args:
+        optimizer: whose learning rate it sets.
+        config: ``trainval.lr_scheduler``: ``name`` of a class of ``torch.optim.lr_scheduler`` and its ``args``.
+
+    Raises:
+        UserError: an unknown name or argument.
+    """
+    if config is None:
+        return None
+    module = torch.optim.lr_scheduler
+    if config["name"] == "ReduceLROnPlateau":
+        raise UserError("trainval.lr_scheduler.name: ReduceLROnPlateau needs a validation loss, which training lacks")
+    kind = _named(module, module.LRScheduler, config["name"], "trainval.lr_scheduler.name")
+    return _call(kind, optimizer, config.get("args") or {}, "trainval.lr_scheduler")
+
+
+def _named(module: Any, base: type, name: str, key: str) -> type:
+    kinds = {n: kind for n, kind in vars(module).items() if isinstance(kind, type) and issubclass(kind, base)}
+    if name not in kinds or kinds[name] is base:
+        raise UserError(f"{key}: torch has no '{name}'{nearest(name, kinds)}")
+    return kinds[name]
+
+
+def _call(kind: type, target: Any, arguments: Mapping[str, Any], key: str) -> Any:
+    try:
+        return kind(target, **arguments)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{key}: {error}") from error

@@ -1,0 +1,169 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mlreco.errors import UserError
+from mlreco.iotools import loader_factory
+from mlreco.iotools.checks import check_energies
+from mlreco.models.assembly import build_chain
+from mlreco.models.chain import Chain, ChainLoss, chain_loss
+from mlreco.models.transfer import to_device
+from mlreco.progress import Progress
+from mlreco.training.checkpoints import TrainingState, checkpoint_path, latest_checkpoint, restore, save_checkpoint
+from mlreco.training.interrupt import Interruption
+from mlreco.training.log import CSVLog
+from mlreco.training.optimizers import make_optimizer, make_scheduler
+
+
+def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weights: str | Path | None = None) -> Path:
+    """Train the chain of a configuration.
+
+    Writes ``<weight_prefix>-<iteration>.ckpt`` every ``checkpoint_step`` iterations and at the end, and a CSV log with
+    a row every ``report_step`` iterations. The first Ctrl-C ends the running iteration, saves and raises.
+
+    Args:
+        config: a checked configuration (:func:`mlreco.config.load_config`), with its YAML text in ``text``.
+        resume: checkpoint to continue from exactly, or ``"latest"``.
+        weights: checkpoint to take only weights from.
+
+    Returns:
+        the last checkpoint.
+
+    Raises:
+        UserError: a mistake in the configuration or the data, or a loss that is no number.
+        KeyboardInterrupt: after a checkpoint was saved.
+    """
+    trainval = config["trainval"]
+    seed = trainval["seed"]
+    torch.manual_seed(seed)
+    chain, _ = build_chain(config, weights)
+    chain.freeze(trainval.get("freeze") or ())
+    state = TrainingState(chain, make_optimizer(chain, trainval["optimizer"]))
+    state.scheduler = make_scheduler(state.optimizer, trainval.get("lr_scheduler"))
+    if resume is not None:
+        restore(latest_checkpoint(trainval["weight_prefix"]) if resume == "latest" else Path(resume), state)
+    scheme = config["model"]["class_scheme"]
+    loader = loader_factory(
+        config["iotool"], seed=seed, train=True, start_iteration=state.iteration, class_scheme=scheme
+    )
+    return _Training(config, chain, chain_loss(config["model"]), state, loader).run()
+
+
+@dataclass
+class _Timer:
+    """Seconds since the previous reading."""
+
+    last: float = 0.0
+
+    def lap(self) -> float:
+        now = time.perf_counter()
+        elapsed, self.last = now - self.last, now
+        return elapsed
+
+
+class _Training:
+    """The loop and what it works with."""
+
+    def __init__(
+        self, config: Mapping[str, Any], chain: Chain, loss: ChainLoss, state: TrainingState, loader: Any
+    ) -> None:
+        self.config = config
+        self.trainval = config["trainval"]
+        self.chain = chain
+        self.device = next(chain.parameters()).device
+        self.loss = loss.to(self.device)
+        self.state = state
+        self.loader = loader
+        self.iterations = _iterations(self.trainval, len(loader))
+        if state.iteration >= self.iterations:
+            raise UserError(
+                f"nothing left to train: {state.iteration} iterations are done and {self.iterations} wanted; "
+                f"raise trainval.iterations (--iterations)"
+            )
+
+    def run(self) -> Path:
+        self.chain.train()
+        batches = iter(self.loader)
+        with (
+            Interruption() as interruption,
+            CSVLog(self.trainval["log_dir"], self.state.iteration) as log,
+            Progress("training", total=self.iterations, initial=self.state.iteration, unit="it") as progress,
+        ):
+            saved = None
+            while self.state.iteration < self.iterations and not interruption.requested:
+                row = self._iterate(batches)
+                step = self.state.iteration
+                if step % self.trainval["report_step"] == 0 or step == self.iterations:
+                    log.record(row)
+                progress.advance(1, loss=row["loss"])
+                saved = self._save() if step % self.trainval["checkpoint_step"] == 0 else None
+            saved = saved or self._save()
+        if interruption.requested:
+            raise KeyboardInterrupt(f"saved {saved} after {self.state.iteration} iterations")
+        return saved
+
+    def _save(self) -> Path:
+        path = checkpoint_path(self.trainval["weight_prefix"], self.state.iteration)
+        save_checkpoint(path, self.state, self.config.text)
+        return path
+
+    def _iterate(self, batches: Any) -> dict[str, float]:
+        """Train on one batch and return a row of the log."""
+        timer = _Timer(time.perf_counter())
+        batch = next(batches)
+        check_energies(batch, self.chain.network_input, self.loader.dataset)
+        batch = to_device(batch, self.device)
+        times = {"tio": timer.lap()}
+        products = self.chain(batch)
+        terms = self.loss(products, products["labels"])
+        loss = terms["loss"].item()
+        if not math.isfinite(loss):
+            events = ", ".join(self.loader.dataset.describe(index) for index in batch["index"])
+            raise UserError(
+                f"the loss is {loss} in iteration {self.state.iteration + 1} ({events}): lower "
+                f"trainval.optimizer.args.lr or set trainval.max_grad_norm; the last checkpoint is intact"
+            )
+        times["tforward"] = timer.lap()
+        rate = self.state.optimizer.param_groups[0]["lr"]
+        self._step(terms["loss"])
+        times["tbackward"] = timer.lap()
+        self.state.iteration += 1
+        self.state.epoch = self.loader.epoch
+        self.state.seconds += sum(times.values())
+        return {
+            "iter": self.state.iteration,
+            "epoch": self.state.epoch,
+            "titer": sum(times.values()),
+            "tsum": self.state.seconds,
+            **times,
+            "lr": rate,
+            **{name: float(value.detach()) for name, value in terms.items()},
+        }
+
+    def _step(self, loss: torch.Tensor) -> None:
+        self.state.optimizer.zero_grad(set_to_none=True)
+        if loss.requires_grad:
+            loss.backward()
+            limit = self.trainval.get("max_grad_norm")
+            if limit:
+                torch.nn.utils.clip_grad_norm_(self.chain.parameters(), limit)
+            self.state.optimizer.step()
+        if self.state.scheduler:
+            self.state.scheduler.step()
+
+
+def _iterations(trainval: Mapping[str, Any], batches_per_epoch: int) -> int:
+    if trainval.get("iterations") is not None:
+        return trainval["iterations"]
+    if trainval.get("epochs") is not None:
+        return math.ceil(trainval["epochs"] * batches_per_epoch)
+    return batches_per_epoch
