@@ -1,0 +1,1 @@
+"""Sparse convolutions on the CPU, compiled by numba: kernel maps, forward, both gradients, fused inference."""

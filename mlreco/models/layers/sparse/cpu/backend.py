@@ -1,0 +1,91 @@
+"""The CPU engine on torch tensors; the same functions as the plain path, so that either can stand for the other."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from mlreco.models.layers.sparse.cpu.forward import Epilogue, convolve
+from mlreco.models.layers.sparse.cpu.panels import Panels, pack
+from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient
+from mlreco.models.layers.sparse.kernel_map import KernelMap
+
+
+def supports(features: torch.Tensor) -> bool:
+    """Tell whether the engine takes these features: float32 on the CPU."""
+    return features.dtype == torch.float32 and features.device.type == "cpu"
+
+
+def _rows(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().contiguous().numpy()
+
+
+def pack_weight(weight: torch.Tensor) -> Panels:
+    """Return a (K, Cin, Cout) float32 weight of any strides as the tiles read it, for use in many calls."""
+    return pack(weight.detach().numpy(), torch.get_num_threads())
+
+
+def conv_forward(features: torch.Tensor, weight: torch.Tensor | Panels, kernel_map: KernelMap) -> torch.Tensor:
+    """Return the (n_out, Cout) output of a sparse convolution.
+
+    Args:
+        features: (n_in, Cin) float32.
+        weight: (K, Cin, Cout) float32 of any strides (a permuted view of spconv's layout costs nothing), or packed.
+        kernel_map: the pairs of input and output rows of every offset.
+    """
+    panels = weight if isinstance(weight, Panels) else pack_weight(weight)
+    out = torch.empty(kernel_map.n_out, panels.columns)
+    convolve(_rows(features), panels, kernel_map, out.numpy(), threads=torch.get_num_threads())
+    return out
+
+
+def conv_backward_input(grad_out: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
+    """Return the (n_in, Cin) gradient of the features from the (n_out, Cout) gradient of the output."""
+    return conv_forward(grad_out, weight.transpose(1, 2), kernel_map.transposed())
+
+
+def conv_backward_weight(features: torch.Tensor, grad_out: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
+    """Return the (K, Cin, Cout) gradient of the weight, a view of memory in spconv's order (Cout, K, Cin)."""
+    return torch.from_numpy(weight_gradient(_rows(features), _rows(grad_out), kernel_map, torch.get_num_threads()))
+
+
+def conv_fused(
+    features: torch.Tensor,
+    weight: torch.Tensor | Panels,
+    kernel_map: KernelMap,
+    *,
+    bias: torch.Tensor | None = None,
+    residual: torch.Tensor | None = None,
+    activation: tuple[torch.Tensor, torch.Tensor, float] | None = None,
+    keep_raw: bool = True,
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Return a convolution and its activation, written in one pass, for inference.
+
+    Args:
+        features: (n_in, Cin) float32.
+        weight: (K, Cin, Cout) float32, or packed.
+        kernel_map: the pairs of input and output rows of every offset.
+        bias: (Cout,) added to the output.
+        residual: (n_out, Cout) added to the output.
+        activation: (scale, shift, slope): the second result is leaky_relu(out * scale + shift, slope), scale and
+            shift (Cout,) float32.
+        keep_raw: return the output before the activation, too.
+
+    Returns:
+        (n_out, Cout) output or None, (n_out, Cout) activated output or None.
+    """
+    panels = weight if isinstance(weight, Panels) else pack_weight(weight)
+    raw = torch.empty(kernel_map.n_out, panels.columns) if keep_raw or activation is None else None
+    active = torch.empty(kernel_map.n_out, panels.columns) if activation is not None else None
+    scale, shift, slope = activation if activation is not None else (None, None, 0.0)
+    arrays = [None if t is None else _rows(t) for t in (bias, residual, scale, shift)]
+    convolve(
+        _rows(features),
+        panels,
+        kernel_map,
+        None if raw is None else raw.numpy(),
+        None if active is None else active.numpy(),
+        Epilogue(*arrays, slope),
+        torch.get_num_threads(),
+    )
+    return raw, active

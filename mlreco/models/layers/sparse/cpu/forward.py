@@ -1,0 +1,211 @@
+"""Sparse convolution on float32: blocks of output rows, offset by offset, through register tiles.
+
+Every output number is the sum over offsets and then input channels in ascending order, whatever the blocks, the tiles
+and the number of threads are; so results do not depend on them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlreco.models.layers.sparse.cpu.crew import share
+from mlreco.models.layers.sparse.cpu.jit import kernel
+from mlreco.models.layers.sparse.cpu.memory import aligned_empty, scratch
+from mlreco.models.layers.sparse.cpu.panels import Panels
+from mlreco.models.layers.sparse.cpu.simd import UNIT
+from mlreco.models.layers.sparse.cpu.tile import claim, forward_tile
+from mlreco.models.layers.sparse.cpu.walks import BLOCK
+
+if TYPE_CHECKING:
+    from mlreco.models.layers.sparse.kernel_map import KernelMap
+
+_LANES = UNIT.lanes
+_WIDEST = UNIT.widest
+_one = forward_tile(1)
+_two = forward_tile(2)
+_three = forward_tile(3)
+_four = forward_tile(min(4, _WIDEST))
+_NONE = np.empty((0, 0), np.float32)
+_NO_VECTOR = np.empty(0, np.float32)
+_CACHE = 96 * 1024
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """What happens to a block of output while it is still in the cache: bias, residual, then a second, activated copy.
+
+    Attributes:
+        bias: (Cout,) added to every row.
+        residual: (n_out, Cout) added.
+        scale, shift: (Cout,) of an affine map (BatchNorm in evaluation); the activated output is
+            leaky_relu(out * scale + shift).
+        slope: of the leaky ReLU on negative numbers.
+    """
+
+    bias: np.ndarray | None = None
+    residual: np.ndarray | None = None
+    scale: np.ndarray | None = None
+    shift: np.ndarray | None = None
+    slope: float = 0.0
+
+
+@kernel
+def _multiply(
+    x: np.ndarray,
+    in_rows: np.ndarray,
+    out_rows: np.ndarray,
+    first: int,
+    last: int,
+    panels: np.ndarray,
+    panel: int,
+    vectors: int,
+    sums: np.ndarray,
+    row_0: int,
+    column: int,
+) -> None:
+    if vectors == 1:
+        _one(x, in_rows, out_rows, first, last, panels, panel, sums, row_0, column)
+    elif vectors == 2:
+        _two(x, in_rows, out_rows, first, last, panels, panel, sums, row_0, column)
+    elif vectors == 3:
+        _three(x, in_rows, out_rows, first, last, panels, panel, sums, row_0, column)
+    else:
+        _four(x, in_rows, out_rows, first, last, panels, panel, sums, row_0, column)
+
+
+@kernel
+def _finish(
+    sums: np.ndarray,
+    row_0: int,
+    row_1: int,
+    column_0: int,
+    bias: np.ndarray,
+    residual: np.ndarray,
+    scale: np.ndarray,
+    shift: np.ndarray,
+    slope: float,
+    raw: np.ndarray,
+    active: np.ndarray,
+) -> None:
+    columns = min(sums.shape[1], max(raw.shape[1], active.shape[1]) - column_0)
+    for row in range(row_0, row_1):
+        line = sums[row - row_0]
+        if len(bias):
+            for c in range(columns):
+                line[c] += bias[column_0 + c]
+        if len(residual):
+            other = residual[row]
+            for c in range(columns):
+                line[c] += other[column_0 + c]
+        if len(raw):
+            target = raw[row]
+            for c in range(columns):
+                target[column_0 + c] = line[c]
+        if len(active):
+            target = active[row]
+            for c in range(columns):
+                value = line[c] * scale[column_0 + c] + shift[column_0 + c]
+                target[column_0 + c] = value if value > 0 else value * slope
+
+
+@kernel
+def _convolve(
+    x: np.ndarray,
+    in_rows: np.ndarray,
+    out_rows: np.ndarray,
+    bounds: np.ndarray,
+    panels: np.ndarray,
+    vectors: np.ndarray,
+    bias: np.ndarray,
+    residual: np.ndarray,
+    scale: np.ndarray,
+    shift: np.ndarray,
+    slope: float,
+    raw: np.ndarray,
+    active: np.ndarray,
+    n_out: int,
+    height: int,
+    parts: int,
+    buffer: np.ndarray,
+    counter: np.ndarray,
+) -> None:
+    offsets, channels = bounds.shape[0], x.shape[1]
+    panel_row = vectors.sum() * _LANES
+    blocks = (n_out + height - 1) // height
+    while True:
+        item = claim(counter)
+        if item >= blocks * parts:
+            return
+        block, part = item // parts, item % parts
+        group_0, group_1 = part * len(vectors) // parts, (part + 1) * len(vectors) // parts
+        column_0 = vectors[:group_0].sum() * _LANES
+        width = vectors[group_0:group_1].sum() * _LANES
+        row_0, row_1 = block * height, min(n_out, (block + 1) * height)
+        sums = buffer[: (row_1 - row_0 + 1) * width].reshape(row_1 - row_0 + 1, width)
+        sums[:] = 0
+        for k in range(offsets):
+            first, last = bounds[k, row_0 // BLOCK], bounds[k, (row_1 + BLOCK - 1) // BLOCK]
+            if first == last:
+                continue
+            column = 0
+            for group in range(group_0, group_1):
+                panel = (k * panel_row + column_0 + column) * channels
+                _multiply(x, in_rows, out_rows, first, last, panels, panel, vectors[group], sums, row_0, column)
+                column += vectors[group] * _LANES
+        _finish(sums, row_0, row_1, column_0, bias, residual, scale, shift, slope, raw, active)
+
+
+def _blocking(n_out: int, panels: Panels, threads: int) -> tuple[int, int]:
+    """Return the height of the output blocks and the number of parts into which columns are cut."""
+    width = int(panels.vectors.sum()) * _LANES
+    height = max(BLOCK, min(1024, _CACHE // (4 * width)) // BLOCK * BLOCK)
+    parts = 1
+    if -(-n_out // height) < 4 * threads and threads > 1:
+        parts = len(panels.vectors)
+        height = max(BLOCK, -(-n_out // (4 * threads // min(parts, 4)) // BLOCK) * BLOCK)
+    return height, parts
+
+
+def convolve(
+    x: np.ndarray,
+    panels: Panels,
+    kernel_map: KernelMap,
+    out: np.ndarray | None,
+    active: np.ndarray | None = None,
+    epilogue: Epilogue = Epilogue(),
+    threads: int = 1,
+) -> None:
+    """Write a convolution of x to ``out`` and, activated, to ``active``.
+
+    Args:
+        x: (n_in, Cin) float32, C-contiguous.
+        panels: the packed weight.
+        kernel_map: pairs of input and output rows.
+        out: (n_out, Cout) float32, C-contiguous, or None where only the activated output is wanted.
+        active: the same, for the activated output of the epilogue.
+        epilogue: what is added before writing, and the activation.
+        threads: how many threads work at most.
+    """
+    e = epilogue
+    height, parts = _blocking(kernel_map.n_out, panels, threads)
+    counter = np.zeros(8, np.int64)
+    size = (min(height, kernel_map.n_out) + 1) * int(panels.vectors.sum()) * _LANES
+    arguments = (
+        x, kernel_map.in_rows, kernel_map.out_rows, kernel_map.bounds, panels.values, panels.vectors,
+        _NO_VECTOR if e.bias is None else e.bias, _NONE if e.residual is None else e.residual,
+        _NO_VECTOR if e.scale is None else e.scale, _NO_VECTOR if e.shift is None else e.shift, np.float32(e.slope),
+        _NONE if out is None else out, _NONE if active is None else active, kernel_map.n_out, height, parts,
+    )  # fmt: skip
+    share(lambda: _convolve(*arguments, scratch(size), counter), threads)
+
+
+def convolution(
+    x: np.ndarray, panels: Panels, kernel_map: KernelMap, threads: int = 1, **epilogue: np.ndarray
+) -> np.ndarray:
+    """Return the (n_out, Cout) convolution of x; see :func:`convolve`."""
+    out = aligned_empty((kernel_map.n_out, panels.columns))
+    convolve(x, panels, kernel_map, out, epilogue=Epilogue(**epilogue), threads=threads)
+    return out

@@ -1,0 +1,27 @@
+"""Buffers that begin on a cache line."""
+
+from __future__ import annotations
+
+import threading
+from math import prod
+
+import numpy as np
+
+_LINE = 64
+_own = threading.local()
+
+
+def aligned_empty(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
+    """Return an uninitialised C-contiguous array that begins on a 64-byte boundary."""
+    size = prod(shape) * np.dtype(dtype).itemsize
+    raw = np.empty(size + _LINE, np.uint8)
+    start = -raw.ctypes.data % _LINE
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def scratch(size: int) -> np.ndarray:
+    """Return at least ``size`` float32 numbers that this thread may use until its next call of this function."""
+    buffer = getattr(_own, "buffer", None)
+    if buffer is None or len(buffer) < size:
+        buffer = _own.buffer = aligned_empty((max(size, 1 << 16),))
+    return buffer

@@ -1,0 +1,58 @@
+"""What the host's vector unit looks like, and the register tiles that fill it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import llvmlite.binding as llvm
+
+
+@dataclass(frozen=True)
+class VectorUnit:
+    """Shape of a register file and of the tiles that the kernels keep in it.
+
+    Attributes:
+        name: instruction set.
+        lanes: float32 numbers in a register.
+        rows: tile height (rows of accumulators) by tile width (vectors a row); the widest tile is its length.
+        gradient_rows, gradient_widest: height of the tiles of the weight gradient and vectors in the widest of them.
+    """
+
+    name: str
+    lanes: int
+    rows: tuple[int, ...]
+    gradient_rows: int
+    gradient_widest: int
+
+    @property
+    def widest(self) -> int:
+        """Vectors in a row of the widest tile."""
+        return len(self.rows)
+
+
+AVX512 = VectorUnit("avx512", 16, (12, 12, 8, 6), 8, 3)
+AVX2 = VectorUnit("avx2", 8, (10, 6, 4), 4, 2)
+NEON = VectorUnit("neon", 4, (14, 10, 8, 6), 8, 3)
+GENERIC = VectorUnit("generic", 4, (8, 5, 3), 4, 2)
+
+
+def _host_features() -> dict[str, bool]:
+    try:
+        return dict(llvm.get_host_cpu_features())
+    except RuntimeError:
+        return {}
+
+
+def detect() -> VectorUnit:
+    """Return the vector unit of the CPU that this process runs on."""
+    features = _host_features()
+    if features.get("avx512f"):
+        return AVX512
+    if features.get("avx2") and features.get("fma"):
+        return AVX2
+    if features.get("neon") or llvm.get_default_triple().startswith(("aarch64", "arm64")):
+        return NEON
+    return GENERIC
+
+
+UNIT = detect()
