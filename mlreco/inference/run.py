@@ -50,9 +50,8 @@ class InferenceSummary:
     def __str__(self) -> str:
         """Tell it in a few lines."""
         rate = self.events_out / self.seconds if self.seconds else 0.0
-        lines = [
-            f"{self.events_out} of {self.events_in} events in {self.seconds:.1f} s ({rate:.1f} events/s): {self.output}"
-        ]
+        counts = f"{self.events_out} of {self.events_in} events"
+        lines = [f"{counts} in {self.seconds:.1f} s ({rate:.1f} events/s): {self.output}"]
         lines += [f"no {key}: {reason}" for key, reason in self.left_out.items()]
         return "\n".join(lines)
 

@@ -1,0 +1,1 @@
+"""Networks: stages, the chain that joins them, their losses and weights."""

@@ -95,14 +95,14 @@ def restore(path: Path, state: TrainingState) -> None:
     checkpoint = read_checkpoint(path)
     if "optimizer" not in checkpoint:
         raise UserError(
-            f"{path}: holds weights but no training state; start from it with --weights instead of --resume"
+            f"{path}: holds weights, no training state; start from it with --weights instead of --resume"
         )
     load_state(state.model, checkpoint["state_dict"], str(path))
     try:
         state.optimizer.load_state_dict(checkpoint["optimizer"])
     except (ValueError, KeyError) as error:
         raise UserError(
-            f"{path}: its optimiser does not fit trainval.optimizer and trainval.freeze: {error}"
+            f"{path}: its state does not fit trainval.optimizer and trainval.freeze: {error}"
         ) from error
     if (checkpoint["scheduler"] is None) != (state.scheduler is None):
         raise UserError(f"{path}: written {'without' if state.scheduler else 'with'} a trainval.lr_scheduler")

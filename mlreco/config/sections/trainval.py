@@ -39,9 +39,9 @@ class TrainVal(Section):
         log_dir: folder of the logs.
         model_path: checkpoint to begin from; empty for none.
         optimizer: a class of `torch.optim` and its arguments.
+        freeze: exact names of modules that keep their weights, such as ``spice.seediness_decoder``.
+        max_grad_norm: gradients are scaled down to this norm where theirs is larger; no limit if absent.
         lr_scheduler: a class of `torch.optim.lr_scheduler` and its arguments.
-        max_grad_norm: limit of the norm of the gradients; none if absent.
-        freeze: names of modules that are not trained (``spice.seediness_decoder``).
     """
 
     train: bool = True
@@ -56,8 +56,8 @@ class TrainVal(Section):
     model_path: str | None = ""
     optimizer: Call = Named(name="Adam", args={"lr": 0.001})
     lr_scheduler: Call | None = None
-    max_grad_norm: Annotated[float, Field(gt=0)] | None = None
     freeze: Names = []
+    max_grad_norm: Annotated[float, Field(gt=0)] | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -6,6 +6,7 @@ Architecture: Domine and Terao, arXiv:1903.05663; two decoders on one encoder: K
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -28,7 +29,7 @@ def padded_shape(spatial_shape: Sequence[int], depth: int) -> list[int]:
 def _blocks(in_channels: int, channels: int, reps: int, leakiness: float, level: int) -> nn.Sequential:
     widths = [in_channels] + [channels] * reps
     key = f"level_{level}"
-    return nn.Sequential(*[ResidualBlock(a, b, leakiness, key) for a, b in zip(widths, widths[1:], strict=False)])
+    return nn.Sequential(*[ResidualBlock(a, b, leakiness, key) for a, b in pairwise(widths)])
 
 
 class UNetEncoder(nn.Module):
@@ -51,7 +52,7 @@ class UNetEncoder(nn.Module):
         self.downsamplings = nn.ModuleList(
             [
                 SparseConv3d(fine, coarse, 2, stride=2, bias=False, indice_key=f"down_{level}")
-                for level, (fine, coarse) in enumerate(zip(channels, channels[1:], strict=False))
+                for level, (fine, coarse) in enumerate(pairwise(channels))
             ]
         )
 
@@ -85,7 +86,7 @@ class UNetDecoder(nn.Module):
         self.upsamplings = nn.ModuleList(
             [
                 SparseInverseConv3d(coarse, fine, 2, indice_key=f"down_{level}", bias=False)
-                for level, (fine, coarse) in enumerate(zip(channels, channels[1:], strict=False))
+                for level, (fine, coarse) in enumerate(pairwise(channels))
             ]
         )
         self.blocks = nn.ModuleList(

@@ -6,6 +6,8 @@ output row occurs once, and offsets are added in order.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 
 from mlreco.models.layers.sparse.kernel_map import KernelMap
@@ -17,7 +19,7 @@ def _pairs(kernel_map: KernelMap) -> list[tuple[int, torch.Tensor, torch.Tensor]
     starts = kernel_map.starts.tolist()
     return [
         (k, in_rows[first:last], out_rows[first:last])
-        for k, (first, last) in enumerate(zip(starts[:-1], starts[1:], strict=True))
+        for k, (first, last) in enumerate(pairwise(starts))
         if last > first
     ]
 
