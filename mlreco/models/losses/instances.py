@@ -22,7 +22,8 @@ class Pairs:
         start: (M,) int64 first pair of each instance.
         length: (M,) int64 pairs of each instance.
         size: (M,) int64 voxels of each instance.
-        member: (P,) bool, whether the voxel belongs to the instance.
+        own: (n,) int64 for each voxel the pair of it and the instance it belongs to, rising.
+        member: (P,) bool, whether the voxel belongs to the instance: true at ``own``.
     """
 
     row: Tensor
@@ -30,6 +31,7 @@ class Pairs:
     start: Tensor
     length: Tensor
     size: Tensor
+    own: Tensor
     member: Tensor
 
     @property
@@ -113,11 +115,14 @@ class Instances:
     def voxel_pairs(self) -> Pairs:
         """Pair every instance with all voxels of its group: sum over groups of n_g K_g pairs."""
         length = self.group_size[self.group]
+        start = segment_starts(length)
         group_start = segment_starts(self.group_size)[self.group]
         row, instance = expand_runs(group_start, length)
-        first = segment_starts(self.size)[instance]
-        member = (row >= first) & (row < first + self.size[instance])
-        return Pairs(row, instance, segment_starts(length), length, self.size, member)
+        own = (start - group_start).index_select(0, self.instance)
+        own += torch.arange(len(own), device=own.device)
+        member = torch.zeros(len(row), dtype=torch.bool, device=row.device)
+        member[own] = True
+        return Pairs(row, instance, start, length, self.size, own, member)
 
     def instance_pairs(self) -> tuple[Tensor, Tensor]:
         """Pair every two instances i < j of a group.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -22,11 +23,10 @@ class _PairLogScore(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, embeddings: Tensor, centroids: Tensor, margins: Tensor, pairs: Pairs) -> Tensor:
-        log_score = torch.zeros(len(pairs.row), dtype=embeddings.dtype, device=embeddings.device)
-        for axis in range(embeddings.shape[1]):
-            difference = _difference(embeddings, centroids, pairs, axis)
+        log_score = embeddings.new_zeros(len(pairs.row))
+        for difference in _differences(embeddings, centroids, pairs):
             log_score.addcmul_(difference, difference)
-        log_score.mul_((-0.5 / margins**2)[pairs.instance])
+        log_score.mul_((-0.5 / margins**2).index_select(0, pairs.instance))
         ctx.save_for_backward(embeddings, centroids, margins, log_score)
         ctx.pairs = pairs
         return log_score
@@ -35,18 +35,21 @@ class _PairLogScore(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         embeddings, centroids, margins, log_score = ctx.saved_tensors
         pairs = ctx.pairs
-        pull = grad * (1.0 / margins**2)[pairs.instance]
+        grad_margins = segment_sum(grad * log_score, pairs.instance, pairs.count) * (-2.0 / margins)
+        pull = grad * (1.0 / margins**2).index_select(0, pairs.instance)
         grad_embeddings, grad_centroids = [], []
-        for axis in range(embeddings.shape[1]):
-            flow = _difference(embeddings, centroids, pairs, axis).mul_(pull)
+        for difference in _differences(embeddings, centroids, pairs):
+            flow = difference.mul_(pull)
             grad_embeddings.append(-segment_sum(flow, pairs.row, len(embeddings)))
             grad_centroids.append(segment_sum(flow, pairs.instance, pairs.count))
-        grad_margins = segment_sum(grad * log_score, pairs.instance, pairs.count) * (-2.0 / margins)
         return torch.stack(grad_embeddings, 1), torch.stack(grad_centroids, 1), grad_margins, None
 
 
-def _difference(embeddings: Tensor, centroids: Tensor, pairs: Pairs, axis: int) -> Tensor:
-    return embeddings[:, axis][pairs.row].sub_(centroids[:, axis][pairs.instance])
+def _differences(embeddings: Tensor, centroids: Tensor, pairs: Pairs) -> Iterator[Tensor]:
+    """Yield the (P,) components of e_i - mu_k, axis by axis, so that only one is in memory."""
+    for embedding, centroid in zip(embeddings.unbind(1), centroids.unbind(1), strict=True):
+        difference = embedding.contiguous().index_select(0, pairs.row)
+        yield difference.sub_(centroid.contiguous().index_select(0, pairs.instance))
 
 
 def pair_log_scores(embeddings: Tensor, centroids: Tensor, margins: Tensor, pairs: Pairs) -> Tensor:
@@ -64,19 +67,3 @@ def pair_log_scores(embeddings: Tensor, centroids: Tensor, margins: Tensor, pair
         (P,) values <= 0.
     """
     return _PairLogScore.apply(embeddings, centroids, margins, pairs)
-
-
-def own_log_scores(embeddings: Tensor, centroids: Tensor, margins: Tensor, instance: Tensor) -> Tensor:
-    """Compute log p_ik of every voxel for the instance it belongs to.
-
-    Args:
-        embeddings: (n, D) e_i.
-        centroids: (M, D) mu_k.
-        margins: (M,) sigma_k, at least ``MIN_MARGIN``.
-        instance: (n,) int64 instance of each voxel.
-
-    Returns:
-        (n,) values <= 0.
-    """
-    squared_distance = (embeddings - centroids[instance]).square().sum(1)
-    return squared_distance * (-0.5 / margins**2)[instance]

@@ -81,7 +81,7 @@ def dice(log_score: Tensor, pairs: Pairs, smoothing: float = 1.0) -> Tensor:
     """
     score = log_score.exp()
     total = segment_sum(score, pairs.instance, pairs.count)
-    inside = segment_sum(score * pairs.member, pairs.instance, pairs.count)
+    inside = segment_sum(score[pairs.own], pairs.instance[pairs.own], pairs.count)
     return 1.0 - (2.0 * inside + smoothing) / (total + pairs.size + smoothing)
 
 

@@ -65,7 +65,8 @@ def expand_runs(starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         numbers (P,) and the run of each of them (P,), both int64, with P the sum of the lengths.
     """
     run = torch.repeat_interleave(lengths)
-    numbers = torch.arange(len(run), device=run.device) + (starts - segment_starts(lengths))[run]
+    numbers = (starts - segment_starts(lengths)).index_select(0, run)
+    numbers += torch.arange(len(run), device=run.device)
     return numbers, run
 
 

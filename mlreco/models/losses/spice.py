@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mlreco.errors import UserError, nearest
 from mlreco.models.losses.instances import Instances, Pairs
-from mlreco.models.losses.kernel import MIN_MARGIN, own_log_scores, pair_log_scores
+from mlreco.models.losses.kernel import MIN_MARGIN, pair_log_scores
 from mlreco.models.losses.masks import mask_loss as find_mask_loss
 from mlreco.models.losses.segments import segment_mean, segment_sum
 from mlreco.semantics import ClassScheme
@@ -116,7 +116,7 @@ class SpiceLoss(nn.Module):
 
         pairs = truth.voxel_pairs()
         log_scores = pair_log_scores(embeddings, centroids, scales, pairs)
-        own_scores = own_log_scores(*(x.detach() for x in (embeddings, centroids, scales)), truth.instance).exp()
+        own_scores = log_scores.detach()[pairs.own].exp()
         deviations = (margins - mean_margins.detach()[truth.instance]).abs()
         seed_errors = seediness - own_scores
         seed_errors = seed_errors.square() if self.seediness_norm == "l2" else seed_errors.abs()
@@ -127,7 +127,7 @@ class SpiceLoss(nn.Module):
             "seediness": _group_mean(seed_errors, truth),
         }
         with torch.no_grad():
-            overlap = segment_mean(_mask_iou(log_scores, pairs), truth.group, len(truth.group_class))
+            overlap = segment_mean(_mask_iou(log_scores, pairs, truth), truth.group, len(truth.group_class))
         return self._summary(group_means, overlap, truth)
 
     def _regarded(self, semantics: Tensor, instances: Tensor) -> Tensor:
@@ -172,9 +172,9 @@ def _group_mean(values: Tensor, truth: Instances) -> Tensor:
     return segment_mean(segment_mean(values, truth.instance, truth.count), truth.group, len(truth.group_class))
 
 
-def _mask_iou(log_scores: Tensor, pairs: Pairs) -> Tensor:
+def _mask_iou(log_scores: Tensor, pairs: Pairs, truth: Instances) -> Tensor:
     """Compute the (M,) IoU of the mask p > 0.5 and the voxels of each instance."""
-    inside = log_scores > -math.log(2.0)
-    predicted = segment_sum(inside.to(log_scores.dtype), pairs.instance, pairs.count)
-    shared = segment_sum((inside & pairs.member).to(log_scores.dtype), pairs.instance, pairs.count)
-    return shared / (predicted + pairs.size - shared)
+    inside = (log_scores > -math.log(2.0)).to(log_scores.dtype)
+    predicted = segment_sum(inside, pairs.instance, pairs.count)
+    shared = segment_sum(inside[pairs.own], truth.instance, truth.count)
+    return shared / (predicted + truth.size - shared)
