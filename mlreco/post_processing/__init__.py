@@ -1,5 +1,28 @@
 """Post-processing: instances from embeddings, numbers from instances."""
 
-from mlreco.post_processing.greedy import GreedyClusterer
+from __future__ import annotations
 
-__all__ = ["GreedyClusterer"]
+import importlib
+from typing import Any
+
+_HOMES = {
+    "Contingency": "mlreco.post_processing.contingency",
+    "Evaluation": "mlreco.post_processing.evaluation",
+    "GreedyClusterer": "mlreco.post_processing.greedy",
+    "PostProcessor": "mlreco.post_processing.processor",
+    "build_particles": "mlreco.post_processing.particles",
+    "build_post_processors": "mlreco.post_processing.factories",
+    "cluster_event": "mlreco.post_processing.fragments",
+    "cluster_events": "mlreco.post_processing.fragments",
+    "evaluate": "mlreco.post_processing.evaluation",
+}
+
+__all__ = ["metrics", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "metrics":
+        return importlib.import_module("mlreco.post_processing.metrics")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

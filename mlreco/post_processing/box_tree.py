@@ -1,9 +1,9 @@
 """A balanced tree of bounding boxes over points of any dimension: what lies near a point is found without a scan.
 
-The points are put in the order in which a Morton curve runs through the cells of a grid, so that neighbours in the order
-are neighbours in space, and cut into leaves of equal size. The tree is a heap: node ``i`` has the children ``2 i + 1`` and
-``2 i + 2``. A box is the exact minimum and maximum of its points, hence what is decided on boxes is exact; the grid only
-decides how fast.
+The points are put in the order in which a Morton curve runs through the cells of a grid, so that neighbours in the
+order are neighbours in space, and cut into leaves of equal size. The tree is a heap: node ``i`` has the children ``2 i
++ 1`` and ``2 i + 2``. A box is the exact minimum and maximum of its points, hence what is decided on boxes is exact;
+the grid only decides how fast.
 """
 
 from __future__ import annotations
@@ -122,9 +122,9 @@ def box_distances(
 ) -> tuple[float, float]:
     """Return the squared distances from a centre to the nearest and to the farthest place of a node's box.
 
-    Subtraction, product and sum round monotonically and stand here in the same order as in a distance between two points,
-    so these are bounds of the *rounded* squared distances to all points in the box. Comparisons instead of ``max``: numba's
-    looks for NaN, at four times the cost.
+    Subtraction, product and sum round monotonically and stand here in the same order as in a distance between two
+    points, so these are bounds of the *rounded* squared distances to all points in the box. Comparisons instead of
+    ``max``: numba's looks for NaN, at four times the cost.
     """
     near = 0.0
     far = 0.0

@@ -65,17 +65,19 @@ class EmbeddedVoxels:
 class GreedyClusterer:
     """Greedy clustering of the voxels of one semantic class of one event (Koh et al. 2020, section II.C).
 
-    Until no voxel is left or the best one left has a seediness below ``seed_threshold``: the voxel of highest seediness (of equal ones the
-    lowest row) becomes a seed, and every voxel that is left and has ``p > probability_threshold`` under the seed's kernel
-    ``p_i = exp(-|e_i - e_seed|^2 / (2 sigma_seed^2))`` joins it and can no longer be a seed. At the end *every* voxel, seeds'
-    members and those left over alike, gets the seed of highest p (of equal ones the earlier).
+    Until no voxel is left or the best one left has a seediness below ``seed_threshold``: the voxel of highest
+    seediness (of equal ones the lowest row) becomes a seed, and every voxel that is left and has ``p >
+    probability_threshold`` under the seed's kernel ``p_i = exp(-|e_i - e_seed|^2 / (2 sigma_seed^2))`` joins it and
+    can no longer be a seed. At the end *every* voxel, seeds' members and those left over alike, gets the seed of
+    highest p (of equal ones the earlier).
 
-    All comparisons are made in float64 on ``-ln p``: nothing underflows, far voxels go to the right seed, and the result does not depend on the
-    machine, on the number of threads or, where seediness values differ, on the order of rows (up to nothing: labels
-    are numbered by seed).
+    All comparisons are made in float64 on ``-ln p``: nothing underflows, far voxels go to the right seed, and the
+    result does not depend on the machine, on the number of threads or, where seediness values differ, on the order of
+    rows (up to nothing: labels are numbered by seed).
 
-    A class whose best seediness is below the seed threshold gives one instance around its best voxel: every voxel of the class
-    belongs to some particle, and the published rule would leave it without a label. ``unseeded="noise"`` restores that.
+    A class whose best seediness is below the seed threshold gives one instance around its best voxel: every voxel of
+    the class belongs to some particle, and the published rule would leave it without a label. ``unseeded="noise"``
+    restores that.
 
     Args:
         seed_threshold: s0 in [0, 1].
@@ -132,8 +134,8 @@ class GreedyClusterer:
 
 
 def drop_small(labels: np.ndarray, min_voxels: int) -> np.ndarray:
-    """Return labels 0 to K - 1 with instances under ``min_voxels`` voxels made noise and the others renumbered in order."""
-    if min_voxels <= 1:
+    """Return labels 0 to K - 1 with instances under ``min_voxels`` voxels made noise and the others renumbered in
+    order.""" if min_voxels <= 1:
         return labels
     kept = np.bincount(labels) >= min_voxels
     numbers = np.where(kept, np.cumsum(kept) - 1, NOISE).astype(np.int32)

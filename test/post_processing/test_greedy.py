@@ -64,7 +64,7 @@ def test_labels_equal_reference_on_clusters(
 @settings(max_examples=150, deadline=None)
 @given(data=st.data(), voxels=st.integers(1, 150), dimensions=st.integers(0, 3))
 def test_labels_equal_reference_on_ties_and_extremes(data, voxels, dimensions):
-    """Few distinct values: coincident embeddings, equal seediness, zero margins, distances that underflow and huge ones."""
+    """Few distinct values: coincident embeddings, equal seediness, zero margins, tiny and huge distances."""
     pick = np.random.default_rng(data.draw(st.integers(0, 10**6)))
     embeddings = pick.choice([0.0, 1.0, 1 + 1e-7, -2.0, 1e-40, 1e30], (voxels, dimensions))
     margins = pick.choice([0.0, 1e-44, 0.1, 2.0, 1e20], voxels)

@@ -1,0 +1,124 @@
+"""Evaluation of an output file: how well the fragments match the true instances, event by event and class by class.
+
+A row is an event and a class. Voxels of a class are those of that class in ``semantics_true`` (or, where asked, in
+``semantics``, the classes in which was clustered). Their truth is ``instances_true``; voxels without a true instance
+(-1) are left out, and so are, from truth and prediction, those of instances with fewer than ``min_voxels`` voxels of
+the class. Voxels without a fragment (-1) stay and count as one more predicted cluster: refusing to cluster gains
+nothing. A row without voxels does not exist. Class ``all`` takes the voxels of all classes together, with an instance
+that reaches into several classes counted once in each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, Protocol
+
+import numpy as np
+
+from mlreco.errors import UserError, nearest
+from mlreco.post_processing.contingency import Contingency, contingency, without_small_instances
+from mlreco.post_processing.metrics.best_dice import best_dice_of
+from mlreco.post_processing.metrics.mutual_information import mutual_information_of
+from mlreco.post_processing.metrics.purity import mean_efficiency, mean_purity
+from mlreco.post_processing.metrics.rand_index import rand_index_of
+from mlreco.post_processing.summary import ALL, Evaluation
+
+MIN_VOXELS = 10
+METRICS = {
+    "purity": mean_purity,
+    "efficiency": mean_efficiency,
+    "ari": rand_index_of,
+    "ami": mutual_information_of,
+    "sbd": best_dice_of,
+}
+"""Name of a column -> function of a contingency table."""
+
+
+class EventReader(Protocol):
+    """What is needed of a reader of output files; ``mlreco.iotools.HDF5Reader`` has it."""
+
+    products: Sequence[str]
+    info: dict
+
+    def __len__(self) -> int:
+        """Return the number of events."""
+
+    def event(self, index: int, products: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+        """Return products of an event."""
+
+
+def evaluate(
+    reader: EventReader,
+    *,
+    min_voxels: int = MIN_VOXELS,
+    fragments: str = "fragments",
+    semantics: Literal["true", "predicted"] = "true",
+    events: Iterable[int] | None = None,
+) -> Evaluation:
+    """Compare the fragments of an output file with the true instances.
+
+    Args:
+        reader: the file.
+        min_voxels: true instances with fewer voxels are left out; 0 or 1 keeps all.
+        fragments: product that holds the predicted instances.
+        semantics: select the voxels of a class by ``true`` or by ``predicted`` classes.
+        events: numbers of the events; all if None.
+
+    Raises:
+        UserError: a product that is needed is not in the file.
+    """
+    class_product = {"true": "semantics_true", "predicted": "semantics"}[semantics]
+    needed = (class_product, "instances_true", fragments)
+    for name in needed:
+        if name not in reader.products:
+            labels = "; evaluation needs labels" if name.endswith("_true") else ""
+            where = getattr(reader, "path", "the output file")
+            raise UserError(f"{where}: no product '{name}'{labels}{nearest(name, reader.products)}")
+    classes = tuple(str(name) for name in reader.info["classes"])
+    rows: list[dict[str, float]] = []
+    for index in range(len(reader)) if events is None else events:
+        event = reader.event(index, needed)
+        rows += (
+            {"event": index, **row} for row in event_rows(*(event[name] for name in needed), len(classes), min_voxels)
+        )
+    columns = ("event", "class", "voxels", "true_instances", "pred_instances", *METRICS)
+    integers = columns[:5]
+    table = {c: np.array([row[c] for row in rows], np.int64 if c in integers else np.float64) for c in columns}
+    return Evaluation(classes, table, min_voxels=min_voxels, semantics=semantics, fragments=fragments)
+
+
+def event_rows(
+    semantics: np.ndarray, instances: np.ndarray, fragments: np.ndarray, n_classes: int, min_voxels: int
+) -> list[dict[str, float]]:
+    """Return a row for every class of one event that has voxels, and one of class ``ALL`` for all of them.
+
+    Args:
+        semantics: (N,) integers, class of each voxel; -1 unknown.
+        instances: (N,) integers, true instance; -1 none.
+        fragments: (N,) integers, predicted instance; -1 none.
+        n_classes: number of classes.
+        min_voxels: true instances with fewer voxels in a class are left out.
+
+    Returns:
+        Rows with the keys ``class``, ``voxels``, ``true_instances``, ``pred_instances`` and those of ``METRICS``.
+    """
+    rows, truths, predictions = [], [], []
+    for number in range(n_classes):
+        selected = (semantics == number) & (instances >= 0)
+        true, predicted = without_small_instances(instances[selected], fragments[selected], min_voxels)
+        if len(true):
+            rows.append({"class": number, **_row(contingency(true, predicted))})
+            truths.append(true.astype(np.int64) * n_classes + number)
+            predictions.append(predicted)
+    if rows:
+        rows.append({"class": ALL, **_row(contingency(np.concatenate(truths), np.concatenate(predictions)))})
+    return rows
+
+
+def _row(table: Contingency) -> dict[str, float]:
+    sizes = {
+        "voxels": table.voxels,
+        "true_instances": len(table.true_sizes),
+        "pred_instances": len(table.predicted_sizes),
+    }
+    return {**sizes, **{name: metric(table) for name, metric in METRICS.items()}}

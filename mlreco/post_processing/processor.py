@@ -1,0 +1,54 @@
+"""What a post-processor is: an object that adds products to an event."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+
+from mlreco.errors import UserError
+from mlreco.semantics import ClassScheme
+
+
+class PostProcessor(ABC):
+    """Base of the built-in post-processors; those of other packages only need ``__call__``.
+
+    The arguments of the constructor are the keys of the configuration; one named ``class_scheme`` is filled in by the
+    program.
+
+    Attributes:
+        requires: names of the products that an event must have.
+        provides: names of the products that are added.
+    """
+
+    requires: tuple[str, ...] = ()
+    provides: tuple[str, ...] = ()
+
+    def __call__(self, event: dict[str, np.ndarray], scheme: ClassScheme) -> dict[str, np.ndarray]:
+        """Return the products to add to an event.
+
+        Args:
+            event: name of a product -> its array.
+            scheme: the classes of ``semantics``.
+
+        Raises:
+            UserError: a product is missing or holds bad values; the message names the event.
+        """
+        try:
+            missing = [name for name in self.requires if name not in event]
+            if missing:
+                raise UserError(f"no product '{missing[0]}'; there are {', '.join(sorted(event))}")
+            return self.process(event, scheme)
+        except UserError as error:
+            raise UserError(f"{type(self).__name__}: {_identity(event)}{error}") from error
+
+    @abstractmethod
+    def process(self, event: dict[str, np.ndarray], scheme: ClassScheme) -> dict[str, np.ndarray]:
+        """Return the products to add; ``requires`` are there."""
+
+
+def _identity(event: dict[str, np.ndarray]) -> str:
+    if "event_id" not in event:
+        return ""
+    run, subrun, number = np.ravel(event["event_id"])[:3]
+    return f"run {run} subrun {subrun} event {number}: "

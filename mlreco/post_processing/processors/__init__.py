@@ -1,0 +1,1 @@
+"""The built-in post-processors, one a file."""

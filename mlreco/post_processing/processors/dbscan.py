@@ -1,0 +1,72 @@
+"""Post-processor ``dbscan``: the baseline, density clusters of the voxel coordinates of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.cluster import DBSCAN
+
+from mlreco.errors import UserError
+from mlreco.post_processing.processor import PostProcessor
+from mlreco.semantics import PILARNET, ClassScheme
+
+TOUCHING = 1.999
+"""Distance in voxels within which neighbours are that share at least a corner."""
+
+
+class DbscanFragments(PostProcessor):
+    """Adds the clusters of scikit-learn's DBSCAN, class by class, in voxel coordinates; noise is -1.
+
+    Args:
+        class_scheme: the classes.
+        eps: reach in voxels, one for all or by class name (classes that are not named: ``1.999``, touching voxels).
+        min_samples: neighbours, itself included, that make a voxel a core: one for all or by class name (default 1,
+            which leaves no noise).
+        product: name of the product, (N,) int32.
+
+    Raises:
+        UserError: an unknown class or a value that is not positive.
+    """
+
+    requires = ("coordinates", "semantics")
+
+    def __init__(
+        self,
+        class_scheme: ClassScheme = PILARNET,
+        eps: float | dict[str, float] = TOUCHING,
+        min_samples: int | dict[str, int] = 1,
+        product: str = "fragments_dbscan",
+    ) -> None:
+        self.eps = _by_class("eps", eps, TOUCHING, class_scheme)
+        self.min_samples = _by_class("min_samples", min_samples, 1, class_scheme)
+        self.product = product
+        self.provides = (product,)
+
+    def process(self, event: dict[str, np.ndarray], scheme: ClassScheme) -> dict[str, np.ndarray]:
+        """Return the clusters of an event."""
+        clusters = np.full(len(event["semantics"]), -1, np.int32)
+        count = 0
+        for number, name in enumerate(scheme.classes):
+            rows = np.flatnonzero(event["semantics"] == number)
+            if len(rows):
+                model = DBSCAN(eps=self.eps[name], min_samples=int(self.min_samples[name]))
+                labels = model.fit_predict(event["coordinates"][rows])
+                clusters[rows] = np.where(labels < 0, -1, labels + count)
+                count += int(labels.max()) + 1
+        return {self.product: clusters}
+
+
+def _by_class(key: str, given: float | Mapping[str, float], default: float, scheme: ClassScheme) -> dict[str, float]:
+    """Return a positive value for every class name."""
+    if isinstance(given, Mapping):
+        values = {
+            **dict.fromkeys(scheme.classes, default),
+            **{scheme.classes[scheme.number(n)]: given[n] for n in given},
+        }
+    else:
+        values = dict.fromkeys(scheme.classes, given)
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise UserError(f"dbscan: {key} of {name} is {value!r}; a number above 0 is needed")
+    return values

@@ -1,0 +1,125 @@
+"""Tables of an evaluation: averages of its rows, as text and as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+ALL = -1
+"""Class number of the rows that take all classes of an event together."""
+AVERAGED = ("purity", "efficiency", "ari", "ami", "sbd")
+WEIGHTS = {"purity": "pred_instances", "efficiency": "true_instances"}
+"""What an instance is for the average over instances; a true one where nothing is said."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Rows of an evaluation, one for each event and class.
+
+    Attributes:
+        classes: names of the class numbers.
+        rows: name of a column -> (R,) values: ``event``, ``class`` (number, or ``ALL``), ``voxels``, ``true_instances``,
+            ``pred_instances``, ``purity``, ``efficiency``, ``ari``, ``ami``, ``sbd``.
+        min_voxels: true instances with fewer voxels were left out.
+        semantics: ``true`` or ``predicted``, by which classes voxels were selected.
+        fragments: product that was evaluated.
+    """
+
+    classes: tuple[str, ...]
+    rows: dict[str, np.ndarray]
+    min_voxels: int
+    semantics: str
+    fragments: str
+
+    def summary(self, number: int) -> dict[str, Any]:
+        """Return the averages of a class, or of ``ALL``.
+
+        Returns:
+            ``purity``, ``efficiency``, ``ari``, ``ami``, ``sbd``: means over events; ``ari_multi``: over the
+            ``events_multi`` events with more than one cluster on both sides; ``per_instance``: purity averaged over
+            predicted instances, the others over true instances (an event's value counts once for each of them);
+            ``spread``: standard deviations over events; counts ``events``, ``true_instances``, ``pred_instances``,
+                ``voxels``. What is undefined is NaN.
+        """
+        rows = {name: values[self.rows["class"] == number] for name, values in self.rows.items()}
+        multi = (rows["true_instances"] > 1) & (rows["pred_instances"] > 1)
+        return {
+            **{name: _mean(rows[name]) for name in AVERAGED},
+            "ari_multi": _mean(rows["ari"][multi]),
+            "events": len(rows["event"]),
+            "events_multi": int(multi.sum()),
+            "true_instances": int(rows["true_instances"].sum()),
+            "pred_instances": int(rows["pred_instances"].sum()),
+            "voxels": int(rows["voxels"].sum()),
+            "per_instance": {name: _mean(rows[name], rows[WEIGHTS.get(name, "true_instances")]) for name in AVERAGED},
+            "spread": {name: float(rows[name].std()) if len(rows[name]) else math.nan for name in AVERAGED},
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summaries by class name, and how they were made, as JSON can hold them: undefined numbers are
+        None.""" return {
+            "classes": {name: _without_nan(self.summary(number)) for number, name in enumerate(self.classes)},
+            "all": _without_nan(self.summary(ALL)),
+            "options": {"min_voxels": self.min_voxels, "semantics": self.semantics, "fragments": self.fragments},
+        }
+
+    def to_json(self) -> str:
+        """Return ``to_dict`` as JSON text."""
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+
+    def table(self) -> str:
+        """Return the summaries as text: the paper's Table III with the counts behind each number, and both averages."""
+        summaries = [(name, self.summary(number)) for number, name in enumerate(self.classes)]
+        summaries.append(("all", self.summary(ALL)))
+        names = [["class"], *([name] for name, _ in summaries)]
+        events = [["purity", "efficiency", "ARI", "ARI multi", "SBD", "events", "multi", "true", "predicted", "voxels"]]
+        instances = [["purity", "efficiency", "ARI", "SBD"]]
+        for _, values in summaries:
+            numbers = [values[key] for key in ("purity", "efficiency", "ari", "ari_multi", "sbd")]
+            keys = ("events", "events_multi", "true_instances", "pred_instances", "voxels")
+            events.append([*map(_decimal, numbers), *(str(values[key]) for key in keys)])
+            instances.append([_decimal(values["per_instance"][key]) for key in ("purity", "efficiency", "ari", "sbd")])
+        chosen = f"voxels selected by {self.semantics} class"
+        rule = (
+            f"true instances under {self.min_voxels} voxels left out" if self.min_voxels > 1 else "all true instances"
+        )
+        return "\n".join(
+            [
+                f"{self.fragments}: mean over events; {chosen}; {rule}",
+                *_aligned(names, events),
+                "ARI multi: mean over the 'multi' events with more than one cluster in truth and prediction.",
+                "",
+                "mean over instances (purity: predicted ones; the others: true ones)",
+                *_aligned(names, instances),
+            ]
+        )
+
+
+def _mean(values: np.ndarray, weights: np.ndarray | None = None) -> float:
+    return float(np.average(values, weights=weights)) if len(values) else math.nan
+
+
+def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_nan(value) if isinstance(value, dict) else None if value != value else value
+        for key, value in values.items()
+    }
+
+
+def _decimal(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"
+
+
+def _aligned(names: list[list[str]], cells: list[list[str]]) -> list[str]:
+    """Return lines with the names flush left and the cells flush right."""
+    table = [name + row for name, row in zip(names, cells, strict=True)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for first, *rest in table:
+        padded = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
+        lines.append("  ".join([first.ljust(widths[0]), *padded]))
+    return lines
