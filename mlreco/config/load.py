@@ -100,7 +100,7 @@ def _follow_batch_size(tree: Tree) -> None:
 def _finish(tree: Tree, path: Path, stage_classes: StageClasses | None, post_processor: PostProcessor | None) -> Config:
     _follow_batch_size(tree)
     check_sections(tree)
-    resolve_paths(tree)
+    resolve_paths(tree, path.parent)
     values = check_names(check_sections(tree), tree, stage_classes, post_processor)
     text = yaml.safe_dump(tree.values, sort_keys=False, allow_unicode=True, width=120)
     return Config(values, path, text, _notices(tree))

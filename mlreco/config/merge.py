@@ -18,13 +18,13 @@ class Tree:
     Attributes:
         values: nested mappings and lists.
         places: key path -> ``file:line`` or ``--set a.b=c``.
-        folders: key path -> folder that relative paths of the value start from.
+        folders: key path -> folder that relative paths of the value start from; None for overrides.
         source: name of the configuration, for keys without a place.
     """
 
     values: dict[str, Any]
     places: dict[KeyPath, str] = field(default_factory=dict)
-    folders: dict[KeyPath, Path] = field(default_factory=dict)
+    folders: dict[KeyPath, Path | None] = field(default_factory=dict)
     source: str = "configuration"
 
     def place(self, path: KeyPath) -> str:
@@ -97,6 +97,7 @@ class Tree:
             if last:
                 self._forget(keys)
                 self.places[keys] = place
+                self.folders[keys] = None
                 into[step] = value
                 return
             if isinstance(into, dict) and into.get(step) is None:

@@ -1,4 +1,4 @@
-"""Relative paths of input files: from the folder of the configuration file first, then from the working directory."""
+"""Relative paths of input files: from the folder of the file that names them, then from that of the main file."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from mlreco.config.yaml_reader import KeyPath
 DATA_KEYS = ("data_keys", "file_keys", "data_dirs")
 
 
-def resolve_paths(tree: Tree) -> None:
+def resolve_paths(tree: Tree, main_folder: Path) -> None:
     """Replace relative paths of data and of weights that exist beside the configuration file by these.
+
+    A path is looked for in the folder of the file that it is written in, then in that of the file that includes it.
 
     Paths that do not exist there stay as they are written, that is relative to the working directory, as do the
     paths that come from the command line.
@@ -24,9 +26,11 @@ def resolve_paths(tree: Tree) -> None:
         folder = tree.folder(path)
         if not value or folder is None or Path(value).is_absolute():
             continue
-        beside = folder / Path(value).expanduser()
-        if beside.exists() or (glob.has_magic(value) and glob.glob(str(beside))):
-            holder[key] = str(beside)
+        for place in (folder, main_folder):
+            beside = place / Path(value).expanduser()
+            if beside.exists() or (glob.has_magic(value) and glob.glob(str(beside))):
+                holder[key] = str(beside)
+                break
 
 
 def _path_values(values: dict[str, Any]) -> Iterator[tuple[KeyPath, Any, Any]]:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlreco.cli.options import add_config_options, add_weights, output_file, read_config
-from mlreco.console import say
+from mlreco.console import remark, say
+
+if TYPE_CHECKING:
+    from mlreco.config import Config
 
 NAME = "inference"
 HELP = "reconstruct events and write an HDF5 file"
@@ -24,9 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Reconstruct the events and say what was written."""
-    config = read_config(arguments)
-    output = output_file(arguments.output)
+    infer(read_config(arguments), arguments.output, arguments.weights)
+
+
+def infer(config: Config, output: Path, weights: Path | None) -> None:
+    """Run inference and say what was written."""
+    output = output_file(output)
 
     from mlreco.inference import run_inference
 
-    say(str(run_inference(config, output, weights=arguments.weights)))
+    summary = run_inference(config, output, weights=weights)
+    for blob, reason in summary.left_out.items():
+        remark(f"{blob} is left out: {reason}")
+    rate = summary.events_out / max(summary.seconds, 1e-9)
+    say(
+        f"{output}: {summary.events_out} of {summary.events_in} events in {summary.seconds:.1f} s ({rate:.1f} events/s)"
+    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mlreco.cli.commands.inference import DEFAULT_OUTPUT
-from mlreco.cli.options import add_config_options, add_resume, add_weights, output_file, read_config
-from mlreco.console import say
+from mlreco.cli.commands.inference import DEFAULT_OUTPUT, infer
+from mlreco.cli.commands.train import train_and_tell
+from mlreco.cli.options import add_config_options, add_resume, add_weights, read_config
 from mlreco.errors import UserError
 
 NAME = "obey"
@@ -34,15 +34,8 @@ def run(arguments: argparse.Namespace) -> None:
     if config.trainval.train:
         if arguments.output is not None:
             raise UserError("--output is for inference, but trainval.train is true; say 'mlreco inference CONFIG'")
-
-        from mlreco.training import train
-
-        train(config, resume=arguments.resume, weights=arguments.weights)
+        train_and_tell(config, arguments.resume, arguments.weights)
         return
     if arguments.resume is not None:
         raise UserError("--resume is for training, but trainval.train is false; say 'mlreco train CONFIG'")
-    output = output_file(arguments.output or DEFAULT_OUTPUT)
-
-    from mlreco.inference import run_inference
-
-    say(str(run_inference(config, output, weights=arguments.weights)))
+    infer(config, arguments.output or DEFAULT_OUTPUT, arguments.weights)

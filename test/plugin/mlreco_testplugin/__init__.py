@@ -1,0 +1,1 @@
+"""What another package adds to mlreco: see the entry points in ``setup.py``."""
