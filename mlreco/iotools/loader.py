@@ -70,6 +70,27 @@ class _Collate:
             return _Failure(str(error))
 
 
+class _Plan:
+    """Batch sampler of torch's loader: what each batch to come consists of, from where the consumer stands.
+
+    It knows nothing of the Loader that owns it: in a reference cycle the garbage collector may close the workers'
+    queues before they are told to end, and then each is waited for in vain.
+    """
+
+    def __init__(self, sampler: Sampler, entries: int, batch_size: int, train: bool, iteration: int) -> None:
+        self.sampler, self.entries, self.batch_size, self.train = sampler, entries, batch_size, train
+        self.iteration = iteration
+
+    def __iter__(self) -> Iterator[list[_Request]]:
+        number = self.iteration
+        while self.train or number * self.batch_size < self.entries:
+            indices = self.sampler.batch(number)
+            if not self.train:
+                indices = indices[: self.entries - number * self.batch_size]
+            yield [_Request(int(index), number, position) for position, index in enumerate(indices)]
+            number += 1
+
+
 class Loader:
     """Iterable of batches.
 
@@ -90,7 +111,7 @@ class Loader:
     Attributes:
         dataset: the events.
         batch_size: events of a batch.
-        iteration: number of batches handed out.
+        train: whether the loader is for training.
     """
 
     def __init__(
@@ -107,11 +128,11 @@ class Loader:
         start_iteration: int = 0,
     ) -> None:
         self.dataset, self.batch_size, self.train = dataset, batch_size, train
-        self.iteration = start_iteration
-        self._sampler, self._seed = sampler, seed
+        self._seed = seed
+        self._plan = _Plan(sampler, len(dataset), batch_size, train, start_iteration)
         self._loader = DataLoader(
             _EventSource(dataset, seed, augment=train),
-            batch_sampler=_Numbers(self),
+            batch_sampler=self._plan,
             collate_fn=_Collate(collate),
             num_workers=num_workers,
             pin_memory=pin_memory and torch.cuda.is_available(),
@@ -122,6 +143,11 @@ class Loader:
     def __len__(self) -> int:
         """Batches of one pass over the events."""
         return -(-len(self.dataset) // self.batch_size)
+
+    @property
+    def iteration(self) -> int:
+        """Number of batches handed out."""
+        return self._plan.iteration
 
     @property
     def epoch(self) -> float:
@@ -135,22 +161,12 @@ class Loader:
             UserError: damaged data; the message names file, event and product.
         """
         if not self.train:
-            self.iteration = 0
+            self._plan.iteration = 0
         for batch in self._loader:
             if isinstance(batch, _Failure):
                 raise UserError(batch.message)
-            self.iteration += 1
+            self._plan.iteration += 1
             yield batch
-
-    def requests(self) -> Iterator[list[_Request]]:
-        """Yield what each batch to come consists of."""
-        number = self.iteration
-        while self.train or number < len(self):
-            indices = self._sampler.batch(number)
-            if not self.train:
-                indices = indices[: len(self.dataset) - number * self.batch_size]
-            yield [_Request(int(index), number, position) for position, index in enumerate(indices)]
-            number += 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to continue with the next batch, whatever workers had prefetched."""
@@ -167,25 +183,20 @@ class Loader:
                 raise UserError(
                     f"cannot continue with the same batches: {name} was {state.get(name)} and is {mine} now"
                 )
-        self.iteration = int(state["iteration"])
+        self._plan.iteration = int(state["iteration"])
+
+    def close(self) -> None:
+        """End the workers and close the files; the next iteration starts them again."""
+        self._loader._iterator = None
+        self.dataset.close()
 
     def _identity(self) -> dict[str, Any]:
         return {
             "events": len(self.dataset),
             "batch_size": self.batch_size,
-            "sampler": type(self._sampler).__name__,
+            "sampler": type(self._plan.sampler).__name__,
             "seed": self._seed,
         }
-
-
-class _Numbers:
-    """Batch sampler of torch's loader; begins where its owner stands when an iteration begins."""
-
-    def __init__(self, owner: Loader) -> None:
-        self.owner = owner
-
-    def __iter__(self) -> Iterator[list[_Request]]:
-        return self.owner.requests()
 
 
 def loader_factory(
