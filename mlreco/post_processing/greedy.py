@@ -72,8 +72,8 @@ class GreedyClusterer:
     highest p (of equal ones the earlier).
 
     All comparisons are made in float64 on ``-ln p``: nothing underflows, far voxels go to the right seed, and the
-    result does not depend on the machine, on the number of threads or, where seediness values differ, on the order of
-    rows (up to nothing: labels are numbered by seed).
+    labels do not depend on the machine, on the number of threads or, where seediness values differ, on the order of
+    rows.
 
     A class whose best seediness is below the seed threshold gives one instance around its best voxel: every voxel of
     the class belongs to some particle, and the published rule would leave it without a label. ``unseeded="noise"``
@@ -134,8 +134,8 @@ class GreedyClusterer:
 
 
 def drop_small(labels: np.ndarray, min_voxels: int) -> np.ndarray:
-    """Return labels 0 to K - 1 with instances under ``min_voxels`` voxels made noise and the others renumbered in
-    order.""" if min_voxels <= 1:
+    """Return labels 0 to K - 1 with instances under ``min_voxels`` voxels made noise, the others renumbered."""
+    if min_voxels <= 1:
         return labels
     kept = np.bincount(labels) >= min_voxels
     numbers = np.where(kept, np.cumsum(kept) - 1, NOISE).astype(np.int32)

@@ -226,8 +226,8 @@ def _keep_candidates(
 
 @numba.njit(cache=True, nogil=True)
 def _closest(block: np.ndarray, centres: np.ndarray, precisions: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """Return the best of the candidates for each voxel of a leaf; (D, LEAF_SIZE) so that the loops have a fixed
-    length.""" scores = np.empty(LEAF_SIZE)
+    """Return the best of the candidates for each voxel of a leaf; (D, LEAF_SIZE), a fixed length for the loops."""
+    scores = np.empty(LEAF_SIZE)
     lowest = np.full(LEAF_SIZE, np.inf)
     winners = np.empty(LEAF_SIZE, np.int32)
     for centre in candidates:

@@ -22,8 +22,8 @@ class Evaluation:
 
     Attributes:
         classes: names of the class numbers.
-        rows: name of a column -> (R,) values: ``event``, ``class`` (number, or ``ALL``), ``voxels``, ``true_instances``,
-            ``pred_instances``, ``purity``, ``efficiency``, ``ari``, ``ami``, ``sbd``.
+        rows: name of a column -> (R,) values: ``event``, ``class`` (number, or ``ALL``), ``voxels``,
+            ``true_instances``, ``pred_instances``, ``purity``, ``efficiency``, ``ari``, ``ami``, ``sbd``.
         min_voxels: true instances with fewer voxels were left out.
         semantics: ``true`` or ``predicted``, by which classes voxels were selected.
         fragments: product that was evaluated.
@@ -60,8 +60,8 @@ class Evaluation:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the summaries by class name, and how they were made, as JSON can hold them: undefined numbers are
-        None.""" return {
+        """Return the summaries by class name, and how they were made; undefined numbers are None, as JSON wants."""
+        return {
             "classes": {name: _without_nan(self.summary(number)) for number, name in enumerate(self.classes)},
             "all": _without_nan(self.summary(ALL)),
             "options": {"min_voxels": self.min_voxels, "semantics": self.semantics, "fragments": self.fragments},

@@ -53,8 +53,8 @@ def _distinct(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _expected_information(
     true_sizes: np.ndarray, true_times: np.ndarray, predicted_sizes: np.ndarray, predicted_times: np.ndarray, n: int
 ) -> float:
-    """Return the mutual information expected of random partitions with these distinct cluster sizes and
-    multiplicities.""" log_factorial = np.empty(n + 1)
+    """Return the mutual information expected of random partitions with these distinct sizes and their numbers."""
+    log_factorial = np.empty(n + 1)
     for value in range(n + 1):
         log_factorial[value] = math.lgamma(value + 1.0)
     total = 0.0
