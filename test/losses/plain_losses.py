@@ -25,9 +25,9 @@ def textbook_dice(p, y):
     return 1.0 - (2.0 * (p * y).sum() + 1.0) / (p.sum() + y.sum() + 1.0)
 
 
-def textbook_focal(p, y, alpha=0.25):
+def textbook_focal(p, y, alpha=0.3):
     true_class_score = torch.where(y == 1, p, 1.0 - p)
-    weight = torch.where(y == 1, alpha, 1.0 - alpha)
+    weight = y * alpha + (1.0 - y) * (1.0 - alpha)
     return -(weight * (1.0 - true_class_score) ** 2 * torch.log(true_class_score)).mean()
 
 
@@ -37,7 +37,7 @@ TEXTBOOK = {
     "dice": textbook_dice,
     "focal": textbook_focal,
 }
-OPTIONS = {"focal": {"alpha": 0.25}}
+OPTIONS = {"focal": {"alpha": 0.3}}
 
 
 def group_terms(e, sigma, seed, numbers, mask_loss, delta_d, norm):

@@ -176,6 +176,59 @@ def test_half_precision_outputs_are_raised_to_single():
     torch.testing.assert_close(result, spice()(*[x.float() for x in half], *inputs[3:]), equal_nan=True)
 
 
+@pytest.mark.parametrize("name", MASK_LOSSES)
+def test_gradcheck_without_the_terms_that_stop_gradients(name):
+    inputs = random_batch(13, voxels=12, events=2, classes=2, instances=2)
+    loss = spice(name, smoothing_weight=0.0, seediness_weight=0.0)
+
+    def of_embedding(embeddings, margins):
+        return loss(embeddings, margins, *inputs[2:])["loss"]
+
+    assert torch.autograd.gradcheck(of_embedding, inputs[:2])
+
+
+@pytest.mark.parametrize("name", MASK_LOSSES)
+def test_single_precision_agrees_with_double(name):
+    inputs = random_batch(14, voxels=2000, dtype=torch.float32)
+    double = [x.detach().double().requires_grad_() for x in inputs[:3]]
+    results = [spice(name)(*inputs), spice(name)(*double, *inputs[3:])]
+    for key, value in results[0].items():
+        torch.testing.assert_close(value.double(), results[1][key], rtol=1e-5, atol=1e-6, equal_nan=True)
+    both = [gradients(result["loss"], values) for result, values in zip(results, (inputs, double), strict=True)]
+    for mine, other in zip(*both, strict=True):
+        torch.testing.assert_close(mine.double(), other, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", MASK_LOSSES)
+def test_descent_separates_overlapping_instances(name):
+    generator = torch.Generator().manual_seed(0)
+    numbers = torch.arange(90) % 3
+    start = torch.randn(90, 3, generator=generator) * 0.3 + torch.eye(3)[numbers] * 0.2
+    outputs = [start.requires_grad_(), torch.zeros(90, requires_grad=True), torch.zeros(90, requires_grad=True)]
+    zeros = torch.zeros(90, dtype=torch.int64)
+    optimizer = torch.optim.Adam(outputs, lr=0.05)
+    for _ in range(150):
+        result = spice(name)(outputs[0], 2 * outputs[1].sigmoid(), outputs[2].sigmoid(), zeros, zeros, numbers)
+        optimizer.zero_grad()
+        result["loss"].backward()
+        optimizer.step()
+    assert result["accuracy"] == 1.0
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", MASK_LOSSES)
+def test_cuda_agrees_with_cpu(name):
+    inputs = random_batch(15, voxels=3000, dtype=torch.float32)
+    moved = [x.detach().cuda().requires_grad_(x.requires_grad) for x in inputs]
+    results = [spice(name)(*inputs), spice(name)(*moved)]
+    for key, value in results[0].items():
+        torch.testing.assert_close(value, results[1][key].cpu(), rtol=1e-5, atol=1e-6, equal_nan=True)
+    both = [gradients(result["loss"], values) for result, values in zip(results, (inputs, moved), strict=True)]
+    for mine, other in zip(*both, strict=True):
+        torch.testing.assert_close(mine, other.cpu(), rtol=1e-3, atol=1e-7)
+
+
 def test_user_errors():
     with pytest.raises(UserError, match="did you mean 'lovasz_hinge'"):
         spice("lovasz_hnge")

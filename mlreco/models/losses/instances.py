@@ -78,8 +78,7 @@ class Instances:
             min_voxels: instances with fewer voxels are left out with their voxels.
         """
         rows = keep.nonzero().squeeze(1)
-        group_key = fused_key(batch[rows], semantics[rows])
-        key, order = torch.sort(fused_key(group_key, instances[rows]), stable=True)
+        key, order = torch.sort(fused_key(batch[rows], semantics[rows], instances[rows]), stable=True)
         rows = rows[order]
         instance = run_ids(key)
         if min_voxels > 1:

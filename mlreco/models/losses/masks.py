@@ -55,16 +55,21 @@ def focal(log_score: Tensor, pairs: Pairs, gamma: float = 2.0, alpha: float | No
     Args:
         log_score: (P,) log p.
         pairs: the pairs; the mean runs over the voxels of the group.
-        gamma: exponent that takes weight from well classified voxels; 0 gives the cross entropy.
+        gamma: exponent that takes weight from well classified voxels, at least 1, or 0 for the cross entropy.
         alpha: weight of members, 1 - alpha that of the others; None weighs both 1.
 
     Returns:
         (M,) loss of each instance.
+
+    Raises:
+        UserError: a gamma at which a perfectly classified voxel would have an infinite gradient.
     """
+    if gamma < 1.0 and gamma != 0.0:
+        raise UserError(f"focal loss: gamma is {gamma}; it must be 0 or at least 1")
     miss = torch.where(pairs.member, -torch.expm1(log_score), log_score.exp())
     values = -(miss**gamma) * torch.where(pairs.member, log_score, _log_complement(log_score))
     if alpha is not None:
-        values = values * torch.where(pairs.member, alpha, 1.0 - alpha)
+        values = torch.where(pairs.member, alpha * values, (1.0 - alpha) * values)
     return _mean_of_pairs(values, pairs)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -80,12 +82,10 @@ def fused_key(*columns: Tensor) -> Tensor:
     """
     if columns[0].numel() == 0:
         return columns[0].to(torch.int64)
-    offsets = [column - column.min() for column in columns]
-    spans = [int(offset.max()) + 1 for offset in offsets]
-    size = 1
-    for span in spans:
-        size *= span
-    if min(spans) < 1 or size >= _KEY_LIMIT:
+    spans = [int(column.max()) - int(column.min()) + 1 for column in columns]
+    if math.prod(spans) < _KEY_LIMIT:
+        offsets = [column - column.min() for column in columns]
+    else:
         offsets = [torch.unique(column, return_inverse=True)[1] for column in columns]
         spans = [int(offset.max()) + 1 for offset in offsets]
     key = offsets[0]
@@ -107,19 +107,3 @@ def run_ids(key: Tensor) -> Tensor:
     if len(key) > 1:
         torch.cumsum(key[1:] != key[:-1], 0, out=ids[1:])
     return ids
-
-
-def compact_ids(*columns: Tensor) -> tuple[Tensor, int]:
-    """Renumber the distinct rows of integer columns, such as (event, class, instance), from 0 in lexicographic order.
-
-    Args:
-        columns: (N,) int64 each, any values.
-
-    Returns:
-        (N,) int64 numbers in [0, count), and count.
-    """
-    key, order = torch.sort(fused_key(*columns), stable=True)
-    sorted_ids = run_ids(key)
-    ids = torch.empty_like(sorted_ids)
-    ids[order] = sorted_ids
-    return ids, int(sorted_ids[-1]) + 1 if len(key) else 0
