@@ -24,7 +24,14 @@ EXTRAS = {
     "cuda": ["spconv-cu126==2.3.8"],
     "root": ["awkward>=2.6", "uproot>=5.3"],
     "larcv": ["larcv>=3.5"],
-    "dev": ["hypothesis>=6.100", "pytest>=8.2", "pytest-timeout>=2.3", "pytest-xdist>=3.6", "ruff>=0.9"],
+    "dev": [
+        "hypothesis>=6.100",
+        "pytest>=8.2",
+        "pytest-timeout>=2.3",
+        "pytest-xdist>=3.6",
+        "ruff>=0.9",
+        "setuptools>=77",
+    ],
 }
 
 setup(

@@ -12,7 +12,7 @@ from mlreco.config.yaml_reader import KeyPath
 from mlreco.errors import UserError
 
 REGISTRIES: tuple[tuple[KeyPath, str, str], ...] = (
-    (("dataset", "name"), "mlreco.iotools.loader", "DATASETS"),
+    (("dataset", "name"), "mlreco.iotools.factories", "DATASETS"),
     (("dataset", "reader"), "mlreco.iotools.readers", "READERS"),
     (("sampler", "name"), "mlreco.iotools.samplers", "SAMPLERS"),
     (("collate_fn",), "mlreco.iotools.collate", "COLLATES"),
