@@ -89,11 +89,12 @@ def test_focal_without_exponent_is_the_cross_entropy():
 def test_packed_and_plain_sort_agree(instances, data):
     pairs = pairs_of(sorted(instances))
     value = st.sampled_from([-0.0, 0.0, 1e-45, 1e-30, 0.5, 1.0, 2.0]) | st.floats(0, 2, width=32)
-    values = data.draw(st.lists(value, min_size=len(pairs.row), max_size=len(pairs.row)))
-    order = falling_order(torch.tensor(values, dtype=torch.float32), pairs)
+    drawn = data.draw(st.lists(value, min_size=len(pairs.row), max_size=len(pairs.row)))
+    errors = torch.tensor(drawn, dtype=torch.float32)
+    values = errors.tolist()
     expected = sorted(range(len(values)), key=lambda i: (pairs.instance[i], -values[i], i))
-    assert order.tolist() == expected
-    assert falling_order(torch.tensor(values, dtype=torch.float64), pairs).tolist() == expected
+    assert falling_order(errors, pairs).tolist() == expected
+    assert falling_order(errors.double(), pairs).tolist() == expected
 
 
 def test_sort_falls_back_where_the_key_would_not_fit():
