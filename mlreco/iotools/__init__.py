@@ -20,7 +20,7 @@ _HOMES = {
     "expand_sources": "mlreco.iotools.files",
     "find_parser": "mlreco.iotools.parsers",
     "flat_index": "mlreco.iotools.interface",
-    "loader_factory": "mlreco.iotools.loader",
+    "loader_factory": "mlreco.iotools.factories",
     "open_reader": "mlreco.iotools.readers",
 }
 

@@ -1,25 +1,21 @@
-"""Batches from a configuration: infinite and resumable for training, one pass in order for inference."""
+"""Batches of events: infinite and resumable for training, one pass in order for inference."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from mlreco.errors import UserError, nearest
-from mlreco.iotools.augmentation import make_augmenter
-from mlreco.iotools.collate import COLLATES, Batch
+from mlreco.errors import UserError
+from mlreco.iotools.collate import Batch
 from mlreco.iotools.dataset import Event, LArCVDataset
-from mlreco.iotools.samplers import Sampler, SequentialSampler, make_sampler
-from mlreco.registry import Registry
+from mlreco.iotools.samplers import Sampler
 
-DATASETS = Registry("dataset", {"LArCVDataset": "mlreco.iotools.dataset:LArCVDataset"})
-_DATASET_KEYS = ("name", "data_keys", "schema", "limit_num_files", "event_list", "entry_range", "reader")
 _AUGMENTATION_STREAM = 1
 
 
@@ -137,8 +133,17 @@ class Loader:
             num_workers=num_workers,
             pin_memory=pin_memory and torch.cuda.is_available(),
             persistent_workers=num_workers > 0,
+            generator=torch.Generator().manual_seed(seed),  # or torch would draw from the global generator
             worker_init_fn=_ignore_interrupt,
         )
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def __len__(self) -> int:
         """Batches of one pass over the events."""
@@ -164,6 +169,7 @@ class Loader:
             self._plan.iteration = 0
         for batch in self._loader:
             if isinstance(batch, _Failure):
+                self.close()
                 raise UserError(batch.message)
             self._plan.iteration += 1
             yield batch
@@ -187,6 +193,9 @@ class Loader:
 
     def close(self) -> None:
         """End the workers and close the files; the next iteration starts them again."""
+        workers = self._loader._iterator
+        if self._loader.num_workers and workers is not None:
+            workers._shutdown_workers()
         self._loader._iterator = None
         self.dataset.close()
 
@@ -197,80 +206,6 @@ class Loader:
             "sampler": type(self._plan.sampler).__name__,
             "seed": self._seed,
         }
-
-
-def loader_factory(
-    iotool: Mapping[str, Any],
-    *,
-    seed: int = 0,
-    train: bool,
-    optional: Iterable[str] = (),
-    start_iteration: int = 0,
-    sources: str | Path | Sequence[str | Path] | None = None,
-    class_scheme: str = "pilarnet",
-) -> Loader:
-    """Make the loader of an ``iotool`` section.
-
-    Args:
-        iotool: the section; it is not changed.
-        seed: seed of sampling and augmentation.
-        train: infinite, sampled and augmented batches; else one pass over all events in order, without augmentation.
-        optional: schema keys that may be missing in the files (labels); see ``LArCVDataset``.
-        start_iteration: number of batches already consumed by the training.
-        sources: files that replace ``dataset.data_keys`` (and lift ``limit_num_files``).
-        class_scheme: numbering of semantic classes, for the parsers.
-
-    Raises:
-        UserError: an unknown key or name, wrong numbers, files that cannot be read.
-    """
-    batch_size = _whole(iotool, "batch_size", 1, 1)
-    num_workers = _whole(iotool, "num_workers", 0, 0)
-    dataset = _make_dataset(iotool, train, optional, sources, class_scheme)
-    sampler: Sampler = SequentialSampler(len(dataset), batch_size)
-    if train:
-        default = {"name": "RandomSampler" if iotool.get("shuffle") else "SequentialSampler"}
-        sampler = make_sampler(iotool.get("sampler") or default, len(dataset), batch_size, seed)
-    collate = COLLATES.get(iotool.get("collate_fn") or "CollateSparse")
-    return Loader(
-        dataset,
-        sampler,
-        batch_size,
-        train=train,
-        seed=seed,
-        collate=collate() if isinstance(collate, type) else collate,
-        num_workers=num_workers,
-        pin_memory=bool(iotool.get("pin_memory", False)),
-        start_iteration=start_iteration if train else 0,
-    )
-
-
-def _make_dataset(
-    iotool: Mapping[str, Any],
-    train: bool,
-    optional: Iterable[str],
-    sources: str | Path | Sequence[str | Path] | None,
-    class_scheme: str,
-) -> LArCVDataset:
-    options = dict(iotool.get("dataset") or {})
-    for key in options:
-        if key not in _DATASET_KEYS:
-            raise UserError(f"iotool.dataset: unknown key '{key}'{nearest(key, _DATASET_KEYS)}")
-    if sources:
-        options["data_keys"] = sources
-        options.pop("limit_num_files", None)
-    for key in ("data_keys", "schema"):
-        if not options.get(key):
-            raise UserError(f"iotool.dataset.{key} is missing")
-    kind = DATASETS.get(options.pop("name", "LArCVDataset"))
-    augmenter = make_augmenter(iotool.get("augment")) if train else None
-    return kind(**options, optional=tuple(optional), class_scheme=class_scheme, augmenter=augmenter)
-
-
-def _whole(iotool: Mapping[str, Any], key: str, default: int, least: int) -> int:
-    value = iotool.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise UserError(f"iotool.{key} must be a whole number of at least {least}, not {value!r}")
-    return value
 
 
 def _ignore_interrupt(worker: int) -> None:

@@ -100,7 +100,7 @@ def test_training_resumes_with_identical_batches(files, sampler):
 
 def test_workers_give_identical_batches_and_resume(files):
     config = configuration(files, sampler={"name": "RandomSampler"}, augment=AUGMENT)
-    whole = list(itertools.islice(loader_factory(config, seed=5, train=True), 8))
+    whole = list(itertools.islice(loader_factory(config, seed=5, train=True), 9))
     parallel = loader_factory({**config, "num_workers": 2}, seed=5, train=True)
     for number, batch in enumerate(parallel):
         same(whole[number], batch)
@@ -108,8 +108,10 @@ def test_workers_give_identical_batches_and_resume(files):
         if number == 3:
             break
     assert parallel.state_dict()["iteration"] == 4
-    for expected, batch in zip(whole[4:], parallel, strict=False):
+    for expected, batch in zip(whole[4:8], parallel, strict=False):
         same(expected, batch)
+    parallel.close()
+    same(whole[8], next(iter(parallel)))
     passes = loader_factory({**config, "num_workers": 2}, train=False)
     for one, other in zip(passes, loader_factory(config, train=False), strict=True):
         same(one, other)
@@ -131,8 +133,10 @@ def test_errors_keep_their_one_line(files, workers):
         rows = table[()]
         rows["value"][13] = np.nan
         table[...] = rows
-    loader = loader_factory(configuration(files, num_workers=workers), train=False)
-    with pytest.raises(UserError) as caught:
+    with (
+        pytest.raises(UserError) as caught,
+        loader_factory(configuration(files, num_workers=workers), train=False) as loader,
+    ):
         list(loader)
     assert str(caught.value).startswith(f"{files[1]}: event 1: sparse3d_pcluster: voxel (")
     assert "\n" not in str(caught.value)
@@ -177,14 +181,15 @@ def test_selection(files):
         LArCVDataset(files, SCHEMA, entry_range=[7, 9])
 
 
-def test_many_files_are_not_all_kept_open(tmp_path):
-    paths = [tmp_path / f"{number:03}.h5" for number in range(40)]
+def test_many_files_are_not_all_kept_open(tmp_path, monkeypatch):
+    monkeypatch.setattr("mlreco.iotools.dataset._OPEN_FILES", 3)
+    paths = [tmp_path / f"{number:03}.h5" for number in range(5)]
     write_events(paths[0], (3,))
     for path in paths[1:]:
         path.write_bytes(paths[0].read_bytes())
     dataset = LArCVDataset(tmp_path, SCHEMA)
-    assert [dataset[index]["source"][0] for index in range(40)] == list(range(40))
-    assert len(dataset._open) == 32
+    assert [dataset[index]["source"][0] for index in range(5)] == list(range(5))
+    assert len(dataset._open) == 3
     dataset[0]
     dataset.close()
 

@@ -25,19 +25,15 @@ TYPES = {22: 0, 11: 1, -11: 1, 13: 2, -13: 2, 211: 3, -211: 3, 2212: 4}
 def slow_labels(sets, table, semantics, energies, scheme):
     """One voxel after another, with dictionaries and sorting."""
     order = [SCHEMES[scheme].number(name) for name in PRECEDENCE[scheme]]
-    classes = {
-        tuple(row): int(value)
-        for row, value in zip(semantics.coordinates.tolist(), semantics.features[:, 0], strict=False)
-    }
-    deposits = {
-        tuple(row): float(value)
-        for row, value in zip(energies.coordinates.tolist(), energies.features[:, 0], strict=False)
-    }
+    classes, deposits = (
+        dict(zip(map(tuple, blob.coordinates.tolist()), blob.features[:, 0].tolist(), strict=True))
+        for blob in (semantics, energies)
+    )
     votes = [Counter() for _ in range(sets.num_sets)]
     claims = {}
-    for row, number, value in zip(
-        map(tuple, sets.coordinates.tolist()), sets.sets.tolist(), sets.values.tolist(), strict=False
-    ):
+    members = zip(sets.coordinates.tolist(), sets.sets.tolist(), sets.values.tolist(), strict=True)
+    for position, number, value in members:
+        row = tuple(position)
         if row in classes:
             if classes[row] >= 0:
                 votes[number][classes[row]] += 1
@@ -106,7 +102,7 @@ def test_real_events(shared_data):
         assert without == (0, 113, 0)[index]
         if index == 0:
             classes = found.column("semantic")[found.column("cluster") == 2]
-            assert sorted(Counter(classes.tolist()).values())[0] == 4
+            assert min(Counter(classes.tolist()).values()) == 4
         if index == 2:
             _, counts = np.unique(sets.coordinates, axis=0, return_counts=True)
             assert (counts > 1).sum() == 11 and len(found) == len(counts)

@@ -1,0 +1,92 @@
+"""From the ``iotool`` section of a configuration to a loader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlreco.errors import UserError, nearest
+from mlreco.iotools.augmentation import make_augmenter
+from mlreco.iotools.collate import COLLATES
+from mlreco.iotools.dataset import LArCVDataset
+from mlreco.iotools.loader import Loader
+from mlreco.iotools.samplers import Sampler, SequentialSampler, make_sampler
+from mlreco.registry import Registry
+
+DATASETS = Registry("dataset", {"LArCVDataset": "mlreco.iotools.dataset:LArCVDataset"})
+_DATASET_KEYS = ("name", "data_keys", "schema", "limit_num_files", "event_list", "entry_range", "reader")
+
+
+def loader_factory(
+    iotool: Mapping[str, Any],
+    *,
+    seed: int = 0,
+    train: bool,
+    optional: Iterable[str] = (),
+    start_iteration: int = 0,
+    sources: str | Path | Sequence[str | Path] | None = None,
+    class_scheme: str = "pilarnet",
+) -> Loader:
+    """Make the loader of an ``iotool`` section.
+
+    Args:
+        iotool: the section; it is not changed.
+        seed: seed of sampling and augmentation.
+        train: infinite, sampled and augmented batches; else one pass over all events in order, without augmentation.
+        optional: schema keys that may be missing in the files (labels); see ``LArCVDataset``.
+        start_iteration: number of batches already consumed by the training.
+        sources: files that replace ``dataset.data_keys`` (and lift ``limit_num_files``).
+        class_scheme: numbering of semantic classes, for the parsers.
+
+    Raises:
+        UserError: an unknown key or name, wrong numbers, files that cannot be read.
+    """
+    batch_size = _whole(iotool, "batch_size", 1, 1)
+    num_workers = _whole(iotool, "num_workers", 0, 0)
+    dataset = _make_dataset(iotool, train, optional, sources, class_scheme)
+    sampler: Sampler = SequentialSampler(len(dataset), batch_size)
+    if train:
+        default = {"name": "RandomSampler" if iotool.get("shuffle") else "SequentialSampler"}
+        sampler = make_sampler(iotool.get("sampler") or default, len(dataset), batch_size, seed)
+    collate = COLLATES.get(iotool.get("collate_fn") or "CollateSparse")
+    return Loader(
+        dataset,
+        sampler,
+        batch_size,
+        train=train,
+        seed=seed,
+        collate=collate() if isinstance(collate, type) else collate,
+        num_workers=num_workers,
+        pin_memory=bool(iotool.get("pin_memory", False)),
+        start_iteration=start_iteration if train else 0,
+    )
+
+
+def _make_dataset(
+    iotool: Mapping[str, Any],
+    train: bool,
+    optional: Iterable[str],
+    sources: str | Path | Sequence[str | Path] | None,
+    class_scheme: str,
+) -> LArCVDataset:
+    options = dict(iotool.get("dataset") or {})
+    for key in options:
+        if key not in _DATASET_KEYS:
+            raise UserError(f"iotool.dataset: unknown key '{key}'{nearest(key, _DATASET_KEYS)}")
+    if sources:
+        options["data_keys"] = sources
+        options.pop("limit_num_files", None)
+    for key in ("data_keys", "schema"):
+        if not options.get(key):
+            raise UserError(f"iotool.dataset.{key} is missing")
+    kind = DATASETS.get(options.pop("name", "LArCVDataset"))
+    augmenter = make_augmenter(iotool.get("augment")) if train else None
+    return kind(**options, optional=tuple(optional), class_scheme=class_scheme, augmenter=augmenter)
+
+
+def _whole(iotool: Mapping[str, Any], key: str, default: int, least: int) -> int:
+    value = iotool.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise UserError(f"iotool.{key} must be a whole number of at least {least}, not {value!r}")
+    return value
