@@ -86,7 +86,8 @@ def run_inference(
     started = time.perf_counter()
     batches = itertools.islice(loader, config["trainval"].get("iterations"))
     with (
-        HDF5Writer(output, _info(config, chain, processors, loader)) as writer,
+        loader,
+        HDF5Writer(output, _info(config, chain, processors, loader), {"times": TIME_COLUMNS}) as writer,
         Progress("inference", total=len(loader.dataset)) as progress,
         torch.inference_mode(),
     ):
@@ -110,7 +111,6 @@ def _info(config: Mapping[str, Any], chain: Chain, processors: list[Any], loader
         "thresholds": json.dumps({k: v for p in processors for k, v in getattr(p, "thresholds", {}).items()}),
         "source_files": json.dumps([str(file) for file in loader.dataset.files]),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "time_columns": list(TIME_COLUMNS),
     }
 
 

@@ -29,6 +29,7 @@ class TrainingState:
         iteration: number of completed iterations.
         epoch: passes over the data completed so far.
         seconds: time spent so far.
+        seed: of the order of events and their augmentation.
     """
 
     model: nn.Module
@@ -37,6 +38,7 @@ class TrainingState:
     iteration: int = 0
     epoch: float = 0.0
     seconds: float = 0.0
+    seed: int = 0
 
 
 def random_state() -> dict[str, Any]:
@@ -79,6 +81,7 @@ def save_checkpoint(path: Path, state: TrainingState, config_text: str) -> None:
         "iteration": state.iteration,
         "epoch": state.epoch,
         "seconds": state.seconds,
+        "seed": state.seed,
         "config": config_text,
         "mlreco_version": __version__,
     }
@@ -94,22 +97,18 @@ def restore(path: Path, state: TrainingState) -> None:
     """
     checkpoint = read_checkpoint(path)
     if "optimizer" not in checkpoint:
-        raise UserError(
-            f"{path}: holds weights, no training state; start from it with --weights instead of --resume"
-        )
+        raise UserError(f"{path}: holds weights, no training state; start from it with --weights instead of --resume")
     load_state(state.model, checkpoint["state_dict"], str(path))
     try:
         state.optimizer.load_state_dict(checkpoint["optimizer"])
     except (ValueError, KeyError) as error:
-        raise UserError(
-            f"{path}: its state does not fit trainval.optimizer and trainval.freeze: {error}"
-        ) from error
+        raise UserError(f"{path}: its state does not fit trainval.optimizer and trainval.freeze: {error}") from error
     if (checkpoint["scheduler"] is None) != (state.scheduler is None):
         raise UserError(f"{path}: written {'without' if state.scheduler else 'with'} a trainval.lr_scheduler")
     if state.scheduler:
         state.scheduler.load_state_dict(checkpoint["scheduler"])
     state.iteration, state.epoch = checkpoint["iteration"], checkpoint["epoch"]
-    state.seconds = checkpoint["seconds"]
+    state.seconds, state.seed = checkpoint["seconds"], checkpoint["seed"]
     restore_random_state(checkpoint["random"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,19 +44,19 @@ def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weight
         KeyboardInterrupt: after a checkpoint was saved.
     """
     trainval = config["trainval"]
-    seed = trainval["seed"]
+    seed = trainval["seed"] if trainval["seed"] >= 0 else secrets.randbits(31)
     torch.manual_seed(seed)
     chain, _ = build_chain(config, weights)
     chain.freeze(trainval.get("freeze") or ())
-    state = TrainingState(chain, make_optimizer(chain, trainval["optimizer"]))
+    state = TrainingState(chain, make_optimizer(chain, trainval["optimizer"]), seed=seed)
     state.scheduler = make_scheduler(state.optimizer, trainval.get("lr_scheduler"))
     if resume is not None:
         restore(latest_checkpoint(trainval["weight_prefix"]) if resume == "latest" else Path(resume), state)
     scheme = config["model"]["class_scheme"]
-    loader = loader_factory(
-        config["iotool"], seed=seed, train=True, start_iteration=state.iteration, class_scheme=scheme
-    )
-    return _Training(config, chain, chain_loss(config["model"]), state, loader).run()
+    with loader_factory(
+        config["iotool"], seed=state.seed, train=True, start_iteration=state.iteration, class_scheme=scheme
+    ) as loader:
+        return _Training(config, chain, chain_loss(config["model"]), state, loader).run()
 
 
 @dataclass

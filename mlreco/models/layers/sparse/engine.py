@@ -9,13 +9,16 @@ from types import ModuleType
 import torch
 
 from mlreco.models.layers.sparse import plain
+from mlreco.models.layers.sparse.cpu import backend as compiled
 
 _forced: ModuleType | None = None
 
 
 def backend(features: torch.Tensor) -> ModuleType:
     """Return the module with ``conv_forward`` and its gradients for these features."""
-    return _forced or plain
+    if _forced is not None:
+        return _forced
+    return compiled if compiled.supports(features) else plain
 
 
 @contextmanager

@@ -40,4 +40,4 @@ def sparse_convolution(features: torch.Tensor, weight: torch.Tensor, kernel_map:
     Returns:
         (n_out, Cout).
     """
-    return _SparseConvolution.apply(features.contiguous(), weight.contiguous(), kernel_map)
+    return _SparseConvolution.apply(features.contiguous(), weight, kernel_map)

@@ -138,6 +138,9 @@ def weight_gradient(x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, thre
     x, grad = _padded(x, _LANES), _padded(grad, GRADIENT_ROWS)
     rows, columns = grad.shape[1], x.shape[1]
     blocks = kernel_map.bounds.shape[1] - 1
+    if blocks == 0:
+        gradient[:] = 0
+        return gradient.transpose(1, 2, 0)
     blocks_a_chunk = max(1, _CACHE // (4 * (rows + columns) * BLOCK), -(-blocks // _MOST_CHUNKS))
     chunks = -(-blocks // blocks_a_chunk)
     sums = aligned_empty((chunks * offsets * rows * columns,))

@@ -1,0 +1,190 @@
+"""Training end to end on a tiny network: logs, checkpoints, exact continuation, interruption."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from mlreco.config import load_config
+from mlreco.errors import UserError
+from mlreco.training import train
+from mlreco.training.checkpoints import latest_checkpoint
+
+ROOT = Path(__file__).parents[2]
+TINY = [
+    "iotool.batch_size=2",
+    "iotool.num_workers=0",
+    "model.modules.spice.filters=4",
+    "model.modules.spice.depth=3",
+    "model.modules.spice.reps=1",
+    "trainval.report_step=1",
+]
+
+
+def tiny_config(folder, *overrides):
+    places = [f"trainval.weight_prefix={folder}/weights/snapshot", f"trainval.log_dir={folder}/log"]
+    return load_config(ROOT / "config" / "spice.cfg", [*TINY, *places, *overrides])
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def states_equal(a, b):
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(states_equal(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(states_equal(x, y) for x, y in zip(a, b, strict=True))
+    return a == b
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("optimizer", ["Adam", "AdamW", "SGD"])
+def test_a_resumed_training_is_bit_identical_to_the_uninterrupted_one(tmp_path, optimizer, workers):
+    if workers and optimizer != "Adam":
+        pytest.skip("one optimiser is enough to see that prefetched batches are not lost")
+    options = [
+        f"trainval.optimizer={{name: {optimizer}, args: {{lr: 0.01}}}}",
+        "trainval.lr_scheduler={name: StepLR, args: {step_size: 2, gamma: 0.5}}",
+        "iotool.augment={flip: true, permute: true, charge_scale: 0.1, charge_jitter: 0.1}",
+        f"iotool.num_workers={workers}",
+    ]
+    whole = train(tiny_config(tmp_path / "whole", "trainval.iterations=6", *options))
+    train(tiny_config(tmp_path / "parts", "trainval.iterations=3", *options))
+    parts = train(tiny_config(tmp_path / "parts", "trainval.iterations=6", *options), resume="latest")
+    expected, found = torch.load(whole, weights_only=True), torch.load(parts, weights_only=True)
+    for part in ("state_dict", "optimizer", "scheduler", "random", "iteration", "epoch"):
+        assert states_equal(found[part], expected[part]), part
+    losses = [row["loss"] for row in rows(tmp_path / "whole/log/train_log-0000000.csv")]
+    first, second = (rows(tmp_path / f"parts/log/train_log-000000{n}.csv") for n in (0, 3))
+    assert [row["loss"] for row in first + second] == losses
+
+
+def test_the_log_has_the_columns_of_the_field_and_every_loss_term(tmp_path):
+    train(tiny_config(tmp_path, "trainval.iterations=2"))
+    (first, second) = rows(tmp_path / "log/train_log-0000000.csv")
+    assert list(first)[:4] == ["iter", "epoch", "titer", "tsum"]
+    assert {"spice_mask", "spice_smoothing", "spice_inter", "spice_seediness", "lr"} <= set(first)
+    assert [first["iter"], second["iter"]] == ["1", "2"]
+    assert float(second["tsum"]) >= float(first["tsum"]) + float(second["titer"]) * 0.99
+    assert float(second["epoch"]) == pytest.approx(4 / 20)
+
+
+def test_frozen_modules_do_not_move_and_the_second_step_starts_from_the_first(tmp_path):
+    freeze = "trainval.freeze=[spice.seediness_decoder, spice.seediness_head]"
+    one = torch.load(train(tiny_config(tmp_path / "one", "trainval.iterations=1", freeze)), weights_only=True)
+    last = train(tiny_config(tmp_path / "three", "trainval.iterations=3", freeze))
+    three = torch.load(last, weights_only=True)
+    for name, value in three["state_dict"].items():
+        moved = not torch.equal(value, one["state_dict"][name])
+        assert not (moved and "seediness" in name), name
+    assert any(
+        not torch.equal(v, one["state_dict"][k]) for k, v in three["state_dict"].items() if "embedding_decoder" in k
+    )
+    both = torch.load(train(tiny_config(tmp_path / "both", "trainval.iterations=1"), weights=last), weights_only=True)
+    assert any(
+        not torch.equal(v, three["state_dict"][k]) for k, v in both["state_dict"].items() if "seediness_decoder" in k
+    )
+
+
+def test_checkpoints_hold_the_configuration_and_come_at_every_step(tmp_path):
+    train(tiny_config(tmp_path, "trainval.iterations=5", "trainval.checkpoint_step=2"))
+    names = sorted(path.name for path in (tmp_path / "weights").iterdir())
+    assert names == ["snapshot-2.ckpt", "snapshot-4.ckpt", "snapshot-5.ckpt"]
+    assert latest_checkpoint(f"{tmp_path}/weights/snapshot").name == "snapshot-5.ckpt"
+    assert "filters: 4" in torch.load(tmp_path / "weights/snapshot-2.ckpt", weights_only=True)["config"]
+
+
+def test_ctrl_c_saves_and_the_run_can_be_resumed(tmp_path):
+    overrides = [*TINY, f"trainval.weight_prefix={tmp_path}/w/snapshot", f"trainval.log_dir={tmp_path}/log"]
+    command = [
+        sys.executable,
+        str(ROOT / "bin/run.py"),
+        "train",
+        str(ROOT / "config/spice.cfg"),
+        "--iterations",
+        "9999",
+    ]
+    for override in overrides:
+        command += ["--set", override]
+    log = tmp_path / "log/train_log-0000000.csv"
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not (log.exists() and len(log.read_text().splitlines()) > 2):
+        assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    saved = latest_checkpoint(f"{tmp_path}/w/snapshot")
+    done = int(saved.stem.split("-")[1])
+    assert str(saved) in errors and done == len(rows(log))
+    config = tiny_config(tmp_path, f"trainval.iterations={done + 1}", f"trainval.weight_prefix={tmp_path}/w/snapshot")
+    assert train(config, resume="latest").name == f"snapshot-{done + 1}.ckpt"
+
+
+def test_a_loss_that_is_no_number_stops_the_training_and_names_the_events(tmp_path):
+    with pytest.raises(UserError, match=r"the loss is (nan|inf) in iteration \d+ \(.*thin_sample.h5: event \d+"):
+        train(tiny_config(tmp_path, "trainval.iterations=30", "trainval.optimizer={name: SGD, args: {lr: 1e30}}"))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainval.optimizer={name: Adm}", r"'Adm'.*did you mean 'Adam'"),
+        ("trainval.optimizer={name: Adam, args: {rate: 1}}", r"trainval.optimizer.*rate"),
+        ("trainval.lr_scheduler={name: StepRL, args: {step_size: 1}}", r"'StepRL'.*did you mean 'StepLR'"),
+        ("trainval.freeze=[spice]", "leave no parameter to train"),
+        ("trainval.freeze=[spice.encode]", "did you mean 'spice.encoder'"),
+        ("trainval.gpus='7'", "no such CUDA device"),
+    ],
+)
+def test_mistakes_in_the_training_section(tmp_path, override, message):
+    with pytest.raises(UserError, match=message):
+        train(tiny_config(tmp_path, "trainval.iterations=1", override))
+
+
+def test_resuming_needs_a_checkpoint_that_fits(tmp_path):
+    config = tiny_config(tmp_path, "trainval.iterations=1")
+    with pytest.raises(UserError, match="nothing to resume"):
+        train(config, resume="latest")
+    last = train(config)
+    with pytest.raises(UserError, match="nothing left to train: 1 iterations are done and 1 wanted"):
+        train(config, resume=last)
+    weights = torch.load(last, weights_only=True)
+    torch.save({"state_dict": weights["state_dict"]}, tmp_path / "weights_only.ckpt")
+    with pytest.raises(UserError, match="start from it with --weights instead of --resume"):
+        train(tiny_config(tmp_path, "trainval.iterations=2"), resume=tmp_path / "weights_only.ckpt")
+    with pytest.raises(UserError, match="another architecture"):
+        train(tiny_config(tmp_path, "trainval.iterations=2", "model.modules.spice.filters=6"), resume=last)
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not Path("/dev/full").exists(), reason="needs a way to fail a write")
+def test_a_failed_checkpoint_leaves_the_previous_one(tmp_path, monkeypatch):
+    config = tiny_config(tmp_path, "trainval.iterations=2", "trainval.checkpoint_step=1")
+    saved = torch.save
+    calls = []
+
+    def full_disk(content, path):
+        calls.append(path)
+        if len(calls) == 2:
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        saved(content, path)
+
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(UserError, match=r"snapshot-2.ckpt.*disk is full"):
+        train(config)
+    assert [path.name for path in (tmp_path / "weights").iterdir()] == ["snapshot-1.ckpt"]
+    assert json.loads(json.dumps(torch.load(tmp_path / "weights/snapshot-1.ckpt", weights_only=True)["iteration"])) == 1
