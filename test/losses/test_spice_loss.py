@@ -111,6 +111,12 @@ def test_huge_and_sparse_instance_numbers():
     torch.testing.assert_close(spice()(*inputs[:5], numbers), expected, equal_nan=True)
 
 
+def test_labels_of_narrow_integer_types():
+    inputs = random_batch(16, voxels=500, events=40, instances=30)
+    narrow = [x.to(dtype) for x, dtype in zip(inputs[3:], (torch.int32, torch.int8, torch.int16), strict=True)]
+    torch.testing.assert_close(spice()(*inputs[:3], *narrow), spice()(*inputs), equal_nan=True)
+
+
 def test_skipped_classes_do_not_contribute():
     inputs = random_batch(8, voxels=200)
     result = spice(skip_classes=["Delta", "MIP"])(*inputs)

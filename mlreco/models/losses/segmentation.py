@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mlreco.errors import UserError
+from mlreco.models.losses.label_checks import require_classes
 from mlreco.models.losses.segments import segment_mean
 from mlreco.semantics import UNKNOWN, ClassScheme
 
@@ -53,11 +54,7 @@ class SegmentationLoss(nn.Module):
             UserError: a label that the scheme does not have.
         """
         classes = len(self.class_scheme)
-        if labels.numel() and int(labels.max()) >= classes:
-            raise UserError(
-                f"the labels have semantic class {int(labels.max())}, class scheme '{self.class_scheme.name}' "
-                f"has only 0 to {classes - 1}"
-            )
+        require_classes(labels, self.class_scheme)
         known = labels > UNKNOWN
         logits, labels = logits[known], labels[known]
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -78,10 +78,11 @@ def fused_key(*columns: Tensor) -> Tensor:
     Columns whose values span too much for 62 bits are renumbered first.
 
     Args:
-        columns: (N,) int64 each, any values.
+        columns: (N,) integers each, any values.
     """
+    columns = tuple(column.to(torch.int64) for column in columns)
     if columns[0].numel() == 0:
-        return columns[0].to(torch.int64)
+        return columns[0]
     spans = [int(column.max()) - int(column.min()) + 1 for column in columns]
     if math.prod(spans) < _KEY_LIMIT:
         offsets = [column - column.min() for column in columns]

@@ -10,14 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from mlreco.errors import UserError, nearest
-from mlreco.models.losses.instances import Instances, Pairs
+from mlreco.models.losses.instances import Instances
 from mlreco.models.losses.kernel import MIN_MARGIN, pair_log_scores
+from mlreco.models.losses.label_checks import require_classes
 from mlreco.models.losses.masks import mask_loss as find_mask_loss
 from mlreco.models.losses.segments import segment_mean, segment_sum
+from mlreco.models.losses.terms import (
+    SEEDINESS_NORMS,
+    group_mean,
+    inter_term,
+    mask_overlap,
+    seediness_term,
+    smoothing_term,
+)
 from mlreco.semantics import ClassScheme
-
-_SEEDINESS_NORMS = ("l1", "l2")
-_TERMS = ("mask", "smoothing", "inter", "seediness")
 
 
 class SpiceLoss(nn.Module):
@@ -64,8 +70,8 @@ class SpiceLoss(nn.Module):
             UserError: an unknown name.
         """
         super().__init__()
-        if seediness_norm not in _SEEDINESS_NORMS:
-            raise UserError(f"no seediness_norm '{seediness_norm}'{nearest(seediness_norm, _SEEDINESS_NORMS)}")
+        if seediness_norm not in SEEDINESS_NORMS:
+            raise UserError(f"no seediness_norm '{seediness_norm}'{nearest(seediness_norm, SEEDINESS_NORMS)}")
         self.class_scheme = class_scheme
         self.mask_loss = find_mask_loss(mask_loss, mask_loss_args)
         self.weights = {
@@ -107,74 +113,41 @@ class SpiceLoss(nn.Module):
         Raises:
             UserError: a semantic class that the scheme does not have.
         """
+        require_classes(semantics, self.class_scheme)
         truth = Instances.build(batch, semantics, instances, self._regarded(semantics, instances), self.min_voxels)
         dtype = torch.promote_types(embeddings.dtype, torch.float32)
         embeddings, margins, seediness = (x[truth.rows].to(dtype) for x in (embeddings, margins, seediness))
         centroids = segment_mean(embeddings, truth.instance, truth.count)
         mean_margins = segment_mean(margins, truth.instance, truth.count)
-        scales = mean_margins.clamp(min=MIN_MARGIN)
-
         pairs = truth.voxel_pairs()
-        log_scores = pair_log_scores(embeddings, centroids, scales, pairs)
+        log_scores = pair_log_scores(embeddings, centroids, mean_margins.clamp(min=MIN_MARGIN), pairs)
         own_scores = log_scores.detach()[pairs.own].exp()
-        deviations = (margins - mean_margins.detach()[truth.instance]).abs()
-        seed_errors = seediness - own_scores
-        seed_errors = seed_errors.square() if self.seediness_norm == "l2" else seed_errors.abs()
-        group_means = {
-            "mask": segment_mean(self.mask_loss(log_scores, pairs), truth.group, len(truth.group_class)),
-            "smoothing": _group_mean(deviations, truth),
-            "inter": self._inter(centroids, truth),
-            "seediness": _group_mean(seed_errors, truth),
+        group_terms = {
+            "mask": group_mean(self.mask_loss(log_scores, pairs), truth),
+            "smoothing": smoothing_term(margins, mean_margins, truth),
+            "inter": inter_term(centroids, self.delta_d, truth),
+            "seediness": seediness_term(seediness, own_scores, self.seediness_norm, truth),
         }
-        with torch.no_grad():
-            overlap = segment_mean(_mask_iou(log_scores, pairs, truth), truth.group, len(truth.group_class))
-        return self._summary(group_means, overlap, truth)
+        return self._summary(group_terms, mask_overlap(log_scores.detach(), pairs, truth), truth)
 
     def _regarded(self, semantics: Tensor, instances: Tensor) -> Tensor:
         """Return the (N,) bool mask of the voxels that the loss regards."""
-        if semantics.numel() and int(semantics.max()) >= len(self.class_scheme):
-            raise UserError(
-                f"the labels have semantic class {int(semantics.max())}, class scheme '{self.class_scheme.name}' "
-                f"has only 0 to {len(self.class_scheme) - 1}"
-            )
         regarded = (semantics >= 0) & (instances >= 0)
         for number in self.skipped:
             regarded &= semantics != number
         return regarded
 
-    def _inter(self, centroids: Tensor, truth: Instances) -> Tensor:
-        """Compute the (G,) inter-instance terms (II.7); 0 for a group of one instance."""
-        first, second = truth.instance_pairs()
-        distance = torch.linalg.vector_norm(centroids[first] - centroids[second], dim=1)
-        hinge = (2.0 * self.delta_d - distance).clamp(min=0.0).square()
-        count = truth.group_count
-        return segment_sum(hinge, truth.group[first], len(count)) / (count * (count - 1)).clamp(min=1)
-
-    def _summary(self, group_means: dict[str, Tensor], overlap: Tensor, truth: Instances) -> dict[str, Tensor]:
-        """Average over groups: per batch, and per class."""
+    def _summary(self, group_terms: dict[str, Tensor], overlap: Tensor, truth: Instances) -> dict[str, Tensor]:
+        """Average over groups: for the batch and for each class."""
         group_weights = truth.group_weights(overlap.dtype)
-        group_loss = sum(self.weights[term] * group_means[term] for term in _TERMS)
+        group_loss = sum(weight * group_terms[term] for term, weight in self.weights.items())
         result = {"loss": (group_weights * group_loss).sum()}
-        with torch.no_grad():
-            for term in _TERMS:
-                result[term] = (group_weights * group_means[term]).sum()
-            result["accuracy"] = (group_weights * overlap).sum() if truth.count else overlap.new_tensor(math.nan)
-            classes = len(self.class_scheme)
-            present = torch.bincount(truth.group_class, minlength=classes)
-            for prefix, values in (("loss", group_loss.detach()), ("accuracy", overlap)):
-                means = segment_sum(values, truth.group_class, classes) / present
-                result |= {f"{prefix}_{name}": means[i] for i, name in enumerate(self.class_scheme.classes)}
+        for term, values in group_terms.items():
+            result[term] = (group_weights * values.detach()).sum()
+        result["accuracy"] = (group_weights * overlap).sum() if truth.count else overlap.new_tensor(math.nan)
+        classes = len(self.class_scheme)
+        groups = torch.bincount(truth.group_class, minlength=classes)
+        for prefix, values in (("loss", group_loss.detach()), ("accuracy", overlap)):
+            means = segment_sum(values, truth.group_class, classes) / groups
+            result |= {f"{prefix}_{name}": means[i] for i, name in enumerate(self.class_scheme.classes)}
         return result
-
-
-def _group_mean(values: Tensor, truth: Instances) -> Tensor:
-    """Average (n,) values of voxels over each instance, then over the instances of each group."""
-    return segment_mean(segment_mean(values, truth.instance, truth.count), truth.group, len(truth.group_class))
-
-
-def _mask_iou(log_scores: Tensor, pairs: Pairs, truth: Instances) -> Tensor:
-    """Compute the (M,) IoU of the mask p > 0.5 and the voxels of each instance."""
-    inside = (log_scores > -math.log(2.0)).to(log_scores.dtype)
-    predicted = segment_sum(inside, pairs.instance, pairs.count)
-    shared = segment_sum(inside[pairs.own], truth.instance, truth.count)
-    return shared / (predicted + truth.size - shared)
