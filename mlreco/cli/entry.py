@@ -101,7 +101,7 @@ def _explain(error: Exception) -> int:
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != "mlreco":
         return _refuse(f"the package '{error.name}' is not installed in {sys.executable}: pip install mlreco")
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return _refuse("out of memory: lower iotool.batch_size, or iotool.minibatch_size for training")
+        return _refuse("out of memory: lower iotool.batch_size")
     traceback.print_exception(error)
     remark("this is a bug in mlreco; please report it with the lines above")
     return BUG

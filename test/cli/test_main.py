@@ -151,7 +151,7 @@ def test_refused_in_one_line(words, calls, capsys):
         (
             MemoryError(),
             2,
-            "mlreco: error: out of memory: lower iotool.batch_size, or iotool.minibatch_size for training\n",
+            "mlreco: error: out of memory: lower iotool.batch_size\n",
         ),
         (
             ModuleNotFoundError("no", name="spconv"),

@@ -169,6 +169,75 @@ def test_parse_config(text):
         parse_config(text, "saved.ckpt")
 
 
+FIELD = """\
+iotool:
+  batch_size: 128
+  shuffle: False
+  num_workers: 4
+  collate_fn: CollateSparse
+  sampler:
+    batch_size: 128
+    name: RandomSequenceSampler
+  dataset:
+    name: LArCVDataset
+    data_keys:
+      - /sdf/train.h5
+    limit_num_files: 10
+    schema:
+      input_data:
+        - parse_sparse3d_scn
+        - sparse3d_pcluster
+      segment_label:
+        - parse_sparse3d_scn
+        - sparse3d_pcluster_semantics
+      cluster_label:
+        parser: parse_cluster3d_clean_full
+        args:
+          cluster_event: cluster3d_pcluster
+          particle_event: particle_pcluster
+          sparse_semantics_event: sparse3d_pcluster_semantics
+model:
+  name: chain
+  modules:
+    uresnet:
+      freeze_weight: True
+      model_path: ''
+      filters: 32
+      depth: 5
+      reps: 2
+  network_input:
+    - input_data
+  loss_input:
+    - segment_label
+trainval:
+  seed: 123
+  unwrapper: unwrap_3d_mink
+  concat_result: ['seediness', 'margins']
+  gpus: ''
+  weight_prefix: ./weights_trash/snapshot
+  iterations: 30000
+  report_step: 1
+  checkpoint_step: 500
+  log_dir: ./log_trash
+  model_path: ''
+  train: True
+  debug: False
+  minibatch_size: -1
+  optimizer:
+    name: Adam
+    args:
+      lr: 0.001
+"""
+
+
+def test_a_configuration_as_the_field_writes_it(write):
+    config = load_config(write(FIELD))
+    assert config.model.modules.uresnet.freeze_weights is True
+    assert config.trainval.iterations == 30000
+    ignored = [notice.split(": ")[1] for notice in config.notices]
+    assert ignored == [f"trainval.{key}" for key in ("concat_result", "debug", "minibatch_size", "unwrapper")]
+
+
 class TestPaths:
     """Input files: beside the file that names them, beside the main file, in the working directory."""
 

@@ -100,7 +100,7 @@ class IOTool(Section):
 
     Attributes:
         batch_size: events in a batch.
-        minibatch_size: events that go through the network at once, gradients being summed; -1 for `batch_size`.
+        minibatch_size: -1 or `batch_size`: a batch goes through the network at once.
         shuffle: whether the loader shuffles the events, if there is no sampler.
         num_workers: processes that read; 0 for none beside the main one.
         collate_fn: how events become a batch.
@@ -136,3 +136,10 @@ class IOTool(Section):
             unknown = next(key for key in collate if key != "collate_fn")
             raise PydanticCustomError("collate", f"collate.{unknown} is not supported; only collate.collate_fn is")
         return {**rest, "collate_fn": collate["collate_fn"]}
+
+    @model_validator(mode="after")
+    def _one_minibatch(self) -> IOTool:
+        if self.minibatch_size not in (-1, self.batch_size):
+            sizes = f"minibatch_size is {self.minibatch_size} and batch_size {self.batch_size}"
+            raise PydanticCustomError("minibatch", f"{sizes}: batches are not split; lower batch_size")
+        return self
