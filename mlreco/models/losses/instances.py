@@ -71,12 +71,13 @@ class Instances:
         """Find the instances of a batch.
 
         Args:
-            batch: (N,) int64 event of each voxel in the batch.
-            semantics: (N,) int64 semantic class.
-            instances: (N,) int64 instance number.
+            batch: (N,) integer event of each voxel in the batch.
+            semantics: (N,) integer semantic class.
+            instances: (N,) integer instance number.
             keep: (N,) bool voxels to regard.
             min_voxels: instances with fewer voxels are left out with their voxels.
         """
+        batch, semantics, instances = (labels.to(torch.int64) for labels in (batch, semantics, instances))
         rows = keep.nonzero().squeeze(1)
         key, order = torch.sort(fused_key(batch[rows], semantics[rows], instances[rows]), stable=True)
         rows = rows[order]

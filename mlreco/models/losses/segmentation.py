@@ -43,7 +43,7 @@ class SegmentationLoss(nn.Module):
 
         Args:
             logits: (N, C) scores before the softmax.
-            labels: (N,) int64 true classes; voxels with -1 are left out.
+            labels: (N,) integer true classes; voxels with -1 are left out.
 
         Returns:
             Scalars: ``loss``, and detached ``accuracy`` and ``accuracy_<class>``, fractions of the voxels (of that
@@ -56,7 +56,7 @@ class SegmentationLoss(nn.Module):
         classes = len(self.class_scheme)
         require_classes(labels, self.class_scheme)
         known = labels > UNKNOWN
-        logits, labels = logits[known], labels[known]
+        logits, labels = logits[known], labels[known].to(torch.int64)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         weights = self.weights.to(logits.dtype)
         total = functional.cross_entropy(logits, labels, weight=weights, reduction="sum")

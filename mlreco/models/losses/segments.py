@@ -78,9 +78,8 @@ def fused_key(*columns: Tensor) -> Tensor:
     Columns whose values span too much for 62 bits are renumbered first.
 
     Args:
-        columns: (N,) integers each, any values.
+        columns: (N,) int64 each, any values.
     """
-    columns = tuple(column.to(torch.int64) for column in columns)
     if columns[0].numel() == 0:
         return columns[0]
     spans = [int(column.max()) - int(column.min()) + 1 for column in columns]

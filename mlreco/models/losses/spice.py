@@ -100,9 +100,9 @@ class SpiceLoss(nn.Module):
             embeddings: (N, D) e_i.
             margins: (N,) sigma_i in (0, 2).
             seediness: (N,) s_i in (0, 1).
-            batch: (N,) int64 event of each voxel.
-            semantics: (N,) int64 true semantic class; -1 leaves the voxel out.
-            instances: (N,) int64 true instance number; -1 leaves the voxel out.
+            batch: (N,) integer event of each voxel.
+            semantics: (N,) integer true semantic class; -1 leaves the voxel out.
+            instances: (N,) integer true instance number; -1 leaves the voxel out.
 
         Returns:
             Scalars: ``loss``, and detached from the graph ``mask``, ``smoothing``, ``inter``, ``seediness`` before
