@@ -10,7 +10,8 @@ from functools import partial
 import numpy as np
 
 from mlreco.errors import UserError
-from mlreco.post_processing.greedy import NOISE, GreedyClusterer, checked_arrays
+from mlreco.post_processing.embedded_voxels import checked_arrays
+from mlreco.post_processing.greedy import NOISE, GreedyClusterer
 from mlreco.semantics import UNKNOWN, ClassScheme
 
 

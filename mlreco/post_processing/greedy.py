@@ -2,64 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import numpy as np
 
 from mlreco.errors import UserError, nearest
-from mlreco.post_processing import box_tree, greedy_kernels
+from mlreco.post_processing.embedded_voxels import EmbeddedVoxels, checked_arrays
 
-LARGEST = float(np.finfo(np.float32).max)
-SMALLEST_MARGIN = float(np.finfo(np.float32).tiny)
 UNSEEDED = ("instance", "noise")
 NOISE = -1
-
-
-@dataclass(frozen=True)
-class EmbeddedVoxels:
-    """Voxels of one class of one event in the order of a tree over their embeddings; thresholds play no part in it.
-
-    Attributes:
-        order: (N,) int32, row of the input that stands at each position.
-        columns: (D, N) float64 embeddings.
-        precisions: (N,) float64, ``1 / (2 sigma^2)``.
-        seediness: (N,) float64.
-        tree: bounds, lows and highs of ``box_tree.build_boxes``.
-    """
-
-    order: np.ndarray
-    columns: np.ndarray
-    precisions: np.ndarray
-    seediness: np.ndarray
-    tree: tuple[np.ndarray, np.ndarray, np.ndarray]
-
-    @classmethod
-    def build(cls, embeddings: np.ndarray, margins: np.ndarray, seediness: np.ndarray) -> EmbeddedVoxels:
-        """Order (N, D) embeddings with their (N,) margins and seediness, N > 0 (checked by ``checked_arrays``)."""
-        order = box_tree.morton_order(embeddings)
-        columns = box_tree.take_columns(embeddings, order)
-        precisions = greedy_kernels.take_precisions(margins, order, SMALLEST_MARGIN)
-        ordered_seediness = seediness[order].astype(np.float64)
-        return cls(order, columns, precisions, ordered_seediness, box_tree.build_boxes(columns))
-
-    def seeds(self, seed_threshold: float, probability_threshold: float) -> np.ndarray:
-        """Return the (K,) positions of the seeds, first seed first, the best voxel always among them.
-
-        A higher seed threshold only cuts the end of the list that a lower one gives.
-        """
-        score = -math.log(probability_threshold) if probability_threshold > 0 else math.inf
-        return greedy_kernels.find_seeds(
-            self.columns, self.order, self.precisions, self.seediness, self.tree, float(seed_threshold), score
-        )
-
-    def assign(self, seeds: np.ndarray) -> np.ndarray:
-        """Return (N,) int32: for every row of the input the number of its most probable seed."""
-        centres = np.ascontiguousarray(self.columns[:, seeds].T)
-        numbers = greedy_kernels.assign_voxels(self.columns, self.tree, centres, self.precisions[seeds])
-        labels = np.empty_like(numbers)
-        labels[self.order] = numbers
-        return labels
 
 
 class GreedyClusterer:
@@ -140,37 +89,3 @@ def drop_small(labels: np.ndarray, min_voxels: int) -> np.ndarray:
     kept = np.bincount(labels) >= min_voxels
     numbers = np.where(kept, np.cumsum(kept) - 1, NOISE).astype(np.int32)
     return numbers[labels]
-
-
-def checked_arrays(
-    embeddings: np.ndarray, margins: np.ndarray, seediness: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the three arrays C-ordered, float32 as such and everything else as float64.
-
-    Raises:
-        UserError: as in ``GreedyClusterer.fit_predict``.
-    """
-    embeddings = _floats(embeddings)
-    if embeddings.ndim != 2:
-        raise UserError(f"embeddings have shape {embeddings.shape}; (N, D) is needed")
-    margins, seediness = _floats(margins), _floats(seediness)
-    for name, values in (("margins", margins), ("seediness", seediness)):
-        if values.shape != (len(embeddings),):
-            raise UserError(f"{name} have shape {values.shape}; one for each of {len(embeddings)} embeddings is needed")
-    for name, values, lowest in (
-        ("embeddings", embeddings, -LARGEST),
-        ("margins", margins, 0.0),
-        ("seediness", seediness, -LARGEST),
-    ):
-        place = greedy_kernels.first_outside(values.ravel(), lowest, LARGEST)
-        if place >= 0:
-            row = place * len(values) // values.size
-            needed = "a finite number that is 0 or more" if name == "margins" else "a finite number"
-            raise UserError(f"{name} hold {values.ravel()[place]} in row {row}; {needed} is needed")
-    return embeddings, margins, seediness
-
-
-def _floats(values: np.ndarray) -> np.ndarray:
-    """Return values as a C-ordered float32 or float64 array."""
-    values = np.asarray(values)
-    return np.ascontiguousarray(values, np.float32 if values.dtype == np.float32 else np.float64)

@@ -140,7 +140,7 @@ def test_bad_parameters(arguments, message):
     [
         ("embeddings", math.nan, "embeddings hold .* in row 2; a finite number is"),
         ("embeddings", 1e300, "embeddings hold .* in row 2; a finite number is"),
-        ("margins", math.inf, "margins hold inf in row 2; a finite number that is 0 or more"),
+        ("margins", math.inf, "margins hold inf in row 2; a finite number"),
         ("margins", -0.1, "margins hold -0.1 in row 2"),
         ("seediness", math.nan, "seediness hold nan in row 2"),
     ],
