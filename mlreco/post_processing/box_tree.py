@@ -83,8 +83,8 @@ def build_tree(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @numba.njit(cache=True, nogil=True, inline="always")
 def _axis_distances(low: float, high: float, middle: float) -> tuple[float, float]:
-    """Return along one axis the squared distances to the near and the far end; comparisons, as ``max`` looks for
-    NaN.""" below, above = low - middle, middle - high
+    """Return the squared distances to both ends of an interval; comparisons, as numba's ``max`` looks for NaN."""
+    below, above = low - middle, middle - high
     gap = below if below > above else above
     reach = below if below < above else above
     gap = gap if gap > 0.0 else 0.0
