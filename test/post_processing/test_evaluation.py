@@ -6,6 +6,7 @@ import pytest
 import sklearn.metrics
 
 from mlreco.errors import UserError
+from mlreco.iotools import HDF5Reader, HDF5Writer
 from mlreco.post_processing.evaluation import evaluate
 from mlreco.post_processing.summary import ALL
 
@@ -145,6 +146,15 @@ def test_event_order_changes_nothing(reader):
     second = evaluate(MemoryReader(reader.events[::-1])).summary(1)
     assert first["ari"] == pytest.approx(second["ari"], abs=1e-12)
     assert first["pred_instances"] == second["pred_instances"]
+
+
+def test_output_file_gives_the_same_numbers(reader, tmp_path):
+    path = tmp_path / "output.h5"
+    with HDF5Writer(path, {"class_scheme": "pilarnet", "classes": CLASSES}) as writer:
+        for event in reader.events:
+            writer.append(event)
+    with HDF5Reader(path) as file:
+        assert evaluate(file).to_dict() == evaluate(reader).to_dict()
 
 
 def test_missing_labels_are_one_clear_line():

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from mlreco.errors import UserError
 from mlreco.post_processing import GreedyClusterer
+from mlreco.post_processing.embedded_voxels import EmbeddedVoxels
 
 
 def reference(embeddings, margins, seediness, seed_threshold, probability_threshold):
@@ -78,6 +79,16 @@ def test_labels_equal_reference_on_ties_and_extremes(data, voxels, dimensions):
 def test_labels_equal_reference_on_many_voxels(dimensions):
     arrays = clustered(20_000, 120, dimensions, 0.05, dimensions)
     np.testing.assert_array_equal(GreedyClusterer(0.3, 0.1).fit_predict(*arrays), reference(*arrays, 0.3, 0.1))
+
+
+def test_higher_seed_threshold_only_cuts_the_list_of_seeds():
+    """What a grid search over thresholds shares: one tree for all, one list of seeds for each probability threshold."""
+    voxels = EmbeddedVoxels.build(*clustered(2_000, 30, 3, 0.1, 3))
+    every = voxels.seeds(0, 0.3)
+    for seed_threshold in (0.0, 0.3, 0.6, 0.95, 1.0):
+        kept = voxels.seediness[every] >= seed_threshold
+        kept[0] = True
+        np.testing.assert_array_equal(voxels.seeds(seed_threshold, 0.3), every[kept])
 
 
 def test_partition_does_not_depend_on_row_order():
