@@ -74,7 +74,7 @@ def event_page(reader: HDF5Reader, event: int) -> str:
     ]
     tables = class_tables(products, classes)
     summary = f'<div class="card summary"><h2>Summary</h2>{tables}</div>' if tables else ""
-    toolbar = _TOOLBAR.format(size=document["marker_size"], classes=_class_boxes(products, classes))
+    toolbar = _TOOLBAR.format(size=document["marker"]["size"], classes=_class_boxes(products, classes))
     grid = "grid two-rows" if len(scenes) > 3 else "grid"
     body = [header, toolbar, f'<div class="{grid}">', *scenes[:1], summary, *scenes[1:], "</div>"]
     body += [instance_tables(products, classes, document["instances"]), '<div id="tooltip"></div>']

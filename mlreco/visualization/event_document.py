@@ -14,6 +14,7 @@ Products = dict[str, np.ndarray]
 
 _MIN_EXTENT_VOXELS = 16
 _MIN_EXTENT_FRACTION = 0.25
+_MAX_DISCS = 20_000
 _ENERGY_PERCENTILES = (0.5, 99.8)
 
 _SCENES = (
@@ -40,7 +41,7 @@ def describe_event(products: Products, classes: list[str]) -> dict:
         ``voxels``: encoded columns, one value a voxel (instances as positions in ``instances``, -1 for none);
         ``classes`` and ``instances``: names or numbers with their colours; ``scenes``: title, space and column that
         gives the colour; ``spaces``: axis titles and ranges; ``image``: from voxel numbers to positions;
-        ``energy_scale``; ``marker_size`` in pixels.
+        ``energy_scale``; ``marker``: size in pixels and symbol.
     """
     coordinates = products["coordinates"]
     voxels = {axis: encode_integers(coordinates[:, i]) for i, axis in enumerate("xyz")}
@@ -72,13 +73,18 @@ def describe_event(products: Products, classes: list[str]) -> dict:
         "spaces": spaces,
         "image": {"origin": _row(products, "image_origin", 0.0), "voxel_size": _row(products, "voxel_size", 1.0)},
         "energy_scale": _energy_scale(products.get("energies", np.empty(0))),
-        "marker_size": marker_size(len(coordinates)),
+        "marker": marker_style(len(coordinates)),
     }
 
 
-def marker_size(voxels: int) -> float:
-    """Return the diameter of a voxel's marker in pixels: smaller where voxels are many."""
-    return round(float(np.clip(5.6 - 0.9 * math.log10(max(voxels, 1)), 1.2, 5.0)), 1)
+def marker_style(voxels: int) -> dict:
+    """Return size in pixels and shape of a voxel's marker: smaller where voxels are many.
+
+    Squares are two triangles each where discs are dozens; beyond `_MAX_DISCS` that halves the time until a page stands,
+    and at their size nobody sees the difference.
+    """
+    size = float(np.clip(5.6 - 0.9 * math.log10(max(voxels, 1)), 1.2, 5.0))
+    return {"size": round(size, 1), "symbol": "circle" if voxels <= _MAX_DISCS else "square"}
 
 
 def _class_columns(products: Products) -> dict[str, str]:

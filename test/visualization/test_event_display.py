@@ -8,10 +8,11 @@ from memory_events import CLASSES, MemoryReader, make_event
 from plotly.offline import get_plotlyjs
 
 from mlreco.errors import UserError
+from mlreco.iotools import HDF5Reader, HDF5Writer
 from mlreco.post_processing.metrics import adjusted_rand_index
 from mlreco.visualization import event_page, write_event_display
 from mlreco.visualization.encoding import decode
-from mlreco.visualization.event_document import marker_size
+from mlreco.visualization.event_document import marker_style
 from mlreco.visualization.event_summary import clustering_scores, instance_sums
 
 PLOTLY = "plotly.js, cut out here"
@@ -205,10 +206,26 @@ def test_a_large_event_makes_a_page_of_reasonable_size():
     assert len({entry["colour"] for entry in Page(text).document["instances"]["instance_true"]}) == 400
 
 
-def test_markers_shrink_with_the_number_of_voxels():
-    sizes = [marker_size(n) for n in (0, 1, 3000, 17_000, 150_000)]
+def test_markers_shrink_and_become_squares_as_voxels_grow_in_number():
+    styles = [marker_style(n) for n in (0, 1, 3000, 17_000, 150_000)]
+    sizes = [style["size"] for style in styles]
     assert sizes == sorted(sizes, reverse=True)
     assert 1 < sizes[-1] < sizes[0] < 6
+    assert [style["symbol"] for style in styles] == 4 * ["circle"] + ["square"]
+
+
+def test_events_of_an_output_file(tmp_path):
+    events = [make_event(number=0), rows_of(make_event(), slice(0, 0)), make_event(number=2, seed=1)]
+    path = tmp_path / "output.h5"
+    with HDF5Writer(path, {"classes": CLASSES, "class_scheme": "pilarnet", "source_files": '["/a/b.h5"]'}) as writer:
+        for event in events:
+            writer.append(event)
+    with HDF5Reader(path) as reader:
+        assert "no voxels" in Page(event_page(reader, 1)).text
+        page = Page(event_page(reader, 2))
+    assert "event 2" in page.text
+    assert "b.h5, entry 2" in page.text
+    assert np.array_equal(page.column("x"), events[2]["coordinates"][:, 0])
 
 
 def test_instance_sums_against_a_loop(event):

@@ -24,7 +24,7 @@
   const positions = { image: place, embedding: [voxels.e1, voxels.e2, voxels.e3] };
   const filterColumn = ["class_predicted", "class_used", "class_true"].find((name) => name in voxels);
 
-  const state = { size: event.marker_size, hiddenClasses: new Set(), instance: null, shown: [], hovered: null, turn: 0, busy: false };
+  const state = { size: event.marker.size, hiddenClasses: new Set(), instance: null, shown: [], hovered: null, turn: 0, busy: false };
 
   function palette(column) {
     const entries = column.startsWith("class") ? event.classes : event.instances[column];
@@ -47,7 +47,7 @@
   }
 
   function marker(column) {
-    const common = { size: state.size, line: { width: 0 }, opacity: 1 };
+    const common = { size: state.size, symbol: event.marker.symbol, line: { width: 0 }, opacity: 1 };
     if (column === "energy") {
       const scale = event.energy_scale;
       const logarithm = (e) => (e > 0 ? Math.log10(e) : scale.low);
