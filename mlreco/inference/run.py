@@ -104,7 +104,7 @@ def run_inference(
 def _info(config: Mapping[str, Any], chain: Chain, processors: list[Any], loader: Any) -> dict[str, Any]:
     return {
         "mlreco_version": __version__,
-        "torch_version": torch.__version__,
+        "torch_version": str(torch.__version__),
         "cfg": config.text,
         "class_scheme": chain.scheme.name,
         "classes": list(chain.scheme.classes),

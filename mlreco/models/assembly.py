@@ -34,7 +34,7 @@ def build_chain(config: Mapping[str, Any], weights: str | Path | None = None) ->
 
     Args:
         config: the whole configuration.
-        weights: a checkpoint that comes before ``trainval.model_path``.
+        weights: a checkpoint that comes before those that the configuration names.
 
     Returns:
         the chain, and the names of the stages that got weights from a file.
@@ -43,6 +43,6 @@ def build_chain(config: Mapping[str, Any], weights: str | Path | None = None) ->
         UserError: the model cannot be built, or weights do not fit.
     """
     chain = Chain.from_config(config["model"])
-    whole = weights or config["trainval"].get("model_path")
-    loaded = load_chain_weights(chain, config["model"]["modules"], whole)
+    fallback = config["trainval"].get("model_path")
+    loaded = load_chain_weights(chain, config["model"]["modules"], weights, fallback)
     return chain.to(device_of(config["trainval"].get("gpus", ""))), loaded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -28,6 +29,8 @@ class SpiceLoss(StageLoss):
         class_scheme: numbering of the classes.
         arguments: those of :class:`mlreco.models.losses.spice.SpiceLoss`.
     """
+
+    __signature__ = inspect.signature(InstanceLoss, eval_str=True)
 
     def __init__(self, class_scheme: ClassScheme, **arguments: Any) -> None:
         super().__init__()

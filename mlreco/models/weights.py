@@ -58,17 +58,21 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], source: str
 
 
 def load_chain_weights(
-    chain: Chain, modules: Mapping[str, Mapping[str, Any]], whole: str | Path | None = None
+    chain: Chain,
+    modules: Mapping[str, Mapping[str, Any]],
+    preferred: str | Path | None = None,
+    fallback: str | Path | None = None,
 ) -> tuple[str, ...]:
     """Load the weights of the stages, and freeze the stages with ``freeze_weights``.
 
-    A stage with a ``model_path`` takes its weights from there; all others take theirs from the checkpoint of the whole
-    chain, where there is one and it holds them.
+    A stage takes its weights from the first of these that there is: its part of ``preferred``, its own
+    ``model_path``, its part of ``fallback``.
 
     Args:
         chain: the model.
         modules: ``model.modules``; ``model_name`` is the stage's name in its own checkpoint where it differs.
-        whole: a checkpoint of a chain.
+        preferred: checkpoint of a chain that the user asked for (``--weights``).
+        fallback: checkpoint of a chain for stages without their own (``trainval.model_path``).
 
     Returns:
         names of the stages that got weights.
@@ -77,26 +81,35 @@ def load_chain_weights(
         UserError: a checkpoint lacks a stage that was asked of it, holds none of this chain's, or does not fit.
     """
     blocks = {name: modules[name] or {} for name in chain.stages}
-    loaded = []
+    loaded = _load_parts(chain, list(blocks), preferred)
     for name, block in blocks.items():
-        if block.get("model_path"):
+        if block.get("model_path") and name not in loaded:
             path, own_name = block["model_path"], block.get("model_name") or name
             parts = _stages(path)
             if own_name not in parts:
-                raise UserError(f"{path}: no weights of a stage '{own_name}'; there are: {', '.join(parts) or 'none'}")
+                raise UserError(_lacks(path, own_name, parts))
             load_state(chain.stages[name], parts[own_name], f"{path} (stage '{own_name}')")
             loaded.append(name)
-    if whole:
-        parts = _stages(whole)
-        waiting = [name for name in blocks if name in parts and name not in loaded]
-        if not waiting and len(loaded) < len(blocks):
-            missing = next(name for name in blocks if name not in loaded)
-            raise UserError(f"{whole}: no weights of a stage '{missing}'; there are: {', '.join(parts) or 'none'}")
-        for name in waiting:
-            load_state(chain.stages[name], parts[name], f"{whole} (stage '{name}')")
-            loaded.append(name)
+    loaded += _load_parts(chain, [name for name in blocks if name not in loaded], fallback)
     chain.freeze([name for name, block in blocks.items() if block.get("freeze_weights")])
     return tuple(loaded)
+
+
+def _load_parts(chain: Chain, wanted: list[str], path: str | Path | None) -> list[str]:
+    """Load those of the wanted stages that a checkpoint of a chain holds, at least one; return their names."""
+    if not path or not wanted:
+        return []
+    parts = _stages(path)
+    found = [name for name in wanted if name in parts]
+    if not found:
+        raise UserError(_lacks(path, wanted[0], parts))
+    for name in found:
+        load_state(chain.stages[name], parts[name], f"{path} (stage '{name}')")
+    return found
+
+
+def _lacks(path: str | Path, stage: str, parts: Mapping[str, object]) -> str:
+    return f"{path}: no weights of a stage '{stage}'; there are: {', '.join(parts) or 'none'}"
 
 
 def _stages(path: str | Path) -> dict[str, dict[str, torch.Tensor]]:

@@ -45,6 +45,18 @@ def test_one_stage_alone_from_the_checkpoint_of_a_chain(checkpoint, model_config
     assert not chain.train().stages["uresnet"].training and chain.stages["spice"].training
 
 
+def test_weights_asked_for_come_before_those_of_the_configuration(checkpoint, model_config, tmp_path):
+    path, original = checkpoint
+    other = {name: tensor + 1 for name, tensor in original.state_dict().items() if "spice" in name}
+    torch.save({"state_dict": other}, tmp_path / "other.ckpt")
+    model_config["modules"]["spice"]["model_path"] = str(path)
+    model_config["modules"]["uresnet"]["model_path"] = str(path)
+    chain, names = loaded(model_config, tmp_path / "other.ckpt")
+    assert set(names) == {"uresnet", "spice"}
+    expected = original.state_dict() | other
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in chain.state_dict().items())
+
+
 def test_half_precision_weights_are_taken(checkpoint, model_config, tmp_path):
     path, _ = checkpoint
     state = {k: v.half() if v.is_floating_point() else v for k, v in read_checkpoint(path)["state_dict"].items()}
