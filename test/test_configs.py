@@ -1,0 +1,36 @@
+"""Every configuration that is shipped is constructed and runs one step."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mlreco.config import load_config
+from mlreco.inference import run_inference
+from mlreco.iotools import HDF5Reader
+from mlreco.training import train
+
+FOLDER = Path(__file__).parents[1] / "config"
+CONFIGS = sorted(FOLDER.glob("*.cfg"))
+QUICK = ["iotool.batch_size=1", "iotool.num_workers=0", "trainval.iterations=1"]
+
+
+def test_there_are_the_promised_chains():
+    assert {"uresnet.cfg", "spice.cfg", "chain.cfg", "demo.cfg"} <= {path.name for path in CONFIGS}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_shipped_configuration_trains_and_infers(path, tmp_path):
+    overrides = [*QUICK, f"trainval.weight_prefix={tmp_path}/snapshot", f"trainval.log_dir={tmp_path}/log"]
+    config = load_config(path, overrides)
+    checkpoint = train(config)
+    content = torch.load(checkpoint, weights_only=True)
+    assert content["iteration"] == 1
+    assert all(torch.isfinite(t).all() for t in content["state_dict"].values() if t.is_floating_point())
+    summary = run_inference(config, tmp_path / "output.h5", weights=checkpoint)
+    assert summary.events_out == 1
+    with HDF5Reader(tmp_path / "output.h5") as reader:
+        event = reader[0]
+    assert ("fragments" in event) == ("spice" in config.model.modules)
+    if "fragments" in event:
+        assert (event["fragments"] >= 0).all()
