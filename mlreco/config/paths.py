@@ -14,7 +14,7 @@ DATA_KEYS = ("data_keys", "file_keys", "data_dirs")
 
 
 def resolve_paths(tree: Tree, main_folder: Path) -> None:
-    """Replace relative paths of data and of weights that exist beside the configuration file by these.
+    """Replace relative paths of data, of weights and of thresholds that exist beside the configuration file by these.
 
     A path is looked for in the folder of the file that it is written in, then in that of the file that includes it.
 
@@ -41,6 +41,9 @@ def _path_values(values: dict[str, Any]) -> Iterator[tuple[KeyPath, Any, Any]]:
     for name, block in values["model"]["modules"].items():
         if block:
             yield from _texts(block, "model_path", ("model", "modules", name, "model_path"))
+    for name, arguments in (values.get("post_processing") or {}).items():
+        if arguments:
+            yield from _texts(arguments, "thresholds", ("post_processing", name, "thresholds"))
     if values.get("trainval"):
         yield from _texts(values["trainval"], "model_path", ("trainval", "model_path"))
 

@@ -67,13 +67,8 @@ def evaluate(
     Raises:
         UserError: a product that is needed is not in the file.
     """
-    class_product = {"true": "semantics_true", "predicted": "semantics"}[semantics]
-    needed = (class_product, "instances_true", fragments)
-    for name in needed:
-        if name not in reader.products:
-            labels = "; evaluation needs labels" if name.endswith("_true") else ""
-            where = getattr(reader, "path", "the output file")
-            raise UserError(f"{where}: no product '{name}'{labels}{nearest(name, reader.products)}")
+    needed = (class_product(semantics), "instances_true", fragments)
+    require_products(reader, needed)
     classes = tuple(str(name) for name in reader.info["classes"])
     rows: list[dict[str, float]] = []
     for index in range(len(reader)) if events is None else events:
@@ -85,6 +80,24 @@ def evaluate(
     integers = columns[:5]
     table = {c: np.array([row[c] for row in rows], np.int64 if c in integers else np.float64) for c in columns}
     return Evaluation(classes, table, min_voxels=min_voxels, semantics=semantics, fragments=fragments)
+
+
+def class_product(semantics: str) -> str:
+    """Return the product whose classes ``true`` or ``predicted`` semantics stand for."""
+    return {"true": "semantics_true", "predicted": "semantics"}[semantics]
+
+
+def require_products(reader: EventReader, names: Iterable[str]) -> None:
+    """Check that a file holds some products.
+
+    Raises:
+        UserError: one of them is not there.
+    """
+    for name in names:
+        if name not in reader.products:
+            labels = "; evaluation needs labels" if name.endswith("_true") else ""
+            where = getattr(reader, "path", "the output file")
+            raise UserError(f"{where}: no product '{name}'{labels}{nearest(name, reader.products)}")
 
 
 def event_rows(

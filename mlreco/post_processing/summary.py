@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from mlreco.post_processing.text_table import aligned, decimal
+
 ALL = -1
 """Class number of the rows that take all classes of an event together."""
 AVERAGED = ("purity", "efficiency", "ari", "ami", "sbd")
@@ -81,8 +83,8 @@ class Evaluation:
         for _, values in summaries:
             numbers = [values[key] for key in ("purity", "efficiency", "ari", "ari_multi", "sbd")]
             keys = ("events", "events_multi", "true_instances", "pred_instances", "voxels")
-            events.append([*map(_decimal, numbers), *(str(values[key]) for key in keys)])
-            instances.append([_decimal(values["per_instance"][key]) for key in ("purity", "efficiency", "ari", "sbd")])
+            events.append([*map(decimal, numbers), *(str(values[key]) for key in keys)])
+            instances.append([decimal(values["per_instance"][key]) for key in ("purity", "efficiency", "ari", "sbd")])
         chosen = f"voxels selected by {self.semantics} class"
         rule = (
             f"true instances under {self.min_voxels} voxels left out" if self.min_voxels > 1 else "all true instances"
@@ -90,11 +92,11 @@ class Evaluation:
         return "\n".join(
             [
                 f"{self.fragments}: mean over events; {chosen}; {rule}",
-                *_aligned(names, events),
+                *aligned(names, events),
                 "ARI multi: mean over the 'multi' events with more than one cluster in truth and prediction.",
                 "",
                 "mean over instances (purity: predicted ones; the others: true ones)",
-                *_aligned(names, instances),
+                *aligned(names, instances),
             ]
         )
 
@@ -108,18 +110,3 @@ def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
         key: _without_nan(value) if isinstance(value, dict) else None if value != value else value
         for key, value in values.items()
     }
-
-
-def _decimal(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4f}"
-
-
-def _aligned(names: list[list[str]], cells: list[list[str]]) -> list[str]:
-    """Return lines with the names flush left and the cells flush right."""
-    table = [name + row for name, row in zip(names, cells, strict=True)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = []
-    for first, *rest in table:
-        padded = [cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-        lines.append("  ".join([first.ljust(widths[0]), *padded]))
-    return lines

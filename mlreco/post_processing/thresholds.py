@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
 
 from mlreco.errors import UserError, nearest
 from mlreco.semantics import ClassScheme
@@ -34,17 +37,47 @@ STAND_INS = {"Track": "MIP", "LowE": "Shower"}
 """Classes that the paper does not have -> the class whose thresholds they get by default."""
 
 
-def resolve_thresholds(given: Mapping[str, Mapping[str, float]] | None, scheme: ClassScheme) -> dict[str, Thresholds]:
+def read_thresholds(path: str | Path, scheme: ClassScheme) -> dict[str, Thresholds]:
+    """Return the thresholds of every class of a scheme from a YAML file as ``mlreco tune`` writes it.
+
+    Args:
+        path: file that maps class names to ``{seed: s0, probability: p0}``; classes may be left out.
+        scheme: the classes.
+
+    Raises:
+        UserError: the file cannot be read, or what ``resolve_thresholds`` refuses; the message names the file.
+    """
+    try:
+        given: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UserError(f"thresholds file {path}: cannot be read: {reason}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"thresholds file {path}: no valid YAML: {error}") from error
+    if not isinstance(given, Mapping):
+        raise UserError(f"thresholds file {path}: lines such as 'MIP: {{seed: 0.5, probability: 0.1}}' are needed")
+    try:
+        return resolve_thresholds(given, scheme)
+    except UserError as error:
+        raise UserError(f"thresholds file {path}: {error}") from error
+
+
+def resolve_thresholds(
+    given: Mapping[str, Mapping[str, float]] | str | None, scheme: ClassScheme
+) -> dict[str, Thresholds]:
     """Return the thresholds of every class of a scheme: those given, the published ones for the rest.
 
     Args:
-        given: class name -> ``{"seed": s0, "probability": p0}``; either may be left out.
+        given: class name -> ``{"seed": s0, "probability": p0}``, either of which may be left out; or the path of a
+            file, see ``read_thresholds``.
         scheme: the classes.
 
     Raises:
         UserError: an unknown class or key, a value that is no number or out of range, or a class of the scheme that has
             neither a given nor a published value.
     """
+    if isinstance(given, str):
+        return read_thresholds(given, scheme)
     given = given or {}
     for name, values in given.items():
         scheme.number(name)

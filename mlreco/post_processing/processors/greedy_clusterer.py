@@ -18,7 +18,8 @@ class GreedyFragments(PostProcessor):
 
     Args:
         class_scheme: the classes.
-        thresholds: class name -> ``{seed: s0, probability: p0}``; classes that are not named get the paper's Table II.
+        thresholds: class name -> ``{seed: s0, probability: p0}``, or the path of a file that ``mlreco tune`` wrote;
+            classes that are not named get the paper's Table II.
         skip_classes: names of classes that are not clustered.
         min_voxels: smaller fragments become -1.
         unseeded: ``instance`` or ``noise``: what becomes of a class without a voxel of seediness s0.
@@ -33,7 +34,7 @@ class GreedyFragments(PostProcessor):
     def __init__(
         self,
         class_scheme: ClassScheme = PILARNET,
-        thresholds: dict[str, dict[str, float]] | None = None,
+        thresholds: dict[str, dict[str, float]] | str | None = None,
         skip_classes: Sequence[str] = (),
         min_voxels: int = 0,
         unseeded: str = "instance",
