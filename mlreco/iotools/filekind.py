@@ -8,9 +8,12 @@ import h5py
 
 from mlreco.errors import UserError
 
+ROOT_FILE = "a ROOT file (LArCV2 perhaps)"
+"""What ``file_kind`` calls a ROOT file."""
+
 _MAGIC = {
     b"\x89HDF\r\n\x1a\n": "HDF5",
-    b"root": "a ROOT file (LArCV2 perhaps)",
+    b"root": ROOT_FILE,
     b"PK\x03\x04": "a zip archive (a PyTorch checkpoint or an npz file perhaps)",
     b"\x93NUMPY": "a NumPy array",
     b"\x1f\x8b": "a gzip archive",

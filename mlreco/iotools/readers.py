@@ -9,7 +9,14 @@ from mlreco.iotools.filekind import file_kind, hdf5_content, open_hdf5
 from mlreco.iotools.interface import Reader
 from mlreco.registry import Registry
 
-READERS = Registry("reader", {"larcv3": "mlreco.iotools.larcv3.reader:LArCV3Reader"}, "mlreco.readers")
+READERS = Registry(
+    "reader",
+    {
+        "larcv2": "mlreco.iotools.larcv2.reader:LArCV2Reader",
+        "larcv3": "mlreco.iotools.larcv3.reader:LArCV3Reader",
+    },
+    "mlreco.readers",
+)
 """Readers by name. A reader class has ``recognizes(path) -> bool``."""
 
 
@@ -32,4 +39,4 @@ def open_reader(path: str | Path, name: str | None = None) -> Reader:
     if kind == "HDF5":
         with open_hdf5(path, "a file of events") as file:
             kind = hdf5_content(file)
-    raise UserError(f"{path}: not a LArCV3 file; it seems to be {kind}")
+    raise UserError(f"{path}: no reader for this file; it seems to be {kind}")

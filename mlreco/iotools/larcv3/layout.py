@@ -25,7 +25,7 @@ IMAGE_META = np.dtype(
 
 EVENT_ID = np.dtype([("run", "<i8"), ("subrun", "<i8"), ("event", "<i8")])
 
-_POINT = np.dtype([("x", "<f8"), ("y", "<f8"), ("z", "<f8"), ("t", "<f8")])
+POINT = np.dtype([("x", "<f8"), ("y", "<f8"), ("z", "<f8"), ("t", "<f8")])
 
 PARTICLE_POINTS = ("vtx", "end_pt", "first_step", "last_step", "parent_vtx", "ancestor_vtx")
 """Fields of a particle that are positions (cm) and times (ns)."""
@@ -45,20 +45,20 @@ PARTICLE = np.dtype(
         ("px", "<f8"),
         ("py", "<f8"),
         ("pz", "<f8"),
-        ("vtx", _POINT),
-        ("end_pt", _POINT),
-        ("first_step", _POINT),
-        ("last_step", _POINT),
+        ("vtx", POINT),
+        ("end_pt", POINT),
+        ("first_step", POINT),
+        ("last_step", POINT),
         ("dist_travel", "<f8"),
         ("energy_init", "<f8"),
         ("energy_deposit", "<f8"),
         ("process", "S64"),
         ("parent_trackid", "<u4"),
         ("parent_pdg", "<i4"),
-        ("parent_vtx", _POINT),
+        ("parent_vtx", POINT),
         ("ancestor_trackid", "<u4"),
         ("ancestor_pdg", "<i4"),
-        ("ancestor_vtx", _POINT),
+        ("ancestor_vtx", POINT),
     ],
     align=True,
 )

@@ -11,9 +11,10 @@ import numpy as np
 
 from mlreco.errors import UserError
 from mlreco.iotools.filekind import file_kind, hdf5_content, open_hdf5
-from mlreco.iotools.interface import ClusterVoxels, merge_equal, unflatten
+from mlreco.iotools.interface import ClusterVoxels
 from mlreco.iotools.larcv3.layout import DATA_GROUP, EVENTS_TABLE, KINDS, split_product
-from mlreco.iotools.larcv3.tables import Fail, ProductTables
+from mlreco.iotools.larcv3.tables import ProductTables
+from mlreco.iotools.voxel_rows import Fail, check_ids, check_values, image_of, sets_of
 from mlreco.voxels import EventVoxels, ImageMeta
 
 
@@ -94,13 +95,7 @@ class LArCV3Reader:
         meta = tables.meta(row, fail)
         rows = slice(0, 0) if row is None else tables.rows_below("voxel_extents", row, "voxels", fail)
         ids, values = _decode(tables.read("voxels", rows, fail), meta, fail)
-        if not (ids[1:] > ids[:-1]).all():
-            order = np.argsort(ids, kind="stable")
-            ids, values = ids[order], values[order]
-            twice = np.flatnonzero(ids[1:] == ids[:-1])
-            if len(twice):
-                raise fail(f"voxel {_position(ids[twice[0]], meta)} occurs more than once")
-        return EventVoxels(unflatten(ids, meta.shape), values[:, None], (producer,), meta)
+        return image_of(ids, values, producer, meta, fail)
 
     def cluster3d(self, index: int, producer: str) -> ClusterVoxels:
         """Read voxel sets; values of a voxel that occurs several times in one set are added.
@@ -121,13 +116,7 @@ class LArCV3Reader:
         firsts = extents["first"].astype(np.int64)
         rows = self._set_rows(firsts, counts, len(tables.tables["voxels"]), fail)
         ids, values = _decode(tables.read("voxels", rows, fail), meta, fail)
-        volume = int(np.prod(meta.shape, dtype=np.int64))
-        if len(counts) * float(volume) > 2.0**62:
-            raise fail(f"has {len(counts)} sets, too many for its image")
-        keys = np.repeat(np.arange(len(counts), dtype=np.int64) * volume, counts)
-        keys, values = merge_equal(keys + ids, values)
-        sets, ids = np.divmod(keys, volume)
-        return ClusterVoxels(unflatten(ids, meta.shape), values, sets.astype(np.int32), len(counts), meta)
+        return sets_of(ids, values, counts, meta, fail)
 
     def particles(self, index: int, producer: str) -> np.ndarray:
         """Read the particle table of an event.
@@ -188,20 +177,5 @@ class LArCV3Reader:
 
 def _decode(voxels: np.ndarray, meta: ImageMeta, fail: Fail) -> tuple[np.ndarray, np.ndarray]:
     """Check voxel numbers and values; return (N,) int64 numbers and (N,) float32 values."""
-    ids = voxels["id"]
-    volume = int(np.prod(meta.shape, dtype=np.int64))
-    if len(ids) and int(ids.max()) >= volume:
-        bad = int(ids[ids >= volume][0])
-        raise fail(f"voxel id {bad} lies outside the image of {' x '.join(map(str, meta.shape))} voxels")
-    ids = ids.astype(np.int64)
-    values = np.ascontiguousarray(voxels["value"], dtype=np.float32)
-    finite = np.isfinite(values)
-    if not finite.all():
-        first = int(np.flatnonzero(~finite)[0])
-        raise fail(f"voxel {_position(ids[first], meta)} has the value {values[first]}")
-    return ids, values
-
-
-def _position(voxel_id: int, meta: ImageMeta) -> str:
-    x, y, z = unflatten(np.array([voxel_id]), meta.shape)[0].tolist()
-    return f"({x}, {y}, {z})"
+    ids = check_ids(voxels["id"], meta, fail)
+    return ids, check_values(ids, voxels["value"], meta, fail)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import h5py
 import numpy as np
 
 from mlreco.errors import UserError
 from mlreco.iotools.larcv3.layout import KINDS, group_name, split_product
+from mlreco.iotools.voxel_rows import Fail
 from mlreco.voxels import ImageMeta
 
 _CACHED_ROWS = 1 << 20
-
-Fail = Callable[[str], UserError]
-"""Makes the error that names file, event and product."""
 
 
 class TableRows:

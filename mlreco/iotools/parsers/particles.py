@@ -6,7 +6,7 @@ import numpy as np
 
 from mlreco.errors import UserError
 from mlreco.iotools.interface import ClusterVoxels
-from mlreco.iotools.larcv3.layout import INVALID_INDEX, PARTICLE_POINTS
+from mlreco.iotools.larcv3.layout import PARTICLE_POINTS
 from mlreco.semantics import UNKNOWN
 from mlreco.voxels import EventVoxels, ImageMeta
 
@@ -60,7 +60,7 @@ def primary_flags(particles: np.ndarray) -> np.ndarray:
 def group_numbers(particles: np.ndarray) -> np.ndarray:
     """Return the group of each particle, (P,) int64; -1 unknown.
 
-    From ``group_id`` where the file has it; LArCV3's particles do not, and files of this project keep the group in
+    From ``group_id`` where the file has it, as LArCV2 files do since 2019; LArCV3's particles do not, and files of this project keep the group in
     ``mcst_index``.
     """
     return _index_field(particles, "group_id", "mcst_index")
@@ -76,8 +76,9 @@ def _index_field(particles: np.ndarray, name: str, substitute: str) -> np.ndarra
     field = name if name in names else substitute
     if field not in names:
         raise UserError(f"the particle table has neither '{name}' nor '{substitute}'")
-    numbers = particles[field].astype(np.int64)
-    return np.where((numbers >= INVALID_INDEX) | (numbers < 0), UNKNOWN, numbers)
+    column = particles[field]
+    numbers = column.astype(np.int64)
+    return np.where((column == np.iinfo(column.dtype).max) | (numbers < 0), UNKNOWN, numbers)
 
 
 def _in_voxels(particles: np.ndarray, meta: ImageMeta) -> np.ndarray:

@@ -1,0 +1,49 @@
+"""Entries of a leaf, read basket by basket and kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+_READ_AHEAD = 4 << 20
+"""Bytes of a leaf (uncompressed) that are read at once when events are asked for one after the other."""
+
+
+class Leaf:
+    """Entries of one leaf by number; the baskets read last are kept.
+
+    A basket is the smallest part of a ROOT file that can be read, and often holds hundreds of events: so the whole
+    basket of an event is read, and with events in order several at once.
+
+    Args:
+        branch: the leaf, of an open file.
+        interpretation: uproot's interpretation; the leaf's own if None.
+    """
+
+    def __init__(self, branch: Any, interpretation: Any = None) -> None:
+        self._branch = branch
+        self._interpretation = branch.interpretation if interpretation is None else interpretation
+        self._baskets = np.asarray(branch.entry_offsets, dtype=np.int64)
+        baskets = max(len(self._baskets) - 1, 1)
+        self._ahead = max(1, _READ_AHEAD * baskets // max(int(branch.uncompressed_bytes), 1))
+        self._entries: np.ndarray | None = None
+        self._first = self._end = -1
+
+    def __getitem__(self, index: int) -> Any:
+        if not self._first <= index < self._end:
+            self._read(index)
+        return self._entries[index - self._first]
+
+    def all(self) -> np.ndarray:
+        """Read every entry, and keep none."""
+        return self._branch.array(self._interpretation, library="np")
+
+    def _read(self, index: int) -> None:
+        basket = int(np.searchsorted(self._baskets, index, side="right")) - 1
+        last = basket + (self._ahead if index == self._end else 1)
+        first, end = int(self._baskets[basket]), int(self._baskets[min(last, len(self._baskets) - 1)])
+        entries = self._branch.array(self._interpretation, entry_start=first, entry_stop=end, library="np")
+        if len(entries) != end - first:
+            raise ValueError(f"{len(entries)} entries where {end - first} should be")
+        self._entries, self._first, self._end = entries, first, end
