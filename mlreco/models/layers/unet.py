@@ -11,6 +11,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from mlreco.models.layers import fused
 from mlreco.models.layers.residual import NormActivation, ResidualBlock
 from mlreco.models.layers.sparse import SparseConv3d, SparseConvTensor, SparseInverseConv3d, SubMConv3d
 
@@ -58,6 +59,8 @@ class UNetEncoder(nn.Module):
 
     def forward(self, image: SparseConvTensor) -> list[SparseConvTensor]:
         """Return the image at every level; the spatial shape must be a multiple of 2^(depth - 1)."""
+        if fused.applicable(self, image.features):
+            return fused.encode(self, image)
         image = self.input(image)
         levels = []
         for level, blocks in enumerate(self.blocks):
@@ -95,6 +98,8 @@ class UNetDecoder(nn.Module):
 
     def forward(self, levels: list[SparseConvTensor]) -> SparseConvTensor:
         """Return features on the sites and rows of the finest level."""
+        if fused.applicable(self, levels[-1].features):
+            return fused.decode(self, levels)
         image = levels[-1]
         for level in reversed(range(len(self.blocks))):
             activated = self.activations[level](image.features)

@@ -28,9 +28,9 @@ _one = forward_tile(1)
 _two = forward_tile(2)
 _three = forward_tile(3)
 _four = forward_tile(min(4, _WIDEST))
-_NONE = np.empty((0, 0), np.float32)
-_NO_VECTOR = np.empty(0, np.float32)
-_CACHE = 96 * 1024
+_NONE = np.empty(0, np.float32)
+_HEIGHT = 768
+_LOWEST = 192
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ def _finish(
     row_0: int,
     row_1: int,
     column_0: int,
+    stride: int,
     bias: np.ndarray,
     residual: np.ndarray,
     scale: np.ndarray,
@@ -90,25 +91,25 @@ def _finish(
     raw: np.ndarray,
     active: np.ndarray,
 ) -> None:
-    columns = min(sums.shape[1], max(raw.shape[1], active.shape[1]) - column_0)
+    """Write the sums of a block; flat arrays and unsigned places let LLVM use vectors and skip sign checks."""
+    width = sums.shape[1]
+    columns = np.uint64(min(width, stride - column_0))
+    flat, zero, first = sums.reshape(sums.size), np.float32(0), np.uint64(column_0)
     for row in range(row_0, row_1):
-        line = sums[row - row_0]
+        here, there = np.uint64((row - row_0) * width), np.uint64(row * stride + column_0)
         if len(bias):
             for c in range(columns):
-                line[c] += bias[column_0 + c]
+                flat[here + c] += bias[first + c]
         if len(residual):
-            other = residual[row]
             for c in range(columns):
-                line[c] += other[column_0 + c]
+                flat[here + c] += residual[there + c]
         if len(raw):
-            target = raw[row]
             for c in range(columns):
-                target[column_0 + c] = line[c]
+                raw[there + c] = flat[here + c]
         if len(active):
-            target = active[row]
             for c in range(columns):
-                value = line[c] * scale[column_0 + c] + shift[column_0 + c]
-                target[column_0 + c] = value if value > 0 else value * slope
+                value = flat[here + c] * scale[first + c] + shift[first + c]
+                active[there + c] = max(value, zero) + slope * min(value, zero)
 
 
 @kernel
@@ -127,6 +128,7 @@ def _convolve(
     raw: np.ndarray,
     active: np.ndarray,
     n_out: int,
+    stride: int,
     height: int,
     parts: int,
     buffer: np.ndarray,
@@ -155,18 +157,28 @@ def _convolve(
                 panel = (k * panel_row + column_0 + column) * channels
                 _multiply(x, in_rows, out_rows, first, last, panels, panel, vectors[group], sums, row_0, column)
                 column += vectors[group] * _LANES
-        _finish(sums, row_0, row_1, column_0, bias, residual, scale, shift, slope, raw, active)
+        _finish(sums, row_0, row_1, column_0, stride, bias, residual, scale, shift, slope, raw, active)
 
 
 def _blocking(n_out: int, panels: Panels, threads: int) -> tuple[int, int]:
-    """Return the height of the output blocks and the number of parts into which columns are cut."""
-    width = int(panels.vectors.sum()) * _LANES
-    height = max(BLOCK, min(1024, _CACHE // (4 * width)) // BLOCK * BLOCK)
+    """Return the height of the output blocks and the number of parts into which columns are cut.
+
+    High blocks keep the tiles full, since their pairs of one offset are what fills them; there must be enough items
+    for all threads, and where rows are too few for that, threads share a block's columns.
+    """
+    blocks = -(-n_out // _HEIGHT)
     parts = 1
-    if -(-n_out // height) < 4 * threads and threads > 1:
-        parts = len(panels.vectors)
-        height = max(BLOCK, -(-n_out // (4 * threads // min(parts, 4)) // BLOCK) * BLOCK)
-    return height, parts
+    if threads > 1:
+        wanted = 4 * threads
+        if blocks < wanted:
+            parts = len(panels.vectors)
+        blocks = max(blocks, min(-(-wanted // parts), -(-n_out // _LOWEST)))
+        blocks = -(-blocks // threads) * threads if parts == 1 else blocks
+    return max(1, -(-n_out // (max(1, blocks) * BLOCK))) * BLOCK, parts
+
+
+def _flat(array: np.ndarray | None) -> np.ndarray:
+    return _NONE if array is None else array.reshape(-1)
 
 
 def convolve(
@@ -193,12 +205,12 @@ def convolve(
     height, parts = _blocking(kernel_map.n_out, panels, threads)
     counter = np.zeros(8, np.int64)
     size = (min(height, kernel_map.n_out) + 1) * int(panels.vectors.sum()) * _LANES
+    optional = (e.bias, e.residual, e.scale, e.shift, np.float32(e.slope), out, active)
     arguments = (
-        x, kernel_map.in_rows, kernel_map.out_rows, kernel_map.bounds, panels.values, panels.vectors,
-        _NO_VECTOR if e.bias is None else e.bias, _NONE if e.residual is None else e.residual,
-        _NO_VECTOR if e.scale is None else e.scale, _NO_VECTOR if e.shift is None else e.shift, np.float32(e.slope),
-        _NONE if out is None else out, _NONE if active is None else active, kernel_map.n_out, height, parts,
-    )  # fmt: skip
+        *(x, kernel_map.in_rows, kernel_map.out_rows, kernel_map.bounds, panels.values, panels.vectors),
+        *(_flat(array) if array is None or isinstance(array, np.ndarray) else array for array in optional),
+        *(kernel_map.n_out, panels.columns, height, parts),
+    )
     share(lambda: _convolve(*arguments, scratch(size), counter), threads)
 
 

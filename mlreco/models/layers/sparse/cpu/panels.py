@@ -13,6 +13,7 @@ from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.tile import claim
 
 _SMALL = 1 << 16
+_TILE = 16
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,11 @@ def _copy_offsets(
         for width in widths:
             inside = min(width, columns - first)
             source = k * offset_stride + first * column_stride
-            if row_stride < column_stride:
+            for row_0 in range(0, rows, _TILE):
                 for column in range(inside):
-                    for row in range(rows):
-                        panels[place + row * width + column] = flat[source + row * row_stride + column * column_stride]
-            else:
-                for row in range(rows):
-                    for column in range(inside):
-                        panels[place + row * width + column] = flat[source + row * row_stride + column * column_stride]
+                    start = source + column * column_stride
+                    for row in range(row_0, min(rows, row_0 + _TILE)):
+                        panels[place + row * width + column] = flat[start + row * row_stride]
             for row in range(rows):
                 for column in range(inside, width):
                     panels[place + row * width + column] = np.float32(0.0)

@@ -63,6 +63,7 @@ def _sum_chunks(
     bounds: np.ndarray,
     vectors: np.ndarray,
     blocks_a_chunk: int,
+    pairs: int,
     sums: np.ndarray,
     counter: np.ndarray,
 ) -> None:
@@ -78,7 +79,7 @@ def _sum_chunks(
         sums[item * size : (item + 1) * size] = 0
         first, end = bounds[k, chunk * blocks_a_chunk], bounds[k, min(blocks, (chunk + 1) * blocks_a_chunk)]
         while first < end:
-            last = min(end, first + _PAIRS)
+            last = min(end, first + pairs)
             column = 0
             for group in vectors:
                 for row in range(0, rows, GRADIENT_ROWS):
@@ -153,6 +154,7 @@ def weight_gradient(x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, thre
         kernel_map.bounds,
         _groups(columns),
         blocks_a_chunk,
+        _PAIRS,
         sums,
     )
     share(lambda: _sum_chunks(*pairs, counters[0]), threads)

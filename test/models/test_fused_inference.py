@@ -1,0 +1,63 @@
+"""The fused U-Net of inference against the modules it stands for."""
+
+import pytest
+import torch
+from conftest import make_batch
+
+from mlreco.models.layers import fused
+from mlreco.models.layers.sparse import engine, plain
+from mlreco.models.layers.unet import UNetDecoder, UNetEncoder
+from mlreco.models.network_input import sparse_image
+
+
+@pytest.fixture(params=[(4, 3, 1), (16, 2, 2), (5, 1, 2)], ids=str)
+def unet(request):
+    filters, depth, reps = request.param
+    torch.manual_seed(0)
+    encoder, decoder = UNetEncoder(4, filters, depth, reps), UNetDecoder(filters, depth, reps)
+    for module in (*encoder.modules(), *decoder.modules()):
+        if isinstance(module, torch.nn.BatchNorm1d):
+            torch.nn.init.normal_(module.weight)
+            torch.nn.init.normal_(module.bias)
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.2, 3.0)
+    return encoder.eval(), decoder.eval(), depth
+
+
+@pytest.mark.parametrize("sizes", [[200, 60], [0, 30], [1], [0]])
+@torch.no_grad()
+def test_equals_the_modules(unet, sizes):
+    encoder, decoder, depth = unet
+    voxels = make_batch(sizes)["input_data"]
+    image = sparse_image(voxels, depth)
+    assert fused.applicable(encoder, image.features)
+    found_levels = encoder(image)
+    found = decoder(found_levels)
+    with engine.use_backend(plain):
+        image = sparse_image(voxels, depth)
+        assert not fused.applicable(encoder, image.features)
+        expected_levels = encoder(image)
+        expected = decoder(expected_levels)
+    for a, b in zip([*found_levels, found], [*expected_levels, expected], strict=True):
+        assert torch.equal(a.indices, b.indices) and a.spatial_shape == b.spatial_shape
+        torch.testing.assert_close(a.features, b.features, rtol=1e-4, atol=1e-4)
+
+
+def test_not_taken_in_training_or_with_gradients(unet):
+    encoder, _, depth = unet
+    features = sparse_image(make_batch([30])["input_data"], depth).features
+    assert not fused.applicable(encoder, features)
+    with torch.no_grad():
+        assert not fused.applicable(encoder.train(), features)
+        assert not fused.applicable(encoder.eval(), features.double())
+
+
+@torch.no_grad()
+def test_changed_weights_are_seen(unet):
+    encoder, _, depth = unet
+    image = sparse_image(make_batch([50])["input_data"], depth)
+    before = encoder(image)[0].features
+    encoder.input.weight.mul_(2)
+    assert not torch.allclose(encoder(image)[0].features, before)
+    encoder.input.weight.div_(2)
+    torch.testing.assert_close(encoder(image)[0].features, before)
