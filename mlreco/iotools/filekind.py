@@ -11,6 +11,9 @@ from mlreco.errors import UserError
 ROOT_FILE = "a ROOT file (LArCV2 perhaps)"
 """What ``file_kind`` calls a ROOT file."""
 
+PILARNET_M = "PILArNet-M"
+"""What ``hdf5_content`` calls a PILArNet-M file."""
+
 _MAGIC = {
     b"\x89HDF\r\n\x1a\n": "HDF5",
     b"root": ROOT_FILE,
@@ -77,7 +80,7 @@ def hdf5_content(file: h5py.File) -> str:
     if "info" in names and file["info"].attrs.get("format") == "spine_hdf5":
         return "an output file of mlreco or SPINE"
     if "point" in names and "cluster" in names:
-        return "PILArNet-M"
+        return PILARNET_M
     return f"HDF5 with {', '.join(names[:6]) or 'nothing in it'}"
 
 

@@ -64,9 +64,6 @@ PARTICLE = np.dtype(
 )
 """A particle, 344 bytes with C alignment."""
 
-INVALID_INDEX = np.iinfo("<u2").max
-"""Value of a particle's indices that were not set."""
-
 EVENTS_TABLE = "Events/event_id"
 DATA_GROUP = "Data"
 

@@ -60,8 +60,8 @@ def primary_flags(particles: np.ndarray) -> np.ndarray:
 def group_numbers(particles: np.ndarray) -> np.ndarray:
     """Return the group of each particle, (P,) int64; -1 unknown.
 
-    From ``group_id`` where the file has it, as LArCV2 files do since 2019; LArCV3's particles do not, and files of this project keep the group in
-    ``mcst_index``.
+    From ``group_id`` where the file has it. LArCV3's particles and LArCV2's of 2018 do not; files of this project keep
+    the group in ``mcst_index``.
     """
     return _index_field(particles, "group_id", "mcst_index")
 
