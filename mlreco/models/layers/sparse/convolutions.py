@@ -11,7 +11,7 @@ import math
 import torch
 from torch import nn
 
-from mlreco.models.layers.sparse import cuda
+from mlreco.models.layers.sparse import cuda, engine
 from mlreco.models.layers.sparse.function import sparse_convolution
 from mlreco.models.layers.sparse.sites import StridedSites, strided_sites, submanifold_sites
 from mlreco.models.layers.sparse.tensor import SparseConvTensor
@@ -100,7 +100,7 @@ class SubMConv3d(SparseConvolution):
 
     def forward(self, tensor: SparseConvTensor) -> SparseConvTensor:
         """Return the convolved features on the same sites and rows."""
-        if tensor.features.is_cuda:
+        if engine.uses_spconv(tensor.features):
             return cuda.submanifold(self, tensor)
         kernel_map = submanifold_sites(tensor, self.kernel_size, self.indice_key)
         return tensor.replace_feature(self._convolve(tensor.features, kernel_map))
@@ -139,7 +139,7 @@ class SparseConv3d(SparseConvolution):
 
     def forward(self, tensor: SparseConvTensor) -> SparseConvTensor:
         """Return the convolved image on its own sites, sorted by batch, x, y, z on the CPU."""
-        if tensor.features.is_cuda:
+        if engine.uses_spconv(tensor.features):
             return cuda.strided(self, tensor)
         sites = strided_sites(tensor, self.kernel_size, self.stride, self.padding, self.indice_key)
         out = self._convolve(tensor.features, sites.kernel_map)
@@ -164,7 +164,7 @@ class SparseInverseConv3d(SparseConvolution):
 
     def forward(self, tensor: SparseConvTensor) -> SparseConvTensor:
         """Return the features on the sites that the convolution of the same ``indice_key`` started from."""
-        if tensor.features.is_cuda:
+        if engine.uses_spconv(tensor.features):
             return cuda.inverse(self, tensor)
         sites = tensor.indice_dict.get(("strided", self.indice_key))
         if not isinstance(sites, StridedSites) or sites.geometry[0] != self.kernel_size:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mlreco.errors import UserError
+from mlreco.models.layers.sparse.sites import coarse_shape
 from mlreco.models.layers.sparse.tensor import SparseConvTensor
 
 if TYPE_CHECKING:
@@ -59,16 +60,29 @@ def _apply(twin: Any, tensor: SparseConvTensor) -> SparseConvTensor:
     return SparseConvTensor(out.features, indices, out.spatial_shape, tensor.batch_size, out.indice_dict)
 
 
+def _empty(layer: SparseConvolution, tensor: SparseConvTensor, spatial_shape: list[int]) -> SparseConvTensor:
+    """Return what a layer makes of an image without sites, which spconv refuses; its parameters get zero gradients."""
+    features = tensor.features.new_zeros(0, layer.out_channels) + 0 * layer.weight.sum()
+    return SparseConvTensor(features, tensor.indices, spatial_shape, tensor.batch_size, tensor.indice_dict)
+
+
 def submanifold(layer: SubMConv3d, tensor: SparseConvTensor) -> SparseConvTensor:
     """Return ``layer(tensor)`` computed by spconv."""
+    if not len(tensor.features):
+        return _empty(layer, tensor, tensor.spatial_shape)
     return _apply(_twin(layer, "SubMConv3d"), tensor)
 
 
 def strided(layer: SparseConv3d, tensor: SparseConvTensor) -> SparseConvTensor:
     """Return ``layer(tensor)`` computed by spconv; the order of the output sites is spconv's."""
+    if not len(tensor.features):
+        tensor.indice_dict["fine shape of", layer.indice_key] = tensor.spatial_shape
+        return _empty(layer, tensor, coarse_shape(tensor.spatial_shape, layer.kernel_size, layer.stride, layer.padding))
     return _apply(_twin(layer, "SparseConv3d", stride=layer.stride, padding=layer.padding), tensor)
 
 
 def inverse(layer: SparseInverseConv3d, tensor: SparseConvTensor) -> SparseConvTensor:
     """Return ``layer(tensor)`` computed by spconv."""
+    if not len(tensor.features):
+        return _empty(layer, tensor, tensor.indice_dict["fine shape of", layer.indice_key])
     return _apply(_twin(layer, "SparseInverseConv3d"), tensor)

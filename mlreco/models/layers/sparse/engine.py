@@ -1,4 +1,4 @@
-"""Choice of the code that computes a sparse convolution on the CPU."""
+"""Choice of the code that computes a sparse convolution."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from mlreco.models.layers.sparse.cpu import backend as compiled
 _forced: ModuleType | None = None
 
 
+def uses_spconv(features: torch.Tensor) -> bool:
+    """Tell whether convolutions of these features are spconv's: those of features on a CUDA device."""
+    return features.is_cuda
+
+
 def backend(features: torch.Tensor) -> ModuleType:
-    """Return the module with ``conv_forward`` and its gradients for these features."""
+    """Return the module with ``conv_forward`` and its gradients for these features on the CPU."""
     if _forced is not None:
         return _forced
     return compiled if compiled.supports(features) else plain

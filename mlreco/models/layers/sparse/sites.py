@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,11 @@ class StridedSites:
     fine_shape: list[int]
     coarse_shape: list[int]
     geometry: tuple[int, int, int]
+
+
+def coarse_shape(spatial_shape: Sequence[int], kernel_size: int, stride: int, padding: int) -> list[int]:
+    """Return the spatial shape after a strided convolution, that of a dense one."""
+    return [(n + 2 * padding - kernel_size) // stride + 1 for n in spatial_shape]
 
 
 def _sorted_keys(indices: torch.Tensor) -> tuple[np.ndarray, np.ndarray | None]:
@@ -80,14 +86,14 @@ def strided_sites(
         if sites.geometry != (kernel_size, stride, padding) or sites.fine.shape != tensor.indices.shape:
             raise ValueError(f"indice_key '{indice_key}' is in use for another convolution")
         return sites
-    coarse_shape = [(n + 2 * padding - kernel_size) // stride + 1 for n in tensor.spatial_shape]
+    shape = coarse_shape(tensor.spatial_shape, kernel_size, stride, padding)
     keys, rows = _sorted_keys(tensor.indices)
-    kernel_map, coarse_keys = downsample_map(keys, kernel_size, stride, padding, coarse_shape)
+    kernel_map, coarse_keys = downsample_map(keys, kernel_size, stride, padding, shape)
     if rows is not None:
         kernel_map = kernel_map.with_rows(in_order=rows)
     coarse = torch.from_numpy(coordinates_from_keys(coarse_keys)).to(tensor.indices.dtype)
     sites = StridedSites(
-        kernel_map, tensor.indices, coarse, tensor.spatial_shape, coarse_shape, (kernel_size, stride, padding)
+        kernel_map, tensor.indices, coarse, tensor.spatial_shape, shape, (kernel_size, stride, padding)
     )
     if indice_key is not None:
         tensor.indice_dict[cache_key] = sites
