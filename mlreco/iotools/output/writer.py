@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +29,8 @@ class HDF5Writer:
     Args:
         path: name of the file to make; an older one is replaced.
         info: attributes of ``/info``, such as ``cfg``, ``class_scheme``, ``classes``, ``thresholds``, ``source_files``;
-            dictionaries and lists of other things than text are stored as JSON.
+            dictionaries and lists of other things than text are stored as JSON, and so is the list of names
+            ``post_processors``, which SPINE reads as YAML.
         columns: product to the names of its columns, stored as its attribute ``columns``.
 
     Raises:
@@ -118,14 +120,18 @@ class HDF5Writer:
     def _write_info(self) -> None:
         file = self._opened().file
         info = file.create_group("info")
+        given = dict(self._info)
+        if not isinstance(given.get("post_processors", ""), str):
+            given["post_processors"] = json.dumps(list(given["post_processors"]))
         standard = {
+            "cfg": "",
             "version": f"{FORMAT_VERSION}",
             "mlreco_version": __version__,
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
             "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         }
-        for name, value in {**standard, **self._info, "complete": False}.items():
+        for name, value in {**standard, **given, "complete": False}.items():
             info.attrs[name] = to_attribute(value)
         file.create_group("products")
 
@@ -136,6 +142,7 @@ class HDF5Writer:
                 raise ValueError(f"product '{name}' must be an array of numbers, not {values.dtype} {values.shape}")
             group = products.create_group(name)
             group.attrs["kind"] = "array"
+            group.attrs["scalar"] = False
             if name in self._columns:
                 group.attrs["columns"] = list(self._columns[name])
             offsets = create_table(group, "event_offsets", (), np.dtype(np.int64))
