@@ -23,11 +23,8 @@ if TYPE_CHECKING:
     from mlreco.models.layers.sparse.kernel_map import KernelMap
 
 _LANES = UNIT.lanes
-_WIDEST = UNIT.widest
-_one = forward_tile(1)
-_two = forward_tile(2)
-_three = forward_tile(3)
-_four = forward_tile(min(4, _WIDEST))
+_one, _two, _three = forward_tile(1), forward_tile(2), forward_tile(3)
+_four = forward_tile(min(4, len(UNIT.rows)))
 _NONE = np.empty(0, np.float32)
 _HEIGHT = 768
 _LOWEST = 192
@@ -53,32 +50,21 @@ class Epilogue:
 
 
 @kernel
-def _multiply(
-    x: np.ndarray,
-    in_rows: np.ndarray,
-    out_rows: np.ndarray,
-    first: int,
-    last: int,
-    panels: np.ndarray,
-    panel: int,
-    vectors: int,
-    sums: np.ndarray,
-    row_0: int,
-    column: int,
-) -> None:
+def _multiply(vectors: int, operands: tuple[int, ...]) -> None:
     if vectors == 1:
-        _one(x, in_rows, out_rows, first, last, panels, panel, sums, row_0, column)
+        _one(operands)
     elif vectors == 2:
-        _two(x, in_rows, out_rows, first, last, panels, panel, sums, row_0, column)
+        _two(operands)
     elif vectors == 3:
-        _three(x, in_rows, out_rows, first, last, panels, panel, sums, row_0, column)
+        _three(operands)
     else:
-        _four(x, in_rows, out_rows, first, last, panels, panel, sums, row_0, column)
+        _four(operands)
 
 
 @kernel
 def _finish(
     sums: np.ndarray,
+    width: int,
     row_0: int,
     row_1: int,
     column_0: int,
@@ -92,23 +78,22 @@ def _finish(
     active: np.ndarray,
 ) -> None:
     """Write the sums of a block; flat arrays and unsigned places let LLVM use vectors and skip sign checks."""
-    width = sums.shape[1]
     columns = np.uint64(min(width, stride - column_0))
-    flat, zero, first = sums.reshape(sums.size), np.float32(0), np.uint64(column_0)
+    zero, first = np.float32(0), np.uint64(column_0)
     for row in range(row_0, row_1):
         here, there = np.uint64((row - row_0) * width), np.uint64(row * stride + column_0)
         if len(bias):
             for c in range(columns):
-                flat[here + c] += bias[first + c]
+                sums[here + c] += bias[first + c]
         if len(residual):
             for c in range(columns):
-                flat[here + c] += residual[there + c]
+                sums[here + c] += residual[there + c]
         if len(raw):
             for c in range(columns):
-                raw[there + c] = flat[here + c]
+                raw[there + c] = sums[here + c]
         if len(active):
             for c in range(columns):
-                value = flat[here + c] * scale[first + c] + shift[first + c]
+                value = sums[here + c] * scale[first + c] + shift[first + c]
                 active[there + c] = max(value, zero) + slope * min(value, zero)
 
 
@@ -135,10 +120,12 @@ def _convolve(
     counter: np.ndarray,
 ) -> None:
     offsets, channels = bounds.shape[0], x.shape[1]
+    x_data, in_data, out_data = x.ctypes.data, in_rows.ctypes.data, out_rows.ctypes.data
+    panel_data, sums_data = panels.ctypes.data, buffer.ctypes.data
     panel_row = vectors.sum() * _LANES
     blocks = (n_out + height - 1) // height
     while True:
-        item = claim(counter)
+        item = claim(counter.ctypes.data)
         if item >= blocks * parts:
             return
         block, part = item // parts, item % parts
@@ -146,18 +133,30 @@ def _convolve(
         column_0 = vectors[:group_0].sum() * _LANES
         width = vectors[group_0:group_1].sum() * _LANES
         row_0, row_1 = block * height, min(n_out, (block + 1) * height)
-        sums = buffer[: (row_1 - row_0 + 1) * width].reshape(row_1 - row_0 + 1, width)
-        sums[:] = 0
+        size = (row_1 - row_0) * width
+        buffer[:size] = 0
         for k in range(offsets):
             first, last = bounds[k, row_0 // BLOCK], bounds[k, (row_1 + BLOCK - 1) // BLOCK]
             if first == last:
                 continue
             column = 0
             for group in range(group_0, group_1):
-                panel = (k * panel_row + column_0 + column) * channels
-                _multiply(x, in_rows, out_rows, first, last, panels, panel, vectors[group], sums, row_0, column)
+                operands = (
+                    x_data,
+                    4 * channels,
+                    channels,
+                    in_data + 4 * first,
+                    out_data + 4 * first,
+                    last - first,
+                    panel_data + 4 * channels * (k * panel_row + column_0 + column),
+                    sums_data + 4 * column,
+                    4 * width,
+                    row_0,
+                    sums_data + 4 * size,
+                )
+                _multiply(vectors[group], operands)
                 column += vectors[group] * _LANES
-        _finish(sums, row_0, row_1, column_0, stride, bias, residual, scale, shift, slope, raw, active)
+        _finish(buffer, width, row_0, row_1, column_0, stride, bias, residual, scale, shift, slope, raw, active)
 
 
 def _blocking(n_out: int, panels: Panels, threads: int) -> tuple[int, int]:

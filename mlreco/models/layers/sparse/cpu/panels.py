@@ -35,15 +35,20 @@ class Panels:
     columns: int
 
 
-def split_columns(columns: int) -> np.ndarray:
+def split_columns(columns: int, widest: int, share: int = 1) -> np.ndarray:
     """Return the numbers of vectors of the column groups into which a row of that many numbers is cut, (G,) int64.
 
-    Groups are as equal as they can be, and even in number where there are several, so that two threads can share them.
+    Groups are as equal as they can be, and as many as a multiple of ``share`` where there are several.
+
+    Args:
+        columns: numbers in a row.
+        widest: most vectors in a group.
+        share: how many threads must be able to share the groups.
     """
     vectors = -(-columns // UNIT.lanes)
-    groups = -(-vectors // UNIT.widest)
+    groups = -(-vectors // widest)
     if groups > 1:
-        groups += groups % 2
+        groups = -(-groups // share) * share
     return np.array([vectors // groups + (i < vectors % groups) for i in range(groups)], dtype=np.int64)
 
 
@@ -62,7 +67,7 @@ def _copy_offsets(
 ) -> None:
     size = rows * widths.sum()
     while True:
-        k = claim(counter)
+        k = claim(counter.ctypes.data)
         if k >= offsets:
             return
         place = k * size
@@ -94,7 +99,7 @@ def _flat_view(array: np.ndarray) -> np.ndarray:
 def pack(weight: np.ndarray, threads: int = 1) -> Panels:
     """Cut a (K, Cin, Cout) float32 weight of any non-negative strides into panels."""
     offsets, rows, columns = weight.shape
-    vectors = split_columns(columns)
+    vectors = split_columns(columns, len(UNIT.rows), share=2)
     widths = vectors * UNIT.lanes
     values = aligned_empty((offsets * rows * int(widths.sum()),))
     flat = _flat_view(weight)

@@ -14,26 +14,20 @@ class VectorUnit:
     Attributes:
         name: instruction set.
         lanes: float32 numbers in a register.
-        rows: tile height (rows of accumulators) by tile width (vectors a row); the widest tile is its length.
-        gradient_rows, gradient_widest: height of the tiles of the weight gradient and vectors in the widest of them.
+        rows: height of the tiles of 1, 2, ... vectors a row.
+        gradient_rows: the same for the tiles of the weight gradient.
     """
 
     name: str
     lanes: int
     rows: tuple[int, ...]
-    gradient_rows: int
-    gradient_widest: int
-
-    @property
-    def widest(self) -> int:
-        """Vectors in a row of the widest tile."""
-        return len(self.rows)
+    gradient_rows: tuple[int, ...]
 
 
-AVX512 = VectorUnit("avx512", 16, (12, 12, 8, 6), 8, 3)
-AVX2 = VectorUnit("avx2", 8, (10, 6, 4), 4, 2)
-NEON = VectorUnit("neon", 4, (14, 10, 8, 6), 8, 3)
-GENERIC = VectorUnit("generic", 4, (8, 5, 3), 4, 2)
+AVX512 = VectorUnit("avx512", 16, (12, 12, 8, 6), (16, 8, 8))
+AVX2 = VectorUnit("avx2", 8, (10, 6, 4), (8, 4, 4))
+NEON = VectorUnit("neon", 4, (14, 10, 8, 6), (16, 8, 8))
+GENERIC = VectorUnit("generic", 4, (8, 5, 3), (8, 4, 3))
 
 
 def _host_features() -> dict[str, bool]:

@@ -1,8 +1,8 @@
-"""Gather - multiply - scatter on a register tile, as LLVM vector code.
+"""The register tiles of the sparse convolution, written as LLVM vector code for numba.
 
-A tile holds ``rows`` x ``vectors`` accumulators. For each group of ``rows`` pairs (input row, output row) it loads
-the output rows, adds input row times weight panel and stores them back; the input rows are read by index, element by
-element, and broadcast, so nothing is gathered into a buffer first.
+A tile is a small matrix of sums that stays in vector registers while it is added to. Rows of matrices are read by
+index, element by element, so that nothing is gathered into a buffer first. All operands are addresses and counts,
+int64: arrays as arguments would have their references counted at every call.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from numba.extending import intrinsic
 
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 
-_I32, _I64, _F32 = ir.IntType(32), ir.IntType(64), ir.FloatType()
+_I8, _I32, _I64, _F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
 _VECTOR = ir.VectorType(_F32, UNIT.lanes)
-_ZERO = ir.Constant(_I64, 0)
-
-GRADIENT_ROWS = UNIT.gradient_rows
-"""Columns of the first matrix in a tile of the weight gradient."""
-
-
-def _pointer(context: Any, builder: ir.IRBuilder, kind: Any, array: Any) -> ir.Value:
-    return context.make_array(kind)(context, builder, array).data
+_FLOAT_BYTES = 4
+_VECTOR_BYTES = UNIT.lanes * _FLOAT_BYTES
+_AHEAD = 8
+"""Pairs whose rows are brought to the nearest cache before they are needed."""
 
 
 def _int(value: int) -> ir.Constant:
     return ir.Constant(_I64, value)
+
+
+def _at(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+    return builder.inttoptr(address, kind.as_pointer())
 
 
 def _splat(builder: ir.IRBuilder, scalar: ir.Value) -> ir.Value:
@@ -40,14 +40,23 @@ def _splat(builder: ir.IRBuilder, scalar: ir.Value) -> ir.Value:
     return builder.shuffle_vector(single, undefined, lanes)
 
 
-def _load(builder: ir.IRBuilder, base: ir.Value, offset: int) -> ir.Value:
-    address = builder.gep(base, [_int(offset)])
-    return builder.load(builder.bitcast(address, _VECTOR.as_pointer()), align=4)
+def _load_row(builder: ir.IRBuilder, row: ir.Value, vectors: int) -> list[ir.Value]:
+    pointer = _at(builder, row, _VECTOR)
+    return [builder.load(builder.gep(pointer, [_int(v)]), align=_FLOAT_BYTES) for v in range(vectors)]
 
 
-def _store(builder: ir.IRBuilder, value: ir.Value, base: ir.Value, offset: int) -> None:
-    address = builder.gep(base, [_int(offset)])
-    builder.store(value, builder.bitcast(address, _VECTOR.as_pointer()), align=4)
+def _store_row(builder: ir.IRBuilder, values: list[ir.Value], row: ir.Value) -> None:
+    pointer = _at(builder, row, _VECTOR)
+    for v, value in enumerate(values):
+        builder.store(value, builder.gep(pointer, [_int(v)]), align=_FLOAT_BYTES)
+
+
+def _broadcast(builder: ir.IRBuilder, row: ir.Value, column: ir.Value) -> ir.Value:
+    return _splat(builder, builder.load(builder.gep(_at(builder, row, _F32), [column])))
+
+
+def _index(builder: ir.IRBuilder, rows: ir.Value, pair: ir.Value) -> ir.Value:
+    return builder.sext(builder.load(builder.gep(_at(builder, rows, _I32), [pair])), _I64)
 
 
 def _fma(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
@@ -56,15 +65,22 @@ def _fma(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Val
     return builder.call(function, [a, b, c])
 
 
-def _counted_loop(builder: ir.IRBuilder, count: ir.Value, carried: list[ir.Value], body: Callable) -> list[ir.Value]:
+def _prefetch(builder: ir.IRBuilder, address: ir.Value) -> None:
+    kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    read, near, data = (ir.Constant(_I32, number) for number in (0, 3, 1))
+    builder.call(function, [_at(builder, address, _I8), read, near, data])
+
+
+def _loop(builder: ir.IRBuilder, count: ir.Value, carried: list[ir.Value], body: Callable) -> list[ir.Value]:
     """Emit ``for i in range(count): carried = body(i, carried)``, count at least 1, and return the last values."""
     before = builder.block
-    block, after = builder.append_basic_block("reduce"), builder.append_basic_block("reduced")
+    block, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
     builder.branch(block)
     builder.position_at_end(block)
     index = builder.phi(_I64)
     phis = [builder.phi(value.type) for value in carried]
-    index.add_incoming(_ZERO, before)
+    index.add_incoming(_int(0), before)
     for phi, value in zip(phis, carried, strict=True):
         phi.add_incoming(value, before)
     updated = body(index, phis)
@@ -77,119 +93,124 @@ def _counted_loop(builder: ir.IRBuilder, count: ir.Value, carried: list[ir.Value
     return updated
 
 
-def forward_tile(vectors: int) -> Callable:
-    """Make the intrinsic that runs all pairs [first, last) through tiles of that many vectors.
+def _procedure(generate: Callable[[ir.IRBuilder, list[ir.Value]], None]) -> Callable:
+    """Make a numba function of one tuple of int64 and without result from a generator of its code."""
 
-    Its arguments: x (n, Cin), in_rows, out_rows, first, last, panel (Cin x vectors x lanes, flat) and its offset,
-    accumulators (rows + 1, stride; the last row is scratch), the output row of accumulator row 0, the column.
+    def code(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        generate(builder, cgutils.unpack_tuple(builder, args[0]))
+        return context.get_dummy_value()
+
+    @intrinsic
+    def procedure(typing, operands):  # noqa: ANN001, ANN202
+        return types.void(operands), code
+
+    return procedure
+
+
+def forward_tile(vectors: int) -> Callable:
+    """Make ``tile((x, x_stride, channels, in_rows, out_rows, pairs, panel, sums, stride, row_0, spare))``.
+
+    For every pair, row ``out_row - row_0`` of ``sums`` (``vectors`` wide) grows by row ``in_row`` of x times the panel
+    (channels rows). Pairs go through in tiles of ``UNIT.rows[vectors - 1]`` rows; the last tile is filled up with
+    repetitions whose sums go to the spare row. Strides are in bytes, at least one pair is required.
     """
     rows = UNIT.rows[vectors - 1]
 
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        x, _, _, first, last, panel, panel_start, y, row_0, column = args
-        kinds = signature.args
-        x_shape = context.make_array(kinds[0])(context, builder, x).shape
-        y_shape = context.make_array(kinds[7])(context, builder, y).shape
-        channels = builder.extract_value(x_shape, 1)
-        stride = builder.extract_value(y_shape, 1)
-        scratch_row = builder.sub(builder.extract_value(y_shape, 0), _int(1))
-        x_data, y_data = (_pointer(context, builder, kinds[i], args[i]) for i in (0, 7))
-        in_data, out_data = (_pointer(context, builder, kinds[i], args[i]) for i in (1, 2))
-        weights = builder.gep(_pointer(context, builder, kinds[5], panel), [panel_start])
-        y_data = builder.gep(y_data, [column])
-        end = builder.sub(last, _int(1))
+    def generate(builder: ir.IRBuilder, operands: list[ir.Value]) -> None:
+        x, x_stride, channels, in_rows, out_rows, pairs, panel, sums, stride, row_0, spare = operands
+        final = builder.sub(pairs, _int(1))
 
-        with cgutils.for_range_slice(builder, first, last, _int(rows), _I64) as (start, _):
+        def run_tile(number: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+            start = builder.mul(number, _int(rows))
             sources, targets = [], []
             for row in range(rows):
                 pair = builder.add(start, _int(row))
-                inside = builder.icmp_signed("<", pair, last)
-                pair = builder.select(inside, pair, end)
-                source = builder.sext(builder.load(builder.gep(in_data, [pair])), _I64)
-                target = builder.sub(builder.sext(builder.load(builder.gep(out_data, [pair])), _I64), row_0)
-                target = builder.select(inside, target, scratch_row)
-                sources.append(builder.gep(x_data, [builder.mul(source, channels)]))
-                targets.append(builder.gep(y_data, [builder.mul(target, stride)]))
-            sums = [_load(builder, target, v * UNIT.lanes) for target in targets for v in range(vectors)]
+                inside = builder.icmp_signed("<=", pair, final)
+                pair = builder.select(inside, pair, final)
+                sources.append(builder.add(x, builder.mul(_index(builder, in_rows, pair), x_stride)))
+                place = builder.mul(builder.sub(_index(builder, out_rows, pair), row_0), stride)
+                targets.append(builder.select(inside, builder.add(sums, place), spare))
+            held = [value for target in targets for value in _load_row(builder, target, vectors)]
 
-            def multiply(channel: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-                weight = builder.gep(weights, [builder.mul(channel, _int(vectors * UNIT.lanes))])
-                panel_row = [_load(builder, weight, v * UNIT.lanes) for v in range(vectors)]
+            def add_channel(channel: ir.Value, held: list[ir.Value]) -> list[ir.Value]:
+                place = builder.add(panel, builder.mul(channel, _int(vectors * _VECTOR_BYTES)))
+                weights = _load_row(builder, place, vectors)
                 updated = []
                 for row, source in enumerate(sources):
-                    value = _splat(builder, builder.load(builder.gep(source, [channel])))
-                    updated += [_fma(builder, value, panel_row[v], sums[row * vectors + v]) for v in range(vectors)]
+                    value = _broadcast(builder, source, channel)
+                    updated += [_fma(builder, value, weights[v], held[row * vectors + v]) for v in range(vectors)]
                 return updated
 
-            sums = _counted_loop(builder, channels, sums, multiply)
-            for i, value in enumerate(sums):
-                _store(builder, value, targets[i // vectors], i % vectors * UNIT.lanes)
-        return context.get_dummy_value()
+            held = _loop(builder, channels, held, add_channel)
+            for row, target in enumerate(targets):
+                _store_row(builder, held[row * vectors : (row + 1) * vectors], target)
+            return []
 
-    @intrinsic
-    def multiply_pairs(typing, x, in_rows, out_rows, first, last, panel, panel_start, y, row_0, column):  # noqa: ANN001, ANN202
-        int64 = types.int64
-        return types.void(x, in_rows, out_rows, int64, int64, panel, int64, y, int64, int64), generate
+        _loop(builder, builder.sdiv(builder.add(pairs, _int(rows - 1)), _int(rows)), [], run_tile)
 
-    return multiply_pairs
+    return _procedure(generate)
 
 
 def gradient_tile(vectors: int) -> Callable:
-    """Make the intrinsic that adds the outer products of all pairs [first, last) to one tile of a weight gradient.
+    """Make ``tile((a, a_stride, a_rows, b, b_stride, b_rows, pairs, add, sums, stride, row_0, row_1, spare))``.
 
-    Its arguments: a (n, A), a_rows, its first column, b (n, B), b_rows, its first column, first, last, the gradient
-    (flat), where the tile begins in it and its row stride. The tile is ``GRADIENT_ROWS`` columns of a by
-    ``vectors x lanes`` columns of b.
+    The tile is ``UNIT.gradient_rows[vectors - 1]`` columns of a by ``vectors`` vectors of b: the sum over pairs of the
+    outer product of row ``a_row`` of a and row ``b_row`` of b, from the columns where the addresses a and b point.
+    It is added to ``sums``, or replaces it where ``add`` is 0; rows outside [row_0, row_1) go to the spare row.
+    Strides are in bytes, at least one pair is required.
     """
+    rows = UNIT.gradient_rows[vectors - 1]
 
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        a, a_rows, a_column, b, b_rows, b_column, first, last, gradient, start, row_stride = args
-        kinds = signature.args
-        a_width, b_width = (
-            builder.extract_value(context.make_array(kinds[i])(context, builder, args[i]).shape, 1) for i in (0, 3)
-        )
-        a_data = builder.gep(_pointer(context, builder, kinds[0], a), [a_column])
-        b_data = builder.gep(_pointer(context, builder, kinds[3], b), [b_column])
-        a_index = builder.gep(_pointer(context, builder, kinds[1], a_rows), [first])
-        b_index = builder.gep(_pointer(context, builder, kinds[4], b_rows), [first])
-        corner = builder.gep(_pointer(context, builder, kinds[8], gradient), [start])
-        lines = [builder.gep(corner, [builder.mul(row_stride, _int(row))]) for row in range(GRADIENT_ROWS)]
-        sums = [_load(builder, line, v * UNIT.lanes) for line in lines for v in range(vectors)]
+    def generate(builder: ir.IRBuilder, operands: list[ir.Value]) -> None:
+        a, a_stride, a_rows, b, b_stride, b_rows, pairs, add, sums, stride, row_0, row_1, spare = operands
+        lines = []
+        for row in range(rows):
+            line = builder.add(sums, builder.mul(stride, _int(row)))
+            for bound, comparison in ((row_0, ">="), (row_1, "<")):
+                line = builder.select(builder.icmp_signed(comparison, _int(row), bound), line, spare)
+            lines.append(line)
+        before = builder.block
+        with builder.if_then(builder.icmp_signed("!=", add, _int(0))):
+            loaded = [value for line in lines for value in _load_row(builder, line, vectors)]
+            loading = builder.block
+        held = []
+        for value in loaded:
+            phi = builder.phi(_VECTOR)
+            phi.add_incoming(ir.Constant(_VECTOR, [0.0] * UNIT.lanes), before)
+            phi.add_incoming(value, loading)
+            held.append(phi)
+        final = builder.sub(pairs, _int(1))
 
-        def row_of(data: ir.Value, index: ir.Value, pair: ir.Value, width: ir.Value) -> ir.Value:
-            row = builder.sext(builder.load(builder.gep(index, [pair])), _I64)
-            return builder.gep(data, [builder.mul(row, width)])
+        def row_of(base: ir.Value, indices: ir.Value, pair: ir.Value, row_stride: ir.Value) -> ir.Value:
+            return builder.add(base, builder.mul(_index(builder, indices, pair), row_stride))
 
-        def add_product(pair: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
-            a_row = row_of(a_data, a_index, pair, a_width)
-            b_row = row_of(b_data, b_index, pair, b_width)
-            values = [_load(builder, b_row, v * UNIT.lanes) for v in range(vectors)]
+        def add_pair(pair: ir.Value, held: list[ir.Value]) -> list[ir.Value]:
+            later = builder.add(pair, _int(_AHEAD))
+            later = builder.select(builder.icmp_signed("<", later, final), later, final)
+            _prefetch(builder, row_of(a, a_rows, later, a_stride))
+            later_row = row_of(b, b_rows, later, b_stride)
+            for v in range(vectors):
+                _prefetch(builder, builder.add(later_row, _int(v * _VECTOR_BYTES)))
+            a_row = row_of(a, a_rows, pair, a_stride)
+            values = _load_row(builder, row_of(b, b_rows, pair, b_stride), vectors)
             updated = []
-            for row in range(GRADIENT_ROWS):
-                factor = _splat(builder, builder.load(builder.gep(a_row, [_int(row)])))
-                updated += [_fma(builder, factor, values[v], sums[row * vectors + v]) for v in range(vectors)]
+            for row in range(rows):
+                factor = _broadcast(builder, a_row, _int(row))
+                updated += [_fma(builder, factor, values[v], held[row * vectors + v]) for v in range(vectors)]
             return updated
 
-        sums = _counted_loop(builder, builder.sub(last, first), sums, add_product)
-        for i, value in enumerate(sums):
-            _store(builder, value, lines[i // vectors], i % vectors * UNIT.lanes)
-        return context.get_dummy_value()
+        held = _loop(builder, pairs, held, add_pair)
+        for row, line in enumerate(lines):
+            _store_row(builder, held[row * vectors : (row + 1) * vectors], line)
 
-    @intrinsic
-    def add_products(typing, a, a_rows, a_column, b, b_rows, b_column, first, last, gradient, start, stride):  # noqa: ANN001, ANN202
-        int64 = types.int64
-        arguments = (a, a_rows, int64, b, b_rows, int64, int64, int64, gradient, int64, int64)
-        return types.void(*arguments), generate
-
-    return add_products
+    return _procedure(generate)
 
 
 @intrinsic
 def claim(typing, counter):  # noqa: ANN001, ANN201
-    """Return the next item of a list shared by threads: the old value of ``counter[0]``, which it increments."""
+    """Return the next item of a list that threads share: the int64 at an address, which it increments."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        place = _pointer(context, builder, signature.args[0], args[0])
-        return builder.atomic_rmw("add", place, _int(1), "monotonic")
+        return builder.atomic_rmw("add", _at(builder, args[0], _I64), _int(1), "monotonic")
 
-    return types.int64(counter), generate
+    return types.int64(types.int64), generate

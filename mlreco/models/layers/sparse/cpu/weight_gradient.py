@@ -1,8 +1,9 @@
 """Gradient of the weight of a sparse convolution on float32.
 
-For every offset, the sum over its pairs of the outer products of gradient row and input row, in register tiles. Pairs
-are taken in chunks of output rows that stay in the cache; every chunk and offset has a sum of its own, and these are
-added in the order of chunks. Chunks depend on shapes only, so the result does not depend on the number of threads.
+For every offset, the sum over its pairs of the outer products of gradient row and input row, in register tiles, a few
+pairs at a time so that their rows stay in the nearest cache. Output rows are cut into chunks; every chunk and offset
+has a sum of its own, and these are added in the order of chunks. Chunks depend on shapes only, so the result does not
+depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -13,45 +14,32 @@ import numpy as np
 
 from mlreco.models.layers.sparse.cpu.crew import share
 from mlreco.models.layers.sparse.cpu.jit import kernel
-from mlreco.models.layers.sparse.cpu.memory import aligned_empty
+from mlreco.models.layers.sparse.cpu.memory import aligned_empty, scratch
+from mlreco.models.layers.sparse.cpu.panels import split_columns
 from mlreco.models.layers.sparse.cpu.simd import UNIT
-from mlreco.models.layers.sparse.cpu.tile import GRADIENT_ROWS, claim, gradient_tile
+from mlreco.models.layers.sparse.cpu.tile import claim, gradient_tile
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
 
 if TYPE_CHECKING:
     from mlreco.models.layers.sparse.kernel_map import KernelMap
 
 _LANES = UNIT.lanes
-_WIDEST = UNIT.gradient_widest
-_one = gradient_tile(1)
-_two = gradient_tile(2)
-_three = gradient_tile(min(3, _WIDEST))
+_one, _two, _three = gradient_tile(1), gradient_tile(2), gradient_tile(3)
+_HEIGHTS = np.array(UNIT.gradient_rows, np.int64)
 _CACHE = 1 << 20
-_PAIRS = 128
+_NEAR_CACHE = 40 * 1024
+_FEWEST_PAIRS, _MOST_PAIRS = 32, 128
 _MOST_CHUNKS = 16
 
 
 @kernel
-def _add_products(
-    a: np.ndarray,
-    a_rows: np.ndarray,
-    a_column: int,
-    b: np.ndarray,
-    b_rows: np.ndarray,
-    b_column: int,
-    first: int,
-    last: int,
-    vectors: int,
-    sums: np.ndarray,
-    start: int,
-    stride: int,
-) -> None:
+def _add_products(vectors: int, operands: tuple[int, ...]) -> None:
     if vectors == 1:
-        _one(a, a_rows, a_column, b, b_rows, b_column, first, last, sums, start, stride)
+        _one(operands)
     elif vectors == 2:
-        _two(a, a_rows, a_column, b, b_rows, b_column, first, last, sums, start, stride)
+        _two(operands)
     else:
-        _three(a, a_rows, a_column, b, b_rows, b_column, first, last, sums, start, stride)
+        _three(operands)
 
 
 @kernel
@@ -62,67 +50,94 @@ def _sum_chunks(
     out_rows: np.ndarray,
     bounds: np.ndarray,
     vectors: np.ndarray,
-    blocks_a_chunk: int,
+    chunk_blocks: int,
     pairs: int,
+    rows: int,
     sums: np.ndarray,
+    chunk_stride: int,
+    offset_stride: int,
+    row_stride: int,
+    spare: int,
     counter: np.ndarray,
 ) -> None:
     offsets, blocks = bounds.shape[0], bounds.shape[1] - 1
-    rows, columns = grad.shape[1], x.shape[1]
-    size = rows * columns
-    chunks = (blocks + blocks_a_chunk - 1) // blocks_a_chunk
+    chunks = (blocks + chunk_blocks - 1) // chunk_blocks
+    x_data, grad_data, sums_data = x.ctypes.data, grad.ctypes.data, sums.ctypes.data
+    in_data, out_data = in_rows.ctypes.data, out_rows.ctypes.data
     while True:
-        item = claim(counter)
+        item = claim(counter.ctypes.data)
         if item >= chunks * offsets:
             return
         chunk, k = item // offsets, item % offsets
-        sums[item * size : (item + 1) * size] = 0
-        first, end = bounds[k, chunk * blocks_a_chunk], bounds[k, min(blocks, (chunk + 1) * blocks_a_chunk)]
+        corner = chunk * chunk_stride + k * offset_stride
+        first, end = bounds[k, chunk * chunk_blocks], bounds[k, min(blocks, (chunk + 1) * chunk_blocks)]
+        if first == end:
+            for row in range(rows):
+                sums[corner + row * row_stride : corner + row * row_stride + x.shape[1]] = 0
+        add = 0
         while first < end:
-            last = min(end, first + pairs)
+            count = min(pairs, end - first)
             column = 0
             for group in vectors:
-                for row in range(0, rows, GRADIENT_ROWS):
-                    start = item * size + row * columns + column
-                    _add_products(grad, out_rows, row, x, in_rows, column, first, last, group, sums, start, columns)
+                height = _HEIGHTS[group - 1]
+                for row in range(0, rows, height):
+                    top = min(row, grad.shape[1] - height)
+                    operands = (
+                        grad_data + 4 * top,
+                        4 * grad.shape[1],
+                        out_data + 4 * first,
+                        x_data + 4 * column,
+                        4 * x.shape[1],
+                        in_data + 4 * first,
+                        count,
+                        add,
+                        sums_data + 4 * (corner + top * row_stride + column),
+                        4 * row_stride,
+                        row - top,
+                        rows - top,
+                        sums_data + 4 * spare,
+                    )
+                    _add_products(group, operands)
                 column += group * _LANES
-            first = last
+            first += count
+            add = 1
 
 
 @kernel
 def _add_chunks(
-    sums: np.ndarray, chunks: int, offsets: int, rows: int, columns: int, gradient: np.ndarray, counter: np.ndarray
+    sums: np.ndarray,
+    chunks: int,
+    offsets: int,
+    rows: int,
+    columns: int,
+    gradient: np.ndarray,
+    width: int,
+    counter: np.ndarray,
 ) -> None:
+    """Add sums (chunks, offsets, rows, columns) over chunks into the gradient (rows, offsets, width), both flat."""
     while True:
-        k = claim(counter)
+        k = claim(counter.ctypes.data)
         if k >= offsets:
             return
-        for row in range(gradient.shape[0]):
-            target = gradient[row, k]
+        for row in range(rows):
+            target = np.uint64((row * offsets + k) * width)
             for chunk in range(chunks):
-                start = ((chunk * offsets + k) * rows + row) * columns
+                start = np.uint64(((chunk * offsets + k) * rows + row) * columns)
                 if chunk == 0:
-                    for c in range(len(target)):
-                        target[c] = sums[start + c]
+                    for c in range(np.uint64(width)):
+                        gradient[target + c] = sums[start + c]
                 else:
-                    for c in range(len(target)):
-                        target[c] += sums[start + c]
+                    for c in range(np.uint64(width)):
+                        gradient[target + c] += sums[start + c]
 
 
-def _padded(matrix: np.ndarray, multiple: int) -> np.ndarray:
-    """Return the matrix with columns of zeros up to a multiple, itself where it needs none."""
-    rows, columns = matrix.shape
-    if columns % multiple == 0:
+def _padded(matrix: np.ndarray, columns: int) -> np.ndarray:
+    """Return the matrix with zeros up to that many columns, itself where it has them."""
+    if matrix.shape[1] >= columns:
         return matrix
-    padded = np.zeros((rows, -(-columns // multiple) * multiple), matrix.dtype)
-    padded[:, :columns] = matrix
+    padded = np.zeros((len(matrix), columns), matrix.dtype)
+    padded[:, : matrix.shape[1]] = matrix
     return padded
-
-
-def _groups(columns: int) -> np.ndarray:
-    vectors = columns // _LANES
-    groups = -(-vectors // _WIDEST)
-    return np.array([vectors // groups + (i < vectors % groups) for i in range(groups)], dtype=np.int64)
 
 
 def weight_gradient(x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, threads: int = 1) -> np.ndarray:
@@ -134,30 +149,30 @@ def weight_gradient(x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, thre
         kernel_map: pairs of input and output rows.
         threads: how many threads work at most.
     """
-    offsets = len(kernel_map.starts) - 1
-    gradient = aligned_empty((grad.shape[1], offsets, x.shape[1]))
-    x, grad = _padded(x, _LANES), _padded(grad, GRADIENT_ROWS)
-    rows, columns = grad.shape[1], x.shape[1]
+    offsets, rows, width = len(kernel_map.starts) - 1, grad.shape[1], x.shape[1]
+    columns = -(-width // _LANES) * _LANES
+    total = rows * offsets * width
+    spare = 4 * _LANES
+    gradient = aligned_empty((total + spare,))
+    result = gradient[:total].reshape(rows, offsets, width).transpose(1, 2, 0)
     blocks = kernel_map.bounds.shape[1] - 1
     if blocks == 0:
-        gradient[:] = 0
-        return gradient.transpose(1, 2, 0)
-    blocks_a_chunk = max(1, _CACHE // (4 * (rows + columns) * BLOCK), -(-blocks // _MOST_CHUNKS))
-    chunks = -(-blocks // blocks_a_chunk)
-    sums = aligned_empty((chunks * offsets * rows * columns,))
+        result[:] = 0
+        return result
+    x, grad = _padded(x, columns), _padded(grad, int(_HEIGHTS.max()))
+    row_bytes = 4 * (rows + columns)
+    chunk_blocks = max(1, _CACHE // (row_bytes * BLOCK), -(-blocks // _MOST_CHUNKS))
+    chunks = -(-blocks // chunk_blocks)
+    in_place = chunks == 1 and columns == width
+    size = total if in_place else chunks * offsets * rows * columns
+    sums = gradient if in_place else scratch(size + spare)
+    strides = (0, width, offsets * width) if in_place else (offsets * rows * columns, rows * columns, columns)
+    groups = split_columns(columns, len(UNIT.gradient_rows))
+    pairs = min(_MOST_PAIRS, max(_FEWEST_PAIRS, _NEAR_CACHE // (4 * (rows + int(groups[0]) * _LANES))))
     counters = np.zeros((2, 8), np.int64)
-    pairs = (
-        x,
-        kernel_map.in_rows,
-        grad,
-        kernel_map.out_rows,
-        kernel_map.bounds,
-        _groups(columns),
-        blocks_a_chunk,
-        _PAIRS,
-        sums,
-    )
-    share(lambda: _sum_chunks(*pairs, counters[0]), threads)
-    totals = (sums, chunks, offsets, rows, columns, gradient)
-    share(lambda: _add_chunks(*totals, counters[1]), threads if sums.size > 1 << 16 else 1)
-    return gradient.transpose(1, 2, 0)
+    data = (x, kernel_map.in_rows, grad, kernel_map.out_rows, kernel_map.bounds)
+    share(lambda: _sum_chunks(*data, groups, chunk_blocks, pairs, rows, sums, *strides, size, counters[0]), threads)
+    if not in_place:
+        totals = (sums, chunks, offsets, rows, columns, gradient, width)
+        share(lambda: _add_chunks(*totals, counters[1]), threads if size > 1 << 16 else 1)
+    return result
