@@ -1,4 +1,4 @@
-"""Pages that a person looks at: event displays."""
+"""Pages that a person looks at: event displays and reports."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 _HOMES = {
     "event_page": "mlreco.visualization.event_display",
     "write_event_display": "mlreco.visualization.event_display",
+    "write_report": "mlreco.visualization.report",
 }
 
 __all__ = list(_HOMES)

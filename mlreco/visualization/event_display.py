@@ -14,7 +14,8 @@ from mlreco.atomic import atomic_path
 from mlreco.errors import UserError
 from mlreco.semantics import class_scheme
 from mlreco.visualization.colours import class_colours
-from mlreco.visualization.event_document import Products, describe_event
+from mlreco.visualization.event_document import describe_event
+from mlreco.visualization.event_scales import Products
 from mlreco.visualization.event_summary import class_tables, instance_tables
 from mlreco.visualization.page import colour_chip, html_page
 
@@ -83,7 +84,7 @@ def event_page(reader: HDF5Reader, event: int) -> str:
         "\n".join(body),
         styles=["event_display.css"],
         data={"event-data": document},
-        scripts=["event_display.js"],
+        scripts=["columns.js", "event_display.js"],
     )
 
 

@@ -11,7 +11,7 @@ from mlreco.post_processing.evaluation import MIN_VOXELS, event_rows
 from mlreco.post_processing.summary import ALL
 from mlreco.semantics import UNKNOWN
 from mlreco.visualization.colours import class_colours, matched_instances
-from mlreco.visualization.event_document import Products
+from mlreco.visualization.event_scales import Products
 from mlreco.visualization.page import colour_chip, html_table
 
 _NOTHING = "&ndash;"

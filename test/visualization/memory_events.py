@@ -24,6 +24,13 @@ class MemoryReader:
         event = self.events[index]
         return {name: event[name] for name in (event if products is None else products)}
 
+    def range(self, first, end, products=None):
+        parts = [self.event(index, products) for index in range(first, end)]
+        return {
+            name: (np.concatenate([part[name] for part in parts]), np.cumsum([0, *(len(part[name]) for part in parts)]))
+            for name in parts[0]
+        }
+
 
 def make_event(n_voxels=300, n_instances=6, number=0, seed=0):
     """Straight tracks of different classes; the prediction cuts the first true instance and leaves out a voxel."""

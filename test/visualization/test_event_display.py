@@ -12,7 +12,7 @@ from mlreco.iotools import HDF5Reader, HDF5Writer
 from mlreco.post_processing.metrics import adjusted_rand_index
 from mlreco.visualization import event_page, write_event_display
 from mlreco.visualization.encoding import decode
-from mlreco.visualization.event_document import marker_style
+from mlreco.visualization.event_scales import marker_style
 from mlreco.visualization.event_summary import clustering_scores, instance_sums
 
 PLOTLY = "plotly.js, cut out here"

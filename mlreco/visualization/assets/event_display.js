@@ -1,35 +1,13 @@
 "use strict";
 (() => {
   const event = JSON.parse(document.getElementById("event-data").textContent);
-  const TYPES = { u1: Uint8Array, i1: Int8Array, u2: Uint16Array, i2: Int16Array, u4: Uint32Array, i4: Int32Array, f4: Float32Array };
-  const ENERGY_COLOURS = [[0, "#fcce5b"], [0.2, "#fb9b3c"], [0.4, "#ee605e"], [0.6, "#b5367a"], [0.8, "#6a1c81"], [1, "#1d1147"]];
-  const QUANTISED_NAN = 65535;
-
-  function decode(column) {
-    const text = atob(column.bdata);
-    const bytes = new Uint8Array(text.length);
-    for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-    const values = new TYPES[column.dtype](bytes.buffer);
-    if (column.step === undefined) return values;
-    return Float32Array.from(values, (v) => (v === QUANTISED_NAN ? NaN : column.low + column.step * v));
-  }
-
   const tooltip = document.getElementById("tooltip");
   const pointer = { x: 0, y: 0 };
-  const voxels = {};
-  for (const name of Object.keys(event.voxels)) voxels[name] = decode(event.voxels[name]);
-  const place = ["x", "y", "z"].map((axis, i) =>
-    Float32Array.from(voxels[axis], (v) => event.image.origin[i] + (v + 0.5) * event.image.voxel_size[i]));
-  if (event.spaces.image.unit !== "cm") place.forEach((values, i) => values.set(voxels["xyz"[i]]));
-  const positions = { image: place, embedding: [voxels.e1, voxels.e2, voxels.e3] };
+  const voxels = mlrecoColumns.decodeAll(event.voxels);
+  const positions = mlrecoColumns.places(event, voxels);
   const filterColumn = ["class_predicted", "class_used", "class_true"].find((name) => name in voxels);
 
   const state = { size: event.marker.size, hiddenClasses: new Set(), instance: null, shown: [], hovered: null, turn: 0, busy: false };
-
-  function palette(column) {
-    const entries = column.startsWith("class") ? event.classes : event.instances[column];
-    return entries.map((entry) => entry.colour);
-  }
 
   function selectVoxels() {
     const shown = [];
@@ -50,16 +28,12 @@
     const common = { size: state.size, symbol: event.marker.symbol, line: { width: 0 }, opacity: 1 };
     if (column === "energy") {
       const scale = event.energy_scale;
-      const logarithm = (e) => (e > 0 ? Math.log10(e) : scale.low);
-      return { ...common, color: Float32Array.from(take(voxels.energy), logarithm), colorscale: ENERGY_COLOURS,
+      return { ...common, color: take(mlrecoColumns.logEnergies(event, voxels)), colorscale: mlrecoColumns.ENERGY_COLOURS,
         cmin: scale.low, cmax: scale.high, showscale: true,
         colorbar: { title: { text: "MeV", side: "top" }, tickvals: scale.ticks, ticktext: scale.labels,
           thickness: 12, len: 0.8, x: 1, xanchor: "right", outlinewidth: 0 } };
     }
-    const colours = palette(column);
-    const values = voxels[column];
-    const colour = (i) => (values[i] >= 0 ? colours[values[i]] : event.no_instance_colour);
-    return { ...common, color: Array.from(state.shown, colour) };
+    return { ...common, color: Array.from(state.shown, mlrecoColumns.colourOf(event, voxels, column)) };
   }
 
   function traces(scene) {
@@ -116,7 +90,7 @@
   function describe(i) {
     const unit = event.spaces.image.unit;
     const rows = [["voxel", `${voxels.x[i]}, ${voxels.y[i]}, ${voxels.z[i]}`]];
-    if (unit === "cm") rows.push(["position", place.map((values) => values[i].toFixed(1)).join(", ") + " cm"]);
+    if (unit === "cm") rows.push(["position", positions.image.map((values) => values[i].toFixed(1)).join(", ") + " cm"]);
     if (voxels.energy) rows.push(["energy", number(voxels.energy[i], 3) + " MeV"]);
     const named = (value) => (value >= 0 && value < event.classes.length ? event.classes[value].name : "unknown");
     const numbered = (column, value) => (value >= 0 ? event.instances[column][value].number : "none");

@@ -1,0 +1,152 @@
+"""The report: one page with the tables, figures and events that tell how well a file was reconstructed."""
+
+from __future__ import annotations
+
+import os
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mlreco.atomic import atomic_path
+from mlreco.post_processing.summary import Evaluation
+from mlreco.visualization import report_figures, report_tables
+from mlreco.visualization.event_display import class_names
+from mlreco.visualization.figure_style import Figure
+from mlreco.visualization.instance_extent import instance_extents
+from mlreco.visualization.page import html_page
+from mlreco.visualization.report_events import choose_events, event_summary, thumbnail_document
+
+if TYPE_CHECKING:
+    from mlreco.iotools import HDF5Reader
+
+_MULTI = "ARI multi: events with more than one cluster in truth and prediction; ARI is 0 where only one side has one."
+_INSTANCES = "Purity: mean over predicted instances; the others: over true instances. An event's value counts for each."
+
+
+def write_report(
+    reader: HDF5Reader,
+    evaluation: Evaluation,
+    path: str | os.PathLike,
+    *,
+    n_random: int = 4,
+    n_worst: int = 4,
+    seed: int = 0,
+) -> None:
+    """Write the report of an output file: a single HTML file that needs no network.
+
+    Args:
+        reader: the output file.
+        evaluation: its evaluation, from `mlreco.post_processing.evaluate`.
+        path: the page to write; it appears complete or not at all.
+        n_random: number of random events to show.
+        n_worst: number of the worst events over all classes to show, beside the worst of each class.
+        seed: of the random choice.
+
+    Raises:
+        UserError: the page cannot be written.
+    """
+    page = report_page(reader, evaluation, n_random=n_random, n_worst=n_worst, seed=seed)
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def report_page(reader: HDF5Reader, evaluation: Evaluation, *, n_random: int, n_worst: int, seed: int) -> str:
+    """Return the report as HTML text; the arguments are those of `write_report`."""
+    classes = class_names(reader.info)
+    figures = {name: figure for name, figure in _figures(reader, evaluation).items() if figure is not None}
+    chosen = choose_events(evaluation, n_random, n_worst, seed)
+    documents = [thumbnail_document(reader, item.event, classes) for item in chosen]
+    name = Path(getattr(reader, "path", "output")).name
+    sections = [
+        f"<h1>Clustering report: {escape(name)}</h1>",
+        _provenance(reader, evaluation),
+        _tables(reader, evaluation),
+    ]
+    sections += [_figure_section(key, _CAPTIONS[key]) for key in figures]
+    if chosen:
+        sections.append(
+            "<h2>Events</h2><p>Drag to rotate; pictures of one event turn together. Colours of predicted "
+            "instances are those of the true instances they overlap most.</p>"
+        )
+    for number, item in enumerate(chosen):
+        caption = f"Event {item.event} ({item.reason}): {event_summary(evaluation, item.event)}"
+        pictures = f'<div class="pictures" data-event="{number}"></div>'
+        sections.append(f'<figure class="event"><figcaption>{escape(caption)}</figcaption>{pictures}</figure>')
+    return html_page(
+        f"Clustering report: {name}",
+        "\n".join(sections),
+        styles=["report.css"],
+        data={"figures": figures, "events": documents},
+        scripts=["columns.js", "report.js"],
+    )
+
+
+_CAPTIONS = {
+    "metrics": "Figure 5. Distribution of the metrics over events, for each semantic class; each line sums to 1.",
+    "margins": "Figure 6. Mean predicted margin of true instances against their spatial extent (standard deviation of "
+    "the voxels' distances from the centre); number of instances, relative to the fullest bin of each class.",
+    "counts": "Figure 7. Number of predicted against true instances, in percent of the events with that true number.",
+    "boxes": "Figure 8. Metrics against the true number of instances: quartiles, median, and whiskers to the outermost "
+    "event within 1.5 interquartile ranges.",
+    "times": "Figure 10. Time per event of each step; the times of a batch are shared equally by its events, and the "
+    "last bin holds all that is slower.",
+}
+
+
+def _figures(reader: HDF5Reader, evaluation: Evaluation) -> dict[str, Figure | None]:
+    """Return the figures by their keys in the captions; None where the file lacks what a figure shows."""
+    if not len(evaluation.rows["event"]):
+        return {"times": _times(reader)}
+    extents = instance_extents(reader, evaluation.min_voxels)
+    return {
+        "metrics": report_figures.metric_distributions(evaluation),
+        "margins": extents and report_figures.margins_against_extents(extents, evaluation.classes),
+        "counts": report_figures.counts_matrices(evaluation),
+        "boxes": report_figures.metrics_against_counts(evaluation),
+        "times": _times(reader),
+    }
+
+
+def _times(reader: HDF5Reader) -> Figure | None:
+    if "times" not in reader.products or not len(reader):
+        return None
+    times, _ = reader.range(0, len(reader), ["times"])["times"]
+    columns = reader.columns.get("times", tuple(f"step {i + 1}" for i in range(times.shape[1])))
+    return report_figures.time_histograms(np.asarray(times), columns)
+
+
+def _provenance(reader: HDF5Reader, evaluation: Evaluation) -> str:
+    rule = (
+        f"true instances of {evaluation.min_voxels} voxels and more"
+        if evaluation.min_voxels > 1
+        else "all true instances"
+    )
+    facts = {
+        "events": f"{len(reader):,}",
+        "evaluated": f"{escape(evaluation.fragments)}, voxels selected by {evaluation.semantics} class, {rule}",
+        "made": escape(str(reader.info.get("date", ""))),
+        "mlreco": escape(str(reader.info.get("mlreco_version", ""))),
+    }
+    return (
+        '<p class="facts">'
+        + " ".join(f"<span>{key} <b>{value}</b></span>" for key, value in facts.items() if value)
+        + "</p>"
+    )
+
+
+def _tables(reader: HDF5Reader, evaluation: Evaluation) -> str:
+    thresholds = report_tables.threshold_table(reader.info)
+    parts = [
+        ("Table I. The sample", report_tables.sample_table(evaluation), ""),
+        ("Table II. Thresholds of the clusterer", thresholds, ""),
+        ("Table III. Metrics, mean over events", report_tables.metric_table(evaluation), _MULTI),
+        ("Table III b. Metrics, mean over instances", report_tables.instance_metric_table(evaluation), _INSTANCES),
+    ]
+    shown = [f"<section><h2>{title}</h2>{table}<p>{note}</p></section>" for title, table, note in parts if table]
+    return f'<div class="tables">{"".join(shown)}</div>'
+
+
+def _figure_section(key: str, caption: str) -> str:
+    return f'<figure><div class="plot" id="figure-{key}"></div><figcaption>{caption}</figcaption></figure>'

@@ -1,0 +1,69 @@
+"""The tables of a report, after those of Koh et al. 2020."""
+
+from __future__ import annotations
+
+import json
+import math
+from html import escape
+
+from mlreco.post_processing.summary import ALL, Evaluation
+from mlreco.visualization.colours import class_colours
+from mlreco.visualization.page import colour_chip, html_table
+
+_METRICS = {"purity": "purity", "efficiency": "efficiency", "ari": "ARI", "ami": "AMI", "sbd": "SBD"}
+
+
+def sample_table(evaluation: Evaluation) -> str:
+    """Return table I: instances, events, instances per event (mean and standard deviation) and voxels of each class."""
+    rows = []
+    for number, name in _classes(evaluation):
+        counts = evaluation.rows["true_instances"][evaluation.rows["class"] == number]
+        voxels = int(evaluation.rows["voxels"][evaluation.rows["class"] == number].sum())
+        per_event = f"{counts.mean():.1f} &plusmn; {counts.std():.1f}" if len(counts) else "&ndash;"
+        rows.append([name, f"{int(counts.sum()):,}", f"{len(counts):,}", per_event, f"{voxels:,}"])
+    return html_table(["class", "true instances", "events", "instances per event", "voxels"], rows)
+
+
+def threshold_table(info: dict) -> str:
+    """Return table II, the thresholds of the clusterer; nothing where the file does not hold them."""
+    thresholds = json.loads(info.get("thresholds") or "{}")
+    if not thresholds:
+        return ""
+    columns = sorted({key for values in thresholds.values() for key in values}, key=("seed", "probability").index)
+    titles = {"seed": "seediness s<sub>0</sub>", "probability": "probability p<sub>0</sub>"}
+    rows = [[escape(name), *(f"{values[key]:g}" for key in columns)] for name, values in thresholds.items()]
+    return html_table(["class", *(titles[key] for key in columns)], rows)
+
+
+def metric_table(evaluation: Evaluation) -> str:
+    """Return table III: each metric averaged over events, and the numbers of events behind it."""
+    rows = []
+    for number, name in _classes(evaluation):
+        summary = evaluation.summary(number)
+        metrics = [_decimal(summary[metric]) for metric in _METRICS]
+        metrics.insert(3, _decimal(summary["ari_multi"]))
+        rows.append([name, *metrics, f"{summary['events']:,}", f"{summary['events_multi']:,}"])
+    titles = list(_METRICS.values())
+    titles.insert(3, "ARI multi")
+    return html_table(["class", *titles, "events", "multi events"], rows)
+
+
+def instance_metric_table(evaluation: Evaluation) -> str:
+    """Return table III with every instance counted once: its event's value, averaged over instances."""
+    rows = []
+    for number, name in _classes(evaluation):
+        summary = evaluation.summary(number)
+        metrics = [_decimal(summary["per_instance"][metric]) for metric in _METRICS]
+        rows.append([name, *metrics, f"{summary['true_instances']:,}", f"{summary['pred_instances']:,}"])
+    return html_table(["class", *_METRICS.values(), "true instances", "predicted instances"], rows)
+
+
+def _classes(evaluation: Evaluation) -> list[tuple[int, str]]:
+    """Return number and cell of every class, and of all classes together at the end."""
+    colours = class_colours(list(evaluation.classes))
+    cells = [(number, colour_chip(colour) + escape(name)) for number, (name, colour) in enumerate(colours.items())]
+    return [*cells, (ALL, "all")]
+
+
+def _decimal(value: float) -> str:
+    return "&ndash;" if math.isnan(value) else f"{value:.4f}"
