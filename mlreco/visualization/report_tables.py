@@ -29,8 +29,8 @@ def threshold_table(info: dict) -> str:
     thresholds = json.loads(info.get("thresholds") or "{}")
     if not thresholds:
         return ""
-    columns = sorted({key for values in thresholds.values() for key in values}, key=("seed", "probability").index)
     titles = {"seed": "seediness s<sub>0</sub>", "probability": "probability p<sub>0</sub>"}
+    columns = [key for key in titles if all(key in values for values in thresholds.values())]
     rows = [[escape(name), *(f"{values[key]:g}" for key in columns)] for name, values in thresholds.items()]
     return html_table(["class", *(titles[key] for key in columns)], rows)
 
