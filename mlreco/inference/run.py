@@ -6,7 +6,7 @@ import datetime
 import itertools
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import torch
 
 from mlreco import __version__
 from mlreco.errors import UserError
+from mlreco.inference.pipeline import InOrder, prefetched, timed
 from mlreco.inference.products import events_of, voxel_products
 from mlreco.iotools import HDF5Writer, loader_factory
 from mlreco.iotools.checks import check_energies
@@ -38,6 +39,7 @@ class InferenceSummary:
         events_in: events in the input.
         events_out: events in the output; fewer only where ``trainval.iterations`` says so.
         seconds: wall-clock time of the loop.
+        stage_seconds: time spent reading, in the network, in post-processing and writing; these overlap.
         left_out: blobs of labels that the files do not hold, with the reason.
     """
 
@@ -45,6 +47,7 @@ class InferenceSummary:
     events_in: int
     events_out: int
     seconds: float
+    stage_seconds: dict[str, float]
     left_out: dict[str, str]
 
     def __str__(self) -> str:
@@ -54,6 +57,14 @@ class InferenceSummary:
         lines = [f"{counts} in {self.seconds:.1f} s ({rate:.1f} events/s): {self.output}"]
         lines += [f"no {key}: {reason}" for key, reason in self.left_out.items()]
         return "\n".join(lines)
+
+    def profile(self) -> str:
+        """Tell where the time went, as a table."""
+        rows = [f"{'stage':<16}{'s':>9}{'ms/event':>10}{'of wall':>9}"]
+        for name, spent in {**self.stage_seconds, "wall": self.seconds}.items():
+            share = spent / self.seconds if self.seconds else 0.0
+            rows.append(f"{name:<16}{spent:9.2f}{1e3 * spent / max(1, self.events_out):10.1f}{share:9.0%}")
+        return "\n".join(rows)
 
 
 def run_inference(
@@ -84,20 +95,23 @@ def run_inference(
     )
     processors = build_post_processors(config.get("post_processing") or {}, chain.scheme)
     started = time.perf_counter()
-    batches = itertools.islice(loader, config["trainval"].get("iterations"))
     with (
         loader,
         HDF5Writer(output, _info(config, chain, processors, loader), {"times": TIME_COLUMNS}) as writer,
         Progress("inference", total=len(loader.dataset)) as progress,
-        torch.inference_mode(),
+        InOrder() as finisher,
     ):
-        events_out = 0
-        for event in _reconstruct(batches, chain, processors, loader.dataset):
-            writer.append(event)
-            events_out += 1
-            progress.advance()
+        finish = _Finish(processors, chain, writer, progress)
+        batches = prefetched(timed(itertools.islice(loader, config["trainval"].get("iterations"))))
+        for event, seconds in _network_output(batches, chain, loader.dataset):
+            finisher.submit(finish, event, seconds)
     return InferenceSummary(
-        output, len(loader.dataset), events_out, time.perf_counter() - started, dict(loader.dataset.left_out)
+        output,
+        len(loader.dataset),
+        writer.num_events,
+        time.perf_counter() - started,
+        finish.seconds,
+        dict(loader.dataset.left_out),
     )
 
 
@@ -114,24 +128,40 @@ def _info(config: Mapping[str, Any], chain: Chain, processors: list[Any], loader
     }
 
 
-def _reconstruct(batches: Any, chain: Chain, processors: list[Any], dataset: Any) -> Any:
-    """Yield the finished events of the batches, in order."""
+@torch.inference_mode()
+def _network_output(
+    batches: Iterable[tuple[Mapping[str, Any], float]], chain: Chain, dataset: Any
+) -> Iterator[tuple[dict[str, np.ndarray], tuple[float, float]]]:
+    """Yield every event with the seconds that its reading and the network took."""
     device = next(chain.parameters()).device
-    batches = iter(batches)
-    while True:
+    for batch, reading in batches:
         started = time.perf_counter()
-        batch = next(batches, None)
-        if batch is None:
-            return
         check_energies(batch, chain.network_input, dataset)
-        read = time.perf_counter()
         voxels = batch[chain.network_input]
-        products = chain(to_device(batch, device))
-        arrays = voxel_products(voxels, products)
-        shared = np.array([read - started, time.perf_counter() - read]) / max(1, voxels.batch_size)
+        arrays = voxel_products(voxels, chain(to_device(batch, device)))
+        network = time.perf_counter() - started
         for event in events_of(batch, voxels, arrays):
-            before = time.perf_counter()
-            for processor in processors:
-                event.update(processor(event, chain.scheme))
-            event["times"] = np.array([[*shared, time.perf_counter() - before]], np.float32)
-            yield event
+            yield event, (reading / voxels.batch_size, network / voxels.batch_size)
+
+
+class _Finish:
+    """Post-processing and writing of an event; adds up where the time goes."""
+
+    def __init__(self, processors: list[Any], chain: Chain, writer: HDF5Writer, progress: Progress) -> None:
+        self.processors = processors
+        self.scheme = chain.scheme
+        self.writer = writer
+        self.progress = progress
+        self.seconds = dict.fromkeys((*TIME_COLUMNS, "writing"), 0.0)
+
+    def __call__(self, event: dict[str, np.ndarray], before: tuple[float, float]) -> None:
+        started = time.perf_counter()
+        for processor in self.processors:
+            event.update(processor(event, self.scheme))
+        processed = time.perf_counter()
+        times = (*before, processed - started)
+        event["times"] = np.array([times], np.float32)
+        self.writer.append(event)
+        for name, seconds in zip(self.seconds, (*times, time.perf_counter() - processed), strict=True):
+            self.seconds[name] += seconds
+        self.progress.advance()

@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, default=DEFAULT_OUTPUT, metavar="FILE", help="file to write (output.h5)"
     )
+    parser.add_argument("--profile", action="store_true", help="print where the time goes")
 
 
 def run(arguments: argparse.Namespace) -> None:

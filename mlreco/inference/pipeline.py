@@ -1,0 +1,102 @@
+"""Overlap of reading, network and finishing: each in its own thread, events in their order."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+_END = object()
+
+
+def timed(items: Iterable[T]) -> Iterator[tuple[T, float]]:
+    """Yield every item with the seconds that its making took."""
+    iterator = iter(items)
+    while True:
+        started = time.perf_counter()
+        item = next(iterator, _END)
+        if item is _END:
+            return
+        yield item, time.perf_counter() - started
+
+
+def prefetched(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+    """Yield the items, which a thread makes ahead of their use.
+
+    Args:
+        items: iterated in the thread; an exception there is raised here, after the items before it.
+        depth: how many items may wait.
+    """
+    waiting: queue.Queue[Any] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(entry: tuple[Any, BaseException | None]) -> bool:
+        while not stop.is_set():
+            try:
+                waiting.put(entry, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def produce() -> None:
+        try:
+            for item in items:
+                if not put((item, None)):
+                    return
+            put((_END, None))
+        except BaseException as error:  # handed to the consumer, whatever it is
+            put((_END, error))
+
+    thread = threading.Thread(target=produce, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = waiting.get()
+            if error is not None:
+                raise error
+            if item is _END:
+                return
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+class InOrder:
+    """One thread that works off calls in the order in which they come, at most ``depth`` behind.
+
+    An exception of a call is raised by a later ``submit`` or on leaving the ``with`` block; calls after it are dropped.
+
+    Args:
+        depth: how many calls may wait.
+    """
+
+    def __init__(self, depth: int = 8) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="finish")
+        self._calls: deque[Future] = deque()
+        self._depth = depth
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Queue a call; waits while too many are queued."""
+        self._calls.append(self._pool.submit(function, *arguments))
+        while len(self._calls) > self._depth or (self._calls and self._calls[0].done()):
+            self._calls.popleft().result()
+
+    def __enter__(self) -> InOrder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            while self._calls and error is None:
+                self._calls.popleft().result()
+        finally:
+            self._pool.shutdown(cancel_futures=True)
