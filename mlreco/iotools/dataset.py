@@ -12,7 +12,7 @@ import numpy as np
 from mlreco.errors import UserError
 from mlreco.iotools.augmentation import Augmenter
 from mlreco.iotools.files import expand_sources
-from mlreco.iotools.interface import Reader
+from mlreco.iotools.interface import Reader, read_product
 from mlreco.iotools.readers import open_reader
 from mlreco.iotools.schema import SchemaEntry, read_schema
 
@@ -94,7 +94,7 @@ class LArCVDataset:
         file_number, entry = self.source(index)
         reader = self._reader(file_number)
         names = dict.fromkeys(name for schema in self._entries for name in schema.product_names())
-        loaded = {name: _load(reader, entry, name) for name in names}
+        loaded = {name: read_product(reader, entry, name) for name in names}
         if self.augmenter is not None and rng is not None:
             loaded = self.augmenter.transform(loaded, rng)
         event: Event = {}
@@ -174,9 +174,3 @@ class LArCVDataset:
         if not len(selected):
             raise UserError(f"{self.files[0]}: there are no events to read ({total} in {len(self.files)} files)")
         return selected
-
-
-def _load(reader: Reader, entry: int, product: str) -> Any:
-    kind, _, producer = product.partition("_")
-    read = {"sparse3d": reader.sparse3d, "cluster3d": reader.cluster3d, "particle": reader.particles}[kind]
-    return read(entry, producer)

@@ -61,6 +61,17 @@ class Reader(Protocol):
         """Release the file; the next access opens it again."""
 
 
+def read_product(reader: Reader, index: int, product: str) -> EventVoxels | ClusterVoxels | np.ndarray:
+    """Read a product by its full name, such as ``sparse3d_pcluster``.
+
+    Raises:
+        UserError: no such product, or damaged data.
+    """
+    kind, _, producer = product.partition("_")
+    read = {"sparse3d": reader.sparse3d, "cluster3d": reader.cluster3d, "particle": reader.particles}[kind]
+    return read(index, producer)
+
+
 def flat_index(coordinates: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """Number voxels in C order (z fastest).
 

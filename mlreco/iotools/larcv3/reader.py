@@ -12,6 +12,7 @@ import numpy as np
 from mlreco.errors import UserError
 from mlreco.iotools.filekind import file_kind, hdf5_content, open_hdf5
 from mlreco.iotools.interface import ClusterVoxels
+from mlreco.iotools.larcv3.extension import CHILDREN, EXTENSION, join
 from mlreco.iotools.larcv3.layout import DATA_GROUP, EVENTS_TABLE, KINDS, split_product
 from mlreco.iotools.larcv3.tables import ProductTables
 from mlreco.iotools.voxel_rows import Fail, check_ids, check_values, image_of, sets_of
@@ -126,10 +127,19 @@ class LArCV3Reader:
             producer: the part of the product's name after ``particle_``.
 
         Returns:
-            Structured array with the fields of the file; positions in cm, times in ns, energies in MeV.
+            Structured array with the fields of the file, those of the table beside the particles included; positions in
+            cm, times in ns, energies in MeV.
         """
         tables, fail = self._product(index, f"particle_{producer}")
-        return tables.read("particles", tables.event_rows(index, "particles", fail), fail)
+        rows = tables.event_rows(index, "particles", fail)
+        particles = tables.read("particles", rows, fail)
+        if EXTENSION not in tables.tables:
+            return particles
+        extension = tables.read(EXTENSION, rows, fail)
+        try:
+            return join(particles, extension, self._children(tables, extension, fail))
+        except ValueError as error:
+            raise fail(f"{error}; the file is damaged") from None
 
     def close(self) -> None:
         """Close the file; the next access opens it again."""
@@ -137,6 +147,16 @@ class LArCV3Reader:
         if self._file is not None and self._process == os.getpid():
             self._file.close()
         self._file = None
+
+    @staticmethod
+    def _children(tables: ProductTables, extension: np.ndarray, fail: Fail) -> np.ndarray:
+        if CHILDREN not in tables.tables or not len(extension):
+            return np.zeros(0, np.int64)
+        first, counts = int(extension["first_child"][0]), extension["num_children"].astype(np.int64)
+        end = first + int(counts.sum())
+        if end > len(tables.tables[CHILDREN]):
+            raise fail(f"points to rows up to {end} of table '{CHILDREN}' that has {len(tables.tables[CHILDREN])}")
+        return tables.read(CHILDREN, slice(first, end), fail)
 
     @staticmethod
     def _set_rows(firsts: np.ndarray, counts: np.ndarray, available: int, fail: Fail) -> slice:

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from mlreco.errors import UserError
+from mlreco.iotools.larcv3.extension import CHILDREN, EXTENSION
 from mlreco.iotools.larcv3.layout import KINDS, group_name, split_product
 from mlreco.iotools.voxel_rows import Fail
 from mlreco.voxels import ImageMeta
@@ -69,6 +70,12 @@ class ProductTables:
                 raise UserError(f"{path}: {product}: table '{name}' lacks the columns {', '.join(sorted(needed))}")
             small = name.endswith(("extents", "meta")) and len(table) <= _CACHED_ROWS
             self.tables[name] = table[()] if small else TableRows(table)
+        for name in (EXTENSION, CHILDREN):
+            if kind == "particle" and name in group:
+                self.tables[name] = TableRows(group[name])
+        if EXTENSION in self.tables and len(self.tables[EXTENSION]) != len(self.tables["particles"]):
+            rows, particles = len(self.tables[EXTENSION]), len(self.tables["particles"])
+            raise UserError(f"{path}: {product}: table '{EXTENSION}' has {rows} rows for {particles} particles")
         if len(self.tables["extents"]) < num_events:
             found = len(self.tables["extents"])
             raise UserError(f"{path}: {product}: holds {found} of the file's {num_events} events")

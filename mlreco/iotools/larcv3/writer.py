@@ -12,6 +12,7 @@ import numpy as np
 
 from mlreco.iotools.hdf5file import AtomicFile, atomic_hdf5
 from mlreco.iotools.interface import ClusterVoxels, flat_index
+from mlreco.iotools.larcv3.extension import CHILD, CHILDREN, CHILDREN_FIELD, EXTENSION, extension_type, split
 from mlreco.iotools.larcv3.layout import (
     EVENT_ID,
     EVENTS_TABLE,
@@ -46,7 +47,8 @@ class LArCV3Writer:
     """Writes events one at a time; the file appears under its name when the ``with`` block ends without an error.
 
     The files are read by the larcv library as well: every product has one projection an event, voxel sets at least one
-    (possibly empty) set, and rows of 4096 a chunk, gzip-1 with shuffle.
+    (possibly empty) set, and rows of 4096 a chunk, gzip-1 with shuffle. Fields of particles that LArCV3 lacks go to a
+    table beside the particles, which the library ignores and ``LArCV3Reader`` reads.
 
     Args:
         path: name of the file to make; an older one is replaced.
@@ -63,6 +65,7 @@ class LArCV3Writer:
         self._attributes = dict(attributes or {})
         self._output: AtomicFile | None = None
         self._tables: dict[str, _Table] = {}
+        self._extensions: dict[str, np.dtype | None] = {}
         self._products: tuple[str, ...] | None = None
         self.num_events = 0
 
@@ -98,7 +101,7 @@ class LArCV3Writer:
         if self._products is None:
             self._products = tuple(sorted(products))
             for product in self._products:
-                self._create(product)
+                self._create(product, products[product])
         if tuple(sorted(products)) != self._products:
             raise ValueError(f"event {self.num_events} has products {sorted(products)}, not {list(self._products)}")
         for product, content in products.items():
@@ -154,21 +157,31 @@ class LArCV3Writer:
         self._tables[f"{product}/image_meta"].append(np.array([(1, 0, sizes, meta.shape, meta.origin)], IMAGE_META))
 
     def _append_particles(self, product: str, particles: np.ndarray) -> None:
-        table = self._tables[f"{product}/particles"]
-        rows = np.zeros(len(particles), dtype=PARTICLE)
-        for name in particles.dtype.names or ():
-            if name not in (PARTICLE.names or ()):
-                raise ValueError(f"'{product}': a LArCV3 particle has no field '{name}'")
-            rows[name] = particles[name]
-        self._tables[f"{product}/extents"].append(np.array([(table.length, len(rows))], dtype=EXTENTS))
-        table.append(rows)
+        tables = {name: self._tables.get(f"{product}/{name}") for name in ("particles", EXTENSION, CHILDREN)}
+        if extension_type(particles.dtype) != self._extensions[product]:
+            raise ValueError(f"'{product}': event {self.num_events} has other fields than the first")
+        first_child = tables[CHILDREN].length if tables[CHILDREN] is not None else 0
+        try:
+            parts = split(particles, first_child)
+        except ValueError as error:
+            raise ValueError(f"'{product}': event {self.num_events}: {error}") from None
+        self._tables[f"{product}/extents"].append(np.array([(tables["particles"].length, len(parts[0]))], EXTENTS))
+        for table, rows in zip(tables.values(), parts, strict=True):
+            if table is not None:
+                table.append(rows)
 
-    def _create(self, product: str) -> None:
+    def _create(self, product: str, content: Product) -> None:
         kind, producer = split_product(product)
         if kind not in KINDS or not producer:
             raise ValueError(f"'{product}' must be KIND_PRODUCER with a kind of {', '.join(KINDS)}")
         for name in KINDS[kind]:
             self._tables[f"{product}/{name}"] = self._table(f"{group_name(product)}/{name}", _TYPES[name])
+        if isinstance(content, np.ndarray) and content.dtype.names:
+            extension = self._extensions[product] = extension_type(content.dtype)
+            if extension is not None:
+                self._tables[f"{product}/{EXTENSION}"] = self._table(f"{group_name(product)}/{EXTENSION}", extension)
+            if CHILDREN_FIELD in content.dtype.names:
+                self._tables[f"{product}/{CHILDREN}"] = self._table(f"{group_name(product)}/{CHILDREN}", CHILD)
 
     def _table(self, name: str, dtype: np.dtype) -> _Table:
         options = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if self._compress else {}
