@@ -19,7 +19,14 @@ from mlreco.models.assembly import build_chain
 from mlreco.models.chain import Chain, ChainLoss, chain_loss
 from mlreco.models.transfer import to_device
 from mlreco.progress import Progress
-from mlreco.training.checkpoints import TrainingState, checkpoint_path, latest_checkpoint, restore, save_checkpoint
+from mlreco.training.checkpoints import (
+    TrainingState,
+    checkpoint_path,
+    latest_checkpoint,
+    refuse_to_overwrite,
+    restore,
+    save_checkpoint,
+)
 from mlreco.training.interrupt import Interruption
 from mlreco.training.log import CSVLog
 from mlreco.training.optimizers import make_optimizer, make_scheduler
@@ -50,7 +57,9 @@ def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weight
     chain.freeze(trainval.get("freeze") or ())
     state = TrainingState(chain, make_optimizer(chain, trainval["optimizer"]), seed=seed)
     state.scheduler = make_scheduler(state.optimizer, trainval.get("lr_scheduler"))
-    if resume is not None:
+    if resume is None:
+        refuse_to_overwrite(trainval["weight_prefix"])
+    else:
         restore(latest_checkpoint(trainval["weight_prefix"]) if resume == "latest" else Path(resume), state)
     scheme = config["model"]["class_scheme"]
     with loader_factory(

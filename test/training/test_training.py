@@ -155,6 +155,14 @@ def test_mistakes_in_the_training_section(tmp_path, override, message):
         train(tiny_config(tmp_path, "trainval.iterations=1", override))
 
 
+def test_a_new_training_does_not_overwrite_an_earlier_one(tmp_path):
+    config = tiny_config(tmp_path, "trainval.iterations=1")
+    first = train(config).read_bytes()
+    with pytest.raises(UserError, match=r"snapshot-1.ckpt: from an earlier training; continue it with --resume"):
+        train(config)
+    assert (tmp_path / "weights/snapshot-1.ckpt").read_bytes() == first
+
+
 def test_resuming_needs_a_checkpoint_that_fits(tmp_path):
     config = tiny_config(tmp_path, "trainval.iterations=1")
     with pytest.raises(UserError, match="nothing to resume"):
