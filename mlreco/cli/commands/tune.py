@@ -35,37 +35,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="predicted",
         help="cluster in the classes of the file (predicted) or in the true ones",
     )
+    parser.add_argument("--baseline", metavar="NAME", help="tune this baseline instead, such as dbscan")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers, and those of the grid, too")
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
-        default=Path("thresholds.yaml"),
         metavar="FILE",
-        help="for post_processing.greedy_clusterer.thresholds (thresholds.yaml)",
+        help="for post_processing.greedy_clusterer.thresholds (thresholds.yaml); for 'evaluate --baseline-values' "
+        "(NAME.yaml)",
     )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Search, write the thresholds and print the table."""
-    from mlreco.atomic import atomic_path
+    """Search, write what was found and print the table."""
     from mlreco.iotools import HDF5Reader
-    from mlreco.post_processing.tuning import thresholds_text, tune, tuning_json, tuning_table
+    from mlreco.post_processing.baselines import baseline
+    from mlreco.post_processing.tuning import tune, tune_baseline
 
-    output = output_file(arguments.output)
-    source = str(arguments.file)
+    name = arguments.baseline
+    if name is not None:
+        baseline(name)
+    output = output_file(arguments.output or Path(f"{name or 'thresholds'}.yaml"))
     with HDF5Reader(arguments.file) as reader:
-        tuning = tune(
-            reader,
-            events=chosen_events(arguments.events, len(reader), source),
-            metric=arguments.metric,
-            min_voxels=arguments.min_voxels,
-            semantics=arguments.semantics,
-        )
+        options = {
+            "events": chosen_events(arguments.events, len(reader), arguments.file),
+            "metric": arguments.metric,
+            "min_voxels": arguments.min_voxels,
+            "semantics": arguments.semantics,
+        }
+        found = tune(reader, **options) if name is None else tune_baseline(reader, name, **options)
+    source = str(arguments.file)
     if arguments.json is not None:
-        with atomic_path(output_file(arguments.json)) as temporary:
-            temporary.write_text(tuning_json(tuning, source) + "\n", encoding="utf-8")
-    with atomic_path(output) as temporary:
-        temporary.write_text(thresholds_text(tuning, source), encoding="utf-8")
-    say(tuning_table(tuning))
+        _write(output_file(arguments.json), found.to_json(source) + "\n")
+    _write(output, found.text(source))
+    say(found.table())
     say(f"written to {output}")
+
+
+def _write(path: Path, text: str) -> None:
+    from mlreco.atomic import atomic_path
+
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

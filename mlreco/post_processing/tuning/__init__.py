@@ -1,6 +1,6 @@
 """Search of the thresholds and parameters that do best on given events."""
 
-from mlreco.post_processing.tuning.report import thresholds_text, tuning_json, tuning_table
+from mlreco.post_processing.tuning.baseline_search import BaselineTuning, TunedValue, tune_baseline
 from mlreco.post_processing.tuning.search import TunedClass, Tuning, tune
 
-__all__ = ["TunedClass", "Tuning", "thresholds_text", "tune", "tuning_json", "tuning_table"]
+__all__ = ["BaselineTuning", "TunedClass", "TunedValue", "Tuning", "tune", "tune_baseline"]

@@ -42,7 +42,7 @@ def mean_over_events(values: np.ndarray) -> tuple[np.ndarray, int]:
 
     Whether it is defined depends on the truth only, so that all grid points stand on the same events. NaN without any.
     """
-    counted = ~np.isnan(values.reshape(len(values), -1)[:, :1]).ravel()
+    counted = ~np.isnan(values[(slice(None), *[0] * (values.ndim - 1))])
     if not counted.any():
         return np.full(values.shape[1:], math.nan), 0
     return values[counted].mean(axis=0), int(counted.sum())

@@ -9,15 +9,17 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader
+from mlreco.post_processing.text_table import aligned, decimal
 from mlreco.post_processing.thresholds import Thresholds, resolve_thresholds
 from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels
 from mlreco.post_processing.tuning.grid import TIE, Grid, best_point
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
+from mlreco.post_processing.tuning.report import conditions, number_or_none, values_file
 from mlreco.post_processing.tuning.sample import ClassSample, Metric
 from mlreco.progress import Progress
 from mlreco.semantics import class_scheme
@@ -47,6 +49,16 @@ class TunedClass:
     instances: int
     values: np.ndarray
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcome as JSON can hold it."""
+        return {
+            "before": {**self.before._asdict(), "value": number_or_none(self.value_before)},
+            "after": {**self.after._asdict(), "value": number_or_none(self.value_after)},
+            "events": self.events,
+            "true_instances": self.instances,
+            "grid_values": self.values.tolist(),
+        }
+
 
 @dataclass(frozen=True)
 class Tuning:
@@ -67,6 +79,38 @@ class Tuning:
     events: tuple[int, int]
     min_voxels: int
     semantics: str
+
+    def table(self) -> str:
+        """Return the paper's Table II with the metric before and after."""
+        header = ["s0", "p0", f"{self.metric} after", "s0 before", "p0 before", f"{self.metric} before"]
+        names, cells = [["class"]], [[*header, "events", "true instances"]]
+        for name, one in self.classes.items():
+            names.append([name])
+            after, before = ((f"{point.seed:g}", f"{point.probability:g}") for point in (one.after, one.before))
+            values = (*after, decimal(one.value_after), *before, decimal(one.value_before))
+            cells.append([*values, str(one.events), str(one.instances)])
+        title = conditions(self.metric, self.events, self.semantics, self.min_voxels)
+        return "\n".join([f"thresholds of highest {title}", *aligned(names, cells)])
+
+    def text(self, source: str) -> str:
+        """Return the text of a thresholds file, ``source`` being the file that they were found on."""
+        values = {name: one.after._asdict() for name, one in self.classes.items()}
+        return values_file("Thresholds of the greedy clusterer", source, self.table(), values)
+
+    def to_json(self, source: str) -> str:
+        """Return the outcome as JSON text, the means over the coarse grid included; undefined numbers are null."""
+        document = {
+            "classes": {name: one.to_dict() for name, one in self.classes.items()},
+            "grid": {"seed": self.grid.seed.tolist(), "probability": self.grid.probability.tolist()},
+            "options": {
+                "file": source,
+                "metric": self.metric,
+                "events": list(self.events),
+                "min_voxels": self.min_voxels,
+                "semantics": self.semantics,
+            },
+        }
+        return json.dumps(document, indent=1, allow_nan=False)
 
 
 def tune(
@@ -138,10 +182,10 @@ def _tune_class(samples: list[ClassSample], before: Thresholds, scorer: _Scorer,
         return TunedClass(before, before, math.nan, math.nan, 0, 0, np.empty((0, 0)))
     point = Grid(np.array([before.seed]), np.array([before.probability]))
     value_before, events = scorer(samples, point, shown=False)
-    values, _ = scorer(samples, coarse)
-    instances = sum(len(sample.truth) for sample in samples)
     if not events:
-        return TunedClass(before, before, math.nan, math.nan, 0, instances, values)
+        return TunedClass(before, before, math.nan, math.nan, 0, 0, np.empty((0, 0)))
+    instances = sum(len(sample.truth) for sample in samples)
+    values, _ = scorer(samples, coarse)
     row, column = best_point(values)
     fine = Grid.around(float(coarse.seed[row]), float(coarse.probability[column]))
     fine_values, _ = scorer(samples, fine)

@@ -1,0 +1,86 @@
+"""The baselines: what each needs, what it is called with, and what is tried when it is tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mlreco.errors import UserError, nearest
+from mlreco.post_processing.baselines.components import joined_components
+from mlreco.post_processing.baselines.density import dense, hierarchical, mean_shift
+from mlreco.post_processing.baselines.published_greedy import published_greedy
+from mlreco.post_processing.thresholds import Thresholds
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A way to cluster the voxels of one class of one event.
+
+    Attributes:
+        requires: products, in the order of the arguments of ``cluster``.
+        cluster: function of the rows of these products and of a value; returns (N,) labels, -1 for noise.
+        parameter: name of the value and its unit.
+        default: value where none is given; None: the thresholds of the output file.
+        candidates: values that are tried when it is tuned; none: it cannot be tuned.
+    """
+
+    requires: tuple[str, ...]
+    cluster: Callable[..., np.ndarray]
+    parameter: str
+    default: float | None = None
+    candidates: tuple[float, ...] = ()
+
+
+def _with_thresholds(embeddings: np.ndarray, margins: np.ndarray, seediness: np.ndarray, at: Thresholds) -> np.ndarray:
+    return published_greedy(embeddings, margins, seediness, at.seed, at.probability)
+
+
+VOXEL_STEPS = (*np.arange(1, 10, 0.5).tolist(), 10.0, 12.0, 15.0, 20.0)
+EMBEDDING_STEPS = (0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3)
+BASELINES: Mapping[str, Baseline] = {
+    "dbscan": Baseline(("coordinates",), joined_components, "eps (voxels)", 1.999, VOXEL_STEPS),
+    "dbscan_embedding": Baseline(("embeddings",), dense, "eps", 0.05, EMBEDDING_STEPS),
+    "hdbscan_embedding": Baseline(("embeddings",), hierarchical, "min_cluster_size", 10.0, (5.0, 10.0, 20.0, 40.0)),
+    "meanshift_embedding": Baseline(("embeddings",), mean_shift, "bandwidth", 0.1, EMBEDDING_STEPS[3:]),
+    "greedy_original": Baseline(("embeddings", "margins", "seediness"), _with_thresholds, "s0, p0"),
+}
+"""Name -> baseline. ``dbscan``: components of voxels that are at most eps apart; 1.999 joins voxels that touch."""
+
+
+def baseline(name: str) -> Baseline:
+    """Return the baseline of that name.
+
+    Raises:
+        UserError: there is none.
+    """
+    if name not in BASELINES:
+        raise UserError(f"no baseline '{name}'{nearest(name, BASELINES)}")
+    return BASELINES[name]
+
+
+def baseline_fragments(
+    method: Baseline, event: Mapping[str, np.ndarray], semantics: np.ndarray, values: Mapping[int, Any]
+) -> np.ndarray:
+    """Cluster an event class by class.
+
+    Args:
+        method: the baseline.
+        event: name of a product -> its array.
+        semantics: (N,) integers, the class of each voxel.
+        values: class number -> value of the baseline's parameter.
+
+    Returns:
+        (N,) int32 fragment number, unique over classes; -1 for noise and for voxels of another class.
+    """
+    fragments = np.full(len(semantics), -1, np.int32)
+    count = 0
+    for number, value in values.items():
+        rows = np.flatnonzero(semantics == number)
+        if len(rows):
+            labels = method.cluster(*(event[name][rows] for name in method.requires), value)
+            fragments[rows] = np.where(labels < 0, -1, labels + count)
+            count += int(labels.max()) + 1
+    return fragments

@@ -1,0 +1,163 @@
+"""Search of the parameter of a baseline, class by class."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from mlreco.errors import UserError
+from mlreco.post_processing.baselines.methods import BASELINES, Baseline, baseline
+from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader
+from mlreco.post_processing.text_table import aligned, decimal
+from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels
+from mlreco.post_processing.tuning.grid import best_point
+from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
+from mlreco.post_processing.tuning.report import conditions, number_or_none, values_file
+from mlreco.post_processing.tuning.sample import Metric
+from mlreco.progress import Progress
+
+
+@dataclass(frozen=True)
+class TunedValue:
+    """Outcome for one class.
+
+    Attributes:
+        value: the best value of the parameter; the default without events.
+        mean: mean of the metric over events with it, NaN without events.
+        events: number of events behind it.
+        means: (V,) float64 means with every candidate.
+    """
+
+    value: float
+    mean: float
+    events: int
+    means: np.ndarray
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcome as JSON can hold it."""
+        return {
+            "value": self.value,
+            "mean": number_or_none(self.mean),
+            "events": self.events,
+            "means": [number_or_none(mean) for mean in self.means.tolist()],
+        }
+
+
+@dataclass(frozen=True)
+class BaselineTuning:
+    """Outcome of a search.
+
+    Attributes:
+        name: the baseline.
+        classes: class name -> outcome.
+        metric: name of the metric.
+        events: numbers of the first event and of the one after the last.
+        min_voxels: true instances with fewer voxels were left out.
+        semantics: ``predicted`` or ``true``, by which classes voxels were selected.
+    """
+
+    name: str
+    classes: Mapping[str, TunedValue]
+    metric: str
+    events: tuple[int, int]
+    min_voxels: int
+    semantics: str
+
+    def values(self) -> dict[str, float]:
+        """Return the best value of every class by its name."""
+        return {name: one.value for name, one in self.classes.items()}
+
+    def table(self) -> str:
+        """Return the outcome as text."""
+        names = [["class"], *([name] for name in self.classes)]
+        cells = [[BASELINES[self.name].parameter, self.metric, "events"]]
+        cells += [[f"{one.value:g}", decimal(one.mean), str(one.events)] for one in self.classes.values()]
+        title = conditions(self.metric, self.events, self.semantics, self.min_voxels)
+        return "\n".join([f"{self.name}: highest {title}", *aligned(names, cells)])
+
+    def text(self, source: str) -> str:
+        """Return the text of a file that ``read_baseline_values`` reads, found on the file ``source``."""
+        return values_file(f"Baseline '{self.name}'", source, self.table(), {self.name: self.values()})
+
+    def to_json(self, source: str) -> str:
+        """Return the outcome as JSON text, the means with every candidate included; undefined numbers are null."""
+        document = {
+            "baseline": self.name,
+            "classes": {name: one.to_dict() for name, one in self.classes.items()},
+            "candidates": list(BASELINES[self.name].candidates),
+            "options": {
+                "file": source,
+                "metric": self.metric,
+                "events": list(self.events),
+                "min_voxels": self.min_voxels,
+                "semantics": self.semantics,
+            },
+        }
+        return json.dumps(document, indent=1, allow_nan=False)
+
+
+def tune_baseline(
+    reader: EventReader,
+    name: str,
+    *,
+    events: range,
+    metric: str = "ari",
+    min_voxels: int = MIN_VOXELS,
+    semantics: Literal["predicted", "true"] = "predicted",
+    threads: int | None = None,
+) -> BaselineTuning:
+    """Search the candidate of a baseline's parameter that gives each class the highest mean over events of a metric.
+
+    Of candidates that are equally good the middle of the longest run is taken.
+
+    Args:
+        reader: output file with labels.
+        name: the baseline.
+        events: numbers of the events to search on.
+        metric: a name of ``metrics.TUNABLE``.
+        min_voxels: true instances with fewer voxels are left out.
+        semantics: cluster the voxels of each class in which the file was clustered (``predicted``) or of each true
+            class.
+        threads: samples in work at a time; all processors if None.
+
+    Raises:
+        UserError: an unknown baseline or metric, a baseline without a parameter, or a product is not in the file.
+    """
+    method, measure = baseline(name), tunable(metric)
+    if not method.candidates:
+        raise UserError(f"baseline '{name}' has nothing to tune: it takes the thresholds of the output file")
+    names = [str(class_name) for class_name in reader.info["classes"]]
+    voxels = list(class_voxels(reader, events, method.requires, min_voxels, semantics))
+    values: dict[int, list[np.ndarray]] = {number: [] for number in range(len(names))}
+    with ThreadPoolExecutor(threads or os.cpu_count()) as executor, Progress("tune", len(voxels), unit="x") as bar:
+        scores = executor.map(lambda one: _scores(one, method, measure), voxels)
+        for one, found in zip(voxels, scores, strict=True):
+            values[one.number].append(found)
+            bar.advance()
+    classes = {class_name: _best(values[number], method) for number, class_name in enumerate(names)}
+    return BaselineTuning(name, classes, metric, (events.start, events.stop), min_voxels, semantics)
+
+
+def _scores(voxels: ClassVoxels, method: Baseline, metric: Metric) -> np.ndarray:
+    """Return the (V,) values of a metric with every candidate; noise is one more cluster."""
+    scores = []
+    for value in method.candidates:
+        labels = method.cluster(*(voxels.arrays[name] for name in method.requires), value)
+        labels = labels - min(int(labels.min()), 0)
+        scores.append(metric(voxels.truth.table(labels, int(labels.max()) + 1)))
+    return np.array(scores)
+
+
+def _best(values: list[np.ndarray], method: Baseline) -> TunedValue:
+    means, events = mean_over_events(np.array(values).reshape(-1, len(method.candidates)))
+    if not events:
+        return TunedValue(float(method.default or 0), math.nan, 0, means)
+    _, best = best_point(means[None])
+    return TunedValue(method.candidates[best], float(means[best]), events, means)
