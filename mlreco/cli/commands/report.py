@@ -1,0 +1,36 @@
+"""``mlreco report OUTPUT.h5``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mlreco.cli.options import not_negative, output_file
+from mlreco.console import say
+
+NAME = "report"
+HELP = "write one page with the tables and figures of the paper and displays of the worst events"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("file", metavar="OUTPUT.h5", type=Path, help="file that 'mlreco inference' wrote")
+    parser.add_argument(
+        "-o", "--output", type=Path, default=Path("report.html"), metavar="FILE", help="page to write (report.html)"
+    )
+    parser.add_argument(
+        "--min-voxels", type=not_negative, default=10, metavar="N", help="leave out smaller true instances (10)"
+    )
+    parser.add_argument("--seed", type=not_negative, default=0, metavar="N", help="of the random events shown (0)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the page and say where it is."""
+    from mlreco.iotools import HDF5Reader
+    from mlreco.post_processing.evaluation import evaluate
+    from mlreco.visualization import write_report
+
+    with HDF5Reader(arguments.file) as reader:
+        evaluation = evaluate(reader, min_voxels=arguments.min_voxels)
+        write_report(reader, evaluation, output_file(arguments.output), seed=arguments.seed)
+    say(f"report of {arguments.file}: {arguments.output.resolve()}")
