@@ -17,6 +17,7 @@ _HOMES = {
     "LArCVDataset": "mlreco.iotools.dataset",
     "Loader": "mlreco.iotools.loader",
     "PILArNetMReader": "mlreco.iotools.pilarnet_m",
+    "OutputEventsReader": "mlreco.iotools.output.events",
     "Reader": "mlreco.iotools.interface",
     "check_energies": "mlreco.iotools.checks",
     "convert": "mlreco.iotools.convert",

@@ -14,6 +14,9 @@ ROOT_FILE = "a ROOT file (LArCV2 perhaps)"
 PILARNET_M = "PILArNet-M"
 """What ``hdf5_content`` calls a PILArNet-M file."""
 
+OUTPUT_FILE = "an output file of mlreco or SPINE"
+"""What ``hdf5_content`` calls an output file."""
+
 _MAGIC = {
     b"\x89HDF\r\n\x1a\n": "HDF5",
     b"root": ROOT_FILE,
@@ -78,7 +81,7 @@ def hdf5_content(file: h5py.File) -> str:
     if "Data" in names and "Events" in names:
         return "LArCV3"
     if "info" in names and file["info"].attrs.get("format") == "spine_hdf5":
-        return "an output file of mlreco or SPINE"
+        return OUTPUT_FILE
     if "point" in names and "cluster" in names:
         return PILARNET_M
     return f"HDF5 with {', '.join(names[:6]) or 'nothing in it'}"

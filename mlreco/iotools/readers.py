@@ -14,6 +14,7 @@ READERS = Registry(
     {
         "larcv2": "mlreco.iotools.larcv2.reader:LArCV2Reader",
         "larcv3": "mlreco.iotools.larcv3.reader:LArCV3Reader",
+        "output": "mlreco.iotools.output.events:OutputEventsReader",
         "pilarnet_m": "mlreco.iotools.pilarnet_m.reader:PILArNetMReader",
     },
     "mlreco.readers",

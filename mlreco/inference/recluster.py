@@ -1,0 +1,82 @@
+"""Post-processing again, from an output file: other thresholds or another clusterer without the network."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mlreco.errors import UserError
+from mlreco.iotools import HDF5Reader, HDF5Writer
+from mlreco.post_processing.factories import build_post_processors
+from mlreco.progress import Progress
+from mlreco.semantics import class_scheme
+
+_DERIVED = ("fragments", "particle_")
+"""Beginnings of the names of products that post-processing makes: those of the input are not kept."""
+
+_OF_THE_FILE = ("complete", "date", "format", "format_version", "mlreco_version", "version")
+
+
+def recluster(source: str | Path, post_processing: Mapping[str, Mapping[str, Any] | None], output: str | Path) -> int:
+    """Post-process the events of an output file again and write a new one.
+
+    Everything that the network made is copied; fragments and particles of the input are replaced by what the given
+    post-processors make.
+
+    Args:
+        source: file that an inference wrote.
+        post_processing: name of a post-processor -> its arguments, as in the section of a configuration.
+        output: file to write; it appears only when complete.
+
+    Returns:
+        The number of events.
+
+    Raises:
+        UserError: not an output file, it lacks a product that is needed, an unknown name or argument, or the output is
+            the source.
+    """
+    source, output = Path(source), Path(output)
+    if output.exists() and source.exists() and output.samefile(source):
+        raise UserError(f"{output}: is the file to read; give another name")
+    with HDF5Reader(source) as reader:
+        if "class_scheme" not in reader.info:
+            raise UserError(f"{source}: does not tell its class scheme; it is not an output of mlreco")
+        scheme = class_scheme(str(reader.info["class_scheme"]))
+        processors = build_post_processors(post_processing, scheme)
+        info = {name: value for name, value in reader.info.items() if name not in _OF_THE_FILE}
+        info["thresholds"] = json.dumps({k: v for p in processors for k, v in getattr(p, "thresholds", {}).items()})
+        info["post_processors"] = list(post_processing)
+        info["reclustered_from"] = str(source)
+        kept = [name for name in reader.products if not name.startswith(_DERIVED)]
+        clock = _Clock(reader.columns.get("times", ()))
+        with (
+            HDF5Writer(output, info, {k: v for k, v in reader.columns.items() if k in kept}) as writer,
+            Progress("post-processing", total=len(reader)) as progress,
+        ):
+            for index in range(len(reader)):
+                event = reader.event(index, kept)
+                started = time.perf_counter()
+                for processor in processors:
+                    event.update(processor(event, scheme))
+                clock.enter(event, time.perf_counter() - started)
+                writer.append(event)
+                progress.advance()
+            return writer.num_events
+
+
+class _Clock:
+    """Puts the new time of the post-processing in the place of the old one.
+
+    Args:
+        columns: names of the columns of the product ``times``.
+    """
+
+    def __init__(self, columns: tuple[str, ...]) -> None:
+        self._column = columns.index("post_processing") if "post_processing" in columns else None
+
+    def enter(self, event: dict[str, Any], seconds: float) -> None:
+        if self._column is not None:
+            event["times"][:, self._column] = seconds
