@@ -17,7 +17,7 @@ from mlreco.post_processing.baselines.components import joined_components
 from mlreco.post_processing.baselines.density import absorb_noise
 from mlreco.post_processing.baselines.published_greedy import published_greedy
 from mlreco.post_processing.evaluation import evaluate
-from mlreco.post_processing.tuning import tune_baseline
+from mlreco.post_processing.tuning import tune, tune_baseline
 from mlreco.semantics import PILARNET
 
 
@@ -156,6 +156,17 @@ def test_commands(output, tmp_path, monkeypatch, capsys):
     assert dbscan[3] == f"{other.summary(0)['ari']:.4f}"
 
 
+def test_greedy_with_other_thresholds(output, tmp_path):
+    path = tmp_path / "thresholds.yaml"
+    path.write_text("HIP: {seed: 0.9, probability: 0.0}\n")
+    with HDF5Reader(output) as reader:
+        found = evaluate_baselines(reader, ["greedy", "greedy_original"], thresholds=str(path))
+        tuned = tune(reader, events=range(4)).classes["MIP"]
+        plain = evaluate_baselines(reader, ["greedy"])["greedy"]
+    assert all(one.summary(0)["pred_instances"] == 2 for one in found.values())
+    assert plain.summary(1)["ari"] == pytest.approx(tuned.value_before)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -175,7 +186,7 @@ def test_refused(words, message, output, tmp_path, monkeypatch, capsys):
     ("values", "message"),
     [
         ({"dbskan": {}}, "no baseline 'dbskan'; did you mean 'dbscan'"),
-        ({"greedy_original": {"MIP": 1}}, "takes the thresholds of the output file"),
+        ({"greedy_original": {"MIP": 1}}, "takes thresholds"),
         ({"dbscan": 2}, "dbscan is 2; class names and numbers are needed"),
         ({"dbscan": {"MIP": -1}}, "dbscan of MIP is -1; a number above 0 is needed"),
         ([1], "lines such as 'dbscan:"),

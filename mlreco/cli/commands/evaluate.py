@@ -27,12 +27,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--events", type=event_slice, metavar="N|A:B", help="the first N events, or events A to B - 1 (all)"
     )
+    parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="write a row for each event and class")
+    parser.add_argument("--instances", type=Path, metavar="FILE.csv", help="write a row for each true instance")
+    parser.add_argument(
+        "--worst", type=not_negative, default=3, metavar="N", help="list the N worst events of each kind of failure (3)"
+    )
     parser.add_argument(
         "--baselines",
         type=lambda text: text.split(","),
         default=[],
         metavar="NAME,...",
-        help="compare with dbscan, dbscan_embedding, hdbscan_embedding, meanshift_embedding, greedy_original",
+        help="compare with dbscan, dbscan_embedding, hdbscan_embedding, meanshift_embedding, greedy, greedy_original",
     )
     parser.add_argument(
         "--baseline-values",
@@ -42,16 +47,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="files that 'mlreco tune --baseline NAME' wrote",
     )
+    parser.add_argument(
+        "--thresholds", type=Path, metavar="FILE", help="for greedy and greedy_original: file that 'mlreco tune' wrote"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the tables."""
-    from mlreco.atomic import atomic_path
+    """Print the tables and write what was asked for."""
     from mlreco.iotools import HDF5Reader
     from mlreco.post_processing.baselines import comparison_table, evaluate_baselines, read_baseline_values
     from mlreco.post_processing.evaluation import evaluate
+    from mlreco.post_processing.evaluation_bootstrap import intervals_dict
+    from mlreco.post_processing.evaluation_failures import failures_table, find_failures
+    from mlreco.post_processing.evaluation_tables import (
+        event_tables,
+        instance_rows,
+        interval_table,
+        rows_text,
+        sample_table,
+    )
 
     given = read_baseline_values(arguments.baseline_values)
+    thresholds = str(arguments.thresholds) if arguments.thresholds else None
     with HDF5Reader(arguments.file) as reader:
         options = {
             "min_voxels": arguments.min_voxels,
@@ -59,13 +76,27 @@ def run(arguments: argparse.Namespace) -> None:
             "events": chosen_events(arguments.events, len(reader), arguments.file) if arguments.events else None,
         }
         evaluation = evaluate(reader, **options)
-        baselines = evaluate_baselines(reader, arguments.baselines, given=given, **options)
+        baselines = evaluate_baselines(reader, arguments.baselines, given=given, thresholds=thresholds, **options)
+        tables = list(event_tables(reader, **options))
     if arguments.json is not None:
-        document = evaluation.to_dict()
+        document = {**evaluation.to_dict(), "intervals_68": intervals_dict(evaluation)}
         if baselines:
             document["baselines"] = {name: one.to_dict() for name, one in baselines.items()}
-        with atomic_path(output_file(arguments.json)) as temporary:
-            temporary.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    say(evaluation.table())
+        _write(arguments.json, json.dumps(document, indent=2, allow_nan=False) + "\n")
+    if arguments.rows is not None:
+        _write(arguments.rows, rows_text(evaluation.rows, evaluation.classes))
+    if arguments.instances is not None:
+        _write(arguments.instances, rows_text(instance_rows(tables), evaluation.classes))
+    parts = [evaluation.table(), interval_table(evaluation), sample_table(evaluation)]
     if baselines:
-        say(f"\n{comparison_table([evaluation, *baselines.values()])}")
+        parts.append(comparison_table([evaluation, *baselines.values()]))
+    if arguments.worst:
+        parts.append(failures_table(find_failures(tables, evaluation.classes), arguments.worst))
+    say("\n\n".join(parts))
+
+
+def _write(path: Path, text: str) -> None:
+    from mlreco.atomic import atomic_path
+
+    with atomic_path(output_file(path)) as temporary:
+        temporary.write_text(text, encoding="utf-8")

@@ -46,6 +46,7 @@ def evaluate_baselines(
     names: Iterable[str],
     *,
     given: Mapping[str, Mapping[str, float]] | None = None,
+    thresholds: str | None = None,
     min_voxels: int = MIN_VOXELS,
     semantics: Literal["true", "predicted"] = "true",
     events: range | None = None,
@@ -56,6 +57,7 @@ def evaluate_baselines(
         reader: output file with labels.
         names: baselines.
         given: name of a baseline -> class name -> value of its parameter; defaults for the rest.
+        thresholds: file of thresholds for the greedy rules; those of the output file if None.
         min_voxels: as in ``evaluate``.
         semantics: as in ``evaluate``.
         events: numbers of the events; all if None.
@@ -69,11 +71,11 @@ def evaluate_baselines(
     names = list(names)
     events = range(len(reader)) if events is None else events
     scheme = class_scheme(reader.info["class_scheme"])
-    thresholds = resolve_thresholds(json.loads(reader.info.get("thresholds") or "{}"), scheme)
+    resolved = resolve_thresholds(thresholds or json.loads(reader.info.get("thresholds") or "{}"), scheme)
     readers = []
     with Progress("baselines", len(names) * len(events)) as bar:
         for name in names:
-            by_name = baseline_values(name, (given or {}).get(name, {}), thresholds, scheme)
+            by_name = baseline_values(name, (given or {}).get(name, {}), resolved, scheme)
             by_number = {scheme.number(class_name): value for class_name, value in by_name.items()}
             require_products(reader, ("semantics", *baseline(name).requires))
             readers.append(_BaselineReader(reader, name, baseline(name), by_number, bar))

@@ -12,6 +12,7 @@ from mlreco.errors import UserError, nearest
 from mlreco.post_processing.baselines.components import joined_components
 from mlreco.post_processing.baselines.density import dense, hierarchical, mean_shift
 from mlreco.post_processing.baselines.published_greedy import published_greedy
+from mlreco.post_processing.greedy import GreedyClusterer
 from mlreco.post_processing.thresholds import Thresholds
 
 
@@ -23,7 +24,7 @@ class Baseline:
         requires: products, in the order of the arguments of ``cluster``.
         cluster: function of the rows of these products and of a value; returns (N,) labels, -1 for noise.
         parameter: name of the value and its unit.
-        default: value where none is given; None: the thresholds of the output file.
+        default: value where none is given; None: thresholds of the clusterer.
         candidates: values that are tried when it is tuned; none: it cannot be tuned.
     """
 
@@ -34,8 +35,12 @@ class Baseline:
     candidates: tuple[float, ...] = ()
 
 
-def _with_thresholds(embeddings: np.ndarray, margins: np.ndarray, seediness: np.ndarray, at: Thresholds) -> np.ndarray:
-    return published_greedy(embeddings, margins, seediness, at.seed, at.probability)
+def _greedy(embeddings: np.ndarray, margins: np.ndarray, seediness: np.ndarray, at: Thresholds) -> np.ndarray:
+    return GreedyClusterer(*at).fit_predict(embeddings, margins, seediness)
+
+
+def _published(embeddings: np.ndarray, margins: np.ndarray, seediness: np.ndarray, at: Thresholds) -> np.ndarray:
+    return published_greedy(embeddings, margins, seediness, *at)
 
 
 VOXEL_STEPS = (*np.arange(1, 10, 0.5).tolist(), 10.0, 12.0, 15.0, 20.0)
@@ -45,9 +50,11 @@ BASELINES: Mapping[str, Baseline] = {
     "dbscan_embedding": Baseline(("embeddings",), dense, "eps", 0.05, EMBEDDING_STEPS),
     "hdbscan_embedding": Baseline(("embeddings",), hierarchical, "min_cluster_size", 10.0, (5.0, 10.0, 20.0, 40.0)),
     "meanshift_embedding": Baseline(("embeddings",), mean_shift, "bandwidth", 0.1, EMBEDDING_STEPS[3:]),
-    "greedy_original": Baseline(("embeddings", "margins", "seediness"), _with_thresholds, "s0, p0"),
+    "greedy": Baseline(("embeddings", "margins", "seediness"), _greedy, "s0, p0"),
+    "greedy_original": Baseline(("embeddings", "margins", "seediness"), _published, "s0, p0"),
 }
-"""Name -> baseline. ``dbscan``: components of voxels that are at most eps apart; 1.999 joins voxels that touch."""
+"""Name -> baseline. ``dbscan``: components of voxels that are at most eps apart; 1.999 joins voxels that touch.
+``greedy``: the clusterer of this package, to see other thresholds without another inference."""
 
 
 def baseline(name: str) -> Baseline:

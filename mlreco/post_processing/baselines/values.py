@@ -29,7 +29,7 @@ def read_baseline_values(paths: Iterable[str | Path]) -> dict[str, dict[str, flo
             if name not in BASELINES:
                 raise UserError(f"{path}: no baseline '{name}'{nearest(str(name), BASELINES)}")
             if not BASELINES[name].candidates:
-                raise UserError(f"{path}: baseline '{name}' takes the thresholds of the output file, not values")
+                raise UserError(f"{path}: baseline '{name}' takes thresholds (--thresholds), not values")
             if not isinstance(by_class, Mapping):
                 raise UserError(f"{path}: {name} is {by_class!r}; class names and numbers are needed")
             for key, value in by_class.items():
@@ -60,7 +60,7 @@ def baseline_values(
     Args:
         name: the baseline.
         given: class name -> value.
-        thresholds: class name -> thresholds of the output file, for the baselines that take these.
+        thresholds: class name -> thresholds, for the baselines that take these.
         scheme: the classes.
 
     Raises:

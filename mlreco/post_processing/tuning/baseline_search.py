@@ -132,7 +132,7 @@ def tune_baseline(
     """
     method, measure = baseline(name), tunable(metric)
     if not method.candidates:
-        raise UserError(f"baseline '{name}' has nothing to tune: it takes the thresholds of the output file")
+        raise UserError(f"baseline '{name}' has nothing to tune but thresholds: tune without --baseline")
     names = [str(class_name) for class_name in reader.info["classes"]]
     voxels = list(class_voxels(reader, events, method.requires, min_voxels, semantics))
     values: dict[int, list[np.ndarray]] = {number: [] for number in range(len(names))}
