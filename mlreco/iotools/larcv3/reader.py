@@ -141,6 +141,17 @@ class LArCV3Reader:
         except ValueError as error:
             raise fail(f"{error}; the file is damaged") from None
 
+    def voxel_counts(self, product: str) -> np.ndarray:
+        """Return the number of voxels of an image, of sets or of particles in each event, (n,) int64, from the tables.
+
+        Raises:
+            UserError: no such product, or damaged tables.
+        """
+        if not len(self):
+            return np.zeros(0, np.int64)
+        tables, _ = self._product(0, product)
+        return tables.counts(len(self), f"{self.path}: {product}")
+
     def close(self) -> None:
         """Close the file; the next access opens it again."""
         self._tables = {}

@@ -80,6 +80,27 @@ class ProductTables:
             found = len(self.tables["extents"])
             raise UserError(f"{path}: {product}: holds {found} of the file's {num_events} events")
 
+    def counts(self, num_events: int, where: str) -> np.ndarray:
+        """Return the number of voxels of an image, of sets or of particles in each event, (n,) int64.
+
+        Args:
+            num_events: number of events of the file.
+            where: file and product, for the message.
+
+        Raises:
+            UserError: an event points outside the next table.
+        """
+        extents = self.tables["extents"][slice(0, num_events)]
+        name = next((name for name in ("voxel_extents", "projection_extents") if name in self.tables), None)
+        if name is None:
+            return extents["N"].astype(np.int64)
+        below, first = self.tables[name], extents["first"].astype(np.int64)
+        end = first + extents["N"].astype(np.int64)
+        if (first < 0).any() or (end > len(below))[extents["N"] > 0].any():
+            raise UserError(f"{where}: points to projections that are not there; the file is incomplete or damaged")
+        totals = np.concatenate(([0], np.cumsum(below[slice(0, len(below))]["N"], dtype=np.int64)))
+        return np.where(extents["N"] > 0, totals[end.clip(0, len(below))] - totals[first.clip(0, len(below))], 0)
+
     def event_rows(self, index: int, name: str, fail: Fail) -> slice:
         """Return the rows of an event in the table that its extents point to."""
         return self._span(self.tables["extents"][index], name, fail)

@@ -16,20 +16,21 @@ from mlreco.voxels import EventVoxels, ImageMeta
 IMAGES = {
     "sparse3d_pcluster": "energies",
     "sparse3d_pcluster_semantics": "semantics_true",
-    "sparse3d_pcluster_semantics_used": "semantics",
+    "sparse3d_pcluster_fragments_semantics": "semantics",
 }
 """Product as it is read -> product of the output file."""
 
 SETS = {"cluster3d_pcluster": "instances_true", "cluster3d_pcluster_fragments": "fragments"}
 _GEOMETRY = ("image_shape", "image_origin", "voxel_size")
-_NEEDED = ("coordinates", "event_id", *_GEOMETRY)
+VOXEL_PRODUCTS = ("coordinates", "energies", "event_id", *_GEOMETRY)
+"""Products without which a file cannot be read as events."""
 
 
 class OutputEventsReader:
     """Events of one output file, to be reconstructed or shown again.
 
     Products, where the file has what they are made of: ``sparse3d_pcluster`` (energies),
-    ``sparse3d_pcluster_semantics`` (true classes), ``sparse3d_pcluster_semantics_used`` (classes in which was
+    ``sparse3d_pcluster_semantics`` (true classes), ``sparse3d_pcluster_fragments_semantics`` (classes in which was
     clustered), ``cluster3d_pcluster`` (true instances), ``cluster3d_pcluster_fragments``. Voxels without instance are
     in no set. There are no particles.
 
@@ -46,7 +47,7 @@ class OutputEventsReader:
         self.path = Path(path)
         self._reader = HDF5Reader(path)
         self.close()
-        missing = [name for name in _NEEDED if name not in self._reader.products]
+        missing = [name for name in VOXEL_PRODUCTS if name not in self._reader.products]
         if missing:
             raise UserError(f"{path}: an output file without '{missing[0]}' holds no events that can be read again")
         self.class_scheme = str(self._reader.info.get("class_scheme", "pilarnet"))

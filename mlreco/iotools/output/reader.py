@@ -126,6 +126,15 @@ class HDF5Reader:
             selected[name] = (values, offsets - offsets[0])
         return selected
 
+    def row_counts(self, product: str) -> np.ndarray:
+        """Return the number of rows of each event in a product, (n,) int64."""
+        return np.diff(self._offsets[product][: len(self) + 1])
+
+    def row_type(self, product: str) -> str:
+        """Return what a row of a product is, such as ``int32 (3,)``."""
+        values = self._opened()["products"][product]["values"]
+        return f"{values.dtype}{f' {values.shape[1:]}' if values.ndim > 1 else ''}"
+
     def close(self) -> None:
         """Close the file; the next access opens it again."""
         if self._file is not None and self._process == os.getpid():

@@ -1,0 +1,40 @@
+"""``mlreco info FILE...``."""
+
+from __future__ import annotations
+
+import argparse
+
+from mlreco.cli.options import positive
+from mlreco.console import say
+
+NAME = "info"
+HELP = "tell what files hold: kind, events, products, voxels per event, instances per class, energies"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files, patterns, folders or .txt lists of files")
+    many = parser.add_mutually_exclusive_group()
+    many.add_argument("--events", type=positive, default=100, metavar="N", help="read the voxels of N events (100)")
+    many.add_argument("--all", action="store_true", help="read the voxels of all events")
+    parser.add_argument(
+        "--class-scheme", default="pilarnet", metavar="NAME", help="classes of files that do not tell (pilarnet)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Describe each file."""
+    from mlreco.iotools import expand_sources
+    from mlreco.iotools.output.events import OutputEventsReader
+    from mlreco.iotools.survey import survey
+    from mlreco.iotools.survey_text import output_lines, survey_lines
+    from mlreco.semantics import class_scheme
+
+    class_scheme(arguments.class_scheme)
+    for file in expand_sources(arguments.files):
+        look_into = None if arguments.all else arguments.events
+        if OutputEventsReader.recognizes(file):
+            lines = output_lines(file, look_into)
+        else:
+            lines = survey_lines(survey(file, look_into, arguments.class_scheme))
+        say("\n".join(lines))

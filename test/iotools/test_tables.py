@@ -1,0 +1,92 @@
+import csv
+
+import numpy as np
+import pytest
+from test_output_as_input import make_event
+
+from mlreco.cli import main
+from mlreco.errors import UserError
+from mlreco.iotools import HDF5Writer
+from mlreco.iotools.output.tables import export_tables
+from mlreco.semantics import PILARNET
+
+
+def write(path, counts, **changes):
+    rng = np.random.default_rng(4)
+    events = [make_event(rng, count) | {k: v[:count] for k, v in changes.items()} for count in counts]
+    info = {"class_scheme": "pilarnet", "classes": list(PILARNET.classes), "source_files": '["a.h5"]'}
+    with HDF5Writer(path, info, {"times": ("io", "post_processing")}) as writer:
+        for event in events:
+            writer.append(event)
+    return events
+
+
+def read(path):
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_against_sums_over_masks(tmp_path):
+    events = write(tmp_path / "out.h5", (40, 0, 25))
+    assert export_tables(tmp_path / "out.h5", tmp_path) == {"events.csv": 3, "fragments.csv": 6}
+    rows, fragments = read(tmp_path / "events.csv"), read(tmp_path / "fragments.csv")
+    for index, (row, event) in enumerate(zip(rows, events, strict=True)):
+        assert (int(row["entry"]), int(row["event"]), row["source_file"]) == (index, len(event["energies"]), "a.h5")
+        assert int(row["voxels"]) == len(event["energies"])
+        assert float(row["energy"]) == pytest.approx(event["energies"].sum(), rel=1e-6)
+        assert int(row["voxels_without_fragment"]) == (event["fragments"] == -1).sum()
+        assert int(row["instances_true"]) == len(set(event["instances_true"].tolist()) - {-1})
+        for number, name in enumerate(PILARNET.classes):
+            assert int(row[f"voxels_{name}"]) == (event["semantics"] == number).sum()
+        assert float(row["seconds_io"]) == 1
+        mine = [fragment for fragment in fragments if int(fragment["entry"]) == index]
+        assert int(row["fragments"]) == len(mine)
+        for fragment in mine:
+            members = event["fragments"] == int(fragment["fragment"])
+            assert int(fragment["voxels"]) == members.sum()
+            assert float(fragment["energy"]) == pytest.approx(event["energies"][members].sum(), rel=1e-6)
+            assert fragment["class"] == PILARNET.classes[int(fragment["semantic"])]
+            centre = event["coordinates"][members].mean(axis=0)
+            cm = event["image_origin"][0] + (centre + 0.5) * event["voxel_size"][0]
+            for axis in range(3):
+                assert float(fragment[f"centroid_{'xyz'[axis]}"]) == pytest.approx(centre[axis], rel=1e-6)
+                assert float(fragment[f"centroid_{'xyz'[axis]}_cm"]) == pytest.approx(cm[axis], rel=1e-5)
+            assert float(fragment["margin"]) == pytest.approx(0.5)
+
+
+def test_pandas_reads_numbers(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    write(tmp_path / "out.h5", (40, 0, 25))
+    export_tables(tmp_path / "out.h5", tmp_path)
+    table = pandas.read_csv(tmp_path / "fragments.csv")
+    assert table.groupby("class").energy.sum().sum() > 0
+    assert [name for name in table if table[name].dtype.kind not in "if"] == ["class"]
+
+
+def test_no_fragments_still_gives_the_names(tmp_path):
+    write(tmp_path / "out.h5", (5,), fragments=np.full(5, -1, np.int32))
+    assert export_tables(tmp_path / "out.h5", tmp_path) == {"events.csv": 1, "fragments.csv": 0}
+    assert (tmp_path / "fragments.csv").read_text().startswith("entry,run,subrun,event,fragment,semantic,class,")
+
+
+def test_mistakes(tmp_path):
+    with HDF5Writer(tmp_path / "bare.h5", {}) as writer:
+        writer.append({"energies": np.ones(3)})
+    with pytest.raises(UserError, match=r"bare\.h5: no product 'coordinates'; the tables need"):
+        export_tables(tmp_path / "bare.h5", tmp_path)
+    write(tmp_path / "none.h5", ())
+    with pytest.raises(UserError, match="none"):
+        export_tables(tmp_path / "none.h5", tmp_path)
+    write(tmp_path / "out.h5", (5,))
+    with pytest.raises(UserError, match=r"cannot write .*events\.csv: the folder does not exist"):
+        export_tables(tmp_path / "out.h5", tmp_path / "no")
+    assert not list(tmp_path.glob("*.csv"))
+
+
+def test_command(tmp_path, capsys):
+    write(tmp_path / "out.h5", (5, 9))
+    folder = tmp_path / "new" / "csv"
+    assert main(["export", str(tmp_path / "out.h5"), "--csv", str(folder)]) == 0
+    assert capsys.readouterr().out.startswith(f"{folder}/events.csv: 2 rows\n{folder}/fragments.csv: ")
+    assert main(["export", str(tmp_path / "out.h5"), "--csv", str(tmp_path / "out.h5")]) == 2
+    assert capsys.readouterr().err == f"mlreco: error: {tmp_path}/out.h5: cannot be made: File exists\n"
