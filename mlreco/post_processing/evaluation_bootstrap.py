@@ -53,7 +53,7 @@ def intervals(evaluation: Evaluation, number: int) -> dict[str, tuple[float, flo
 
 
 def intervals_dict(evaluation: Evaluation) -> dict[str, dict[str, list[float] | None]]:
-    """Return the intervals of every class name and of ``all`` as JSON can hold them: [lower, upper], None if undefined."""
+    """Return the intervals of each class and of ``all`` as JSON can hold them: [lower, upper], None if undefined."""
     numbers = {**{name: number for number, name in enumerate(evaluation.classes)}, "all": ALL}
     return {
         name: {metric: None if math.isnan(low) else [low, high] for metric, (low, high) in found.items()}

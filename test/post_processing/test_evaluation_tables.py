@@ -170,12 +170,11 @@ def test_command(reader, tmp_path, monkeypatch, capsys):
     with HDF5Writer("output.h5", {"class_scheme": "pilarnet", "classes": list(CLASSES)}) as writer:
         for event in reader.events:
             writer.append(event)
-    assert (
-        main(["evaluate", "output.h5", "--rows", "rows.csv", "--instances", "new/instances.csv", "--worst", "1", "--json", "numbers.json"]) == 0
+    files = ["--rows", "rows.csv", "--instances", "new/instances.csv", "--json", "numbers.json"]
+    assert main(["evaluate", "output.h5", *files, "--worst", "1"]) == 0
     document = json.loads(Path("numbers.json").read_text())
     assert document["intervals_68"]["MIP"]["ari"] == list(intervals(evaluate(reader), 1)["ari"])
     assert document["intervals_68"]["Michel"]["ari"] is None
-    )
     said = capsys.readouterr().out
     assert "68 % intervals" in said and "failures" in said and "instances/event" in said
     with open("rows.csv", newline="") as file:
