@@ -33,9 +33,10 @@ def conv_forward(features: torch.Tensor, weight: torch.Tensor | Panels, kernel_m
         weight: (K, Cin, Cout) float32 of any strides (a permuted view of spconv's layout costs nothing), or packed.
         kernel_map: the pairs of input and output rows of every offset.
     """
-    panels = weight if isinstance(weight, Panels) else pack_weight(weight)
+    threads = torch.get_num_threads()
+    panels = weight if isinstance(weight, Panels) else pack(weight.detach().numpy(), threads, keep=False)
     out = torch.empty(kernel_map.n_out, panels.columns)
-    convolve(_rows(features), panels, kernel_map, out.numpy(), threads=torch.get_num_threads())
+    convolve(_rows(features), panels, kernel_map, out.numpy(), threads=threads)
     return out
 
 

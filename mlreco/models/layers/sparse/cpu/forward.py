@@ -210,7 +210,7 @@ def convolve(
         *(_flat(array) if array is None or isinstance(array, np.ndarray) else array for array in optional),
         *(kernel_map.n_out, panels.columns, height, parts),
     )
-    share(lambda: _convolve(*arguments, scratch(size), counter), threads)
+    share(lambda: _convolve(*arguments, scratch(size, "sums"), counter), threads)
 
 
 def convolution(

@@ -19,9 +19,10 @@ def aligned_empty(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarra
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
-def scratch(size: int) -> np.ndarray:
-    """Return at least ``size`` float32 numbers that this thread may use until its next call of this function."""
-    buffer = getattr(_own, "buffer", None)
+def scratch(size: int, purpose: str) -> np.ndarray:
+    """Return at least ``size`` float32 numbers that this thread may use until it asks for the same purpose again."""
+    buffer = getattr(_own, purpose, None)
     if buffer is None or len(buffer) < size:
-        buffer = _own.buffer = aligned_empty((max(size, 1 << 16),))
+        buffer = aligned_empty((max(size, 1 << 16),))
+        setattr(_own, purpose, buffer)
     return buffer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import llvmlite.binding as llvm
+from numba.core import codegen, config
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,20 @@ NEON = VectorUnit("neon", 4, (14, 10, 8, 6), (16, 8, 8))
 GENERIC = VectorUnit("generic", 4, (8, 5, 3), (8, 4, 3))
 
 
-def _host_features() -> dict[str, bool]:
-    try:
-        return dict(llvm.get_host_cpu_features())
-    except RuntimeError:
-        return {}
+def compiled_features() -> set[str]:
+    """Return the names of the CPU features that numba compiles for: those of the host unless the user limits them."""
+    wanted = config.CPU_FEATURES if config.CPU_FEATURES is not None else codegen.get_host_cpu_features()
+    return {word[1:] for word in wanted.split(",") if word.startswith("+")}
 
 
 def detect() -> VectorUnit:
-    """Return the vector unit of the CPU that this process runs on."""
-    features = _host_features()
-    if features.get("avx512f"):
+    """Return the vector unit that kernels are compiled for."""
+    features = compiled_features()
+    if "avx512f" in features:
         return AVX512
-    if features.get("avx2") and features.get("fma"):
+    if {"avx2", "fma"} <= features:
         return AVX2
-    if features.get("neon") or llvm.get_default_triple().startswith(("aarch64", "arm64")):
+    if "neon" in features or llvm.get_default_triple().startswith(("aarch64", "arm64")):
         return NEON
     return GENERIC
 

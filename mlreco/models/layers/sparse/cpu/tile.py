@@ -206,6 +206,48 @@ def gradient_tile(vectors: int) -> Callable:
     return _procedure(generate)
 
 
+def _transposed(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
+    """Return the transpose of a square of as many vectors as a vector has lanes, by interleaving halves."""
+    half = UNIT.lanes // 2
+    low = [lane // 2 + UNIT.lanes * (lane % 2) for lane in range(UNIT.lanes)]
+    masks = [ir.Constant(ir.VectorType(_I32, UNIT.lanes), [lane + shift for lane in low]) for shift in (0, half)]
+    distance = UNIT.lanes
+    while distance > 1:
+        pairs = [(rows[i], rows[i + half]) for i in range(half)]
+        rows = [builder.shuffle_vector(a, b, mask) for a, b in pairs for mask in masks]
+        distance //= 2
+    return rows
+
+
+def _transpose_squares() -> Callable:
+    """Make ``transpose((source, source_stride, target, target_stride, squares))``.
+
+    Each square has as many rows and columns as a vector has lanes. Squares follow each other along the rows of the
+    source and down the target. Strides are in bytes, at least one square is required.
+    """
+
+    def generate(builder: ir.IRBuilder, operands: list[ir.Value]) -> None:
+        source, source_stride, target, target_stride, squares = operands
+
+        def move(square: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
+            corner = builder.add(source, builder.mul(square, _int(_VECTOR_BYTES)))
+            first = builder.mul(square, _int(UNIT.lanes))
+            rows = []
+            for i in range(UNIT.lanes):
+                rows += _load_row(builder, builder.add(corner, builder.mul(source_stride, _int(i))), 1)
+            for i, row in enumerate(_transposed(builder, rows)):
+                place = builder.mul(target_stride, builder.add(first, _int(i)))
+                _store_row(builder, [row], builder.add(target, place))
+            return []
+
+        _loop(builder, squares, [], move)
+
+    return _procedure(generate)
+
+
+transpose_squares = _transpose_squares()
+
+
 @intrinsic
 def claim(typing, counter):  # noqa: ANN001, ANN201
     """Return the next item of a list that threads share: the int64 at an address, which it increments."""

@@ -165,7 +165,7 @@ def weight_gradient(x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, thre
     chunks = -(-blocks // chunk_blocks)
     in_place = chunks == 1 and columns == width
     size = total if in_place else chunks * offsets * rows * columns
-    sums = gradient if in_place else scratch(size + spare)
+    sums = gradient if in_place else scratch(size + spare, "gradients")
     strides = (0, width, offsets * width) if in_place else (offsets * rows * columns, rows * columns, columns)
     groups = split_columns(columns, len(UNIT.gradient_rows))
     pairs = min(_MOST_PAIRS, max(_FEWEST_PAIRS, _NEAR_CACHE // (4 * (rows + int(groups[0]) * _LANES))))
