@@ -20,11 +20,13 @@ CORE = [
     "torch>=2.4",
     "tqdm>=4.66",
 ]
+ROOT = ["awkward>=2.6", "uproot>=5.3"]
 EXTRAS = {
     "cuda": ["spconv-cu126==2.3.8"],
-    "root": ["awkward>=2.6", "uproot>=5.3"],
+    "root": ROOT,
     "larcv": ["larcv>=3.5"],
     "dev": [
+        *ROOT,
         "hypothesis>=6.100",
         "pytest>=8.2",
         "pytest-timeout>=2.3",

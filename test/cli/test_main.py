@@ -100,7 +100,7 @@ def test_old_form_obeys_trainval_train(train, command, calls):
 
 REFUSED = {
     ("inferenc", "my.cfg"): "no command 'inferenc'; did you mean 'inference'?",
-    ("obey", "my.cfg"): "no command 'obey'; valid: display, evaluate, inference, train",
+    ("obey", "my.cfg"): "no command 'obey'; valid: ",
     (): "the following arguments are required: COMMAND (see 'mlreco --help')",
     ("train",): "the following arguments are required: CONFIG (see 'mlreco train --help')",
     ("train", "my.cfg", "--sed", "3"): "'mlreco train' takes no '--sed'; did you mean '--seed'?",
