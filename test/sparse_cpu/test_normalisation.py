@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from mlreco.models.layers.sparse.cpu import normalisation
+from mlreco.models.layers.sparse.cpu.norm_function import batch_norm_leaky_relu
+
+EPS = 1e-5
+
+
+def problem(seed, rows, columns, offset=0.0):
+    rng = np.random.default_rng(seed)
+    x = (rng.normal(size=(rows, columns)) * rng.uniform(0.5, 3, columns) + offset).astype(np.float32)
+    weight, bias = rng.normal(size=(2, columns)).astype(np.float32)
+    return [torch.from_numpy(array) for array in (x, weight, bias, rng.normal(size=x.shape).astype(np.float32))]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(2, 700), st.integers(1, 40), st.sampled_from([0.0, 0.33, 1.0]))
+def test_output_moments_and_gradients_are_those_of_torch_in_float64(seed, rows, columns, slope):
+    x, weight, bias, grad = problem(seed, rows, columns)
+    reference_inputs = [tensor.double().requires_grad_() for tensor in (x, weight, bias)]
+    normalised = functional.batch_norm(reference_inputs[0], None, None, *reference_inputs[1:], True, 0.1, EPS)
+    away_from_the_kink = normalised.detach().abs().min() > 1e-5
+    reference = functional.leaky_relu(normalised, slope)
+    reference.backward(grad.double())
+
+    inputs = [tensor.clone().requires_grad_() for tensor in (x, weight, bias)]
+    out, mean, variance = batch_norm_leaky_relu(*inputs, EPS, slope)
+    out.backward(grad)
+    torch.testing.assert_close(mean.double(), x.double().mean(0), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(variance.double(), x.double().var(0, unbiased=False), rtol=1e-5, atol=1e-9)
+    torch.testing.assert_close(out.double(), reference, rtol=1e-4, atol=1e-4)
+    if away_from_the_kink:
+        for ours, theirs in zip(inputs, reference_inputs, strict=True):
+            scale = theirs.grad.abs().max().clamp(min=1)
+            torch.testing.assert_close(ours.grad.double() / scale, theirs.grad / scale, rtol=0, atol=1e-4)
+
+
+def test_a_large_mean_leaves_the_variance_precise():
+    x, *_ = problem(1, 5000, 16, offset=1000.0)
+    moments = normalisation.moments(x.numpy())
+    expected = x.double().var(0, unbiased=False).numpy()
+    np.testing.assert_allclose(moments.variance, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("rows", [1, 256, 257])
+def test_a_constant_column_is_normalised_to_the_bias(rows):
+    x = torch.full((rows, 3), 7.0)
+    out, _, variance = batch_norm_leaky_relu(x, torch.ones(3), torch.tensor([1.0, 2.0, -1.0]), 1.0, 0.5)
+    torch.testing.assert_close(out, torch.tensor([1.0, 2.0, -0.5]).expand(rows, 3))
+    assert not variance.any()
+
+
+def test_results_are_the_same_for_any_number_of_threads():
+    x, weight, bias, grad = (tensor.numpy() for tensor in problem(2, 9000, 24))
+    results = []
+    for threads in (1, 2, 4):
+        moments = normalisation.moments(x, threads)
+        out = np.empty_like(x)
+        sums = normalisation.gradients(x, grad, moments, weight, bias, EPS, 0.33, out, threads)
+        activated = np.empty_like(x)
+        normalisation.activate(x, *normalisation.affine(moments, weight, bias, EPS), 0.33, activated, threads)
+        results.append((moments.mean, moments.variance, out, *sums, activated))
+    for others in results[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(others, results[0], strict=True))
