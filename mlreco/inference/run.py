@@ -50,14 +50,6 @@ class InferenceSummary:
     stage_seconds: dict[str, float]
     left_out: dict[str, str]
 
-    def __str__(self) -> str:
-        """Tell it in a few lines."""
-        rate = self.events_out / self.seconds if self.seconds else 0.0
-        counts = f"{self.events_out} of {self.events_in} events"
-        lines = [f"{counts} in {self.seconds:.1f} s ({rate:.1f} events/s): {self.output}"]
-        lines += [f"no {key}: {reason}" for key, reason in self.left_out.items()]
-        return "\n".join(lines)
-
     def profile(self) -> str:
         """Tell where the time went, as a table."""
         rows = [f"{'stage':<16}{'s':>9}{'ms/event':>10}{'of wall':>9}"]

@@ -117,6 +117,15 @@ def run_cli(capsys, *words):
     return code, capsys.readouterr().err
 
 
+def test_profile_tells_where_the_time_goes(tmp_path, weights, capsys):
+    source = write(tmp_path / "in.h5", [make_event(30)])
+    words = ["inference", ROOT / "config/chain.cfg", "-s", source, "-o", tmp_path / "out.h5", "--weights", weights]
+    words += [word for override in [*TINY, "iotool.num_workers=0"] for word in ("--set", override)]
+    assert main([str(word) for word in [*words, "--profile"]]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[-6:]] == ["stage", "io", "network", "post_processing", "writing", "wall"]
+
+
 def bad_energy(value):
     event = make_event(20, 5)
     event[ENERGY].features[3, 0] = value

@@ -29,11 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Reconstruct the events and say what was written."""
-    infer(read_config(arguments), arguments.output, arguments.weights)
+    infer(read_config(arguments), arguments.output, arguments.weights, profile=arguments.profile)
 
 
-def infer(config: Config, output: Path, weights: Path | None) -> None:
-    """Run inference and say what was written."""
+def infer(config: Config, output: Path, weights: Path | None, profile: bool = False) -> None:
+    """Run inference and say what was written and, if asked, where the time went."""
     output = output_file(output)
 
     from mlreco.inference import run_inference
@@ -45,3 +45,5 @@ def infer(config: Config, output: Path, weights: Path | None) -> None:
     say(
         f"{output}: {summary.events_out} of {summary.events_in} events in {summary.seconds:.1f} s ({rate:.1f} events/s)"
     )
+    if profile:
+        say(summary.profile())
