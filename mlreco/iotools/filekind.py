@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -73,6 +75,32 @@ def open_hdf5(path: str | Path, wanted: str) -> h5py.File:
         if "lock" in text:
             raise UserError(f"{path}: another process is writing this file") from None
         raise UserError(f"{path}: damaged HDF5 file: {text.splitlines()[0]}") from None
+
+
+@contextmanager
+def telling_damage(path: str | Path) -> Iterator[None]:
+    """Turn what h5py raises on damaged structures, of many types, into a user's error.
+
+    Raises:
+        UserError: instead of another exception.
+    """
+    try:
+        yield
+    except (KeyError, OSError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+        text = str(error.args[0] if error.args else error).splitlines()
+        raise UserError(f"{path}: damaged HDF5 file: {text[0] if text else type(error).__name__}") from error
+
+
+def has_content(path: str | Path, content: str) -> bool:
+    """Whether a file is HDF5 with that content, as ``hdf5_content`` calls it.
+
+    Raises:
+        UserError: the file is missing, truncated or damaged.
+    """
+    if file_kind(path) != "HDF5":
+        return False
+    with open_hdf5(path, "a file of events") as file, telling_damage(path):
+        return hdf5_content(file) == content
 
 
 def hdf5_content(file: h5py.File) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlreco.errors import UserError
-from mlreco.iotools.filekind import file_kind, hdf5_content, open_hdf5
+from mlreco.iotools.filekind import file_kind, hdf5_content, open_hdf5, telling_damage
 from mlreco.iotools.interface import Reader
 from mlreco.registry import Registry
 
@@ -39,6 +39,6 @@ def open_reader(path: str | Path, name: str | None = None) -> Reader:
         if candidate.recognizes(path):
             return candidate(path)
     if kind == "HDF5":
-        with open_hdf5(path, "a file of events") as file:
+        with open_hdf5(path, "a file of events") as file, telling_damage(path):
             kind = hdf5_content(file)
     raise UserError(f"{path}: no reader for this file; it seems to be {kind}")

@@ -3,7 +3,7 @@
 import h5py
 import numpy as np
 
-from mlreco.iotools import ClusterVoxels, LArCV3Writer
+from mlreco.iotools import ClusterVoxels, LArCV3Writer, open_reader
 from mlreco.iotools.larcv3 import PARTICLE
 from mlreco.voxels import EventVoxels, ImageMeta
 
@@ -105,3 +105,21 @@ def slow_voxels(path, product, index):
                     found[position] = found.get(position, 0.0) + float(voxel["value"])
                 sets.append(found)
         return sets, tuple(shape)
+
+
+def read_everything(path):
+    reader = open_reader(path)
+    values = []
+    for index in range(len(reader)):
+        values.append(reader.event_id(index).tolist())
+        for product in reader.products():
+            kind, _, producer = product.partition("_")
+            if kind == "particle":
+                values.append(repr(reader.particles(index, producer).tolist()))
+            elif kind == "cluster3d":
+                sets = reader.cluster3d(index, producer)
+                values += [sets.coordinates.tolist(), sets.values.tolist(), sets.sets.tolist(), sets.num_sets]
+            else:
+                image = reader.sparse3d(index, producer)
+                values += [image.coordinates.tolist(), image.features.tolist()]
+    return values

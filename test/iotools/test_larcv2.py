@@ -1,5 +1,4 @@
 import pickle
-import shutil
 import struct
 import sys
 from pathlib import Path
@@ -200,24 +199,6 @@ def test_missing_leaf(tmp_path):
         open_reader(path).sparse3d(0, "a")
 
 
-def read_everything(path):
-    reader = open_reader(path)
-    values = []
-    for index in range(len(reader)):
-        values.append(reader.event_id(index).tolist())
-        for product in reader.products():
-            kind, _, producer = product.partition("_")
-            if kind == "particle":
-                values.append(repr(reader.particles(index, producer).tolist()))
-            elif kind == "cluster3d":
-                sets = reader.cluster3d(index, producer)
-                values += [sets.coordinates.tolist(), sets.values.tolist(), sets.sets.tolist(), sets.num_sets]
-            else:
-                image = reader.sparse3d(index, producer)
-                values += [image.coordinates.tolist(), image.features.tolist()]
-    return values
-
-
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 0.9, 0.999])
 def test_truncated(tmp_path, fraction):
     path = tmp_path / "x.root"
@@ -225,19 +206,3 @@ def test_truncated(tmp_path, fraction):
     path.write_bytes(content[: max(10, int(fraction * len(content)))])
     with pytest.raises(UserError, match=rf"{path}: the file is truncated"):
         open_reader(path)
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_flipped_bits_are_told_or_harmless(tmp_path, seed):
-    """Baskets this small are not compressed, so that a changed number is no error; crashes and other errors are."""
-    path = tmp_path / "x.root"
-    shutil.copy(GENUINE / FILES[0], path)
-    content = bytearray(path.read_bytes())
-    rng = np.random.default_rng(seed)
-    for place in rng.integers(0, len(content), 8):
-        content[place] ^= 1 << rng.integers(8)
-    path.write_bytes(content)
-    try:
-        read_everything(path)
-    except UserError as error:
-        assert str(path) in str(error) and "\n" not in str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+from numba import njit
 
 KINDS = ("sparse3d", "cluster3d", "particle")
 """Kinds of product that this package reads."""
@@ -38,15 +39,18 @@ def particle_field(leaf: str) -> str:
     return RENAMED.get(name, name)
 
 
-def unflatten_x_fastest(ids: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Return the voxels of LArCV2's numbers, in which x runs fastest: (N,) integers to (N, 3) int32."""
-    rest, x = np.divmod(ids, shape[0])
-    z, y = np.divmod(rest, shape[1])
-    return np.stack([x, y, z], axis=1).astype(np.int32)
-
-
 def to_c_order(ids: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """Renumber voxels from LArCV2's order (x fastest) to C order (z fastest), (N,) int64 each."""
-    rest, x = np.divmod(ids, shape[0])
-    z, y = np.divmod(rest, shape[1])
-    return (x * shape[1] + y) * shape[2] + z
+    return _to_c_order(ids.astype(np.uint64), *(np.uint64(size) for size in shape))
+
+
+@njit(cache=True)
+def _to_c_order(ids: np.ndarray, size_x: np.uint64, size_y: np.uint64, size_z: np.uint64) -> np.ndarray:
+    renumbered = np.empty(len(ids), np.int64)
+    for row in range(len(ids)):
+        rest = ids[row] // size_x
+        x = ids[row] - rest * size_x
+        z = rest // size_y
+        y = rest - z * size_y
+        renumbered[row] = (x * size_y + y) * size_z + z
+    return renumbered

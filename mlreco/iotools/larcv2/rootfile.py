@@ -35,7 +35,7 @@ def open_root(path: Path) -> Any:
             f"{path}: reading ROOT files needs the package '{error.name}': pip install 'mlreco[root]'"
         ) from None
     try:
-        return uproot.open(path, object_cache=None, array_cache=None)
+        return uproot.open(path, object_cache=None, array_cache=None, handler=uproot.MemmapSource)
     except Exception as error:
         raise UserError(f"{path}: damaged ROOT file: {_first_line(error)}") from error
 

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from mlreco.errors import UserError
-from mlreco.iotools.filekind import file_kind, hdf5_content, open_hdf5
+from mlreco.iotools.filekind import has_content, hdf5_content, open_hdf5, telling_damage
 from mlreco.iotools.interface import ClusterVoxels
 from mlreco.iotools.larcv3.extension import CHILDREN, EXTENSION, join
 from mlreco.iotools.larcv3.layout import DATA_GROUP, EVENTS_TABLE, KINDS, split_product
@@ -39,18 +39,12 @@ class LArCV3Reader:
         self._file: h5py.File | None = None
         self._process = -1
         self._tables: dict[str, ProductTables] = {}
-        file = self._opened()
-        content = hdf5_content(file)
-        if content != "LArCV3":
+        try:
+            with telling_damage(path):
+                self._read_contents(self._opened())
+        except UserError:
             self.close()
-            raise UserError(f"{path}: not a LArCV3 file; it seems to be {content}")
-        if EVENTS_TABLE not in file:
-            self.close()
-            raise UserError(f"{path}: table '{EVENTS_TABLE}' is missing; the file is incomplete")
-        table = file[EVENTS_TABLE][()]
-        self._event_ids = np.stack([table[name].astype(np.int64) for name in ("run", "subrun", "event")], axis=1)
-        groups = (name for name in sorted(file[DATA_GROUP]) if name.endswith("_group"))
-        self._products = tuple(name.removesuffix("_group") for name in groups)
+            raise
 
     @classmethod
     def recognizes(cls, path: str | Path) -> bool:
@@ -59,10 +53,7 @@ class LArCV3Reader:
         Raises:
             UserError: the file is missing, truncated or damaged.
         """
-        if file_kind(path) != "HDF5":
-            return False
-        with open_hdf5(path, "a LArCV3 file") as file:
-            return hdf5_content(file) == "LArCV3"
+        return has_content(path, "LArCV3")
 
     def __len__(self) -> int:
         return len(self._event_ids)
@@ -184,6 +175,17 @@ class LArCV3Reader:
             )
         return slice(int(firsts[0]), int(ends[-1]))
 
+    def _read_contents(self, file: h5py.File) -> None:
+        content = hdf5_content(file)
+        if content != "LArCV3":
+            raise UserError(f"{self.path}: not a LArCV3 file; it seems to be {content}")
+        if EVENTS_TABLE not in file:
+            raise UserError(f"{self.path}: table '{EVENTS_TABLE}' is missing; the file is incomplete")
+        table = file[EVENTS_TABLE][()]
+        self._event_ids = np.stack([table[name].astype(np.int64) for name in ("run", "subrun", "event")], axis=1)
+        groups = (name for name in sorted(file[DATA_GROUP]) if name.endswith("_group"))
+        self._products = tuple(name.removesuffix("_group") for name in groups)
+
     def _opened(self) -> h5py.File:
         if self._file is None or self._process != os.getpid():
             self._tables = {}
@@ -202,7 +204,8 @@ class LArCV3Reader:
                 raise UserError(
                     f"{self.path}: product '{product}' is of a kind that is not read; known: {', '.join(KINDS)}"
                 )
-            self._tables[product] = ProductTables(file, str(self.path), product, len(self))
+            with telling_damage(f"{self.path}: {product}"):
+                self._tables[product] = ProductTables(file, str(self.path), product, len(self))
         return self._tables[product], lambda text: UserError(f"{self.path}: event {index}: {product}: {text}")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mlreco.errors import UserError
-from mlreco.iotools.filekind import OUTPUT_FILE, file_kind, hdf5_content, open_hdf5
+from mlreco.iotools.filekind import OUTPUT_FILE, has_content
 from mlreco.iotools.interface import ClusterVoxels, flat_index
 from mlreco.iotools.output.reader import HDF5Reader
 from mlreco.iotools.voxel_rows import Fail, check_values, image_of, sets_of
@@ -65,10 +65,7 @@ class OutputEventsReader:
         Raises:
             UserError: the file is missing, truncated or damaged.
         """
-        if file_kind(path) != "HDF5":
-            return False
-        with open_hdf5(path, "an output file") as file:
-            return hdf5_content(file) == OUTPUT_FILE
+        return has_content(path, OUTPUT_FILE)
 
     def __len__(self) -> int:
         return len(self._event_ids)

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from mlreco.errors import UserError
-from mlreco.iotools.filekind import PILARNET_M, file_kind, hdf5_content, open_hdf5
+from mlreco.iotools.filekind import PILARNET_M, has_content, hdf5_content, open_hdf5, telling_damage
 from mlreco.iotools.interface import ClusterVoxels
 from mlreco.iotools.pilarnet_m.event import PointEvent
 from mlreco.iotools.pilarnet_m.layout import (
@@ -56,7 +56,8 @@ class PILArNetMReader:
         self._process = -1
         self._last: tuple[int, PointEvent] | None = None
         try:
-            self._check(self._opened())
+            with telling_damage(path):
+                self._check(self._opened())
         finally:
             self.close()
 
@@ -67,10 +68,7 @@ class PILArNetMReader:
         Raises:
             UserError: the file is missing, truncated or damaged.
         """
-        if file_kind(path) != "HDF5":
-            return False
-        with open_hdf5(path, "a PILArNet-M file") as file:
-            return hdf5_content(file) == PILARNET_M
+        return has_content(path, PILARNET_M)
 
     def __len__(self) -> int:
         return self._num_events
