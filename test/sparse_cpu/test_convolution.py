@@ -5,7 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlreco.models.layers.sparse.cpu.forward import Epilogue, convolution, convolve
+from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
+from mlreco.models.layers.sparse.cpu.forward import Source, convolution, convolve
 from mlreco.models.layers.sparse.cpu.panels import pack
 from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient
 from mlreco.models.layers.sparse.kernel_map import (
@@ -149,12 +150,58 @@ def test_the_epilogue_adds_normalises_and_activates(seed, channels, with_bias, w
     residual, (bias, scale, shift) = normal(rng, kernel_map.n_out, channels), normal(rng, 3, channels)
     epilogue = Epilogue(bias if with_bias else None, residual if with_residual else None, scale, shift, slope)
     raw, active = np.empty_like(residual), np.empty_like(residual)
-    convolve(x, pack(weight), kernel_map, raw, active, epilogue, threads=2)
+    source = Source(x, pack(weight))
+    convolve([source], kernel_map, raw, active, epilogue=epilogue, threads=2)
     only = np.empty_like(residual)
-    convolve(x, pack(weight), kernel_map, None, only, epilogue)
+    convolve([source], kernel_map, None, only, epilogue=epilogue)
 
     expected = references.forward(x, weight, kernel_map) + with_bias * bias + with_residual * residual
     references.assert_close(raw, expected, 200)
     normalised = expected * scale + shift
     references.assert_close(active, np.where(normalised > 0, normalised, slope * normalised), 1000)
     assert np.array_equal(active, only)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_sources_side_by_side_are_one_wide_source(threads):
+    rng = np.random.default_rng(9)
+    kernel_map = some_map(rng, "strided", 2, 200, 9)
+    x, weight = normal(rng, kernel_map.n_in, 50), normal(rng, 8, 50, 70)
+    sources = [
+        Source(np.ascontiguousarray(x[:, part]), pack(weight[:, part])) for part in (slice(0, 17), slice(17, 50))
+    ]
+    out = np.empty((kernel_map.n_out, 70), np.float32)
+    convolve(sources, kernel_map, out, threads=threads)
+    assert np.array_equal(out, convolution(x, pack(weight), kernel_map))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_shortcuts_are_products_on_the_output_rows(threads):
+    rng = np.random.default_rng(10)
+    kernel_map = some_map(rng, "inverse", 2, 300, 9)
+    x, weight = normal(rng, kernel_map.n_in, 8), normal(rng, 8, 8, 40)
+    shortcuts = [(normal(rng, kernel_map.n_out, c), normal(rng, 1, c, 40)) for c in (5, 33)]
+    out = np.empty((kernel_map.n_out, 40), np.float32)
+    packed = [Source(features, pack(matrix)) for features, matrix in shortcuts]
+    convolve([Source(x, pack(weight))], kernel_map, out, shortcuts=packed, threads=threads)
+    expected = references.forward(x, weight, kernel_map)
+    expected += sum(features.astype(np.float64) @ matrix[0] for features, matrix in shortcuts)
+    references.assert_close(out, expected, 200)
+
+
+def test_arrays_that_do_not_match_are_refused():
+    rng = np.random.default_rng(11)
+    kernel_map = some_map(rng, "submanifold", 1, 20, 4)
+    x, panels, rows = normal(rng, kernel_map.n_in, 8), pack(normal(rng, 27, 8, 16)), kernel_map.n_in
+    wrong = [x[1:], x[:, :7].copy(), x.astype(np.float64), np.asfortranarray(x)]
+    for features in wrong:
+        with pytest.raises(ValueError, match="features"):
+            convolution(features, panels, kernel_map)
+    with pytest.raises(ValueError, match="offsets"):
+        convolution(x, pack(normal(rng, 8, 8, 16)), kernel_map)
+    with pytest.raises(ValueError, match="output"):
+        convolve([Source(x, panels)], kernel_map, np.empty((rows, 15), np.float32))
+    with pytest.raises(ValueError, match="residual"):
+        convolve(
+            [Source(x, panels)], kernel_map, None, epilogue=Epilogue(residual=np.empty((rows + 1, 16), np.float32))
+        )

@@ -38,6 +38,13 @@ class KernelMap:
             self._derived["bounds"] = walks.block_bounds(self.out_rows, self.starts, self.n_out, walks.BLOCK)
         return self._derived["bounds"]
 
+    @property
+    def identity(self) -> np.ndarray:
+        """(n_out,) int32: the numbers of the output rows."""
+        if "identity" not in self._derived:
+            self._derived["identity"] = np.arange(self.n_out, dtype=np.int32)
+        return self._derived["identity"]
+
     def transposed(self) -> KernelMap:
         """Return the same pairs with the roles of input and output swapped."""
         if "transposed" not in self._derived:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
-from mlreco.models.layers.sparse.cpu.forward import Epilogue, convolve
+from mlreco.models.layers.sparse.cpu import normalisation
+from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
+from mlreco.models.layers.sparse.cpu.forward import Source, convolve
 from mlreco.models.layers.sparse.cpu.panels import Panels, pack
 from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient
 from mlreco.models.layers.sparse.kernel_map import KernelMap
+
+Activation = tuple[torch.Tensor, torch.Tensor, float]
+"""Scale (C,), shift (C,) and slope of leaky_relu(x * scale + shift, slope)."""
 
 
 def supports(features: torch.Tensor) -> bool:
@@ -36,7 +43,7 @@ def conv_forward(features: torch.Tensor, weight: torch.Tensor | Panels, kernel_m
     threads = torch.get_num_threads()
     panels = weight if isinstance(weight, Panels) else pack(weight.detach().numpy(), threads, keep=False)
     out = torch.empty(kernel_map.n_out, panels.columns)
-    convolve(_rows(features), panels, kernel_map, out.numpy(), threads=threads)
+    convolve([Source(_rows(features), panels)], kernel_map, out.numpy(), threads=threads)
     return out
 
 
@@ -50,14 +57,26 @@ def conv_backward_weight(features: torch.Tensor, grad_out: torch.Tensor, kernel_
     return torch.from_numpy(weight_gradient(_rows(features), _rows(grad_out), kernel_map, torch.get_num_threads()))
 
 
+def activate(features: torch.Tensor, activation: Activation) -> torch.Tensor:
+    """Return leaky_relu(features * scale + shift, slope) of (N, C) float32 features."""
+    scale, shift, slope = activation
+    out = torch.empty(features.shape)
+    normalisation.activate(
+        _rows(features), _rows(scale), _rows(shift), slope, out.numpy(), threads=torch.get_num_threads()
+    )
+    return out
+
+
 def conv_fused(
     features: torch.Tensor,
     weight: torch.Tensor | Panels,
     kernel_map: KernelMap,
     *,
+    beside: Sequence[tuple[torch.Tensor, Panels]] = (),
+    shortcuts: Sequence[tuple[torch.Tensor, Panels]] = (),
     bias: torch.Tensor | None = None,
     residual: torch.Tensor | None = None,
-    activation: tuple[torch.Tensor, torch.Tensor, float] | None = None,
+    activation: Activation | None = None,
     keep_raw: bool = True,
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Return a convolution and its activation, written in one pass, for inference.
@@ -66,10 +85,12 @@ def conv_fused(
         features: (n_in, Cin) float32.
         weight: (K, Cin, Cout) float32, or packed.
         kernel_map: the pairs of input and output rows of every offset.
+        beside: more features on the input rows, and their packed weights: the convolution is that of all features side
+            by side, which saves joining them.
+        shortcuts: features on the output rows, and packed weights (1, C, Cout): their products are added.
         bias: (Cout,) added to the output.
         residual: (n_out, Cout) added to the output.
-        activation: (scale, shift, slope): the second result is leaky_relu(out * scale + shift, slope), scale and
-            shift (Cout,) float32.
+        activation: the second result is leaky_relu(out * scale + shift, slope).
         keep_raw: return the output before the activation, too.
 
     Returns:
@@ -79,14 +100,13 @@ def conv_fused(
     raw = torch.empty(kernel_map.n_out, panels.columns) if keep_raw or activation is None else None
     active = torch.empty(kernel_map.n_out, panels.columns) if activation is not None else None
     scale, shift, slope = activation if activation is not None else (None, None, 0.0)
-    arrays = [None if t is None else _rows(t) for t in (bias, residual, scale, shift)]
     convolve(
-        _rows(features),
-        panels,
+        [Source(_rows(features), panels), *(Source(_rows(x), w) for x, w in beside)],
         kernel_map,
         None if raw is None else raw.numpy(),
         None if active is None else active.numpy(),
-        Epilogue(*arrays, slope),
+        [Source(_rows(x), w) for x, w in shortcuts],
+        Epilogue(*(None if t is None else _rows(t) for t in (bias, residual, scale, shift)), slope),
         torch.get_num_threads(),
     )
     return raw, active

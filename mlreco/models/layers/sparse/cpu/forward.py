@@ -1,17 +1,19 @@
 """Sparse convolution on float32: blocks of output rows, offset by offset, through register tiles.
 
-Every output number is the sum over offsets and then input channels in ascending order, whatever the blocks, the tiles
-and the number of threads are; so results do not depend on them.
+Every output number is the sum over offsets, then sources and input channels in ascending order, then over shortcuts,
+whatever the blocks, the tiles and the number of threads are; so results do not depend on them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mlreco.models.layers.sparse.cpu.crew import share
+from mlreco.models.layers.sparse.cpu.epilogue import Epilogue, finish, flat
 from mlreco.models.layers.sparse.cpu.jit import kernel
 from mlreco.models.layers.sparse.cpu.memory import aligned_empty, scratch
 from mlreco.models.layers.sparse.cpu.panels import Panels
@@ -25,28 +27,16 @@ if TYPE_CHECKING:
 _LANES = UNIT.lanes
 _one, _two, _three = forward_tile(1), forward_tile(2), forward_tile(3)
 _four = forward_tile(min(4, len(UNIT.rows)))
-_NONE = np.empty(0, np.float32)
-_HEIGHT = 768
-_LOWEST = 192
+_HEIGHT, _LOWEST = 768, 192
+_NO_EPILOGUE = Epilogue()
 
 
 @dataclass(frozen=True)
-class Epilogue:
-    """What happens to a block of output while it is still in the cache: bias, residual, then a second, activated copy.
+class Source:
+    """Features (n, Cin), float32 and C-contiguous, and the packed weight (K, Cin, Cout) that multiplies them."""
 
-    Attributes:
-        bias: (Cout,) added to every row.
-        residual: (n_out, Cout) added.
-        scale, shift: (Cout,) of an affine map (BatchNorm in evaluation); the activated output is
-            leaky_relu(out * scale + shift).
-        slope: of the leaky ReLU on negative numbers.
-    """
-
-    bias: np.ndarray | None = None
-    residual: np.ndarray | None = None
-    scale: np.ndarray | None = None
-    shift: np.ndarray | None = None
-    slope: float = 0.0
+    features: np.ndarray
+    panels: Panels
 
 
 @kernel
@@ -62,48 +52,42 @@ def _multiply(vectors: int, operands: tuple[int, ...]) -> None:
 
 
 @kernel
-def _finish(
-    sums: np.ndarray,
-    width: int,
+def _add_source(
+    source: np.ndarray,
+    offset: int,
+    in_rows: int,
+    out_rows: int,
+    pairs: int,
+    vectors: np.ndarray,
+    groups: tuple[int, int],
+    columns: tuple[int, int],
     row_0: int,
-    row_1: int,
-    column_0: int,
-    stride: int,
-    bias: np.ndarray,
-    residual: np.ndarray,
-    scale: np.ndarray,
-    shift: np.ndarray,
-    slope: float,
-    raw: np.ndarray,
-    active: np.ndarray,
+    sums: int,
+    width: int,
+    spare: int,
 ) -> None:
-    """Write the sums of a block; flat arrays and unsigned places let LLVM use vectors and skip sign checks."""
-    columns = np.uint64(min(width, stride - column_0))
-    zero, first = np.float32(0), np.uint64(column_0)
-    for row in range(row_0, row_1):
-        here, there = np.uint64((row - row_0) * width), np.uint64(row * stride + column_0)
-        if len(bias):
-            for c in range(columns):
-                sums[here + c] += bias[first + c]
-        if len(residual):
-            for c in range(columns):
-                sums[here + c] += residual[there + c]
-        if len(raw):
-            for c in range(columns):
-                raw[there + c] = sums[here + c]
-        if len(active):
-            for c in range(columns):
-                value = sums[here + c] * scale[first + c] + shift[first + c]
-                active[there + c] = max(value, zero) + slope * min(value, zero)
+    """Add one offset of one source to the sums; ``columns``: where the part begins, and how long a panel's row is."""
+    features, panels, channels = source
+    column = 0
+    for group in range(groups[0], groups[1]):
+        panel = panels + 4 * channels * (offset * columns[1] + columns[0] + column)
+        target = sums + 4 * column
+        operands = (
+            *(features, 4 * channels, channels, in_rows, out_rows, pairs),
+            *(panel, target, 4 * width, row_0, spare),
+        )
+        _multiply(vectors[group], operands)
+        column += vectors[group] * _LANES
 
 
 @kernel
 def _convolve(
-    x: np.ndarray,
+    sources: np.ndarray,
+    shortcuts: np.ndarray,
     in_rows: np.ndarray,
     out_rows: np.ndarray,
     bounds: np.ndarray,
-    panels: np.ndarray,
+    identity: np.ndarray,
     vectors: np.ndarray,
     bias: np.ndarray,
     residual: np.ndarray,
@@ -119,9 +103,8 @@ def _convolve(
     buffer: np.ndarray,
     counter: np.ndarray,
 ) -> None:
-    offsets, channels = bounds.shape[0], x.shape[1]
-    x_data, in_data, out_data = x.ctypes.data, in_rows.ctypes.data, out_rows.ctypes.data
-    panel_data, sums_data = panels.ctypes.data, buffer.ctypes.data
+    in_data, out_data, same_data = in_rows.ctypes.data, out_rows.ctypes.data, identity.ctypes.data
+    sums = buffer.ctypes.data
     panel_row = vectors.sum() * _LANES
     blocks = (n_out + height - 1) // height
     while True:
@@ -129,37 +112,26 @@ def _convolve(
         if item >= blocks * parts:
             return
         block, part = item // parts, item % parts
-        group_0, group_1 = part * len(vectors) // parts, (part + 1) * len(vectors) // parts
-        column_0 = vectors[:group_0].sum() * _LANES
-        width = vectors[group_0:group_1].sum() * _LANES
+        groups = part * len(vectors) // parts, (part + 1) * len(vectors) // parts
+        columns = vectors[: groups[0]].sum() * _LANES, panel_row
+        width = vectors[groups[0] : groups[1]].sum() * _LANES
         row_0, row_1 = block * height, min(n_out, (block + 1) * height)
         size = (row_1 - row_0) * width
+        spare = sums + 4 * size
         buffer[:size] = 0
-        for k in range(offsets):
+        for k in range(bounds.shape[0]):
             first, last = bounds[k, row_0 // BLOCK], bounds[k, (row_1 + BLOCK - 1) // BLOCK]
-            if first == last:
-                continue
-            column = 0
-            for group in range(group_0, group_1):
-                operands = (
-                    x_data,
-                    4 * channels,
-                    channels,
-                    in_data + 4 * first,
-                    out_data + 4 * first,
-                    last - first,
-                    panel_data + 4 * channels * (k * panel_row + column_0 + column),
-                    sums_data + 4 * column,
-                    4 * width,
-                    row_0,
-                    sums_data + 4 * size,
-                )
-                _multiply(vectors[group], operands)
-                column += vectors[group] * _LANES
-        _finish(buffer, width, row_0, row_1, column_0, stride, bias, residual, scale, shift, slope, raw, active)
+            if first < last:
+                places = in_data + 4 * first, out_data + 4 * first, last - first
+                for source in sources:
+                    _add_source(source, k, *places, vectors, groups, columns, row_0, sums, width, spare)
+        places = same_data + 4 * row_0, same_data + 4 * row_0, row_1 - row_0
+        for source in shortcuts:
+            _add_source(source, 0, *places, vectors, groups, columns, row_0, sums, width, spare)
+        finish(buffer, width, row_0, row_1, columns[0], stride, bias, residual, scale, shift, slope, raw, active)
 
 
-def _blocking(n_out: int, panels: Panels, threads: int) -> tuple[int, int]:
+def _blocking(n_out: int, vectors: np.ndarray, threads: int) -> tuple[int, int]:
     """Return the height of the output blocks and the number of parts into which columns are cut.
 
     High blocks keep the tiles full, since their pairs of one offset are what fills them; there must be enough items
@@ -170,53 +142,70 @@ def _blocking(n_out: int, panels: Panels, threads: int) -> tuple[int, int]:
     if threads > 1:
         wanted = 4 * threads
         if blocks < wanted:
-            parts = len(panels.vectors)
+            parts = len(vectors)
         blocks = max(blocks, min(-(-wanted // parts), -(-n_out // _LOWEST)))
         blocks = -(-blocks // threads) * threads if parts == 1 else blocks
     return max(1, -(-n_out // (max(1, blocks) * BLOCK))) * BLOCK, parts
 
 
-def _flat(array: np.ndarray | None) -> np.ndarray:
-    return _NONE if array is None else array.reshape(-1)
+def _table(sources: Sequence[Source], rows: int, offsets: int, columns: int) -> np.ndarray:
+    """Return address of features, address of panels and channels of every source, after checking them, (S, 3)."""
+    table = np.empty((len(sources), 3), np.int64)
+    for place, source in zip(table, sources, strict=True):
+        features, panels = source.features, source.panels
+        shapes = (features.shape, panels.offsets, panels.columns)
+        if shapes != ((rows, panels.rows), offsets, columns):
+            expected = f"({rows}, {panels.rows}), {offsets}, {columns}"
+            raise ValueError(f"features, offsets and columns of the weight do not match: {shapes}, expected {expected}")
+        if features.dtype != np.float32 or not features.flags.c_contiguous:
+            raise ValueError("features must be float32 and C-contiguous")
+        place[:] = features.ctypes.data, panels.values.ctypes.data, panels.rows
+    return table
 
 
 def convolve(
-    x: np.ndarray,
-    panels: Panels,
+    sources: Sequence[Source],
     kernel_map: KernelMap,
     out: np.ndarray | None,
     active: np.ndarray | None = None,
-    epilogue: Epilogue = Epilogue(),
+    shortcuts: Sequence[Source] = (),
+    epilogue: Epilogue = _NO_EPILOGUE,
     threads: int = 1,
 ) -> None:
-    """Write a convolution of x to ``out`` and, activated, to ``active``.
+    """Write a sparse convolution to ``out`` and, activated, to ``active``.
 
     Args:
-        x: (n_in, Cin) float32, C-contiguous.
-        panels: the packed weight.
+        sources: at least one; the output is the sum of their convolutions, that is, the convolution of their features
+            side by side.
         kernel_map: pairs of input and output rows.
         out: (n_out, Cout) float32, C-contiguous, or None where only the activated output is wanted.
         active: the same, for the activated output of the epilogue.
-        epilogue: what is added before writing, and the activation.
+        shortcuts: features on the output rows; their products with weights of one offset are added.
+        epilogue: what else is added before writing, and the activation.
         threads: how many threads work at most.
+
+    Raises:
+        ValueError: shapes or types do not match.
     """
-    e = epilogue
-    height, parts = _blocking(kernel_map.n_out, panels, threads)
-    counter = np.zeros(8, np.int64)
-    size = (min(height, kernel_map.n_out) + 1) * int(panels.vectors.sum()) * _LANES
-    optional = (e.bias, e.residual, e.scale, e.shift, np.float32(e.slope), out, active)
-    arguments = (
-        *(x, kernel_map.in_rows, kernel_map.out_rows, kernel_map.bounds, panels.values, panels.vectors),
-        *(_flat(array) if array is None or isinstance(array, np.ndarray) else array for array in optional),
-        *(kernel_map.n_out, panels.columns, height, parts),
+    n_out, panels = kernel_map.n_out, sources[0].panels
+    for array in (out, active, epilogue.residual):
+        if array is not None and (array.shape != (n_out, panels.columns) or not array.flags.c_contiguous):
+            raise ValueError(f"output and residual must be ({n_out}, {panels.columns}) and C-contiguous")
+    tables = (
+        _table(sources, kernel_map.n_in, len(kernel_map.starts) - 1, panels.columns),
+        _table(shortcuts, n_out, 1, panels.columns),
     )
+    pairs = (kernel_map.in_rows, kernel_map.out_rows, kernel_map.bounds, kernel_map.identity)
+    height, parts = _blocking(n_out, panels.vectors, threads)
+    outputs = (flat(out), flat(active), n_out, panels.columns, height, parts)
+    size = (min(height, n_out) + 1) * int(panels.vectors.sum()) * _LANES
+    counter = np.zeros(1, np.int64)
+    arguments = (*tables, *pairs, panels.vectors, *epilogue.operands(), *outputs)
     share(lambda: _convolve(*arguments, scratch(size, "sums"), counter), threads)
 
 
-def convolution(
-    x: np.ndarray, panels: Panels, kernel_map: KernelMap, threads: int = 1, **epilogue: np.ndarray
-) -> np.ndarray:
-    """Return the (n_out, Cout) convolution of x; see :func:`convolve`."""
+def convolution(x: np.ndarray, panels: Panels, kernel_map: KernelMap, threads: int = 1) -> np.ndarray:
+    """Return the (n_out, Cout) convolution of x, (n_in, Cin) float32 and C-contiguous."""
     out = aligned_empty((kernel_map.n_out, panels.columns))
-    convolve(x, panels, kernel_map, out, epilogue=Epilogue(**epilogue), threads=threads)
+    convolve([Source(x, panels)], kernel_map, out, threads=threads)
     return out
