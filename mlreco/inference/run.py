@@ -115,6 +115,7 @@ def _info(config: Mapping[str, Any], chain: Chain, processors: list[Any], loader
         "class_scheme": chain.scheme.name,
         "classes": list(chain.scheme.classes),
         "thresholds": json.dumps({k: v for p in processors for k, v in getattr(p, "thresholds", {}).items()}),
+        "post_processors": list(config.get("post_processing") or {}),
         "source_files": json.dumps([str(file) for file in loader.dataset.files]),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
