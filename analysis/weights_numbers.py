@@ -46,13 +46,13 @@ def cell(summary: dict, metric: str) -> str:
 
 def table(document: dict) -> list[str]:
     """Return the rows of a Markdown table of an evaluation and its baselines."""
-    lines = ["| class | clusterer | purity | efficiency | ARI | ARI multi | events | true | predicted |"]
-    lines.append("|---|---|---|---|---|---|---|---|---|")
+    lines = ["| class | clusterer | purity | efficiency | ARI (68 %) | ARI multi | events | multi | true | predicted |"]
+    lines.append("|---|---|---|---|---|---|---|---|---|---|")
     methods = {"SPICE": document, **document.get("baselines", {})}
     for class_name in [*document["classes"], "all"]:
         for method, numbers in methods.items():
             summary = numbers["all"] if class_name == "all" else numbers["classes"][class_name]
-            counts = [summary[name] for name in ("events", "true_instances", "pred_instances")]
+            counts = [summary[name] for name in ("events", "events_multi", "true_instances", "pred_instances")]
             cells = [class_name, method, *[cell(summary, metric) for metric in METRICS], *map(str, counts)]
             lines.append(f"| {' | '.join(cells)} |")
     return lines
@@ -88,7 +88,8 @@ def main() -> None:
         "",
         f"Written by `analysis/weights_numbers.py` on {today} from `{arguments.validation.name}`; means over events, "
         f"voxels selected by true class, true instances under 10 voxels left out. ARI multi: events with more than one "
-        f"cluster on both sides. Thresholds and the eps of DBSCAN were tuned on `{arguments.tune.name}`.",
+        f"cluster on both sides, which differ between the clusterers (column multi). Thresholds and the eps of "
+        f"DBSCAN were tuned on `{arguments.tune.name}`.",
     ]
     (arguments.out / f"{arguments.name}.md").write_text("\n".join(lines), encoding="utf-8")
 

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mlreco.errors import UserError
@@ -21,8 +21,33 @@ _REASONS = {
     errno.ENOENT: "the folder does not exist",
     errno.ENOTDIR: "a part of the path is not a folder",
     errno.EISDIR: "it is a folder",
+    errno.EEXIST: "a file is in the way",
     errno.ENAMETOOLONG: "the name is too long",
 }
+
+
+def refuse_to_replace(output: str | Path, inputs: Iterable[str | Path]) -> None:
+    """Check that a file to write is none of those that are read.
+
+    Raises:
+        UserError: it is.
+    """
+    final = Path(output)
+    for path in map(Path, inputs):
+        if final.exists() and path.exists() and final.samefile(path):
+            raise UserError(f"{output}: is an input of this command; write to another file")
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it where they are missing.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise write_failure(path, error) or error from error
 
 
 def write_failure(path: str | Path, error: BaseException) -> UserError | None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlreco.atomic import refuse_to_replace
 from mlreco.console import remark
 from mlreco.errors import UserError
 
@@ -80,12 +81,17 @@ def read_config(arguments: argparse.Namespace) -> Config:
     return config
 
 
-def output_file(path: Path) -> Path:
+def output_file(path: Path, *inputs: Path) -> Path:
     """Return the path of a file to write, its folder made.
 
+    Args:
+        path: the file to write.
+        inputs: files that the command reads.
+
     Raises:
-        UserError: the path is a folder, or its folder cannot be made.
+        UserError: the path is a folder or one of the inputs, or its folder cannot be made.
     """
+    refuse_to_replace(path, inputs)
     if path.is_dir():
         raise UserError(f"{path}: is a folder, not a file to write")
     try:

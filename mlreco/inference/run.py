@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from mlreco import __version__
+from mlreco.atomic import refuse_to_replace
 from mlreco.errors import UserError
 from mlreco.inference.pipeline import InOrder, prefetched, timed
 from mlreco.inference.products import events_of, voxel_products
@@ -67,10 +68,10 @@ def run_inference(
     Args:
         config: a checked configuration (:func:`mlreco.config.load_config`).
         output: HDF5 file to write; it appears only when complete.
-        weights: checkpoint for the stages without a ``model_path``.
+        weights: checkpoint that comes before those that the configuration names.
 
     Raises:
-        UserError: a mistake in the configuration or the data; a stage without weights.
+        UserError: a mistake in the configuration or the data; a stage without weights; an output that is an input.
     """
     output = Path(output)
     model = config["model"]
@@ -85,6 +86,7 @@ def run_inference(
     loader = loader_factory(
         config["iotool"], train=False, optional=chain.loss_input, class_scheme=model["class_scheme"]
     )
+    refuse_to_replace(output, loader.dataset.files)
     processors = build_post_processors(config.get("post_processing") or {}, chain.scheme)
     started = time.perf_counter()
     with (

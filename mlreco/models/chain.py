@@ -152,7 +152,7 @@ def _stage(name: str, block: Mapping[str, Any], scheme: ClassScheme) -> nn.Modul
 def _build(kind: type[nn.Module], where: str, scheme: ClassScheme, arguments: Mapping[str, Any]) -> nn.Module:
     try:
         return kind(class_scheme=scheme, **arguments)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(f"{where}: {error}") from error
 
 

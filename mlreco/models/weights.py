@@ -27,8 +27,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path}: not a checkpoint of mlreco, or damaged ({reason[:120]})") from error
+        raise UserError(f"{path}: not a checkpoint of mlreco, or damaged") from error
     if not isinstance(checkpoint, Mapping) or "state_dict" not in checkpoint:
         raise UserError(f"{path}: not a checkpoint of mlreco: it has no 'state_dict'")
     return dict(checkpoint)

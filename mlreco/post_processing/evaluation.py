@@ -11,7 +11,7 @@ that reaches into several classes counted once in each.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -73,6 +73,10 @@ def evaluate(
     rows: list[dict[str, float]] = []
     for index in range(len(reader)) if events is None else events:
         event = reader.event(index, needed)
+        lengths = {name: len(values) for name, values in event.items()}
+        if len(set(lengths.values())) > 1:
+            where = getattr(reader, "path", "the output file")
+            raise UserError(f"{where}: event {index}: products differ in their number of voxels: {lengths}")
         rows += (
             {"event": index, **row} for row in event_rows(*(event[name] for name in needed), len(classes), min_voxels)
         )
@@ -87,12 +91,25 @@ def class_product(semantics: str) -> str:
     return {"true": "semantics_true", "predicted": "semantics"}[semantics]
 
 
+def require_info(reader: EventReader, attribute: str) -> Any:
+    """Return an attribute of ``/info``.
+
+    Raises:
+        UserError: the file, perhaps another program's, does not have it.
+    """
+    if attribute not in reader.info:
+        where = getattr(reader, "path", "the output file")
+        raise UserError(f"{where}: its /info has no '{attribute}'; this needs a file that 'mlreco inference' wrote")
+    return reader.info[attribute]
+
+
 def require_products(reader: EventReader, names: Iterable[str]) -> None:
     """Check that a file holds some products.
 
     Raises:
-        UserError: one of them is not there.
+        UserError: one of them is not there, or the file does not say what its classes are.
     """
+    require_info(reader, "classes")
     for name in names:
         if name not in reader.products:
             labels = "; evaluation needs labels" if name.endswith("_true") else ""

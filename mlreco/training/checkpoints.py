@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from mlreco import __version__
-from mlreco.atomic import atomic_path
+from mlreco.atomic import atomic_path, make_folder
 from mlreco.errors import UserError
 from mlreco.models.weights import load_state, read_checkpoint
 
@@ -30,6 +30,8 @@ class TrainingState:
         epoch: passes over the data completed so far.
         seconds: time spent so far.
         seed: of the order of events and their augmentation.
+        batches: state of the data loader.
+        recipe: the settings that a resumed training must share.
     """
 
     model: nn.Module
@@ -39,6 +41,8 @@ class TrainingState:
     epoch: float = 0.0
     seconds: float = 0.0
     seed: int = 0
+    batches: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
 
 
 def random_state() -> dict[str, Any]:
@@ -72,7 +76,7 @@ def save_checkpoint(path: Path, state: TrainingState, config_text: str) -> None:
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     content = {
         "state_dict": state.model.state_dict(),
         "optimizer": state.optimizer.state_dict(),
@@ -82,6 +86,8 @@ def save_checkpoint(path: Path, state: TrainingState, config_text: str) -> None:
         "epoch": state.epoch,
         "seconds": state.seconds,
         "seed": state.seed,
+        "batches": state.batches,
+        "recipe": state.recipe,
         "config": config_text,
         "mlreco_version": __version__,
     }
@@ -98,6 +104,13 @@ def restore(path: Path, state: TrainingState) -> None:
     checkpoint = read_checkpoint(path)
     if "optimizer" not in checkpoint:
         raise UserError(f"{path}: holds weights, no training state; start from it with --weights instead of --resume")
+    for key, value in state.recipe.items():
+        before = checkpoint["recipe"].get(key)
+        if before != value:
+            raise UserError(
+                f"{path}: trainval.{key} was {before} and is {value} now; --resume continues with the same settings, "
+                f"--weights starts a new training from these weights"
+            )
     load_state(state.model, checkpoint["state_dict"], str(path))
     try:
         state.optimizer.load_state_dict(checkpoint["optimizer"])
@@ -109,6 +122,7 @@ def restore(path: Path, state: TrainingState) -> None:
         state.scheduler.load_state_dict(checkpoint["scheduler"])
     state.iteration, state.epoch = checkpoint["iteration"], checkpoint["epoch"]
     state.seconds, state.seed = checkpoint["seconds"], checkpoint["seed"]
+    state.batches = checkpoint["batches"]
     restore_random_state(checkpoint["random"])
 
 

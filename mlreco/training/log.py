@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from mlreco.atomic import write_failure
+from mlreco.atomic import make_folder, write_failure
 
 
 class CSVLog:
@@ -17,14 +18,16 @@ class CSVLog:
 
     Args:
         log_dir: folder, made where it is missing.
-        first_iteration: iterations done before; part of the name, so that a resumed training never overwrites.
+        first_iteration: iterations done before; part of the name. A log that exists is kept, the new one gets a number.
     """
 
     def __init__(self, log_dir: str | Path, first_iteration: int) -> None:
-        self.path = Path(log_dir) / f"train_log-{first_iteration:07d}.csv"
+        stem = f"train_log-{first_iteration:07d}"
+        make_folder(Path(log_dir))
+        names = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(1)))
+        self.path = next(path for name in names if not (path := Path(log_dir) / f"{name}.csv").exists())
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("w", newline="", encoding="utf-8")
+            self._file = self.path.open("x", newline="", encoding="utf-8")
         except OSError as error:
             raise write_failure(self.path, error) or error from error
         self._writer: csv.DictWriter | None = None

@@ -10,6 +10,11 @@ from torch import nn
 
 from mlreco.errors import UserError, nearest
 
+UNSUITABLE = {
+    "LBFGS": "evaluates the loss several times a step, which this training does not",
+    "SparseAdam": "needs sparse gradients, which these networks do not have",
+}
+
 
 def make_optimizer(model: nn.Module, config: Mapping[str, Any]) -> torch.optim.Optimizer:
     """Build an optimiser of the parameters that are not frozen.
@@ -24,6 +29,8 @@ def make_optimizer(model: nn.Module, config: Mapping[str, Any]) -> torch.optim.O
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not parameters:
         raise UserError("trainval.freeze and freeze_weights leave no parameter to train")
+    if config["name"] in UNSUITABLE:
+        raise UserError(f"trainval.optimizer.name: {config['name']} {UNSUITABLE[config['name']]}")
     kind = _named(torch.optim, torch.optim.Optimizer, config["name"], "trainval.optimizer.name")
     return _call(kind, parameters, config.get("args") or {}, "trainval.optimizer")
 
@@ -45,6 +52,18 @@ def make_scheduler(optimizer: torch.optim.Optimizer, config: Mapping[str, Any] |
         raise UserError("trainval.lr_scheduler.name: ReduceLROnPlateau needs a validation loss, which training lacks")
     kind = _named(module, module.LRScheduler, config["name"], "trainval.lr_scheduler.name")
     return _call(kind, optimizer, config.get("args") or {}, "trainval.lr_scheduler")
+
+
+def step_scheduler(scheduler: Any) -> None:
+    """Go to the next learning rate.
+
+    Raises:
+        UserError: the schedule has ended.
+    """
+    try:
+        scheduler.step()
+    except ValueError as error:
+        raise UserError(f"trainval.lr_scheduler: {error}") from error
 
 
 def _named(module: Any, base: type, name: str, key: str) -> type:

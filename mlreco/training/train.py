@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import secrets
 import time
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 
+from mlreco.atomic import make_folder
 from mlreco.errors import UserError
 from mlreco.iotools import loader_factory
 from mlreco.iotools.checks import check_energies
@@ -29,7 +31,10 @@ from mlreco.training.checkpoints import (
 )
 from mlreco.training.interrupt import Interruption
 from mlreco.training.log import CSVLog
-from mlreco.training.optimizers import make_optimizer, make_scheduler
+from mlreco.training.optimizers import make_optimizer, make_scheduler, step_scheduler
+
+RECIPE = ("optimizer", "lr_scheduler", "max_grad_norm", "freeze")
+"""Settings of ``trainval`` that a resumed training shares with the one it continues."""
 
 
 def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weights: str | Path | None = None) -> Path:
@@ -56,6 +61,7 @@ def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weight
     chain, _ = build_chain(config, weights)
     chain.freeze(trainval.get("freeze") or ())
     state = TrainingState(chain, make_optimizer(chain, trainval["optimizer"]), seed=seed)
+    state.recipe = {key: _plain(trainval.get(key)) for key in RECIPE}
     state.scheduler = make_scheduler(state.optimizer, trainval.get("lr_scheduler"))
     if resume is None:
         refuse_to_overwrite(trainval["weight_prefix"])
@@ -65,6 +71,8 @@ def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weight
     with loader_factory(
         config["iotool"], seed=state.seed, train=True, start_iteration=state.iteration, class_scheme=scheme
     ) as loader:
+        if resume is not None:
+            loader.load_state_dict(state.batches)
         return _Training(config, chain, chain_loss(config["model"]), state, loader).run()
 
 
@@ -102,6 +110,7 @@ class _Training:
 
     def run(self) -> Path:
         self.chain.train()
+        make_folder(Path(self.trainval["weight_prefix"]).parent)
         batches = iter(self.loader)
         with (
             Interruption() as interruption,
@@ -123,6 +132,7 @@ class _Training:
 
     def _save(self) -> Path:
         path = checkpoint_path(self.trainval["weight_prefix"], self.state.iteration)
+        self.state.batches = self.loader.state_dict()
         save_checkpoint(path, self.state, self.config.text)
         return path
 
@@ -137,14 +147,11 @@ class _Training:
         terms = self.loss(products, products["labels"])
         loss = terms["loss"].item()
         if not math.isfinite(loss):
-            events = ", ".join(self.loader.dataset.describe(index) for index in batch["index"])
-            raise UserError(
-                f"the loss is {loss} in iteration {self.state.iteration + 1} ({events}): lower "
-                f"trainval.optimizer.args.lr or set trainval.max_grad_norm; the last checkpoint is intact"
-            )
+            raise UserError(self._diverged(f"the loss is {loss}", batch))
         times["tforward"] = timer.lap()
         rate = self.state.optimizer.param_groups[0]["lr"]
-        self._step(terms["loss"])
+        if not self._step(terms["loss"]):
+            raise UserError(self._diverged("the gradient is no number", batch))
         times["tbackward"] = timer.lap()
         self.state.iteration += 1
         self.state.epoch = self.loader.epoch
@@ -159,16 +166,31 @@ class _Training:
             **{name: float(value.detach()) for name, value in terms.items()},
         }
 
-    def _step(self, loss: torch.Tensor) -> None:
+    def _step(self, loss: torch.Tensor) -> bool:
+        """Change the weights; tell whether the gradient was finite, without which nothing changes."""
         self.state.optimizer.zero_grad(set_to_none=True)
         if loss.requires_grad:
             loss.backward()
-            limit = self.trainval.get("max_grad_norm")
-            if limit:
-                torch.nn.utils.clip_grad_norm_(self.chain.parameters(), limit)
+            limit = self.trainval.get("max_grad_norm") or math.inf
+            norm = torch.nn.utils.clip_grad_norm_(self.chain.parameters(), limit)
+            if not torch.isfinite(norm):
+                return False
             self.state.optimizer.step()
         if self.state.scheduler:
-            self.state.scheduler.step()
+            step_scheduler(self.state.scheduler)
+        return True
+
+    def _diverged(self, what: str, batch: Mapping[str, Any]) -> str:
+        events = ", ".join(self.loader.dataset.describe(index) for index in batch["index"])
+        return (
+            f"{what} in iteration {self.state.iteration + 1} ({events}): lower trainval.optimizer.args.lr or set "
+            f"trainval.max_grad_norm"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """Return a copy of a part of a configuration made of ordinary dictionaries and lists."""
+    return copy.deepcopy(value)
 
 
 def _iterations(trainval: Mapping[str, Any], batches_per_epoch: int) -> int:

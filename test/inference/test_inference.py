@@ -183,6 +183,22 @@ def test_bad_files_end_in_one_line_and_leave_nothing(tmp_path, weights, capsys, 
     assert sorted(path.name for path in tmp_path.iterdir() if path != source) == []
 
 
+def test_an_input_is_never_replaced(tmp_path, weights, capsys):
+    source = write(tmp_path / "in.h5", [make_event(20)])
+    content = source.read_bytes()
+    words = ["inference", ROOT / "config/chain.cfg", "-s", source, "-o", source, "--weights", weights]
+    code, errors = run_cli(capsys, *words, *[word for override in TINY for word in ("--set", override)])
+    assert code == 2 and "in.h5: is an input of this command" in errors
+    assert source.read_bytes() == content
+    output = tmp_path / "out.h5"
+    infer(source, output, weights)
+    content = output.read_bytes()
+    for command in (["evaluate", output, "--json"], ["display", output, "-o"], ["report", output, "-o"]):
+        code, errors = run_cli(capsys, *command, output)
+        assert code == 2 and "out.h5: is an input of this command" in errors
+        assert output.read_bytes() == content
+
+
 def test_a_stage_without_weights_is_refused(tmp_path):
     source = write(tmp_path / "in.h5", [make_event(20)])
     with pytest.raises(Exception, match="stage 'uresnet' has no weights: give --weights"):

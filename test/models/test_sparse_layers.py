@@ -3,13 +3,25 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from mlreco.models.layers.sparse import SparseConv3d, SparseConvTensor, SparseInverseConv3d, SubMConv3d
 
 SHAPE = (9, 8, 7)
+ENGINES = {"plain": (torch.float64, 1e-10), "compiled": (torch.float32, 1e-4)}
+"""dtype that each engine computes in, and how close it is to the dense convolution."""
+
+
+@pytest.fixture(
+    params=[("plain", 1), ("compiled", 1), ("compiled", 2), ("compiled", 4)], ids=lambda p: f"{p[0]}-{p[1]}"
+)
+def engine_and_threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param[1])
+    yield ENGINES[request.param[0]]
+    torch.set_num_threads(before)
 
 
 def random_image(seed, sites=60, channels=3, batch_size=3, shape=SHAPE, dtype=torch.float64):
@@ -35,14 +47,14 @@ def gradients(out, inputs, seed=0):
     return torch.autograd.grad((out * direction).sum(), inputs, retain_graph=True)
 
 
-def assert_same(sparse_out, dense_out, inputs, tolerance=1e-10):
+def assert_same(sparse_out, dense_out, inputs, tolerance):
     torch.testing.assert_close(sparse_out, dense_out, rtol=tolerance, atol=tolerance)
     pairs = zip(gradients(sparse_out, inputs), gradients(dense_out, inputs), strict=True)
     for sparse_gradient, dense_gradient in pairs:
         torch.testing.assert_close(sparse_gradient, dense_gradient, rtol=tolerance, atol=tolerance)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 10**6),
     sites=st.integers(1, 200),
@@ -50,43 +62,52 @@ def assert_same(sparse_out, dense_out, inputs, tolerance=1e-10):
     kernel_size=st.sampled_from([1, 3, 5]),
     bias=st.booleans(),
 )
-def test_submanifold_convolution_is_the_dense_one_at_the_active_sites(seed, sites, channels, kernel_size, bias):
-    image = random_image(seed, sites, channels[0])
-    layer = SubMConv3d(*channels, kernel_size, bias=bias).double()
+def test_submanifold_convolution_is_the_dense_one_at_the_active_sites(
+    engine_and_threads, seed, sites, channels, kernel_size, bias
+):
+    dtype, tolerance = engine_and_threads
+    image = random_image(seed, sites, channels[0], dtype=dtype)
+    layer = SubMConv3d(*channels, kernel_size, bias=bias).to(dtype)
     out = layer(image)
     assert torch.equal(out.indices, image.indices)
     dense = nn.functional.conv3d(image.dense(), dense_weight(layer), layer.bias, padding=kernel_size // 2)
     inputs = [image.features, layer.weight] + ([layer.bias] if bias else [])
-    assert_same(out.features, at_sites(dense, image.indices), inputs)
+    assert_same(out.features, at_sites(dense, image.indices), inputs, tolerance)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     seed=st.integers(0, 10**6),
     sites=st.integers(1, 200),
     geometry=st.sampled_from([(2, 2, 0), (3, 2, 1), (3, 1, 1), (3, 3, 0), (1, 1, 0)]),
     bias=st.booleans(),
 )
-def test_strided_convolution_is_the_dense_one_and_reaches_all_its_sites(seed, sites, geometry, bias):
+def test_strided_convolution_is_the_dense_one_and_reaches_all_its_sites(
+    engine_and_threads, seed, sites, geometry, bias
+):
     kernel_size, stride, padding = geometry
-    image = random_image(seed, sites)
-    layer = SparseConv3d(3, 4, kernel_size, stride, padding, bias=bias).double()
+    dtype, tolerance = engine_and_threads
+    image = random_image(seed, sites, dtype=dtype)
+    layer = SparseConv3d(3, 4, kernel_size, stride, padding, bias=bias).to(dtype)
     out = layer(image)
     dense = nn.functional.conv3d(image.dense(), dense_weight(layer), layer.bias, stride=stride, padding=padding)
     inputs = [image.features, layer.weight] + ([layer.bias] if bias else [])
     assert out.spatial_shape == list(dense.shape[2:])
-    assert_same(out.features, at_sites(dense, out.indices), inputs)
+    assert_same(out.features, at_sites(dense, out.indices), inputs, tolerance)
     occupied = SparseConvTensor(torch.ones(len(image.features), 1), image.indices, SHAPE, image.batch_size).dense()
     reached = nn.functional.conv3d(occupied, torch.ones(1, 1, *[kernel_size] * 3), stride=stride, padding=padding)
     assert out.indices.tolist() == [[b, x, y, z] for b, _, x, y, z in reached.nonzero().tolist()]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10**6), sites=st.integers(1, 200), kernel_size=st.sampled_from([2, 3]))
-def test_inverse_convolution_is_the_dense_transposed_one_on_the_sites_it_returns_to(seed, sites, kernel_size):
-    image = random_image(seed, sites)
-    down = SparseConv3d(3, 4, kernel_size, stride=2, bias=False, indice_key="down").double()
-    up = SparseInverseConv3d(4, 5, kernel_size, indice_key="down", bias=False).double()
+def test_inverse_convolution_is_the_dense_transposed_one_on_the_sites_it_returns_to(
+    engine_and_threads, seed, sites, kernel_size
+):
+    dtype, tolerance = engine_and_threads
+    image = random_image(seed, sites, dtype=dtype)
+    down = SparseConv3d(3, 4, kernel_size, stride=2, bias=False, indice_key="down").to(dtype)
+    up = SparseInverseConv3d(4, 5, kernel_size, indice_key="down", bias=False).to(dtype)
     coarse = down(image)
     out = up(coarse)
     assert torch.equal(out.indices, image.indices)
@@ -94,7 +115,7 @@ def test_inverse_convolution_is_the_dense_transposed_one_on_the_sites_it_returns
     dense = nn.functional.conv_transpose3d(coarse.dense(), transposed, stride=2)
     padding = [n for have, want in zip(dense.shape[:1:-1], SHAPE[::-1], strict=True) for n in (0, max(0, want - have))]
     dense = nn.functional.pad(dense, padding)
-    assert_same(out.features, at_sites(dense, out.indices), [image.features, down.weight, up.weight])
+    assert_same(out.features, at_sites(dense, out.indices), [image.features, down.weight, up.weight], tolerance)
 
 
 def test_no_neighbours_across_the_borders_of_image_and_event():

@@ -145,6 +145,9 @@ def test_a_loss_that_is_no_number_stops_the_training_and_names_the_events(tmp_pa
         ("trainval.optimizer={name: Adm}", r"'Adm'.*did you mean 'Adam'"),
         ("trainval.optimizer={name: Adam, args: {rate: 1}}", r"trainval.optimizer.*rate"),
         ("trainval.lr_scheduler={name: StepRL, args: {step_size: 1}}", r"'StepRL'.*did you mean 'StepLR'"),
+        ("trainval.optimizer={name: LBFGS}", "LBFGS evaluates the loss several times"),
+        ("model.modules.spice.depth=0", "model.modules.spice: filters and depth must be at least 1"),
+        ("model.modules.spice.reps=0", "model.modules.spice: reps must be at least 1"),
         ("trainval.freeze=[spice]", "leave no parameter to train"),
         ("trainval.freeze=[spice.encode]", "did you mean 'spice.encoder'"),
         ("trainval.gpus='7'", "no such CUDA device"),
@@ -153,6 +156,53 @@ def test_a_loss_that_is_no_number_stops_the_training_and_names_the_events(tmp_pa
 def test_mistakes_in_the_training_section(tmp_path, override, message):
     with pytest.raises(UserError, match=message):
         train(tiny_config(tmp_path, "trainval.iterations=1", override))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("iotool.batch_size=1", "batch_size was 2 and is 1 now"),
+        ("iotool.sampler={name: SequentialSampler}", "sampler was RandomSampler and is SequentialSampler now"),
+        ("trainval.optimizer={name: Adam, args: {lr: 0.5}}", r"trainval.optimizer was .* and is .*0.5.* now"),
+        ("trainval.max_grad_norm=3.0", "trainval.max_grad_norm was None and is 3.0 now"),
+    ],
+)
+def test_resuming_with_other_settings_is_refused(tmp_path, override, message):
+    train(tiny_config(tmp_path, "trainval.iterations=1"))
+    with pytest.raises(UserError, match=message):
+        train(tiny_config(tmp_path, "trainval.iterations=2", override), resume="latest")
+
+
+def test_a_log_that_exists_is_kept(tmp_path):
+    config = [f"trainval.log_dir={tmp_path}/log", "trainval.iterations=1"]
+    train(tiny_config(tmp_path / "one", *config))
+    first = (tmp_path / "log/train_log-0000000.csv").read_bytes()
+    train(tiny_config(tmp_path / "two", *config))
+    assert (tmp_path / "log/train_log-0000000.csv").read_bytes() == first
+    assert len(rows(tmp_path / "log/train_log-0000000_1.csv")) == 1
+
+
+def test_folders_that_cannot_be_made_are_told_before_the_training(tmp_path):
+    (tmp_path / "file").write_text("")
+    for key in ("weight_prefix", "log_dir"):
+        with pytest.raises(UserError, match=r"cannot write .*file"):
+            train(tiny_config(tmp_path, "trainval.iterations=1", f"trainval.{key}={tmp_path}/file/inside/snapshot"))
+
+
+def test_a_gradient_that_is_no_number_changes_nothing(tmp_path, monkeypatch):
+    config = tiny_config(tmp_path, "trainval.iterations=2", "trainval.checkpoint_step=1")
+    clip = torch.nn.utils.clip_grad_norm_
+    calls = []
+
+    def second_is_infinite(parameters, limit):
+        calls.append(limit)
+        norm = clip(parameters, limit)
+        return norm if len(calls) == 1 else norm * float("inf")
+
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", second_is_infinite)
+    with pytest.raises(UserError, match=r"the gradient is no number in iteration 2 \(.*thin_sample.h5: event"):
+        train(config)
+    assert [path.name for path in (tmp_path / "weights").iterdir()] == ["snapshot-1.ckpt"]
 
 
 def test_a_new_training_does_not_overwrite_an_earlier_one(tmp_path):

@@ -31,5 +31,5 @@ def run(arguments: argparse.Namespace) -> None:
     with HDF5Reader(arguments.file) as reader:
         if arguments.event >= len(reader):
             raise UserError(f"{arguments.file}: no event {arguments.event}; the file has {len(reader)}, counted from 0")
-        write_event_display(reader, arguments.event, output_file(page))
+        write_event_display(reader, arguments.event, output_file(page, arguments.file))
     say(f"event {arguments.event} of {arguments.file}: {page.resolve()}")

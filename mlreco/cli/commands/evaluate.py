@@ -82,11 +82,11 @@ def run(arguments: argparse.Namespace) -> None:
         document = {**evaluation.to_dict(), "intervals_68": intervals_dict(evaluation)}
         if baselines:
             document["baselines"] = {name: one.to_dict() for name, one in baselines.items()}
-        _write(arguments.json, json.dumps(document, indent=2, allow_nan=False) + "\n")
+        _write(arguments.json, json.dumps(document, indent=2, allow_nan=False) + "\n", arguments.file)
     if arguments.rows is not None:
-        _write(arguments.rows, rows_text(evaluation.rows, evaluation.classes))
+        _write(arguments.rows, rows_text(evaluation.rows, evaluation.classes), arguments.file)
     if arguments.instances is not None:
-        _write(arguments.instances, rows_text(instance_rows(tables), evaluation.classes))
+        _write(arguments.instances, rows_text(instance_rows(tables), evaluation.classes), arguments.file)
     parts = [evaluation.table(), interval_table(evaluation), sample_table(evaluation)]
     if baselines:
         parts.append(comparison_table([evaluation, *baselines.values()]))
@@ -95,8 +95,8 @@ def run(arguments: argparse.Namespace) -> None:
     say("\n\n".join(parts))
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, source: Path) -> None:
     from mlreco.atomic import atomic_path
 
-    with atomic_path(output_file(path)) as temporary:
+    with atomic_path(output_file(path, source)) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -32,5 +32,5 @@ def run(arguments: argparse.Namespace) -> None:
 
     with HDF5Reader(arguments.file) as reader:
         evaluation = evaluate(reader, min_voxels=arguments.min_voxels)
-        write_report(reader, evaluation, output_file(arguments.output), seed=arguments.seed)
+        write_report(reader, evaluation, output_file(arguments.output, arguments.file), seed=arguments.seed)
     say(f"report of {arguments.file}: {arguments.output.resolve()}")

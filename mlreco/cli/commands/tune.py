@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     name = arguments.baseline
     if name is not None:
         baseline(name)
-    output = output_file(arguments.output or Path(f"{name or 'thresholds'}.yaml"))
+    output = output_file(arguments.output or Path(f"{name or 'thresholds'}.yaml"), arguments.file)
     with HDF5Reader(arguments.file) as reader:
         options = {
             "events": chosen_events(arguments.events, len(reader), arguments.file),
@@ -65,9 +65,9 @@ def run(arguments: argparse.Namespace) -> None:
             "semantics": arguments.semantics,
         }
         found = tune(reader, **options) if name is None else tune_baseline(reader, name, **options)
-    source = str(arguments.file)
+    source = arguments.file.name
     if arguments.json is not None:
-        _write(output_file(arguments.json), found.to_json(source) + "\n")
+        _write(output_file(arguments.json, arguments.file), found.to_json(source) + "\n")
     _write(output, found.text(source))
     say(found.table())
     say(f"written to {output}")

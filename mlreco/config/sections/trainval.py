@@ -33,7 +33,7 @@ class TrainVal(Section):
         gpus: numbers of the GPUs, separated by commas; empty for the CPU.
         iterations: batches to train on, or to run inference on; all events once if absent.
         epochs: passes over the events to train for, instead of `iterations`.
-        report_step: iterations between reports on the terminal.
+        report_step: iterations between rows of the log.
         checkpoint_step: iterations between checkpoints.
         weight_prefix: path and beginning of the names of checkpoints.
         log_dir: folder of the logs.

@@ -17,7 +17,13 @@ from mlreco.models.layers.sparse import SparseConv3d, SparseConvTensor, SparseIn
 
 
 def level_channels(filters: int, depth: int) -> list[int]:
-    """Return the number of features at each of ``depth`` levels: they grow linearly."""
+    """Return the number of features at each of ``depth`` levels: they grow linearly.
+
+    Raises:
+        ValueError: fewer than one feature or level.
+    """
+    if filters < 1 or depth < 1:
+        raise ValueError(f"filters and depth must be at least 1, not {filters} and {depth}")
     return [filters * level for level in range(1, depth + 1)]
 
 
@@ -28,6 +34,8 @@ def padded_shape(spatial_shape: Sequence[int], depth: int) -> list[int]:
 
 
 def _blocks(in_channels: int, channels: int, reps: int, leakiness: float, level: int) -> nn.Sequential:
+    if reps < 1:
+        raise ValueError(f"reps must be at least 1, not {reps}")
     widths = [in_channels] + [channels] * reps
     key = f"level_{level}"
     return nn.Sequential(*[ResidualBlock(a, b, leakiness, key) for a, b in pairwise(widths)])

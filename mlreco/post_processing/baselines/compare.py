@@ -10,7 +10,7 @@ import numpy as np
 
 from mlreco.post_processing.baselines.methods import Baseline, baseline, baseline_fragments
 from mlreco.post_processing.baselines.values import baseline_values
-from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader, evaluate, require_products
+from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader, evaluate, require_info, require_products
 from mlreco.post_processing.summary import ALL, Evaluation
 from mlreco.post_processing.text_table import aligned, decimal
 from mlreco.post_processing.thresholds import resolve_thresholds
@@ -70,7 +70,7 @@ def evaluate_baselines(
     """
     names = list(names)
     events = range(len(reader)) if events is None else events
-    scheme = class_scheme(reader.info["class_scheme"])
+    scheme = class_scheme(require_info(reader, "class_scheme"))
     resolved = resolve_thresholds(thresholds or json.loads(reader.info.get("thresholds") or "{}"), scheme)
     readers = []
     with Progress("baselines", len(names) * len(events)) as bar:

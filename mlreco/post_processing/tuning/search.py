@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader
+from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader, require_info
 from mlreco.post_processing.text_table import aligned, decimal
 from mlreco.post_processing.thresholds import Thresholds, resolve_thresholds
 from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels
@@ -140,7 +140,7 @@ def tune(
         UserError: an unknown metric, or a product that is needed is not in the file.
     """
     measure = tunable(metric)
-    scheme = class_scheme(reader.info["class_scheme"])
+    scheme = class_scheme(require_info(reader, "class_scheme"))
     before = resolve_thresholds(json.loads(reader.info.get("thresholds") or "{}"), scheme)
     voxels = list(class_voxels(reader, events, PRODUCTS, min_voxels, semantics))
     coarse = Grid.whole()
