@@ -26,9 +26,7 @@ Activation = tuple[torch.Tensor, torch.Tensor, float]
 
 def applicable(module: nn.Module, features: torch.Tensor) -> bool:
     """Tell whether a module in evaluation mode, without gradients, is computed by the compiled engine."""
-    if module.training or torch.is_grad_enabled() or engine.uses_spconv(features):
-        return False
-    return engine.backend(features) is compiled
+    return not (module.training or torch.is_grad_enabled()) and engine.is_compiled(features)
 
 
 def folded(activation: NormActivation) -> Activation:

@@ -19,3 +19,10 @@ class VoxelBatchNorm(nn.BatchNorm1d):
                 features, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )
         return super().forward(features)
+
+    @torch.no_grad()
+    def track(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
+        """Take the (C,) mean and unbiased variance of a batch into the running statistics, as ``forward`` does."""
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)

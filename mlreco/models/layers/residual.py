@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from mlreco.models.layers.norm import VoxelBatchNorm
-from mlreco.models.layers.sparse import SparseConvTensor, SubMConv3d
+from mlreco.models.layers.sparse import SparseConvTensor, SubMConv3d, engine
+from mlreco.models.layers.sparse.cpu.norm_function import batch_norm_leaky_relu
 
 
 class NormActivation(nn.Module):
@@ -24,6 +25,11 @@ class NormActivation(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the normalised, rectified (N, C) features."""
+        if self.norm.training and len(features) > 1 and engine.is_compiled(features):
+            norm = self.norm
+            out, mean, variance = batch_norm_leaky_relu(features, norm.weight, norm.bias, norm.eps, self.leakiness)
+            norm.track(mean, variance * (len(features) / (len(features) - 1)))
+            return out
         return nn.functional.leaky_relu(self.norm(features), self.leakiness)
 
 

@@ -26,6 +26,11 @@ def backend(features: torch.Tensor) -> ModuleType:
     return compiled if compiled.supports(features) else plain
 
 
+def is_compiled(features: torch.Tensor) -> bool:
+    """Tell whether the compiled CPU engine computes with these features."""
+    return not uses_spconv(features) and backend(features) is compiled
+
+
 @contextmanager
 def use_backend(module: ModuleType) -> Iterator[None]:
     """Compute with the given backend inside the block; for tests and benchmarks."""
