@@ -46,7 +46,7 @@ def cell(summary: dict, metric: str) -> str:
 
 def table(document: dict) -> list[str]:
     """Return the rows of a Markdown table of an evaluation and its baselines."""
-    lines = ["| class | clusterer | purity | efficiency | ARI (68 %) | ARI multi | events | multi | true | predicted |"]
+    lines = ["| class | clusterer | purity | efficiency | ARI | ARI multi | events | multi | true | predicted |"]
     lines.append("|---|---|---|---|---|---|---|---|---|---|")
     methods = {"SPICE": document, **document.get("baselines", {})}
     for class_name in [*document["classes"], "all"]:
