@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _LANES = UNIT.lanes
 _one, _two, _three = forward_tile(1), forward_tile(2), forward_tile(3)
 _four = forward_tile(min(4, len(UNIT.rows)))
-_HEIGHT, _LOWEST = 768, 192
+_HEIGHT, _LOWEST = 768, 320
 _NO_EPILOGUE = Epilogue()
 
 

@@ -1,0 +1,93 @@
+"""What happens when a process starts: kept machine code, places without a cache, CPUs of other kinds."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mlreco.models.layers.sparse.cpu import jit, simd
+
+ROOT = Path(__file__).parents[2]
+
+EVERY_KERNEL = """
+import sys
+import numpy as np
+from mlreco.models.layers.sparse.cpu import simd
+if len(sys.argv) > 1:
+    simd.UNIT = getattr(simd, sys.argv[1])
+from mlreco.models.layers.sparse.cpu import epilogue, forward, normalisation, panels, walks, weight_gradient
+from mlreco.models.layers.sparse.kernel_map import downsample_map, keys_from_coordinates, submanifold_map
+
+keys = keys_from_coordinates(np.array([[0, x, y, z] for x in range(3) for y in range(4) for z in range(5)]))
+kernel_map = submanifold_map(keys)
+downsample_map(keys)
+rng = np.random.default_rng(0)
+for channels in (3, 16, 37, 70):
+    x, grad = rng.normal(size=(2, 60, channels)).astype(np.float32)
+    weight = rng.normal(size=(27, channels, channels)).astype(np.float32)
+    out = forward.convolution(x, panels.pack(weight), kernel_map)
+    gradient = weight_gradient.weight_gradient(x, grad, kernel_map)
+    assert np.array_equal(panels.pack(weight).values, panels.pack(np.asfortranarray(weight)).values)
+    for k in range(27):
+        pairs = slice(*kernel_map.starts[k : k + 2])
+        source, target = kernel_map.in_rows[pairs], kernel_map.out_rows[pairs]
+        out[target] -= x[source] @ weight[k]
+        gradient[k] -= x[source].T @ grad[target]
+    assert abs(out).max() < 1e-3 and abs(gradient).max() < 1e-3
+normalisation.gradients(x, x, normalisation.moments(x), x[0], x[0], 1e-5, 0.3, np.empty_like(x))
+normalisation.activate(x, x[0], x[0], 0.3, x)
+modules = (epilogue, forward, normalisation, panels, walks, weight_gradient)
+kernels = {id(k): k for module in modules for k in vars(module).values() if hasattr(k, "stats")}
+print(sum(sum(k.stats.cache_hits.values()) for k in kernels.values()))
+print(sum(sum(k.stats.cache_misses.values()) for k in kernels.values()))
+"""
+
+
+def run(folder, *arguments):
+    """Hits and misses of numba's cache in a process that uses every kernel."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(folder), "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", EVERY_KERNEL, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=600, check=False)
+    assert result.returncode == 0, result.stderr
+    return [int(word) for word in result.stdout.split()]
+
+
+def test_tiles_of_other_cpus_compute_the_same_and_the_second_process_compiles_nothing(tmp_path):
+    _, compiled = run(tmp_path / "avx2", "AVX2")
+    loaded, compiled_again = run(tmp_path / "avx2", "AVX2")
+    assert compiled > 0
+    assert loaded > 0
+    assert compiled_again == 0
+    run(tmp_path / "neon", "NEON")
+
+
+def test_without_a_place_for_the_cache_kernels_are_still_compiled(monkeypatch):
+    calls = []
+
+    def njit(**options):
+        calls.append(options)
+        if options.get("cache"):
+            raise RuntimeError("cannot cache function: no locator available")
+        return lambda function: function
+
+    monkeypatch.setattr(jit.numba, "njit", njit)
+    assert jit.kernel(np.sum) is np.sum
+    assert "cache" not in calls[-1]
+
+
+@pytest.mark.parametrize(
+    ("features", "unit"),
+    [
+        ("+avx,+avx2,+fma,+avx512f", simd.AVX512),
+        ("+avx,+avx2,+fma", simd.AVX2),
+        ("+neon", simd.NEON),
+        ("+avx", simd.GENERIC),
+    ],
+)
+def test_the_vector_unit_is_that_which_numba_compiles_for(monkeypatch, features, unit):
+    monkeypatch.setattr(simd.config, "CPU_FEATURES", features)
+    monkeypatch.setattr(simd.llvm, "get_default_triple", lambda: "x86_64-unknown-linux-gnu")
+    assert simd.detect() is unit
