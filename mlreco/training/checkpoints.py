@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import re
 from dataclasses import dataclass, field
@@ -91,8 +92,10 @@ def save_checkpoint(path: Path, state: TrainingState, config_text: str) -> None:
         "config": config_text,
         "mlreco_version": __version__,
     }
+    buffer = io.BytesIO()  # torch, writing to a file itself, hides why a write failed
+    torch.save(content, buffer)
     with atomic_path(path) as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def restore(path: Path, state: TrainingState) -> None:
