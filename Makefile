@@ -1,11 +1,11 @@
-# make demo | test | lint | bench | clean        PYTHON=python3.11 chooses the interpreter
+# make demo | test | lint | clean        PYTHON=python3.11 chooses the interpreter
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := demo
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test lint clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -27,9 +27,6 @@ test: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-
-bench: $(INSTALLED)
-	@set -e; for script in $(wildcard benchmarks/bench_*.py); do echo "$$script"; $(BIN)/python "$$script"; done
 
 clean:
 	rm -rf $(VENV) $(DEMO) build mlreco.egg-info .pytest_cache .ruff_cache .hypothesis
