@@ -19,9 +19,9 @@ from mlreco.models.layers.sparse.cpu.simd import UNIT
 
 _I8, _I32, _I64, _F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
 _VECTOR = ir.VectorType(_F32, UNIT.lanes)
-_FLOAT_BYTES = 4
+_FLOAT_BYTES, _LINE_BYTES = 4, 64
 _VECTOR_BYTES = UNIT.lanes * _FLOAT_BYTES
-_AHEAD = 8
+_AHEAD = 24
 """Pairs whose rows are brought to the nearest cache before they are needed."""
 
 
@@ -65,11 +65,11 @@ def _fma(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Val
     return builder.call(function, [a, b, c])
 
 
-def _prefetch(builder: ir.IRBuilder, address: ir.Value) -> None:
+def _prefetch(builder: ir.IRBuilder, address: ir.Value, locality: int = 3) -> None:
     kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), _I32, _I32, _I32])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    read, near, data = (ir.Constant(_I32, number) for number in (0, 3, 1))
-    builder.call(function, [_at(builder, address, _I8), read, near, data])
+    read, where, data = (ir.Constant(_I32, number) for number in (0, locality, 1))
+    builder.call(function, [_at(builder, address, _I8), read, where, data])
 
 
 def _loop(builder: ir.IRBuilder, count: ir.Value, carried: list[ir.Value], body: Callable) -> list[ir.Value]:
@@ -108,16 +108,16 @@ def _procedure(generate: Callable[[ir.IRBuilder, list[ir.Value]], None]) -> Call
 
 
 def forward_tile(vectors: int) -> Callable:
-    """Make ``tile((x, x_stride, channels, in_rows, out_rows, pairs, panel, sums, stride, row_0, spare))``.
+    """Make ``tile((x, x_stride, channels, in_rows, out_rows, pairs, panel, following, sums, stride, row_0, spare))``.
 
     For every pair, row ``out_row - row_0`` of ``sums`` (``vectors`` wide) grows by row ``in_row`` of x times the panel
     (channels rows). Pairs go through in tiles of ``UNIT.rows[vectors - 1]`` rows; the last tile is filled up with
-    repetitions whose sums go to the spare row. Strides are in bytes, at least one pair is required.
+    repetitions whose sums go to the spare row. Meanwhile the panel at ``following`` is brought nearer. Strides are in bytes, at least one pair is required.
     """
     rows = UNIT.rows[vectors - 1]
 
     def generate(builder: ir.IRBuilder, operands: list[ir.Value]) -> None:
-        x, x_stride, channels, in_rows, out_rows, pairs, panel, sums, stride, row_0, spare = operands
+        x, x_stride, channels, in_rows, out_rows, pairs, panel, following, sums, stride, row_0, spare = operands
         final = builder.sub(pairs, _int(1))
 
         def run_tile(number: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
@@ -131,10 +131,14 @@ def forward_tile(vectors: int) -> Callable:
                 place = builder.mul(builder.sub(_index(builder, out_rows, pair), row_0), stride)
                 targets.append(builder.select(inside, builder.add(sums, place), spare))
             held = [value for target in targets for value in _load_row(builder, target, vectors)]
+            ahead = builder.mul(builder.mul(number, channels), _int(_LINE_BYTES))
+            early = builder.icmp_signed("<", number, _int(vectors * _VECTOR_BYTES // _LINE_BYTES))
+            ahead = builder.select(early, builder.add(following, ahead), following)
 
             def add_channel(channel: ir.Value, held: list[ir.Value]) -> list[ir.Value]:
                 place = builder.add(panel, builder.mul(channel, _int(vectors * _VECTOR_BYTES)))
                 weights = _load_row(builder, place, vectors)
+                _prefetch(builder, builder.add(ahead, builder.mul(channel, _int(_LINE_BYTES))), locality=2)
                 updated = []
                 for row, source in enumerate(sources):
                     value = _broadcast(builder, source, channel)
