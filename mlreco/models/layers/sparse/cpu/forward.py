@@ -18,7 +18,8 @@ from mlreco.models.layers.sparse.cpu.jit import kernel
 from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty, scratch
 from mlreco.models.layers.sparse.cpu.panels import Panels
 from mlreco.models.layers.sparse.cpu.simd import UNIT
-from mlreco.models.layers.sparse.cpu.tile import claim, forward_tile
+from mlreco.models.layers.sparse.cpu.tile import forward_tile
+from mlreco.models.layers.sparse.cpu.vector_code import claim
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
 
 if TYPE_CHECKING:
