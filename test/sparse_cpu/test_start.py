@@ -18,7 +18,8 @@ import numpy as np
 from mlreco.models.layers.sparse.cpu import simd
 if len(sys.argv) > 1:
     simd.UNIT = getattr(simd, sys.argv[1])
-from mlreco.models.layers.sparse.cpu import epilogue, forward, normalisation, panels, walks, weight_gradient
+from mlreco.models.layers.sparse.cpu import coarse_walk, epilogue, forward, normalisation, panels, walks
+from mlreco.models.layers.sparse.cpu import weight_gradient
 from mlreco.models.layers.sparse.kernel_map import downsample_map, keys_from_coordinates, submanifold_map
 
 keys = keys_from_coordinates(np.array([[0, x, y, z] for x in range(3) for y in range(4) for z in range(5)]))
@@ -39,7 +40,7 @@ for channels in (3, 16, 37, 70):
     assert abs(out).max() < 1e-3 and abs(gradient).max() < 1e-3
 normalisation.gradients(x, x, normalisation.moments(x), x[0], x[0], 1e-5, 0.3, np.empty_like(x))
 normalisation.activate(x, x[0], x[0], 0.3, x)
-modules = (epilogue, forward, normalisation, panels, walks, weight_gradient)
+modules = (coarse_walk, epilogue, forward, normalisation, panels, walks, weight_gradient)
 kernels = {id(k): k for module in modules for k in vars(module).values() if hasattr(k, "stats")}
 print(sum(sum(k.stats.cache_hits.values()) for k in kernels.values()))
 print(sum(sum(k.stats.cache_misses.values()) for k in kernels.values()))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mlreco.models.layers.sparse.cpu import walks
+from mlreco.models.layers.sparse.cpu import coarse_walk, walks
 from mlreco.models.layers.sparse.cpu.keys import coordinates_from_keys, join, keys_from_coordinates, split
 
 __all__ = ["KernelMap", "coordinates_from_keys", "downsample_map", "keys_from_coordinates", "submanifold_map"]
@@ -107,7 +107,7 @@ def downsample_map(
     coordinates = coordinates_from_keys(keys)
     inside = shape is None or (coordinates[:, 1:].max(axis=0, initial=0) // stride < np.asarray(shape)).all()
     if kernel_size == stride and padding == 0 and inside:
-        in_rows, out_rows, starts, *coarse = walks.coarse_pairs(*split(keys), stride)
+        in_rows, out_rows, starts, *coarse = coarse_walk.coarse_pairs(*split(keys), stride)
         coarse_keys = join(*coarse)
     else:
         in_rows, out_rows, starts, coarse_keys = _reached(coordinates, kernel_size, stride, padding, shape)

@@ -15,10 +15,11 @@ import numpy as np
 from mlreco.models.layers.sparse.cpu.crew import share
 from mlreco.models.layers.sparse.cpu.epilogue import Epilogue, finish, flat
 from mlreco.models.layers.sparse.cpu.jit import kernel
-from mlreco.models.layers.sparse.cpu.memory import aligned_empty, scratch
+from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty, scratch
 from mlreco.models.layers.sparse.cpu.panels import Panels
 from mlreco.models.layers.sparse.cpu.simd import UNIT
-from mlreco.models.layers.sparse.cpu.tile import claim, forward_tile
+from mlreco.models.layers.sparse.cpu.tile import forward_tile
+from mlreco.models.layers.sparse.cpu.vector_code import claim
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
 
 if TYPE_CHECKING:
@@ -72,12 +73,15 @@ def _add_source(
     for group in range(groups[0], groups[1]):
         panel = panels + 4 * channels * (offset * columns[1] + columns[0] + column)
         target = sums + 4 * column
+        column += vectors[group] * _LANES
+        following = panels + 4 * channels * ((offset + 1) * columns[1] + columns[0])
+        if group + 1 < groups[1]:
+            following = panel + 4 * channels * vectors[group] * _LANES
         operands = (
             *(features, 4 * channels, channels, in_rows, out_rows, pairs),
-            *(panel, target, 4 * width, row_0, spare),
+            *(panel, following, target, 4 * width, row_0, spare),
         )
         _multiply(vectors[group], operands)
-        column += vectors[group] * _LANES
 
 
 @kernel
@@ -159,7 +163,7 @@ def _table(sources: Sequence[Source], rows: int, offsets: int, columns: int) -> 
             raise ValueError(f"features, offsets and columns of the weight do not match: {shapes}, expected {expected}")
         if features.dtype != np.float32 or not features.flags.c_contiguous:
             raise ValueError("features must be float32 and C-contiguous")
-        place[:] = features.ctypes.data, panels.values.ctypes.data, panels.rows
+        place[:] = address(features), address(panels.values), panels.rows
     return table
 
 

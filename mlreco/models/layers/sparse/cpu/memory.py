@@ -26,3 +26,8 @@ def scratch(size: int, purpose: str) -> np.ndarray:
         buffer = aligned_empty((max(size, 1 << 16),))
         setattr(_own, purpose, buffer)
     return buffer
+
+
+def address(array: np.ndarray) -> int:
+    """Return where the numbers of an array begin."""
+    return array.__array_interface__["data"][0]

@@ -12,7 +12,7 @@ import numpy as np
 
 from mlreco.models.layers.sparse.cpu.crew import share
 from mlreco.models.layers.sparse.cpu.jit import kernel
-from mlreco.models.layers.sparse.cpu.tile import claim
+from mlreco.models.layers.sparse.cpu.vector_code import claim
 
 _CHUNK = 256
 _SMALL = 1 << 16

@@ -10,7 +10,8 @@ from mlreco.models.layers.sparse.cpu.crew import share
 from mlreco.models.layers.sparse.cpu.jit import kernel
 from mlreco.models.layers.sparse.cpu.memory import aligned_empty, scratch
 from mlreco.models.layers.sparse.cpu.simd import UNIT
-from mlreco.models.layers.sparse.cpu.tile import claim, transpose_squares
+from mlreco.models.layers.sparse.cpu.transpose import transpose_squares
+from mlreco.models.layers.sparse.cpu.vector_code import claim
 
 _SMALL = 1 << 16
 _LANES = UNIT.lanes

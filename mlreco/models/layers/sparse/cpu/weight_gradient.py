@@ -17,7 +17,8 @@ from mlreco.models.layers.sparse.cpu.jit import kernel
 from mlreco.models.layers.sparse.cpu.memory import aligned_empty, scratch
 from mlreco.models.layers.sparse.cpu.panels import split_columns
 from mlreco.models.layers.sparse.cpu.simd import UNIT
-from mlreco.models.layers.sparse.cpu.tile import claim, gradient_tile
+from mlreco.models.layers.sparse.cpu.tile import gradient_tile
+from mlreco.models.layers.sparse.cpu.vector_code import claim
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
 
 if TYPE_CHECKING:

@@ -1,0 +1,117 @@
+"""Building blocks of vector code for numba: pieces of LLVM code that the register tiles are put together from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from mlreco.models.layers.sparse.cpu.simd import UNIT
+
+_I8, I32, I64, _F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
+VECTOR = ir.VectorType(_F32, UNIT.lanes)
+_FLOAT_BYTES, LINE_BYTES = 4, 64
+VECTOR_BYTES = UNIT.lanes * _FLOAT_BYTES
+
+
+def integer(value: int) -> ir.Constant:
+    """Return a constant int64."""
+    return ir.Constant(I64, value)
+
+
+def _at(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+    return builder.inttoptr(address, kind.as_pointer())
+
+
+def _splat(builder: ir.IRBuilder, scalar: ir.Value) -> ir.Value:
+    undefined = ir.Constant(VECTOR, ir.Undefined)
+    single = builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
+    lanes = ir.Constant(ir.VectorType(I32, UNIT.lanes), [0] * UNIT.lanes)
+    return builder.shuffle_vector(single, undefined, lanes)
+
+
+def load_row(builder: ir.IRBuilder, row: ir.Value, vectors: int) -> list[ir.Value]:
+    """Load vectors that follow each other from an address, aligned to a number."""
+    pointer = _at(builder, row, VECTOR)
+    return [builder.load(builder.gep(pointer, [integer(v)]), align=_FLOAT_BYTES) for v in range(vectors)]
+
+
+def store_row(builder: ir.IRBuilder, values: list[ir.Value], row: ir.Value) -> None:
+    """Store vectors one after another from an address, aligned to a number."""
+    pointer = _at(builder, row, VECTOR)
+    for v, value in enumerate(values):
+        builder.store(value, builder.gep(pointer, [integer(v)]), align=_FLOAT_BYTES)
+
+
+def broadcast(builder: ir.IRBuilder, row: ir.Value, column: ir.Value) -> ir.Value:
+    """Load one number of a row into all lanes of a vector."""
+    return _splat(builder, builder.load(builder.gep(_at(builder, row, _F32), [column])))
+
+
+def row_number(builder: ir.IRBuilder, rows: ir.Value, pair: ir.Value) -> ir.Value:
+    """Load one int32 of a list of rows as int64."""
+    return builder.sext(builder.load(builder.gep(_at(builder, rows, I32), [pair])), I64)
+
+
+def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
+    """Return a * b + c, in one instruction where the CPU has it."""
+    name = f"llvm.fmuladd.v{UNIT.lanes}f32"
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(VECTOR, [VECTOR] * 3), name)
+    return builder.call(function, [a, b, c])
+
+
+def prefetch(builder: ir.IRBuilder, address: ir.Value, locality: int = 3) -> None:
+    """Ask for the cache line at an address: into the nearest cache (locality 3) or the next (2)."""
+    kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), I32, I32, I32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    read, where, data = (ir.Constant(I32, number) for number in (0, locality, 1))
+    builder.call(function, [_at(builder, address, _I8), read, where, data])
+
+
+def loop(builder: ir.IRBuilder, count: ir.Value, carried: list[ir.Value], body: Callable) -> list[ir.Value]:
+    """Emit ``for i in range(count): carried = body(i, carried)``, count at least 1, and return the last values."""
+    before = builder.block
+    block, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
+    builder.branch(block)
+    builder.position_at_end(block)
+    index = builder.phi(I64)
+    phis = [builder.phi(value.type) for value in carried]
+    index.add_incoming(integer(0), before)
+    for phi, value in zip(phis, carried, strict=True):
+        phi.add_incoming(value, before)
+    updated = body(index, phis)
+    following = builder.add(index, integer(1))
+    index.add_incoming(following, builder.block)
+    for phi, value in zip(phis, updated, strict=True):
+        phi.add_incoming(value, builder.block)
+    builder.cbranch(builder.icmp_signed("<", following, count), block, after)
+    builder.position_at_end(after)
+    return updated
+
+
+def procedure(generate: Callable[[ir.IRBuilder, list[ir.Value]], None]) -> Callable:
+    """Make a numba function of one tuple of int64 and without result from a generator of its code."""
+
+    def code(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        generate(builder, cgutils.unpack_tuple(builder, args[0]))
+        return context.get_dummy_value()
+
+    @intrinsic
+    def run(typing, operands):  # noqa: ANN001, ANN202
+        return types.void(operands), code
+
+    return run
+
+
+@intrinsic
+def claim(typing, counter):  # noqa: ANN001, ANN201
+    """Return the next item of a list that threads share: the int64 at an address, which it increments."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        return builder.atomic_rmw("add", _at(builder, args[0], I64), integer(1), "monotonic")
+
+    return types.int64(types.int64), generate
