@@ -1,11 +1,11 @@
-# make demo | test | lint | clean        PYTHON=python3.11 chooses the interpreter
+# make demo | test | bench | lint | clean        PYTHON=python3.11 chooses the interpreter
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := demo
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test bench lint clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -23,6 +23,10 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+bench: $(INSTALLED)
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m benchmarks $(BENCH)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

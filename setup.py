@@ -25,6 +25,7 @@ EXTRAS = {
     "cuda": ["spconv-cu126==2.3.8"],
     "root": ROOT,
     "larcv": ["larcv>=3.5"],
+    "bench": ["matplotlib>=3.8", "spconv==2.3.8"],
     "dev": [
         *ROOT,
         "hypothesis>=6.100",

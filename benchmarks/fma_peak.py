@@ -1,0 +1,72 @@
+"""What the CPU's vector units can do: fused multiply-adds in registers, without memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from llvmlite import ir
+
+from benchmarks.measurement import Measurement, Settings
+from benchmarks.timing import Contender, interleave
+from mlreco.models.layers.sparse.cpu.crew import share
+from mlreco.models.layers.sparse.cpu.jit import kernel
+from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty
+from mlreco.models.layers.sparse.cpu.simd import UNIT
+from mlreco.models.layers.sparse.cpu.vector_code import (
+    claim,
+    load_row,
+    loop,
+    multiply_add,
+    procedure,
+    store_row,
+)
+
+CASE = "fused multiply-adds"
+_SUMS = 24 if UNIT.lanes == 16 else 12
+_TURNS, _ITEMS = 20_000, 32
+_FLOPS = 2.0 * UNIT.lanes * _SUMS * _TURNS * _ITEMS
+
+
+def _chains() -> Callable:
+    """Make ``run((numbers, turns))``: independent chains of fused multiply-adds, more than a unit's latency needs."""
+
+    def generate(builder: ir.IRBuilder, operands: list[ir.Value]) -> None:
+        numbers, turns = operands
+        (factor,) = load_row(builder, numbers, 1)
+        sums = load_row(builder, numbers, _SUMS)
+        sums = loop(builder, turns, sums, lambda _, held: [multiply_add(builder, factor, x, factor) for x in held])
+        store_row(builder, sums, numbers)
+
+    return procedure(generate)
+
+
+_run_chains = _chains()
+
+
+@kernel
+def _multiply_add(numbers: int, turns: int, items: int, counter: np.ndarray) -> None:
+    while claim(counter.ctypes.data) < items:
+        _run_chains((numbers, turns))
+
+
+def _spin() -> None:
+    counter = np.zeros(1, np.int64)
+
+    def work() -> None:
+        numbers = aligned_empty((_SUMS * UNIT.lanes,))
+        numbers[:] = 0.5
+        _multiply_add(address(numbers), _TURNS, _ITEMS, counter)
+
+    share(work, torch.get_num_threads())
+
+
+def contenders(threads: tuple[int, ...]) -> list[Contender]:
+    """Return the loop for every number of threads, to take turns with what it is compared with."""
+    return [Contender(CASE, "registers only", _spin, threads=n, flops=_FLOPS) for n in threads]
+
+
+def measure(settings: Settings) -> list[Measurement]:
+    """Measure the peak of single precision."""
+    return interleave(contenders(settings.threads), settings)

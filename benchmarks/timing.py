@@ -1,0 +1,67 @@
+"""Contenders take turns, so that what disturbs the machine disturbs all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from benchmarks.measurement import Measurement, Settings
+
+_TURN = 0.2
+_MOST_CALLS = 20
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Something to time.
+
+    Attributes:
+        case: what is done.
+        name: who does it.
+        run: does it once.
+        size: voxels.
+        threads: threads that torch and the engine may use.
+        flops: additions and multiplications of one run, where they are known.
+    """
+
+    case: str
+    name: str
+    run: Callable[[], object]
+    size: int = 0
+    threads: int = 1
+    flops: float | None = None
+
+
+def interleave(contenders: Sequence[Contender], settings: Settings) -> list[Measurement]:
+    """Time every contender in every round: a call that is not counted, then one or more for a fifth of a second.
+
+    The first round is preceded by one that is not counted, in which code is compiled and memory is taken.
+    """
+    times: list[list[float]] = [[] for _ in contenders]
+    before = torch.get_num_threads()
+    try:
+        for number in range(-1, settings.rounds):
+            for contender, spent in zip(contenders, times, strict=True):
+                torch.set_num_threads(contender.threads)
+                turn = _turn(contender.run, once=settings.quick or number < 0)
+                if number >= 0:
+                    spent += turn
+    finally:
+        torch.set_num_threads(before)
+    return [
+        Measurement(c.case, c.name, c.size, c.threads, tuple(spent), flops=c.flops)
+        for c, spent in zip(contenders, times, strict=True)
+    ]
+
+
+def _turn(run: Callable[[], object], once: bool) -> list[float]:
+    run()
+    spent: list[float] = []
+    while not spent or (not once and sum(spent) < _TURN and len(spent) < _MOST_CALLS):
+        started = time.perf_counter()
+        run()
+        spent.append(time.perf_counter() - started)
+    return spent

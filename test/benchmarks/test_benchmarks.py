@@ -1,0 +1,98 @@
+"""The benchmarks run, compare like with like and count right."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import fma_peak, images, peers, report
+from benchmarks.__main__ import main
+from benchmarks.measurement import OURS, Measurement, Settings
+from benchmarks.network import forward, forward_flops, network
+from benchmarks.peers.network import PeerSpice, copy_parameters
+from benchmarks.timing import Contender, interleave
+
+
+def test_a_quick_run_writes_table_and_json(tmp_path, capsys):
+    main(["--quick", "--output", str(tmp_path), "--threads", "1"])
+    document = json.loads((tmp_path / "benchmarks.json").read_text())
+    assert document["machine"]["cpu"]
+    cases = {(m["case"], m["contender"]) for m in document["measurements"]["engine"]}
+    assert {("inference", OURS), ("training step", OURS), ("training step", "plain torch")} <= cases
+    for name, measurements in document["measurements"].items():
+        assert measurements, name
+        assert all(value > 0 for m in measurements for value in m["values"]), name
+    table = (tmp_path / "benchmarks.md").read_text()
+    assert "| training step | 200 | 1 | plain torch |" in table
+    assert "training step" in capsys.readouterr().out
+
+
+def test_an_unknown_subject_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        main(["engin"])
+    assert "no subject 'engin'" in capsys.readouterr().err
+
+
+def test_contenders_take_turns():
+    calls = []
+    contenders = [Contender("case", name, lambda name=name: calls.append(name)) for name in "ab"]
+    found = interleave(contenders, Settings(rounds=2, quick=True))
+    assert calls == ["a", "a", "b", "b"] * 3
+    assert [len(m.values) for m in found] == [2, 2]
+
+
+@pytest.mark.parametrize("count", [1, 500, 13_218, 19_738, 60_000])
+def test_images_have_the_voxels_asked_for_sorted_and_once(count):
+    voxels = images.voxels(count).numpy()
+    assert voxels.shape == (count, 4)
+    keys = np.ravel_multi_index(voxels[:, 1:].T, (images.EDGE,) * 3)
+    assert (np.diff(keys) > 0).all()
+
+
+def test_operations_of_a_dense_image_are_those_of_dense_convolutions():
+    cube = torch.cartesian_prod(torch.zeros(1, dtype=torch.long), *[torch.arange(4)] * 3)
+    pairs = (3 * 4 - 2) ** 3
+    fine, coarse = 64, 8
+    filters = 4
+    encoder = pairs * (4 * filters + 4 * filters**2) + 8**1 * coarse * filters * 2 * filters
+    encoder += (3 * 2 - 2) ** 3 * 4 * (2 * filters) ** 2
+    decoder = coarse * 8 * 2 * filters * filters + pairs * (2 * filters * filters + 3 * filters**2)
+    decoder += fine * 2 * filters * filters
+    heads = fine * filters * (4 + 1)
+    net = network(filters, 2)
+    assert forward_flops(net, cube, torch.ones(fine, 4)) == 2 * (encoder + 2 * decoder + heads)
+
+
+def test_no_engine_beats_the_peak():
+    (peak,) = fma_peak.measure(Settings(rounds=3))
+    assert 1e9 < peak.flops / peak.least < 1e12
+
+
+def test_ratios_are_those_of_least_times_at_the_same_and_at_all_threads():
+    ours = [Measurement("a", OURS, 10, n, (2.0 / n, 5.0)) for n in (1, 2)]
+    theirs = Measurement("a", "peer", 10, 1, (7.0, 6.0))
+    measured = [*ours, theirs, Measurement("a", OURS, 20, 2, (0.1,))]
+    assert report.ratio(theirs, measured, 1) == 3.0
+    assert report.ratio(theirs, measured, None) == 6.0
+    assert report.ratio(ours[0], measured, None) is None
+
+
+@pytest.mark.skipif("spconv" not in dict(peers.installed()), reason="needs spconv")
+def test_the_network_of_spconv_is_ours():
+    coordinates, features = images.voxels(300), images.features(300)
+    ours = network(6, 3)
+    theirs = PeerSpice(dict(peers.installed())["spconv"], 6, 3)
+    copy_parameters(ours, theirs)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        ours_out, theirs_out = forward(ours, coordinates, features), theirs(coordinates, features, images.EDGE)
+        for outputs in (ours_out, theirs_out):
+            sum(output.square().sum() for output in outputs).backward()
+    finally:
+        torch.set_num_threads(before)
+    for mine, other in zip(ours_out, theirs_out, strict=True):
+        torch.testing.assert_close(other, mine, rtol=1e-4, atol=1e-5)
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(other.grad, mine.grad, rtol=1e-3, atol=1e-4 * float(mine.grad.abs().max()) + 1e-6)
