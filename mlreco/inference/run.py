@@ -17,6 +17,7 @@ import torch
 from mlreco import __version__
 from mlreco.atomic import refuse_to_replace
 from mlreco.errors import UserError
+from mlreco.inference.on_device import process_batch, remaining
 from mlreco.inference.pipeline import InOrder, prefetched, timed
 from mlreco.inference.products import events_of, voxel_products
 from mlreco.iotools import HDF5Writer, loader_factory
@@ -97,7 +98,7 @@ def run_inference(
     ):
         finish = _Finish(processors, chain, writer, progress)
         batches = prefetched(timed(itertools.islice(loader, config["trainval"].get("iterations"))))
-        for event, seconds in _network_output(batches, chain, loader.dataset):
+        for event, seconds in _network_output(batches, chain, processors, loader.dataset):
             finisher.submit(finish, event, seconds)
     return InferenceSummary(
         output,
@@ -125,18 +126,25 @@ def _info(config: Mapping[str, Any], chain: Chain, processors: list[Any], loader
 
 @torch.inference_mode()
 def _network_output(
-    batches: Iterable[tuple[Mapping[str, Any], float]], chain: Chain, dataset: Any
-) -> Iterator[tuple[dict[str, np.ndarray], tuple[float, float]]]:
-    """Yield every event with the seconds that its reading and the network took."""
+    batches: Iterable[tuple[Mapping[str, Any], float]], chain: Chain, processors: list[Any], dataset: Any
+) -> Iterator[tuple[dict[str, np.ndarray], tuple[float, float, float]]]:
+    """Yield every event with the seconds of reading, of the network and of post-processing on its device."""
     device = next(chain.parameters()).device
     for batch, reading in batches:
         started = time.perf_counter()
         check_energies(batch, chain.network_input, dataset)
         voxels = batch[chain.network_input]
-        arrays = voxel_products(voxels, chain(to_device(batch, device)))
-        network = time.perf_counter() - started
+        products = chain(to_device(batch, device))
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        computed = time.perf_counter()
+        products |= process_batch(processors, products, voxels.batch_size, chain.scheme)
+        processed = time.perf_counter()
+        arrays = voxel_products(voxels, products)
+        network = computed - started + time.perf_counter() - processed
+        times = tuple(seconds / voxels.batch_size for seconds in (reading, network, processed - computed))
         for event in events_of(batch, voxels, arrays):
-            yield event, (reading / voxels.batch_size, network / voxels.batch_size)
+            yield event, times
 
 
 class _Finish:
@@ -149,12 +157,12 @@ class _Finish:
         self.progress = progress
         self.seconds = dict.fromkeys((*TIME_COLUMNS, "writing"), 0.0)
 
-    def __call__(self, event: dict[str, np.ndarray], before: tuple[float, float]) -> None:
+    def __call__(self, event: dict[str, np.ndarray], before: tuple[float, float, float]) -> None:
         started = time.perf_counter()
-        for processor in self.processors:
+        for processor in remaining(self.processors, event):
             event.update(processor(event, self.scheme))
         processed = time.perf_counter()
-        times = (*before, processed - started)
+        times = (*before[:2], before[2] + processed - started)
         event["times"] = np.array([times], np.float32)
         self.writer.append(event)
         for name, seconds in zip(self.seconds, (*times, time.perf_counter() - processed), strict=True):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlreco.errors import UserError, nearest
 from mlreco.post_processing.fragments import cluster_event
 from mlreco.post_processing.greedy import GreedyClusterer
 from mlreco.post_processing.processor import PostProcessor
 from mlreco.post_processing.thresholds import resolve_thresholds
 from mlreco.semantics import PILARNET, ClassScheme
+
+if TYPE_CHECKING:
+    import torch
+
+ENGINES = ("auto", "numba", "torch")
 
 
 class GreedyFragments(PostProcessor):
@@ -23,6 +30,8 @@ class GreedyFragments(PostProcessor):
         skip_classes: names of classes that are not clustered.
         min_voxels: smaller fragments become -1.
         unseeded: ``instance`` or ``noise``: what becomes of a class without a voxel of seediness s0.
+        engine: ``numba`` on the host, ``torch`` on the device of the network, or ``auto``: torch on a CUDA device. The
+            fragments are the same.
 
     Raises:
         UserError: an unknown class or key, or a value out of range.
@@ -38,7 +47,11 @@ class GreedyFragments(PostProcessor):
         skip_classes: Sequence[str] = (),
         min_voxels: int = 0,
         unseeded: str = "instance",
+        engine: str = "auto",
     ) -> None:
+        if engine not in ENGINES:
+            raise UserError(f"engine is '{engine}'{nearest(engine, ENGINES)}")
+        self.engine = engine
         resolved = resolve_thresholds(thresholds, class_scheme)
         self.thresholds = {name: values._asdict() for name, values in resolved.items()}
         self.skip_classes = tuple(class_scheme.classes[class_scheme.number(name)] for name in skip_classes)
@@ -50,3 +63,26 @@ class GreedyFragments(PostProcessor):
         """Return the fragments of an event."""
         arrays = (event[name] for name in self.requires)
         return {"fragments": cluster_event(*arrays, self._resolved, scheme, self.skip_classes, **self.options)}
+
+    def takes_batch_on(self, device: torch.device) -> bool:
+        """Tell whether a batch on that device is to be clustered there."""
+        return self.engine == "torch" or (self.engine == "auto" and device.type == "cuda")
+
+    def process_batch(
+        self, products: Mapping[str, torch.Tensor], events: torch.Tensor, event_count: int, scheme: ClassScheme
+    ) -> dict[str, torch.Tensor]:
+        """Return the fragments of a batch, on its device.
+
+        Args:
+            products: those of ``requires``, one row a voxel.
+            events: (N,) integers, number of the event of each voxel.
+            event_count: number of events, empty ones included.
+            scheme: the classes.
+        """
+        from mlreco.post_processing.batched import cluster_batch
+
+        tensors = (products[name] for name in self.requires)
+        fragments = cluster_batch(
+            events, event_count, *tensors, self._resolved, scheme, self.skip_classes, **self.options
+        )
+        return {"fragments": fragments}

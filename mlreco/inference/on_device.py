@@ -1,0 +1,59 @@
+"""Post-processing of a whole batch where the network left its output, before it is copied to the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from mlreco.errors import UserError
+from mlreco.semantics import ClassScheme
+
+
+@runtime_checkable
+class BatchProcessor(Protocol):
+    """A post-processor that also takes the tensors of a batch."""
+
+    requires: tuple[str, ...]
+    provides: tuple[str, ...]
+
+    def takes_batch_on(self, device: torch.device) -> bool:
+        """Tell whether a batch on that device is to be processed there."""
+
+    def process_batch(
+        self, products: Mapping[str, torch.Tensor], events: torch.Tensor, event_count: int, scheme: ClassScheme
+    ) -> dict[str, torch.Tensor]:
+        """Return the products to add, one row a voxel."""
+
+
+def process_batch(
+    processors: Sequence[Any], products: Mapping[str, Any], event_count: int, scheme: ClassScheme
+) -> dict[str, torch.Tensor]:
+    """Return what the post-processors that come first and take this batch on its device add to it.
+
+    Nothing is added by one that refuses the batch: its turn comes again event by event, and then it can name the event.
+
+    Args:
+        processors: all post-processors in their order.
+        products: what the chain returned, ``image`` among it.
+        event_count: number of events, empty ones included.
+        scheme: the classes.
+    """
+    indices = products["image"].indices
+    added: dict[str, torch.Tensor] = {}
+    for processor in processors:
+        known = {**products, **added}
+        ready = isinstance(processor, BatchProcessor) and processor.takes_batch_on(indices.device)
+        if not ready or not all(isinstance(known.get(name), torch.Tensor) for name in processor.requires):
+            break
+        try:
+            added |= processor.process_batch(known, indices[:, 0], event_count, scheme)
+        except UserError:
+            break
+    return added
+
+
+def remaining(processors: Sequence[Any], event: Mapping[str, Any]) -> list[Any]:
+    """Return the post-processors that have not had their turn with an event as part of its batch."""
+    return [p for p in processors if not (isinstance(p, BatchProcessor) and event.keys() >= set(p.provides))]
