@@ -21,9 +21,11 @@ CORE = [
     "tqdm>=4.66",
 ]
 ROOT = ["awkward>=2.6", "uproot>=5.3"]
+PARQUET = ["pyarrow>=16"]
 EXTRAS = {
     "cuda": ["spconv-cu126==2.3.8"],
     "root": ROOT,
+    "parquet": PARQUET,
     "larcv": ["larcv>=3.5"],
     "bench": ["matplotlib>=3.8", "spconv==2.3.8"],
     "dev": [

@@ -64,6 +64,7 @@ def recluster(source: str | Path, post_processing: Mapping[str, Mapping[str, Any
                 clock.enter(event, time.perf_counter() - started)
                 writer.append(event)
                 progress.advance()
+            writer.list_skipped(reader.skipped)
             return writer.num_events
 
 

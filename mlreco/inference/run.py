@@ -6,7 +6,7 @@ import datetime
 import itertools
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from mlreco.inference.on_device import process_batch, remaining
 from mlreco.inference.pipeline import InOrder, prefetched, timed
 from mlreco.inference.products import events_of, voxel_products
 from mlreco.iotools import HDF5Writer, loader_factory
-from mlreco.iotools.checks import check_energies
+from mlreco.iotools.skipped import Skipped
 from mlreco.models.assembly import build_chain
 from mlreco.models.chain import Chain
 from mlreco.models.transfer import to_device
@@ -39,10 +39,12 @@ class InferenceSummary:
     Attributes:
         output: the file written.
         events_in: events in the input.
-        events_out: events in the output; fewer only where ``trainval.iterations`` says so.
+        events_out: events in the output; fewer only where ``trainval.iterations`` says so or events are skipped.
         seconds: wall-clock time of the loop.
         stage_seconds: time spent reading, in the network, in post-processing and writing; these overlap.
         left_out: blobs of labels that the files do not hold, with the reason.
+        skipped: events and files that cannot be read, where ``iotool.on_error`` is ``skip``.
+        remarks: what the user should know of the files.
     """
 
     output: Path
@@ -51,6 +53,8 @@ class InferenceSummary:
     seconds: float
     stage_seconds: dict[str, float]
     left_out: dict[str, str]
+    skipped: Sequence[Skipped] = ()
+    remarks: Sequence[str] = ()
 
     def profile(self) -> str:
         """Tell where the time went, as a table."""
@@ -85,7 +89,11 @@ def run_inference(
             )
     chain.eval()
     loader = loader_factory(
-        config["iotool"], train=False, optional=chain.loss_input, class_scheme=model["class_scheme"]
+        config["iotool"],
+        train=False,
+        optional=chain.loss_input,
+        class_scheme=model["class_scheme"],
+        energies=chain.network_input,
     )
     refuse_to_replace(output, loader.dataset.files)
     processors = build_post_processors(config.get("post_processing") or {}, chain.scheme)
@@ -98,8 +106,9 @@ def run_inference(
     ):
         finish = _Finish(processors, chain, writer, progress)
         batches = prefetched(timed(itertools.islice(loader, config["trainval"].get("iterations"))))
-        for event, seconds in _network_output(batches, chain, processors, loader.dataset):
+        for event, seconds in _network_output(batches, chain, processors):
             finisher.submit(finish, event, seconds)
+        writer.list_skipped(loader.skipped)
     return InferenceSummary(
         output,
         len(loader.dataset),
@@ -107,6 +116,8 @@ def run_inference(
         time.perf_counter() - started,
         finish.seconds,
         dict(loader.dataset.left_out),
+        loader.skipped,
+        loader.dataset.remarks,
     )
 
 
@@ -126,13 +137,12 @@ def _info(config: Mapping[str, Any], chain: Chain, processors: list[Any], loader
 
 @torch.inference_mode()
 def _network_output(
-    batches: Iterable[tuple[Mapping[str, Any], float]], chain: Chain, processors: list[Any], dataset: Any
+    batches: Iterable[tuple[Mapping[str, Any], float]], chain: Chain, processors: list[Any]
 ) -> Iterator[tuple[dict[str, np.ndarray], tuple[float, float, float]]]:
     """Yield every event with the seconds of reading, of the network and of post-processing on its device."""
     device = next(chain.parameters()).device
     for batch, reading in batches:
         started = time.perf_counter()
-        check_energies(batch, chain.network_input, dataset)
         voxels = batch[chain.network_input]
         products = chain(to_device(batch, device))
         if device.type == "cuda":

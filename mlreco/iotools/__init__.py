@@ -19,7 +19,6 @@ _HOMES = {
     "PILArNetMReader": "mlreco.iotools.pilarnet_m",
     "OutputEventsReader": "mlreco.iotools.output.events",
     "Reader": "mlreco.iotools.interface",
-    "check_energies": "mlreco.iotools.checks",
     "convert": "mlreco.iotools.convert",
     "expand_sources": "mlreco.iotools.files",
     "find_parser": "mlreco.iotools.parsers",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,12 @@ import numpy as np
 
 from mlreco.errors import UserError
 from mlreco.iotools.augmentation import Augmenter
+from mlreco.iotools.checks import check_energies
+from mlreco.iotools.eventfiles import EventFiles, check_schemes
 from mlreco.iotools.files import expand_sources
-from mlreco.iotools.interface import Reader, read_product
-from mlreco.iotools.readers import open_reader
+from mlreco.iotools.interface import holds_classes, read_product
 from mlreco.iotools.schema import SchemaEntry, read_schema
-
-_OPEN_FILES = 32
+from mlreco.iotools.skipped import Skipped
 
 Event = dict[str, Any]
 """Blobs of an event by schema key, and ``index``, ``event_id`` (3,) int64, ``source`` (2,) int64."""
@@ -32,17 +31,21 @@ class LArCVDataset:
         event_list: entries (over all files) to use, in this order; None for all.
         entry_range: first entry and the one after the last; applies before ``event_list``.
         optional: schema keys that are left out, with the reason in ``left_out``, when a file lacks their products.
-        class_scheme: given to parsers that ask for it.
+        class_scheme: given to parsers that ask for it; files that tell another one give no labels.
         reader: name of the reader; by the files' content if None.
         augmenter: changes events when ``fetch`` is given a random generator.
+        energies: schema key whose features must not be negative.
+        skip: leave out files that cannot be opened, rather than raise.
 
     Attributes:
         files: the files, in order.
         keys: schema keys that events have.
         left_out: optional schema keys that events lack, with the reason.
+        remarks: what the user should know of the files, a line each.
 
     Raises:
-        UserError: a file cannot be read, a product is missing, the schema or a range is wrong, there are no events.
+        UserError: a file cannot be read, a product is missing, the schema or a range is wrong, there are no events, or
+            files differ in the size of voxels or in the class scheme.
     """
 
     def __init__(
@@ -56,27 +59,27 @@ class LArCVDataset:
         class_scheme: str = "pilarnet",
         reader: str | None = None,
         augmenter: Augmenter | None = None,
+        energies: str | None = None,
+        skip: bool = False,
     ) -> None:
-        self.files = expand_sources(data_keys, limit_num_files)
+        entries = read_schema(schema, {"class_scheme": class_scheme})
+        self._files = EventFiles(expand_sources(data_keys, limit_num_files), reader, skip)
+        self.files = self._files.files
         self.augmenter = augmenter
         self.left_out: dict[str, str] = {}
-        self._open: OrderedDict[int, None] = OrderedDict()
-        entries = read_schema(schema, {"class_scheme": class_scheme})
-        self._readers: list[Reader] = []
-        for file in self.files:
-            opened = open_reader(file, reader)
-            opened.close()
-            self._readers.append(opened)
-        self._entries = self._available(entries, set(optional))
+        self._energies = energies
+        self._entries = self._available(entries, set(optional), class_scheme)
         self.keys = tuple(entry.key for entry in self._entries)
-        self._ends = np.cumsum([len(reader) for reader in self._readers])
+        self.remarks = self._check_geometries()
         self._selected = self._select(event_list, entry_range)
 
     def __len__(self) -> int:
         return len(self._selected)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": OrderedDict()}
+    @property
+    def skipped_files(self) -> tuple[Skipped, ...]:
+        """Files that cannot be opened."""
+        return tuple(self._files.skipped)
 
     def __getitem__(self, index: int) -> Event:
         return self.fetch(index)
@@ -92,7 +95,7 @@ class LArCVDataset:
             UserError: damaged data or products that do not fit; names file, event and schema key.
         """
         file_number, entry = self.source(index)
-        reader = self._reader(file_number)
+        reader = self._files.reader(file_number)
         names = dict.fromkeys(name for schema in self._entries for name in schema.product_names())
         loaded = {name: read_product(reader, entry, name) for name in names}
         if self.augmenter is not None and rng is not None:
@@ -103,6 +106,8 @@ class LArCVDataset:
                 event[schema.key] = schema.parse(loaded)
             except UserError as error:
                 raise UserError(f"{reader.path}: event {entry}: schema key '{schema.key}': {error}") from error
+        if self._energies in event:
+            check_energies(event[self._energies], f"{reader.path}: event {entry}: '{self._energies}'")
         if self.augmenter is not None and rng is not None:
             event = self.augmenter.jitter(event, rng)
         event["index"] = int(index)
@@ -112,9 +117,7 @@ class LArCVDataset:
 
     def source(self, index: int) -> tuple[int, int]:
         """Return the number of the file and the entry in it for an event of this dataset."""
-        number = int(self._selected[index])
-        file_number = int(np.searchsorted(self._ends, number, side="right"))
-        return file_number, number - int(self._ends[file_number]) + len(self._readers[file_number])
+        return self._files.locate(int(self._selected[index]))
 
     def describe(self, index: int) -> str:
         """Return ``file: event n``, the beginning of a message about an event."""
@@ -123,33 +126,13 @@ class LArCVDataset:
 
     def close(self) -> None:
         """Close all files."""
-        for reader in self._readers:
-            reader.close()
-        self._open.clear()
+        self._files.close()
 
-    def _reader(self, number: int) -> Reader:
-        """Return a reader and close the one unused for longest where too many are open."""
-        self._open[number] = None
-        self._open.move_to_end(number)
-        if len(self._open) > _OPEN_FILES:
-            oldest, _ = self._open.popitem(last=False)
-            self._readers[oldest].close()
-        return self._readers[number]
-
-    def _available(self, entries: Sequence[SchemaEntry], optional: set[str]) -> list[SchemaEntry]:
+    def _available(self, entries: Sequence[SchemaEntry], optional: set[str], scheme: str) -> list[SchemaEntry]:
         """Return the entries whose products all files have."""
         kept = []
         for entry in entries:
-            lacking = next(
-                (
-                    f"{reader.path}: no product '{name}' (schema key '{entry.key}'); "
-                    f"the file holds {', '.join(reader.products()) or 'no products'}"
-                    for reader in self._readers
-                    for name in entry.product_names()
-                    if name not in reader.products()
-                ),
-                None,
-            )
+            lacking = self._lacking(entry) or self._other_scheme(entry, scheme)
             if lacking is None:
                 kept.append(entry)
             elif entry.key in optional:
@@ -158,8 +141,42 @@ class LArCVDataset:
                 raise UserError(lacking)
         return kept
 
+    def _lacking(self, entry: SchemaEntry) -> str | None:
+        """Return which file lacks a product of an entry."""
+        for reader in self._files.readers():
+            for name in entry.product_names():
+                if name not in reader.products():
+                    return (
+                        f"{reader.path}: no product '{name}' (schema key '{entry.key}'); "
+                        f"the file holds {', '.join(reader.products()) or 'no products'}"
+                    )
+        return None
+
+    def _other_scheme(self, entry: SchemaEntry, scheme: str) -> str | None:
+        """Return which file tells another class scheme than the configuration's."""
+        for name in filter(holds_classes, entry.product_names()):
+            told = check_schemes(list(self._files.readers()), name)
+            if told is not None and told[1] != scheme:
+                return (
+                    f"{told[0]}: the classes of '{name}' (schema key '{entry.key}') are numbered as in '{told[1]}', "
+                    f"and model.class_scheme is '{scheme}'"
+                )
+        return None
+
+    def _check_geometries(self) -> tuple[str, ...]:
+        """Refuse files with voxels of different size; return a remark on images of different size."""
+        names = (name for entry in self._entries for name in entry.product_names())
+        product = next((name for name in names if name.startswith(("sparse3d_", "cluster3d_"))), None)
+        if product is None or len(self.files) == 1:
+            return ()
+        shapes = self._files.geometries(product)
+        if len(shapes) < 2:
+            return ()
+        text = ", ".join(f"{' x '.join(map(str, shape))} in {path}" for shape, path in list(shapes.items())[:3])
+        return (f"images of different sizes: {text}; coordinates are normalised by the image of each event",)
+
     def _select(self, event_list: Sequence[int] | None, entry_range: Sequence[int] | None) -> np.ndarray:
-        total = int(self._ends[-1])
+        total = len(self._files)
         selected = np.arange(total)
         if entry_range is not None:
             if len(entry_range) != 2 or not 0 <= entry_range[0] < entry_range[1]:

@@ -12,6 +12,7 @@ from mlreco.iotools.collate import COLLATES
 from mlreco.iotools.dataset import LArCVDataset
 from mlreco.iotools.loader import Loader
 from mlreco.iotools.samplers import Sampler, SequentialSampler, make_sampler
+from mlreco.iotools.skipped import ON_ERROR
 from mlreco.registry import Registry
 
 DATASETS = Registry("dataset", {"LArCVDataset": "mlreco.iotools.dataset:LArCVDataset"})
@@ -27,6 +28,7 @@ def loader_factory(
     start_iteration: int = 0,
     sources: str | Path | Sequence[str | Path] | None = None,
     class_scheme: str = "pilarnet",
+    energies: str | None = None,
 ) -> Loader:
     """Make the loader of an ``iotool`` section.
 
@@ -38,13 +40,19 @@ def loader_factory(
         start_iteration: number of batches already consumed by the training.
         sources: files that replace ``dataset.data_keys`` (and lift ``limit_num_files``).
         class_scheme: numbering of semantic classes, for the parsers.
+        energies: schema key of the image whose values must not be negative.
 
     Raises:
         UserError: an unknown key or name, wrong numbers, files that cannot be read.
     """
     batch_size = _whole(iotool, "batch_size", 1, 1)
     num_workers = _whole(iotool, "num_workers", 0, 0)
-    dataset = _make_dataset(iotool, train, optional, sources, class_scheme)
+    on_error = iotool.get("on_error", "raise")
+    if on_error not in ON_ERROR:
+        raise UserError(f"iotool.on_error: no way '{on_error}'{nearest(on_error, ON_ERROR)}")
+    skip = on_error == "skip"
+    options = {"optional": tuple(optional), "class_scheme": class_scheme, "energies": energies, "skip": skip}
+    dataset = _make_dataset(iotool, train, sources, options)
     sampler: Sampler = SequentialSampler(len(dataset), batch_size)
     if train:
         default = {"name": "RandomSampler" if iotool.get("shuffle") else "SequentialSampler"}
@@ -60,15 +68,15 @@ def loader_factory(
         num_workers=num_workers,
         pin_memory=bool(iotool.get("pin_memory", False)),
         start_iteration=start_iteration if train else 0,
+        skip=skip,
     )
 
 
 def _make_dataset(
     iotool: Mapping[str, Any],
     train: bool,
-    optional: Iterable[str],
     sources: str | Path | Sequence[str | Path] | None,
-    class_scheme: str,
+    given: Mapping[str, Any],
 ) -> LArCVDataset:
     options = dict(iotool.get("dataset") or {})
     for key in options:
@@ -82,7 +90,7 @@ def _make_dataset(
             raise UserError(f"iotool.dataset.{key} is missing")
     kind = DATASETS.get(options.pop("name", "LArCVDataset"))
     augmenter = make_augmenter(iotool.get("augment")) if train else None
-    return kind(**options, optional=tuple(optional), class_scheme=class_scheme, augmenter=augmenter)
+    return kind(**options, **given, augmenter=augmenter)
 
 
 def _whole(iotool: Mapping[str, Any], key: str, default: int, least: int) -> int:

@@ -10,6 +10,9 @@ import numpy as np
 
 from mlreco.voxels import EventVoxels, ImageMeta
 
+NO_IMAGE = ImageMeta((1, 1, 1))
+"""Geometry of an empty event in a file that holds no geometry at all."""
+
 
 @dataclass(frozen=True)
 class ClusterVoxels:
@@ -70,6 +73,29 @@ def read_product(reader: Reader, index: int, product: str) -> EventVoxels | Clus
     kind, _, producer = product.partition("_")
     read = {"sparse3d": reader.sparse3d, "cluster3d": reader.cluster3d, "particle": reader.particles}[kind]
     return read(index, producer)
+
+
+def image_meta(reader: Reader, index: int, product: str) -> ImageMeta | None:
+    """Return the geometry of an image or of voxel sets, None where the event has none.
+
+    Readers that have a method of this name tell it without reading voxels.
+
+    Raises:
+        UserError: no such product, or damaged data.
+    """
+    tell = getattr(reader, "image_meta", None)
+    meta = read_product(reader, index, product).meta if tell is None else tell(index, product)
+    return None if meta == NO_IMAGE else meta
+
+
+def told_scheme(reader: Reader, product: str) -> str | None:
+    """Return the class scheme of an image of classes, None where neither its name nor the file tells it."""
+    return "mlreco" if product.endswith("_mlreco") else getattr(reader, "class_scheme", None)
+
+
+def holds_classes(product: str) -> bool:
+    """Whether a product is an image of semantic classes, judged by its name."""
+    return product.startswith("sparse3d_") and "semantics" in product
 
 
 def flat_index(coordinates: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:

@@ -15,6 +15,7 @@ from mlreco.errors import UserError
 from mlreco.iotools.collate import Batch
 from mlreco.iotools.dataset import Event, LArCVDataset
 from mlreco.iotools.samplers import Sampler
+from mlreco.iotools.skipped import Skipped
 
 _AUGMENTATION_STREAM = 1
 
@@ -30,9 +31,15 @@ class _Request:
 
 @dataclass(frozen=True)
 class _Failure:
-    """A user's error on its way out of a worker, where an exception would be wrapped in a traceback."""
+    """A user's error on its way out of a worker, where an exception would be wrapped in a traceback.
+
+    Attributes:
+        message: what the error says.
+        index: the event that cannot be read, in the dataset; None where the error is not that of an event.
+    """
 
     message: str
+    index: int | None = None
 
 
 class _EventSource(Dataset):
@@ -47,23 +54,22 @@ class _EventSource(Dataset):
         try:
             return self.dataset.fetch(request.index, rng)
         except UserError as error:
-            return _Failure(str(error))
+            return _Failure(str(error), request.index)
 
 
 class _Collate:
-    """The collate function, which lets failures pass."""
+    """The collate function for the events that could be read, beside the failures of the others."""
 
     def __init__(self, collate: Any) -> None:
         self.collate = collate
 
-    def __call__(self, events: Sequence[Event | _Failure]) -> Batch | _Failure:
-        for event in events:
-            if isinstance(event, _Failure):
-                return event
+    def __call__(self, events: Sequence[Event | _Failure]) -> tuple[Batch | None, tuple[_Failure, ...]]:
+        failures = tuple(event for event in events if isinstance(event, _Failure))
+        sound = [event for event in events if not isinstance(event, _Failure)]
         try:
-            return self.collate(events)
+            return (self.collate(sound) if sound else None), failures
         except UserError as error:
-            return _Failure(str(error))
+            return None, (_Failure(str(error)), *failures)
 
 
 class _Plan:
@@ -103,6 +109,7 @@ class Loader:
         num_workers: processes that read; 0 reads in this one.
         pin_memory: put batches into page-locked memory (where there is a CUDA device).
         start_iteration: number of batches already consumed (training).
+        skip: leave events that cannot be read out of their batches, rather than raise.
 
     Attributes:
         dataset: the events.
@@ -122,8 +129,11 @@ class Loader:
         num_workers: int = 0,
         pin_memory: bool = False,
         start_iteration: int = 0,
+        skip: bool = False,
     ) -> None:
         self.dataset, self.batch_size, self.train = dataset, batch_size, train
+        self._skip = skip
+        self._skipped: dict[int, Skipped] = {}
         self._seed = seed
         self._plan = _Plan(sampler, len(dataset), batch_size, train, start_iteration)
         self._loader = DataLoader(
@@ -160,19 +170,38 @@ class Loader:
         return self.iteration * self.batch_size / len(self.dataset)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield batches.
+        """Yield batches; those of which no event can be read are passed over.
 
         Raises:
-            UserError: damaged data; the message names file, event and product.
+            UserError: damaged data; the message names file, event and product. Where events are skipped: as many
+                batches as a pass has, one after another, hold none that can be read.
         """
         if not self.train:
             self._plan.iteration = 0
-        for batch in self._loader:
-            if isinstance(batch, _Failure):
-                self.close()
-                raise UserError(batch.message)
+        fruitless = 0
+        for batch, failures in self._loader:
+            self._note(failures)
             self._plan.iteration += 1
-            yield batch
+            fruitless = 0 if batch is not None else fruitless + 1
+            if fruitless == len(self):
+                self.close()
+                raise UserError(f"none of the events can be read; {next(iter(self._skipped.values()))}")
+            if batch is not None:
+                yield batch
+
+    @property
+    def skipped(self) -> list[Skipped]:
+        """Files and events left out so far; an event that was met several times is listed once."""
+        return [*self.dataset.skipped_files, *self._skipped.values()]
+
+    def _note(self, failures: Sequence[_Failure]) -> None:
+        """Remember the events that are skipped, or raise."""
+        for failure in failures:
+            if not self._skip or failure.index is None:
+                self.close()
+                raise UserError(failure.message)
+            file, entry = self.dataset.source(failure.index)
+            self._skipped[failure.index] = Skipped.because(self.dataset.files[file], entry, failure.message)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what is needed to continue with the next batch, whatever workers had prefetched."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mlreco.errors import UserError
-from mlreco.iotools.interface import ClusterVoxels, Reader, read_product
+from mlreco.iotools.interface import ClusterVoxels, Reader, holds_classes, read_product, told_scheme
 from mlreco.iotools.larcv3.layout import KINDS
 from mlreco.iotools.parsers.clusters import parse_cluster3d_clean_full
 from mlreco.iotools.parsers.sharing import precedence_ranks, set_classes
@@ -132,13 +132,13 @@ def _classes_of(name: str, names: tuple[str, ...]) -> str | None:
     kind, _, producer = name.partition("_")
     if kind != "cluster3d":
         return None
-    images = [other for other in names if other.startswith("sparse3d_") and "semantics" in other]
+    images = [other for other in names if holds_classes(other)]
     wanted = f"sparse3d_{producer}_semantics"
     return wanted if wanted in images else next(iter(images), None)
 
 
 def _scheme_of(reader: Reader, product: str, default: str) -> str:
-    return "mlreco" if product.endswith("_mlreco") else getattr(reader, "class_scheme", default)
+    return told_scheme(reader, product) or default
 
 
 def _instances(sets: ClusterVoxels, image: EventVoxels, scheme: str, where: str) -> np.ndarray:

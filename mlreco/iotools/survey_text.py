@@ -11,6 +11,7 @@ import numpy as np
 
 from mlreco.iotools.output.events import VOXEL_PRODUCTS
 from mlreco.iotools.output.reader import HDF5Reader
+from mlreco.iotools.skipped import skipped_lines
 from mlreco.iotools.survey import FileSurvey, ProductSurvey, survey
 
 _UNITS = {"sparse3d": "voxels", "cluster3d": "sets", "particle": "particles"}
@@ -79,6 +80,7 @@ def output_lines(path: str | Path, look_into: int | None) -> list[str]:
             counts, kind = reader.row_counts(name), reader.row_type(name)
             text = f"{kind}, rows per event: mean {counts.mean():.1f}, spread {counts.std():.1f}, max {counts.max()}"
             lines.append(f"  {name:{width}}  {text if len(counts) else kind}")
+        lines += [f"  {text}" for text in skipped_lines(reader.skipped, None)]
         if reader.info.get("complete") and set(VOXEL_PRODUCTS) <= set(reader.products):
             lines += _voxel_lines(survey(path, look_into))
         return lines

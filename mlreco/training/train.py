@@ -14,9 +14,10 @@ from typing import Any
 import torch
 
 from mlreco.atomic import make_folder
+from mlreco.console import remark
 from mlreco.errors import UserError
 from mlreco.iotools import loader_factory
-from mlreco.iotools.checks import check_energies
+from mlreco.iotools.skipped import SHOWN
 from mlreco.models.assembly import build_chain
 from mlreco.models.chain import Chain, ChainLoss, chain_loss
 from mlreco.models.transfer import to_device
@@ -69,7 +70,12 @@ def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weight
         restore(latest_checkpoint(trainval["weight_prefix"]) if resume == "latest" else Path(resume), state)
     scheme = config["model"]["class_scheme"]
     with loader_factory(
-        config["iotool"], seed=state.seed, train=True, start_iteration=state.iteration, class_scheme=scheme
+        config["iotool"],
+        seed=state.seed,
+        train=True,
+        start_iteration=state.iteration,
+        class_scheme=scheme,
+        energies=chain.network_input,
     ) as loader:
         if resume is not None:
             loader.load_state_dict(state.batches)
@@ -101,6 +107,7 @@ class _Training:
         self.loss = loss.to(self.device)
         self.state = state
         self.loader = loader
+        self._told = 0
         self.iterations = _iterations(self.trainval, len(loader))
         if state.iteration >= self.iterations:
             raise UserError(
@@ -110,6 +117,8 @@ class _Training:
 
     def run(self) -> Path:
         self.chain.train()
+        for text in self.loader.dataset.remarks:
+            remark(text)
         make_folder(Path(self.trainval["weight_prefix"]).parent)
         batches = iter(self.loader)
         with (
@@ -130,6 +139,15 @@ class _Training:
             raise KeyboardInterrupt(f"saved {saved} after {self.state.iteration} iterations")
         return saved
 
+    def _tell_skipped(self) -> None:
+        """Tell of events that were skipped for the first time; beyond a few only how many."""
+        skipped = self.loader.skipped
+        for one in skipped[self._told : SHOWN]:
+            remark(f"skipped {one}")
+        if len(skipped) > SHOWN >= self._told:
+            remark("... further ones are only counted, in the column 'skipped' of the log")
+        self._told = len(skipped)
+
     def _save(self) -> Path:
         path = checkpoint_path(self.trainval["weight_prefix"], self.state.iteration)
         self.state.batches = self.loader.state_dict()
@@ -140,7 +158,7 @@ class _Training:
         """Train on one batch and return a row of the log."""
         timer = _Timer(time.perf_counter())
         batch = next(batches)
-        check_energies(batch, self.chain.network_input, self.loader.dataset)
+        self._tell_skipped()
         batch = to_device(batch, self.device)
         times = {"tio": timer.lap()}
         products = self.chain(batch)
@@ -163,6 +181,7 @@ class _Training:
             "tsum": self.state.seconds,
             **times,
             "lr": rate,
+            "skipped": len(self.loader.skipped),
             **{name: float(value.detach()) for name, value in terms.items()},
         }
 

@@ -37,6 +37,8 @@ class Summary:
     events_out: int = 2
     seconds: float = 4.0
     left_out: dict = field(default_factory=lambda: {"cluster_label": "no cluster3d_pcluster"})
+    skipped: tuple = ()
+    remarks: tuple = ()
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from io_samples import SCHEMA, write_events
+from io_samples import META, SCHEMA, write_events
 
 from mlreco.errors import UserError
-from mlreco.iotools import LArCVDataset, check_energies, expand_sources, loader_factory
+from mlreco.iotools import LArCVDataset, expand_sources, loader_factory
 from mlreco.voxels import ImageMeta, VoxelBatch
 
 COUNTS = (30, 0, 1, 50, 12, 7, 20)
@@ -19,7 +19,9 @@ AUGMENT = {"flip": True, "permute": True, "charge_scale": 0.1, "charge_jitter": 
 def files(tmp_path):
     """Two files with images of different size."""
     write_events(tmp_path / "a.h5", COUNTS[:4], seed=1, run=1)
-    write_events(tmp_path / "b.h5", COUNTS[4:], seed=2, run=2, meta=ImageMeta((11, 6, 8), (5.0, 0.0, 0.0)))
+    write_events(
+        tmp_path / "b.h5", COUNTS[4:], seed=2, run=2, meta=ImageMeta((11, 6, 8), (5.0, 0.0, 0.0), META.voxel_size)
+    )
     return [tmp_path / "a.h5", tmp_path / "b.h5"]
 
 
@@ -182,14 +184,14 @@ def test_selection(files):
 
 
 def test_many_files_are_not_all_kept_open(tmp_path, monkeypatch):
-    monkeypatch.setattr("mlreco.iotools.dataset._OPEN_FILES", 3)
+    monkeypatch.setattr("mlreco.iotools.eventfiles._OPEN_FILES", 3)
     paths = [tmp_path / f"{number:03}.h5" for number in range(5)]
     write_events(paths[0], (3,))
     for path in paths[1:]:
         path.write_bytes(paths[0].read_bytes())
     dataset = LArCVDataset(tmp_path, SCHEMA)
     assert [dataset[index]["source"][0] for index in range(5)] == list(range(5))
-    assert len(dataset._open) == 3
+    assert len(dataset._files._open) == 3
     dataset[0]
     dataset.close()
 
@@ -284,11 +286,11 @@ def test_sources_replace_the_configured_files(files):
 
 
 def test_negative_energies(files):
-    loader = loader_factory(configuration(files), train=False)
-    batch = next(iter(loader))
-    check_energies(batch, "input_data", loader.dataset)
-    batch["input_data"].features[30] = -2.5
+    with h5py.File(files[0], "a") as file:
+        table = file["Data/sparse3d_pcluster_group/voxels"]
+        table[30] = (table[30]["id"], -2.5)
+    list(loader_factory(configuration(files), train=False))
     with pytest.raises(
         UserError, match=r"a.h5: event 2: 'input_data': voxel \(\d+, \d+, \d+\) has the negative energy -2.5"
     ):
-        check_energies(batch, "input_data", loader.dataset)
+        list(loader_factory(configuration(files), train=False, energies="input_data"))

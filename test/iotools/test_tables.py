@@ -1,4 +1,5 @@
 import csv
+import sys
 
 import numpy as np
 import pytest
@@ -28,7 +29,7 @@ def read(path):
 
 def test_against_sums_over_masks(tmp_path):
     events = write(tmp_path / "out.h5", (40, 0, 25))
-    assert export_tables(tmp_path / "out.h5", tmp_path) == {"events.csv": 3, "fragments.csv": 6}
+    assert export_tables(tmp_path / "out.h5", tmp_path) == {"events.csv": 3, "fragments.csv": 6, "skipped.csv": 0}
     rows, fragments = read(tmp_path / "events.csv"), read(tmp_path / "fragments.csv")
     for index, (row, event) in enumerate(zip(rows, events, strict=True)):
         assert (int(row["entry"]), int(row["event"]), row["source_file"]) == (index, len(event["energies"]), "a.h5")
@@ -63,9 +64,42 @@ def test_pandas_reads_numbers(tmp_path):
     assert [name for name in table if table[name].dtype.kind not in "if"] == ["class"]
 
 
+def test_parquet_holds_what_the_csv_tells(tmp_path, monkeypatch):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    monkeypatch.setattr("mlreco.iotools.output.table_files._ROW_GROUP", 2)
+    write(tmp_path / "out.h5", (0, 40, 0, 25, 7))
+    counts = export_tables(tmp_path / "out.h5", tmp_path)
+    assert export_tables(tmp_path / "out.h5", tmp_path, "parquet") == {
+        name.replace("csv", "parquet"): rows for name, rows in counts.items()
+    }
+    for name in ("events", "fragments", "skipped"):
+        table = parquet.read_table(tmp_path / f"{name}.parquet")
+        with open(tmp_path / f"{name}.csv", newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        assert table.column_names == header
+        for number, column in enumerate(table.columns):
+            texts = [row[number] for row in rows]
+            if column.type in ("string", "large_string"):
+                assert column.to_pylist() == texts
+            else:
+                numbers = [float(text or "nan") for text in texts]
+                np.testing.assert_allclose(column.to_numpy(), numbers, rtol=1e-6)
+    assert parquet.ParquetFile(tmp_path / "fragments.parquet").num_row_groups > 1
+
+
+def test_parquet_without_pyarrow_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    write(tmp_path / "out.h5", (5,))
+    assert main(["export", str(tmp_path / "out.h5"), "--parquet", str(tmp_path)]) == 2
+    assert "Parquet needs the package 'pyarrow'" in capsys.readouterr().err
+    assert main(["export", str(tmp_path / "out.h5")]) == 2
+    assert capsys.readouterr().err == "mlreco: error: export: say --csv DIR or --parquet DIR\n"
+    assert not list(tmp_path.glob("*.parquet"))
+
+
 def test_no_fragments_still_gives_the_names(tmp_path):
     write(tmp_path / "out.h5", (5,), fragments=np.full(5, -1, np.int32))
-    assert export_tables(tmp_path / "out.h5", tmp_path) == {"events.csv": 1, "fragments.csv": 0}
+    assert export_tables(tmp_path / "out.h5", tmp_path) == {"events.csv": 1, "fragments.csv": 0, "skipped.csv": 0}
     assert (tmp_path / "fragments.csv").read_text().startswith("entry,run,subrun,event,fragment,semantic,class,")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from mlreco.cli.events import chosen_events, event_slice
@@ -55,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the tables and write what was asked for."""
     from mlreco.iotools import HDF5Reader
+    from mlreco.iotools.skipped import count_text, skipped_lines
     from mlreco.post_processing.baselines import comparison_table, evaluate_baselines, read_baseline_values
     from mlreco.post_processing.evaluation import evaluate
     from mlreco.post_processing.evaluation_bootstrap import intervals_dict
@@ -78,8 +80,10 @@ def run(arguments: argparse.Namespace) -> None:
         evaluation = evaluate(reader, **options)
         baselines = evaluate_baselines(reader, arguments.baselines, given=given, thresholds=thresholds, **options)
         tables = list(event_tables(reader, **options))
+        skipped = reader.skipped
     if arguments.json is not None:
         document = {**evaluation.to_dict(), "intervals_68": intervals_dict(evaluation)}
+        document["skipped"] = [asdict(one) for one in skipped]
         if baselines:
             document["baselines"] = {name: one.to_dict() for name, one in baselines.items()}
         _write(arguments.json, json.dumps(document, indent=2, allow_nan=False) + "\n", arguments.file)
@@ -92,6 +96,8 @@ def run(arguments: argparse.Namespace) -> None:
         parts.append(comparison_table([evaluation, *baselines.values()]))
     if arguments.worst:
         parts.append(failures_table(find_failures(tables, evaluation.classes), arguments.worst))
+    if skipped:
+        parts.append("\n".join([f"of the input: {count_text(skipped)}", *skipped_lines(skipped)]))
     say("\n\n".join(parts))
 
 

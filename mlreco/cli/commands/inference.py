@@ -37,13 +37,16 @@ def infer(config: Config, output: Path, weights: Path | None, profile: bool = Fa
     output = output_file(output)
 
     from mlreco.inference import run_inference
+    from mlreco.iotools.skipped import count_text, skipped_lines
 
     summary = run_inference(config, output, weights=weights)
+    for text in (*summary.remarks, *skipped_lines(summary.skipped)):
+        remark(text)
     for blob, reason in summary.left_out.items():
         remark(f"{blob} is left out: {reason}")
     rate = summary.events_out / max(summary.seconds, 1e-9)
-    say(
-        f"{output}: {summary.events_out} of {summary.events_in} events in {summary.seconds:.1f} s ({rate:.1f} events/s)"
-    )
+    counts = f"{summary.events_out} of {summary.events_in} events"
+    lost = f"; {count_text(summary.skipped)}" if summary.skipped else ""
+    say(f"{output}: {counts} in {summary.seconds:.1f} s ({rate:.1f} events/s){lost}")
     if profile:
         say(summary.profile())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -107,6 +107,8 @@ class IOTool(Section):
         sampler: the order of events; sequential if absent.
         augment: name of an augmentation -> its arguments; training only.
         pin_memory: page-locked batches, for CUDA.
+        on_error: what an event that cannot be read does: ``raise`` ends the run, ``skip`` leaves it out, counted and
+            listed.
         dataset: the events.
     """
 
@@ -120,6 +122,7 @@ class IOTool(Section):
     sampler: Annotated[Sampler, BeforeValidator(named)] | None = None
     augment: dict[str, Any] | None = None
     pin_memory: bool = False
+    on_error: Literal["raise", "skip"] = "raise"
     dataset: Dataset
 
     @model_validator(mode="before")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mlreco.iotools.interface import NO_IMAGE
 from mlreco.iotools.larcv2.layout import META_COUNTS, META_ORIGINS, META_SIZES
 from mlreco.iotools.voxel_rows import Fail
 from mlreco.voxels import ImageMeta
@@ -44,7 +45,7 @@ class Metas:
             if has_voxels:
                 raise fail(f"has an image of {' x '.join(map(str, self._shape[index].tolist()))} voxels")
             if not self._valid.any():
-                return ImageMeta((1, 1, 1))
+                return NO_IMAGE
             index = int(np.argmax(self._valid))
         x, y, z = self._shape[index].tolist()
         return ImageMeta((x, y, z), tuple(self._origin[index].tolist()), tuple(self._size[index].tolist()))

@@ -28,7 +28,7 @@ class ImageLeaves:
 
     def __init__(self, leaves: Mapping[str, Any]) -> None:
         self._ids, self._values = Leaf(leaves[VOXEL_IDS]), Leaf(leaves[VOXEL_VALUES])
-        self._metas = Metas(leaves)
+        self.metas = Metas(leaves)
 
     def read(self, index: int, producer: str, fail: Fail) -> EventVoxels:
         """Return the image of an event.
@@ -39,7 +39,7 @@ class ImageLeaves:
         ids, values = self._ids[index], self._values[index]
         if len(ids) != len(values):
             raise fail(f"has {len(ids)} voxel ids and {len(values)} values; the file is damaged")
-        meta = self._metas.meta(index, len(ids) > 0, fail)
+        meta = self.metas.meta(index, len(ids) > 0, fail)
         ids = to_c_order(check_ids(ids, meta, fail), meta.shape)
         return image_of(ids, check_values(ids, values, meta, fail), producer, meta, fail)
 
@@ -58,7 +58,7 @@ class ClusterLeaves:
         import uproot
 
         self._sets = Leaf(leaves[VOXEL_SETS], uproot.AsJagged(uproot.AsDtype("u1")))
-        self._metas = Metas(leaves)
+        self.metas = Metas(leaves)
 
     def read(self, index: int, fail: Fail) -> ClusterVoxels:
         """Return the voxel sets of an event.
@@ -68,6 +68,6 @@ class ClusterLeaves:
             ValueError: a stream that cannot be decoded.
         """
         counts, ids, values = voxel_sets(np.asarray(self._sets[index]))
-        meta = self._metas.meta(index, len(ids) > 0, fail)
+        meta = self.metas.meta(index, len(ids) > 0, fail)
         ids = to_c_order(check_ids(ids, meta, fail), meta.shape)
         return sets_of(ids, check_values(ids, values, meta, fail), counts, meta, fail)

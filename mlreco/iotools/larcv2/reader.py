@@ -17,7 +17,7 @@ from mlreco.iotools.larcv2.particles import ParticleLeaves
 from mlreco.iotools.larcv2.products import ClusterLeaves, ImageLeaves
 from mlreco.iotools.larcv2.rootfile import leaves_of, open_root, product_trees, telling
 from mlreco.iotools.voxel_rows import Fail
-from mlreco.voxels import EventVoxels
+from mlreco.voxels import EventVoxels, ImageMeta
 
 _LEAVES: dict[str, Callable[[dict[str, Any]], Any]] = {
     "sparse3d": ImageLeaves,
@@ -123,6 +123,18 @@ class LArCV2Reader:
         """
         return self._read(index, f"particle_{producer}")
 
+    def image_meta(self, index: int, product: str) -> ImageMeta:
+        """Return the geometry of an image or of voxel sets, without reading voxels.
+
+        Raises:
+            UserError: no such product, damaged data.
+        """
+        self._check_product(product)
+        fail = self._failure(product)
+        leaves = self._leaves_of(product)
+        with telling(fail):
+            return leaves.metas.meta(index, False, fail)
+
     def close(self) -> None:
         """Close the file; the next access opens it again."""
         if self._file is not None and self._process == os.getpid():
@@ -132,8 +144,7 @@ class LArCV2Reader:
     def _read(self, index: int, product: str, *arguments: str) -> Any:
         if not 0 <= index < len(self):
             raise IndexError(f"event {index} of {len(self)} in {self.path}")
-        if product not in self._products:
-            raise UserError(f"{self.path}: no product '{product}'{nearest(product, self._products)}")
+        self._check_product(product)
 
         def fail(text: str) -> UserError:
             return UserError(f"{self.path}: event {index}: {product}: {text}")
@@ -141,6 +152,10 @@ class LArCV2Reader:
         leaves = self._leaves_of(product)
         with telling(fail):
             return leaves.read(index, *arguments, *([] if product.startswith("particle") else [fail]))
+
+    def _check_product(self, product: str) -> None:
+        if product not in self._products:
+            raise UserError(f"{self.path}: no product '{product}'{nearest(product, self._products)}")
 
     def _open(self) -> None:
         self._file = open_root(self.path)

@@ -132,6 +132,16 @@ class LArCV3Reader:
         except ValueError as error:
             raise fail(f"{error}; the file is damaged") from None
 
+    def image_meta(self, index: int, product: str) -> ImageMeta:
+        """Return the geometry of an image or of voxel sets, without reading voxels.
+
+        Raises:
+            UserError: no such product, damaged tables.
+        """
+        tables, fail = self._product(index, product)
+        extents = "voxel_extents" if "voxel_extents" in tables.tables else "projection_extents"
+        return tables.meta(tables.projection_row(index, extents, fail), fail)
+
     def voxel_counts(self, product: str) -> np.ndarray:
         """Return the number of voxels of an image, of sets or of particles in each event, (n,) int64, from the tables.
 

@@ -6,6 +6,7 @@ import h5py
 import numpy as np
 
 from mlreco.errors import UserError
+from mlreco.iotools.interface import NO_IMAGE
 from mlreco.iotools.larcv3.extension import CHILDREN, EXTENSION
 from mlreco.iotools.larcv3.layout import KINDS, group_name, split_product
 from mlreco.iotools.voxel_rows import Fail
@@ -129,7 +130,7 @@ class ProductTables:
         if row is None:
             row = 0
             if not len(table):
-                return ImageMeta((1, 1, 1))
+                return NO_IMAGE
         if row >= len(table):
             raise fail("has no image meta; the file is incomplete")
         record = table[row]

@@ -14,6 +14,7 @@ import numpy as np
 from mlreco.errors import UserError, nearest
 from mlreco.iotools.filekind import hdf5_content, open_hdf5
 from mlreco.iotools.output.layout import FORMAT, from_attribute
+from mlreco.iotools.output.skipped_table import read_skipped
 
 _WANTED = "an output file of mlreco"
 
@@ -30,6 +31,7 @@ class HDF5Reader:
         info: attributes of the file (``cfg``, ``class_scheme``, ``classes``, ``thresholds`` as JSON text, ...).
         products: names of the products.
         columns: product to the names of its columns, where the file has them.
+        skipped: events and files of the input that were left out, with the reason.
 
     Raises:
         UserError: the file is missing, truncated, incomplete, or of another kind, which the message names.
@@ -52,6 +54,7 @@ class HDF5Reader:
             }
             self._offsets = {name: groups[name]["event_offsets"][()] for name in self.products}
             self._num_events = self._count_events(file)
+            self.skipped = read_skipped(file)
         except UserError:
             self.close()
             raise

@@ -16,6 +16,8 @@ import numpy as np
 from mlreco import __version__
 from mlreco.iotools.hdf5file import AtomicFile, atomic_hdf5
 from mlreco.iotools.output.layout import FORMAT, FORMAT_VERSION, create_table, extend_table, to_attribute
+from mlreco.iotools.output.skipped_table import write_skipped
+from mlreco.iotools.skipped import Skipped
 
 _BUFFERED_BYTES = 16 << 20
 
@@ -49,6 +51,7 @@ class HDF5Writer:
         self._rows: dict[str, list[np.ndarray]] = {}
         self._written: dict[str, int] = {}
         self._buffered = 0
+        self._skipped: tuple[Skipped, ...] = ()
         self.num_events = 0
 
     def __enter__(self) -> HDF5Writer:
@@ -93,6 +96,10 @@ class HDF5Writer:
         self.num_events += 1
         if self._buffered > _BUFFERED_BYTES:
             self.flush()
+
+    def list_skipped(self, skipped: Sequence[Skipped]) -> None:
+        """Say which events and files were left out; written at the end, in the place of an earlier list."""
+        self._skipped = tuple(skipped)
 
     def flush(self) -> None:
         """Write what is buffered.
@@ -155,5 +162,6 @@ class HDF5Writer:
         self.flush()
         file = self._opened().file
         file.create_dataset("events", data=np.arange(self.num_events, dtype=np.int64))
+        write_skipped(file, self._skipped, self.num_events)
         self._opened().check()
         file["info"].attrs["complete"] = True

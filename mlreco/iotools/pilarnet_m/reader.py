@@ -116,6 +116,15 @@ class PILArNetMReader:
         self._check_product(f"particle_{producer}")
         return self._event(index, f"particle_{producer}").particles()
 
+    def image_meta(self, index: int, product: str) -> ImageMeta:
+        """Return the geometry that is assumed for all events.
+
+        Raises:
+            UserError: no such product.
+        """
+        self._check_product(product)
+        return self._meta
+
     def voxel_counts(self, product: str) -> np.ndarray | None:
         """Return the number of points of each event, (n,) int64, from the file beside this one; None without it."""
         sidecar = self.path.with_name(self.path.stem + SIDECAR)
