@@ -59,7 +59,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def _aligned(row: Sequence[str]) -> str:
-    widths = (30, 8, 8, 18, 13, 13, 15, 17, 11)
+    widths = (44, 9, 8, 20, 13, 13, 15, 17, 20)
     return "".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
 
 

@@ -37,6 +37,8 @@ class Measurement:
         values: every measured value, in the order of rounds.
         unit: ``s``, or ``MB`` (10^6 bytes), or ``FLOP/s``.
         flops: additions and multiplications of one run, where they are known.
+        note: what else there is to say, for the last column of the table.
+        compared: whether it did all of the case, so that a ratio to ours means something.
     """
 
     case: str
@@ -46,6 +48,8 @@ class Measurement:
     values: tuple[float, ...]
     unit: str = "s"
     flops: float | None = None
+    note: str = ""
+    compared: bool = True
 
     @property
     def least(self) -> float:

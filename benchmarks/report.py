@@ -15,7 +15,7 @@ from mlreco.atomic import atomic_path
 Results = Mapping[str, Sequence[Measurement]]
 """Measurements by subject."""
 
-HEADER = ("what", "voxels", "threads", "who", "least", "median", "ours is faster", "with all threads", "of the peak")
+HEADER = ("what", "voxels", "threads", "who", "least", "median", "ours is faster", "with all threads", "remarks")
 
 
 def peaks(measurements: Sequence[Measurement]) -> dict[int, float]:
@@ -36,7 +36,7 @@ def ratio(measurement: Measurement, measurements: Sequence[Measurement], threads
         for m in measurements
         if (m.case, m.size, m.contender) == (measurement.case, measurement.size, OURS) and threads in (None, m.threads)
     ]
-    if not ours or measurement.contender == OURS:
+    if not ours or measurement.contender == OURS or not measurement.compared:
         return None
     return measurement.least / max(ours, key=lambda m: m.threads).least
 
@@ -50,7 +50,7 @@ def rows(measurements: Sequence[Measurement]) -> Iterator[tuple[str, ...]]:
             values = (f"{rate / 1e9:.0f} GFLOP/s", f"{m.flops / m.median / 1e9:.0f} GFLOP/s")
         else:
             values = (_value(m.least, m.unit), _value(m.median, m.unit))
-        share = f"{rate / peak[m.threads]:.0%}" if rate and m.threads in peak else ""
+        share = f"{rate / peak[m.threads]:.0%} of the peak" if rate and m.threads in peak else m.note
         times = (ratio(m, measurements, m.threads), ratio(m, measurements, None))
         told = ("" if t is None else f"{t:.2f} x" for t in times)
         yield (m.case, f"{m.size:,}" if m.size else "", str(m.threads), m.contender, *values, *told, share)

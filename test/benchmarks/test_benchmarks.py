@@ -1,31 +1,59 @@
 """The benchmarks run, compare like with like and count right."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import fma_peak, images, peers, report
+from benchmarks import children, fma_peak, images, peers, report
 from benchmarks.__main__ import main
 from benchmarks.measurement import OURS, Measurement, Settings
 from benchmarks.network import forward, forward_flops, network
 from benchmarks.peers.network import PeerSpice, copy_parameters
+from benchmarks.subjects import memory, start
 from benchmarks.timing import Contender, interleave
 
 
 def test_a_quick_run_writes_table_and_json(tmp_path, capsys):
-    main(["--quick", "--output", str(tmp_path), "--threads", "1"])
+    subjects = ["engine", "scaling", "clusterer", "losses", "events"]
+    main([*subjects, "--quick", "--output", str(tmp_path), "--threads", "1"])
     document = json.loads((tmp_path / "benchmarks.json").read_text())
     assert document["machine"]["cpu"]
     cases = {(m["case"], m["contender"]) for m in document["measurements"]["engine"]}
     assert {("inference", OURS), ("training step", OURS), ("training step", "plain torch")} <= cases
+    assert list(document["measurements"]) == subjects
     for name, measurements in document["measurements"].items():
         assert measurements, name
         assert all(value > 0 for m in measurements for value in m["values"]), name
     table = (tmp_path / "benchmarks.md").read_text()
     assert "| training step | 200 | 1 | plain torch |" in table
     assert "training step" in capsys.readouterr().out
+
+
+def test_memory_is_that_of_a_process_of_its_own():
+    ballast = np.ones(200_000_000, np.uint8)
+    (peak,) = memory.measure(Settings(quick=True))
+    assert peak.unit == "MB"
+    assert 50 < peak.least < memory.peak_megabytes() - 100
+    del ballast
+
+
+def test_a_start_is_measured_first_without_and_then_with_kept_code(monkeypatch):
+    caches = []
+
+    def run(words, environment):
+        caches.append(list(Path(environment["NUMBA_CACHE_DIR"]).glob("*")))
+        Path(environment["NUMBA_CACHE_DIR"], "code").mkdir(parents=True, exist_ok=True)
+        return "", 0.5
+
+    monkeypatch.setattr(children, "run", run)
+    found = list(start.measure(Settings(threads=(1,))))
+    assert [m.case for m in found] == [
+        f"{c}, {w}" for c in ("inference", "training") for w in ("first start", "later starts")
+    ]
+    assert [bool(kept) for kept in caches] == [False, True, True, True] * 2
 
 
 def test_an_unknown_subject_is_refused(capsys):

@@ -1,0 +1,65 @@
+"""Inference of whole events, from file to file, beside the network alone."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.images import SAMPLE
+from benchmarks.measurement import OURS, Measurement, Settings
+from benchmarks.timing import Contender, interleave
+from mlreco.config import load_config
+from mlreco.inference import run_inference
+from mlreco.iotools import loader_factory
+from mlreco.models.assembly import build_chain
+
+TITLE = "Inference from file to file: reading, network, clusterer, writing; with the shipped weights"
+_FILES = {"fat events": ("demo_fat.cfg", 40), "thin events": ("demo.cfg", 200)}
+_NETWORK = "its network alone"
+
+
+def measure(settings: Settings) -> Iterator[Measurement]:
+    """Time the whole and, in turns with it, the network on events that are in memory already."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (file, events) in _FILES.items():
+            if settings.quick and name == "fat events":
+                continue
+            config = _config(file, 2 if settings.quick else events)
+            whole = _whole(config, Path(folder) / "output.h5")
+            alone, voxels = _network(config)
+            contenders = []
+            for threads in settings.threads:
+                contenders.append(Contender(f"{events} {name}", OURS, whole, voxels, threads))
+                contenders.append(Contender(f"{events} {name}", _NETWORK, alone, voxels, threads))
+            found = interleave(contenders, settings)
+            for one, network in zip(found[::2], found[1::2], strict=True):
+                yield replace(one, note=f"{one.least / network.least - 1:+.0%} on the network")
+                yield replace(network, compared=False)
+
+
+def _config(file: str, events: int) -> Any:
+    chosen = [index % 2 for index in range(events)]
+    return load_config(SAMPLE.parent / file, [f"iotool.dataset.event_list={chosen}"])
+
+
+def _whole(config: Any, output: Path) -> Callable[[], object]:
+    return lambda: run_inference(config, output)
+
+
+def _network(config: Any) -> tuple[Callable[[], object], int]:
+    """Return what runs the network on all events, and their number of voxels."""
+    chain = build_chain(config)[0].eval()
+    with loader_factory(config["iotool"], train=False, class_scheme=config["model"]["class_scheme"]) as loader:
+        batches = list(loader)
+
+    @torch.inference_mode()
+    def run() -> None:
+        for batch in batches:
+            chain(batch)
+
+    return run, sum(len(batch[chain.network_input]) for batch in batches)
