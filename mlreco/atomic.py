@@ -98,7 +98,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary = Path(name)
         os.close(handle)
         yield temporary
-        _publish(temporary, final)
+        publish(temporary, final)
         temporary = None
     except (OSError, RuntimeError) as error:
         failure = write_failure(final, error)
@@ -110,18 +110,27 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def _publish(temporary: Path, final: Path) -> None:
-    """Synchronise, give the usual permissions and rename; then synchronise the folder."""
+def publish(temporary: Path, final: Path) -> None:
+    """Synchronise, give the usual permissions and rename; then synchronise the folder.
+
+    Raises:
+        OSError: one of these fails.
+    """
     mask = os.umask(0)
     os.umask(mask)
     os.chmod(temporary, 0o666 & ~mask)
-    _synchronise(temporary)
+    synchronise(temporary)
     os.replace(temporary, final)
     with contextlib.suppress(OSError):
-        _synchronise(final.parent)
+        synchronise(final.parent)
 
 
-def _synchronise(path: Path) -> None:
+def synchronise(path: Path) -> None:
+    """Wait until a file or a folder is on the disk.
+
+    Raises:
+        OSError: the disk fails.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

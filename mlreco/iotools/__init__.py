@@ -19,7 +19,7 @@ _HOMES = {
     "PILArNetMReader": "mlreco.iotools.pilarnet_m",
     "OutputEventsReader": "mlreco.iotools.output.events",
     "Reader": "mlreco.iotools.interface",
-    "convert": "mlreco.iotools.convert",
+    "convert": "mlreco.iotools.conversion",
     "expand_sources": "mlreco.iotools.files",
     "find_parser": "mlreco.iotools.parsers",
     "flat_index": "mlreco.iotools.interface",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import h5py
 from mlreco.atomic import atomic_path, write_failure
 
 
-class _Sink:
+class Sink:
     """A file for the HDF5 library that keeps a failed write to itself.
 
     The library cannot close a file whose writes fail: it tries again when the process ends and crashes. So the first
@@ -34,18 +35,23 @@ class _Sink:
             raise (write_failure(self._path, self._error) or self._error) from self._error
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move as `io.RawIOBase.seek` does."""
         return self._raw.seek(offset, whence)
 
     def tell(self) -> int:
+        """Return the place in the file."""
         return self._raw.tell()
 
     def read(self, size: int = -1) -> bytes:
+        """Read bytes."""
         return self._raw.read(size) or b""
 
     def readinto(self, buffer: Any) -> int:
+        """Read into a buffer and return how many bytes."""
         return self._raw.readinto(buffer) or 0
 
     def write(self, data: Any) -> int:
+        """Write all of the data, or nothing after a failure."""
         rest = memoryview(data).cast("B")
         size = len(rest)
         try:
@@ -56,6 +62,7 @@ class _Sink:
         return size
 
     def truncate(self, size: int | None = None) -> int:
+        """Cut the file off, or lengthen it."""
         try:
             return self._raw.truncate(size)
         except OSError as error:
@@ -63,7 +70,24 @@ class _Sink:
             return size or 0
 
     def flush(self) -> None:
+        """Pass on what is buffered."""
         self._raw.flush()
+
+    def size(self) -> int:
+        """Bytes of the file."""
+        return os.fstat(self._raw.fileno()).st_size
+
+    def synchronise(self) -> None:
+        """Wait until what was written is on the disk.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        try:
+            os.fsync(self._raw.fileno())
+        except OSError as error:
+            self._error = self._error or error
+        self.check()
 
 
 class AtomicFile:
@@ -73,12 +97,15 @@ class AtomicFile:
         file: the open file.
     """
 
-    def __init__(self, file: h5py.File, sink: _Sink) -> None:
+    def __init__(self, file: h5py.File, sink: Sink) -> None:
         self.file = file
         self._sink = sink
 
-    def check(self) -> None:
+    def check(self, keep: bool = False) -> None:
         """Flush, and raise if a write failed.
+
+        Args:
+            keep: has no meaning here; a `PartialHDF5` keeps what was written so far.
 
         Raises:
             UserError: the disk is full, for example.
@@ -99,7 +126,7 @@ def atomic_hdf5(path: str | Path, libver: tuple[str, str]) -> Iterator[AtomicFil
         UserError: the disk is full, the folder is missing or may not be written.
     """
     with atomic_path(path) as temporary, open(temporary, "r+b", buffering=0) as raw:
-        sink = _Sink(raw, Path(path))
+        sink = Sink(raw, Path(path))
         with h5py.File(sink, "w", libver=libver) as file:
             yield AtomicFile(file, sink)
             file.flush()

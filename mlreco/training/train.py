@@ -16,6 +16,7 @@ import torch
 from mlreco.atomic import make_folder
 from mlreco.console import remark
 from mlreco.errors import UserError
+from mlreco.interrupt import Interruption
 from mlreco.iotools import loader_factory
 from mlreco.iotools.skipped import SHOWN
 from mlreco.models.assembly import build_chain
@@ -30,7 +31,6 @@ from mlreco.training.checkpoints import (
     restore,
     save_checkpoint,
 )
-from mlreco.training.interrupt import Interruption
 from mlreco.training.log import CSVLog
 from mlreco.training.optimizers import make_optimizer, make_scheduler, step_scheduler
 

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import h5py
@@ -9,7 +10,7 @@ from test_pilarnet_m import write as write_pilarnet_m
 
 from mlreco.errors import UserError
 from mlreco.iotools import LArCV3Reader, LArCV3Writer, open_reader
-from mlreco.iotools.convert import convert
+from mlreco.iotools.conversion import convert
 from mlreco.iotools.interface import read_product
 from mlreco.iotools.larcv3.extension import CHILDREN, EXTENSION
 
@@ -73,6 +74,29 @@ def test_several_files_and_chosen_products(tmp_path):
     assert [len(converted.sparse3d(index, "pcluster")) for index in range(3)] == [3, 4, 5]
 
 
+def test_very_many_files(tmp_path):
+    write_events(tmp_path / "a.h5", (3,))
+    folder = tmp_path / ("long_" * 48)
+    folder.mkdir()
+    names = [folder / f"{number}.h5" for number in range(200)]
+    for name in names:
+        name.symlink_to(tmp_path / "a.h5")
+    assert convert(names, tmp_path / "out.h5", products=["sparse3d_pcluster"]).events == 200
+    with h5py.File(tmp_path / "out.h5") as file:
+        listed = json.loads(file.attrs["source_files"])
+    assert listed[:-1] == [str(name) for name in names[: len(listed) - 1]] and len(listed) > 50
+    assert listed[-1] == f"... and {200 - len(listed) + 1} more"
+
+
+def test_the_class_scheme_goes_along(tmp_path):
+    rng = np.random.default_rng(0)
+    write_pilarnet_m(tmp_path / "pm.h5", [make_pilarnet_m_event(rng, (5, 9))])
+    convert(tmp_path / "pm.h5", tmp_path / "out.h5")
+    assert open_reader(tmp_path / "out.h5").class_scheme == "mlreco"
+    write_events(tmp_path / "a.h5", (3,))
+    assert open_reader(tmp_path / "a.h5").class_scheme is None
+
+
 def test_bad_input_leaves_nothing(tmp_path):
     write_events(tmp_path / "a.h5", (3, 4))
     rng = np.random.default_rng(0)
@@ -86,7 +110,7 @@ def test_bad_input_leaves_nothing(tmp_path):
         convert(a, out, products=["sparse3d_pclusters"])
     with pytest.raises(UserError, match=r"cannot convert to 'larcv'; did you mean 'larcv3'"):
         convert(a, out, "larcv")
-    with pytest.raises(UserError, match=r"a\.h5: is one of the files to convert"):
+    with pytest.raises(UserError, match=r"a\.h5: is an input of this command"):
         convert(a, a)
     with h5py.File(a, "a") as file:
         file["Data/sparse3d_pcluster_group/voxels"][5] = (10**6, 1.0)

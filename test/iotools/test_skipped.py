@@ -6,11 +6,13 @@ import h5py
 import numpy as np
 import pytest
 from io_samples import SCHEMA, write_events
+from test_damage import source
 from test_output import make_event as make_output_event
 
 from mlreco.errors import UserError
-from mlreco.iotools import HDF5Reader, HDF5Writer, LArCV3Reader, loader_factory
+from mlreco.iotools import HDF5Reader, HDF5Writer, convert, loader_factory
 from mlreco.iotools.skipped import WHOLE_FILE, Skipped, count_text, skipped_lines
+from mlreco.voxels import ImageMeta
 
 COUNTS = (30, 5, 1, 50, 12, 7, 20)
 
@@ -56,8 +58,8 @@ def came(batches):
     found = {}
     for batch in batches:
         voxels = batch["input_data"]
-        for number, source in enumerate(batch["source"].tolist()):
-            found[tuple(source)] = float(voxels.features[voxels.coordinates[:, 0] == number].sum())
+        for number, place in enumerate(batch["source"].tolist()):
+            found[tuple(place)] = float(voxels.features[voxels.coordinates[:, 0] == number].sum())
     return found
 
 
@@ -158,13 +160,27 @@ def test_files_that_do_not_belong_together(tmp_path, files):
             load(files, on_error=on_error)
 
 
-def test_class_schemes_that_do_not_belong_together(tmp_path, files, monkeypatch):
-    told = dict(zip(files, ("pilarnet", None, "mlreco"), strict=True))
-    monkeypatch.setattr(LArCV3Reader, "class_scheme", property(lambda self: told[self.path]), raising=False)
-    with pytest.raises(
-        UserError, match=r"c\.h5: the classes of '.*' are numbered as in 'mlreco', and those of .*a\.h5"
-    ):
+@pytest.mark.parametrize("kind", ["LArCV2", "LArCV3", "PILArNet-M", "output"])
+def test_voxels_of_different_size_in_files_of_any_format(tmp_path, kind):
+    other = source(kind, tmp_path)
+    mine = tmp_path / "mine.h5"
+    write_events(mine, (3,), meta=ImageMeta((9, 7, 5), (0.0, 0.0, 0.0), (0.7, 0.7, 0.7)))
+    schema = {"input_data": ["parse_sparse3d", "sparse3d_pcluster"]}
+    for pair in ([mine, other], [other, mine]):
+        with pytest.raises(UserError, match=f"^{pair[1]}: 'sparse3d_pcluster' has voxels of .* and {pair[0]} of "):
+            loader_factory({"dataset": {"data_keys": list(map(str, pair)), "schema": schema}}, train=False)
+        with pytest.raises(UserError, match=f"^{pair[1]}: 'sparse3d_pcluster' has voxels of .* and {pair[0]} of "):
+            convert(pair, tmp_path / "out.h5", products=["sparse3d_pcluster"])
+
+
+def test_class_schemes_that_do_not_belong_together(files):
+    for path, scheme in ((files[0], "pilarnet"), (files[2], "mlreco")):
+        with h5py.File(path, "a") as file:
+            file.attrs["class_scheme"] = scheme
+    with pytest.raises(UserError, match=r"c\.h5: the classes of '.*' are.* in 'mlreco', and those of .*a\.h5"):
         load(files)
+    with pytest.raises(UserError, match=r"c\.h5: the classes of '.*' are.* in 'mlreco', and those of .*a\.h5"):
+        convert(files, files[0].with_name("out.h5"))
     list(load(files[:2]))
     with pytest.raises(UserError, match=r"c\.h5: .*'segment_label'.* as in 'mlreco', and model.class_scheme is 'pila"):
         load(files[1:])

@@ -66,6 +66,8 @@ PARTICLE = np.dtype(
 
 EVENTS_TABLE = "Events/event_id"
 DATA_GROUP = "Data"
+SCHEME_ATTRIBUTE = "class_scheme"
+"""Attribute of the file with the numbering of its classes; the larcv library knows none."""
 
 KINDS = {
     "sparse3d": ("extents", "voxel_extents", "image_meta", "voxels"),

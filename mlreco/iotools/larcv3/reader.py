@@ -13,7 +13,7 @@ from mlreco.errors import UserError
 from mlreco.iotools.filekind import has_content, hdf5_content, open_hdf5, telling_damage
 from mlreco.iotools.interface import ClusterVoxels
 from mlreco.iotools.larcv3.extension import CHILDREN, EXTENSION, join
-from mlreco.iotools.larcv3.layout import DATA_GROUP, EVENTS_TABLE, KINDS, split_product
+from mlreco.iotools.larcv3.layout import DATA_GROUP, EVENTS_TABLE, KINDS, SCHEME_ATTRIBUTE, split_product
 from mlreco.iotools.larcv3.tables import ProductTables
 from mlreco.iotools.voxel_rows import Fail, check_ids, check_values, image_of, sets_of
 from mlreco.voxels import EventVoxels, ImageMeta
@@ -27,6 +27,9 @@ class LArCV3Reader:
 
     Args:
         path: the file.
+
+    Attributes:
+        class_scheme: numbering of the classes, where the file tells it: one that was converted may.
 
     Raises:
         UserError: the file is missing, truncated, or no LArCV3 file (the message says what it seems to be).
@@ -195,6 +198,8 @@ class LArCV3Reader:
         self._event_ids = np.stack([table[name].astype(np.int64) for name in ("run", "subrun", "event")], axis=1)
         groups = (name for name in sorted(file[DATA_GROUP]) if name.endswith("_group"))
         self._products = tuple(name.removesuffix("_group") for name in groups)
+        told = file.attrs.get(SCHEME_ATTRIBUTE)
+        self.class_scheme = told if isinstance(told, str) else None
 
     def _opened(self) -> h5py.File:
         if self._file is None or self._process != os.getpid():

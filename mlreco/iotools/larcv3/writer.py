@@ -14,6 +14,7 @@ from mlreco.iotools.hdf5file import AtomicFile, atomic_hdf5
 from mlreco.iotools.interface import ClusterVoxels, flat_index
 from mlreco.iotools.larcv3.extension import CHILD, CHILDREN, CHILDREN_FIELD, EXTENSION, extension_type, split
 from mlreco.iotools.larcv3.layout import (
+    DATA_GROUP,
     EVENT_ID,
     EVENTS_TABLE,
     EXTENTS,
@@ -25,7 +26,11 @@ from mlreco.iotools.larcv3.layout import (
     group_name,
     split_product,
 )
+from mlreco.iotools.partial import PartialHDF5
 from mlreco.voxels import EventVoxels, ImageMeta
+
+LIBRARY_VERSIONS = ("earliest", "v110")
+"""Oldest and newest version of the HDF5 library that reads the files; that of the larcv library is among them."""
 
 CHUNK_ROWS = 4096
 _BUFFERED_ROWS = 1 << 18
@@ -54,16 +59,28 @@ class LArCV3Writer:
         path: name of the file to make; an older one is replaced.
         compress: False for a training cache, several times faster to read and larger.
         attributes: attributes of the file.
+        opened: gives the file to write to; `atomic_hdf5` by default. Where the file holds events already
+            (`partial_hdf5`), new ones are appended.
+
+    Attributes:
+        num_events: events in the file and in the buffers.
 
     Raises:
         UserError: the disk is full, the folder is missing or may not be written.
     """
 
-    def __init__(self, path: str | Path, compress: bool = True, attributes: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        compress: bool = True,
+        attributes: Mapping[str, str] | None = None,
+        opened: contextlib.AbstractContextManager[AtomicFile | PartialHDF5] | None = None,
+    ) -> None:
         self.path = Path(path)
+        self._opening = opened or atomic_hdf5(self.path, LIBRARY_VERSIONS)
         self._compress = compress
         self._attributes = dict(attributes or {})
-        self._output: AtomicFile | None = None
+        self._output: AtomicFile | PartialHDF5 | None = None
         self._tables: dict[str, _Table] = {}
         self._extensions: dict[str, np.dtype | None] = {}
         self._products: tuple[str, ...] | None = None
@@ -71,10 +88,13 @@ class LArCV3Writer:
 
     def __enter__(self) -> LArCV3Writer:
         with contextlib.ExitStack() as stack:
-            self._output = stack.enter_context(atomic_hdf5(self.path, ("earliest", "v110")))
-            self._output.file.attrs.update(self._attributes)
-            self._output.file.create_group("Data")
-            self._tables["events"] = self._table(EVENTS_TABLE, EVENT_ID)
+            self._output = stack.enter_context(self._opening)
+            if EVENTS_TABLE in self._output.file:
+                self._take_up(self._output.file)
+            else:
+                self._output.file.attrs.update(self._attributes)
+                self._output.file.create_group(DATA_GROUP)
+                self._tables["events"] = self._table(EVENTS_TABLE, EVENT_ID)
             self._stack = stack.pop_all()
         return self
 
@@ -119,15 +139,18 @@ class LArCV3Writer:
         if sum(table.buffered for table in self._tables.values()) > _BUFFERED_ROWS:
             self.flush()
 
-    def flush(self) -> None:
+    def flush(self, keep: bool = False) -> None:
         """Write what is buffered.
+
+        Args:
+            keep: make it durable, where the file is one that can be continued.
 
         Raises:
             UserError: the disk is full.
         """
         for table in self._tables.values():
             table.flush()
-        self._opened().check()
+        self._opened().check(keep)
 
     def _append_image(self, product: str, image: EventVoxels) -> None:
         voxels = self._tables[f"{product}/voxels"]
@@ -170,6 +193,17 @@ class LArCV3Writer:
             if table is not None:
                 table.append(rows)
 
+    def _take_up(self, file: h5py.File) -> None:
+        """Find the tables of a file that holds events already."""
+        self._tables["events"] = _Table(file[EVENTS_TABLE])
+        self.num_events = self._tables["events"].length
+        self._products = tuple(sorted(name.removesuffix("_group") for name in file[DATA_GROUP])) or None
+        for product in self._products or ():
+            group = file[group_name(product)]
+            self._tables.update({f"{product}/{name}": _Table(group[name]) for name in group})
+            if split_product(product)[0] == "particle":
+                self._extensions[product] = group[EXTENSION].dtype if EXTENSION in group else None
+
     def _create(self, product: str, content: Product) -> None:
         kind, producer = split_product(product)
         if kind not in KINDS or not producer:
@@ -188,7 +222,7 @@ class LArCV3Writer:
         file = self._opened().file
         return _Table(file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(CHUNK_ROWS,), **options))
 
-    def _opened(self) -> AtomicFile:
+    def _opened(self) -> AtomicFile | PartialHDF5:
         if self._output is None:
             raise ValueError("LArCV3Writer is used outside its with block")
         return self._output
@@ -205,7 +239,7 @@ class _Table:
     def __init__(self, dataset: h5py.Dataset) -> None:
         self._dataset = dataset
         self._rows: list[np.ndarray] = []
-        self.length = self.buffered = 0
+        self.length, self.buffered = len(dataset), 0
 
     def append(self, rows: np.ndarray) -> None:
         self._rows.append(rows)

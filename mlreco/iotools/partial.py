@@ -1,0 +1,179 @@
+"""HDF5 files in the making that outlive their process: what is sound of them is kept and continued."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from mlreco.atomic import publish, write_failure
+from mlreco.errors import UserError
+from mlreco.iotools.hdf5file import Sink
+from mlreco.iotools.partial_state import PartialState
+from mlreco.iotools.undo_log import UndoLog, roll_back
+
+_SECONDS_BETWEEN_STATES = 5.0
+"""An interrupted conversion loses this much work at most; a state costs some milliseconds of waiting for the disk."""
+
+
+class _JournalledSink(Sink):
+    """A sink that remembers what it overwrites of the last sound state."""
+
+    def __init__(self, raw: Any, path: Path, log: UndoLog, size: int) -> None:
+        super().__init__(raw, path)
+        self.log, self.sound_size = log, size
+
+    def write(self, data: Any) -> int:
+        place = self._raw.tell()
+        self._keep(place, place + memoryview(data).nbytes)
+        return super().write(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        self._keep(self._raw.tell() if size is None else size, self.sound_size)
+        return super().truncate(size)
+
+    def _keep(self, first: int, end: int) -> None:
+        end = min(end, self.sound_size)
+        if first >= end or self._error is not None:
+            return
+        try:
+            self.log.keep(first, os.pread(self._raw.fileno(), end - first, first))
+        except OSError as error:
+            self._error = error
+
+
+class PartialHDF5:
+    """An HDF5 file in the making.
+
+    Attributes:
+        file: the open file; it holds what an earlier process made, if any.
+    """
+
+    def __init__(self, file: h5py.File, sink: _JournalledSink, folder: Path, state: PartialState) -> None:
+        self.file = file
+        self._sink, self._folder, self._state = sink, folder, state
+        self._last = time.monotonic()
+
+    def check(self, keep: bool = False) -> None:
+        """Raise if a write failed; from time to time, call the file sound as it is now.
+
+        What comes later is taken back if the file is not finished.
+
+        Args:
+            keep: call it sound whatever the time.
+
+        Raises:
+            UserError: the disk is full, for example.
+        """
+        self._sink.check()
+        if keep or time.monotonic() - self._last >= _SECONDS_BETWEEN_STATES:
+            self._keep()
+
+    def _keep(self) -> None:
+        self.file.flush()
+        self._sink.check()
+        self._sink.synchronise()
+        state = PartialState(self._state.number + 1, self._sink.size(), self._state.signature)
+        try:
+            state.write(self._folder / "state.json")
+        except OSError as error:
+            raise write_failure(self._folder, error) or error from error
+        self._sink.log.close()
+        self._sink.log.path.unlink(missing_ok=True)
+        self._sink.log, self._sink.sound_size = UndoLog(_log(self._folder, state)), state.size
+        self._state, self._last = state, time.monotonic()
+
+
+def partial_folder(path: Path) -> Path:
+    """Return where a file is while it is made."""
+    return path.with_name(f"{path.name}.part")
+
+
+@contextlib.contextmanager
+def partial_hdf5(
+    path: Path, libver: tuple[str, str], signature: dict[str, Any], restart: bool = False
+) -> Iterator[PartialHDF5]:
+    """Open an HDF5 file that appears under its name when the block ends without an error.
+
+    Until then it is in a folder beside, ``NAME.part``. Where the block or its process ends otherwise, what
+    `PartialHDF5.check` called sound stays, and the next call with the same signature continues it.
+
+    Args:
+        path: the final name.
+        libver: oldest and newest version of the library that must be able to read the file.
+        signature: what the file is made from and how, in JSON values.
+        restart: throw away what an earlier process made.
+
+    Raises:
+        UserError: the disk is full or the folder may not be written, another process is making the file, or what there
+            is of it has another signature.
+    """
+    folder, signature = partial_folder(path), json.loads(json.dumps(signature))
+    with _telling(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+        folder.mkdir(exist_ok=True)
+        with _locked(folder, path):
+            state = _sound_state(folder, signature, restart)
+            try:
+                with open(folder / "events.h5", "r+b" if state.number else "w+b", buffering=0) as raw:
+                    sink = _JournalledSink(raw, path, UndoLog(_log(folder, state)), state.size)
+                    with h5py.File(sink, "r+" if state.number else "w", libver=libver) as file:
+                        yield PartialHDF5(file, sink, folder, state)
+                        file.flush()
+                    sink.check()
+                publish(folder / "events.h5", path)
+                shutil.rmtree(folder)
+            except BaseException:
+                if not (folder / "state.json").exists():
+                    shutil.rmtree(folder, ignore_errors=True)
+                raise
+
+
+def _sound_state(folder: Path, signature: dict[str, Any], restart: bool) -> PartialState:
+    """Return the last sound state of a file, which is taken back to it, or the empty state."""
+    state = PartialState.read(folder / "state.json")
+    if state is None or restart or not (folder / "events.h5").exists():
+        for name in ("state.json", "events.h5"):
+            (folder / name).unlink(missing_ok=True)
+        state = PartialState(0, 0, signature)
+    else:
+        state.check_signature(signature, folder)
+        roll_back(folder / "events.h5", _log(folder, state), state.size)
+    for old in folder.glob("undo-*"):
+        old.unlink()
+    return state
+
+
+def _log(folder: Path, state: PartialState) -> Path:
+    return folder / f"undo-{state.number}"
+
+
+@contextlib.contextmanager
+def _locked(folder: Path, path: Path) -> Iterator[None]:
+    with open(folder / "lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{path}: another process is making this file") from None
+        yield
+
+
+@contextlib.contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        failure = write_failure(path, error)
+        if failure is None:
+            raise
+        raise failure from error
