@@ -34,14 +34,18 @@ def voxel_products(voxels: VoxelBatch, products: Mapping[str, Any]) -> dict[str,
         found["semantics_true"] = labels.semantics
     if labels.instances is not None:
         found["instances_true"] = labels.instances
-    arrays = {name: _array(name, tensor) for name, tensor in found.items()}
-    return {"coordinates": voxels.coordinates[:, 1:].cpu().numpy().astype(np.int32), **arrays}
+    found = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in found.items()}
+    arrays = {name: tensor.to("cpu", non_blocking=True) for name, tensor in found.items()}
+    for device in {tensor.device for tensor in found.values() if tensor.is_cuda}:
+        torch.cuda.current_stream(device).synchronize()
+    coordinates = voxels.coordinates[:, 1:].cpu().numpy().astype(np.int32)
+    return {"coordinates": coordinates, **{name: _array(name, tensor) for name, tensor in arrays.items()}}
 
 
 def _array(name: str, tensor: torch.Tensor) -> np.ndarray:
     if tensor.is_floating_point():
-        return tensor.float().cpu().numpy()
-    return tensor.cpu().numpy().astype(DTYPES.get(name, np.int32))
+        return tensor.numpy()
+    return tensor.numpy().astype(DTYPES.get(name, np.int32))
 
 
 def events_of(batch: Mapping[str, Any], voxels: VoxelBatch, arrays: Mapping[str, np.ndarray]) -> Iterator[dict]:

@@ -24,7 +24,8 @@ from mlreco.iotools import HDF5Writer, loader_factory
 from mlreco.iotools.skipped import Skipped
 from mlreco.models.assembly import build_chain
 from mlreco.models.chain import Chain
-from mlreco.models.transfer import to_device
+from mlreco.models.layers.precision import autocast, tf32
+from mlreco.models.transfer import BatchOnItsWay, send
 from mlreco.post_processing.factories import build_post_processors
 from mlreco.progress import Progress
 
@@ -88,12 +89,14 @@ def run_inference(
                 f"model.modules.{name}.model_path"
             )
     chain.eval()
+    device = next(chain.parameters()).device
     loader = loader_factory(
         config["iotool"],
         train=False,
         optional=chain.loss_input,
         class_scheme=model["class_scheme"],
         energies=chain.network_input,
+        pin_memory=device.type == "cuda",
     )
     refuse_to_replace(output, loader.dataset.files)
     processors = build_post_processors(config.get("post_processing") or {}, chain.scheme)
@@ -103,10 +106,12 @@ def run_inference(
         HDF5Writer(output, _info(config, chain, processors, loader), {"times": TIME_COLUMNS}) as writer,
         Progress("inference", total=len(loader.dataset)) as progress,
         InOrder() as finisher,
+        tf32(config["trainval"]["tf32"]),
     ):
         finish = _Finish(processors, chain, writer, progress)
-        batches = prefetched(timed(itertools.islice(loader, config["trainval"].get("iterations"))))
-        for event, seconds in _network_output(batches, chain, processors):
+        batches = timed(itertools.islice(loader, config["trainval"].get("iterations")))
+        amp = autocast(config["trainval"]["amp"], device)
+        for event, seconds in _network_output(prefetched(send(batches, device)), chain, amp, processors):
             finisher.submit(finish, event, seconds)
         writer.list_skipped(loader.skipped)
     return InferenceSummary(
@@ -137,14 +142,15 @@ def _info(config: Mapping[str, Any], chain: Chain, processors: list[Any], loader
 
 @torch.inference_mode()
 def _network_output(
-    batches: Iterable[tuple[Mapping[str, Any], float]], chain: Chain, processors: list[Any]
+    batches: Iterable[BatchOnItsWay], chain: Chain, amp: torch.autocast, processors: list[Any]
 ) -> Iterator[tuple[dict[str, np.ndarray], tuple[float, float, float]]]:
     """Yield every event with the seconds of reading, of the network and of post-processing on its device."""
     device = next(chain.parameters()).device
-    for batch, reading in batches:
+    for batch in batches:
         started = time.perf_counter()
-        voxels = batch[chain.network_input]
-        products = chain(to_device(batch, device))
+        voxels = batch.host[chain.network_input]
+        with amp:
+            products = chain(batch.arrived())
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         computed = time.perf_counter()
@@ -152,8 +158,8 @@ def _network_output(
         processed = time.perf_counter()
         arrays = voxel_products(voxels, products)
         network = computed - started + time.perf_counter() - processed
-        times = tuple(seconds / voxels.batch_size for seconds in (reading, network, processed - computed))
-        for event in events_of(batch, voxels, arrays):
+        times = tuple(seconds / voxels.batch_size for seconds in (batch.seconds, network, processed - computed))
+        for event in events_of(batch.host, voxels, arrays):
             yield event, times
 
 

@@ -29,6 +29,7 @@ def loader_factory(
     sources: str | Path | Sequence[str | Path] | None = None,
     class_scheme: str = "pilarnet",
     energies: str | None = None,
+    pin_memory: bool = False,
 ) -> Loader:
     """Make the loader of an ``iotool`` section.
 
@@ -41,6 +42,7 @@ def loader_factory(
         sources: files that replace ``dataset.data_keys`` (and lift ``limit_num_files``).
         class_scheme: numbering of semantic classes, for the parsers.
         energies: schema key of the image whose values must not be negative.
+        pin_memory: page-locked batches where the section does not say.
 
     Raises:
         UserError: an unknown key or name, wrong numbers, files that cannot be read.
@@ -66,7 +68,7 @@ def loader_factory(
         seed=seed,
         collate=collate() if isinstance(collate, type) else collate,
         num_workers=num_workers,
-        pin_memory=bool(iotool.get("pin_memory", False)),
+        pin_memory=bool(iotool.get("pin_memory", pin_memory)),
         start_iteration=start_iteration if train else 0,
         skip=skip,
     )

@@ -28,12 +28,13 @@ class Labels:
 def rows_of(voxels: VoxelBatch, table: VoxelBatch) -> torch.Tensor:
     """Return the row of ``table`` that holds each voxel of ``voxels``, -1 where it has none.
 
-    Voxels are matched by event and coordinates, whatever the order of either side.
+    Voxels are matched by event and coordinates, whatever the order of either side. On a CUDA device the host does not
+    wait for the answer.
 
     Returns:
         (N,) int64.
     """
-    if torch.equal(voxels.coordinates, table.coordinates):
+    if not voxels.coordinates.is_cuda and torch.equal(voxels.coordinates, table.coordinates):
         return torch.arange(len(voxels), device=voxels.coordinates.device)
     shape = [max(a, b) for a, b in zip(voxels.spatial_shape, table.spatial_shape, strict=True)]
     wanted, present = _site_numbers(voxels.coordinates, shape), _site_numbers(table.coordinates, shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from mlreco.devices import upload
 from mlreco.models.layers.sparse import SparseConvTensor
 from mlreco.models.layers.unet import padded_shape
 from mlreco.voxels import VoxelBatch
@@ -18,8 +19,8 @@ def normalised_coordinates(voxels: VoxelBatch) -> torch.Tensor:
     Returns:
         (N, 3) float32 in [-1, 1].
     """
-    shapes = torch.tensor([meta.shape for meta in voxels.metas], dtype=torch.float32, device=voxels.features.device)
-    half = shapes.reshape(-1, 3).index_select(0, voxels.coordinates[:, 0]) / 2
+    shapes = torch.tensor([meta.shape for meta in voxels.metas], dtype=torch.float32).reshape(-1, 3)
+    half = upload(shapes, voxels.features.device).index_select(0, voxels.coordinates[:, 0]) / 2
     return (voxels.coordinates[:, 1:].to(torch.float32) - half) / half
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from mlreco.errors import UserError
 from mlreco.models.labels import Labels
-from mlreco.models.layers.residual import NormActivation
+from mlreco.models.layers.head import Head
 from mlreco.models.layers.unet import UNetDecoder, UNetEncoder
 from mlreco.models.losses.spice import SpiceLoss as InstanceLoss
 from mlreco.models.network_input import INPUT_FEATURES
@@ -79,9 +79,9 @@ class Spice(nn.Module):
         self.depth = depth
         self.encoder = UNetEncoder(INPUT_FEATURES, filters, depth, reps, leakiness)
         self.embedding_decoder = UNetDecoder(filters, depth, reps, leakiness)
-        self.embedding_head = nn.Sequential(NormActivation(filters, leakiness), nn.Linear(filters, 4))
+        self.embedding_head = Head(filters, 4, leakiness)
         self.seediness_decoder = UNetDecoder(filters, depth, reps, leakiness)
-        self.seediness_head = nn.Sequential(NormActivation(filters, leakiness), nn.Linear(filters, 1))
+        self.seediness_head = Head(filters, 1, leakiness)
 
     def forward(self, products: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """Return the embedding on the rows of ``image``.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,3 +20,51 @@ def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
         name: blob.to(device, non_blocking=True) if isinstance(blob, VoxelBatch) else blob
         for name, blob in batch.items()
     }
+
+
+@dataclass(frozen=True)
+class BatchOnItsWay:
+    """A batch that is being copied to a device.
+
+    Attributes:
+        host: the batch where it was read.
+        seconds: time that its reading took.
+        copies: its copy on the device, not to be used before ``arrived``.
+        done: what the device notes when the copy is complete; None where there is nothing to wait for.
+    """
+
+    host: Mapping[str, Any]
+    seconds: float
+    copies: dict[str, Any]
+    done: torch.cuda.Event | None = None
+
+    def arrived(self) -> dict[str, Any]:
+        """Return the batch on the device; work queued from now on waits for the copy, the host does not."""
+        if self.done is not None:
+            for blob in self.copies.values():
+                if isinstance(blob, VoxelBatch):
+                    stream = torch.cuda.current_stream(blob.features.device)
+                    stream.wait_event(self.done)
+                    blob.coordinates.record_stream(stream)
+                    blob.features.record_stream(stream)
+        return self.copies
+
+
+def send(batches: Iterable[tuple[Mapping[str, Any], float]], device: torch.device) -> Iterator[BatchOnItsWay]:
+    """Send batches to a device as they come; on CUDA beside the work on earlier ones, on a stream of their own.
+
+    Args:
+        batches: batches with the seconds that their reading took; page-locked, or the copy waits for itself.
+        device: where they go.
+    """
+    if device.type != "cuda":
+        for batch, seconds in batches:
+            yield BatchOnItsWay(batch, seconds, to_device(batch, device))
+        return
+    stream = torch.cuda.Stream(device)
+    for batch, seconds in batches:
+        with torch.cuda.stream(stream):
+            copies = to_device(batch, device)
+            done = torch.cuda.Event()
+            done.record(stream)
+        yield BatchOnItsWay(batch, seconds, copies, done)

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from mlreco.models.labels import Labels
-from mlreco.models.layers.residual import NormActivation
+from mlreco.models.layers.head import Head
 from mlreco.models.layers.unet import UNetDecoder, UNetEncoder
 from mlreco.models.losses.segmentation import SegmentationLoss
 from mlreco.models.network_input import INPUT_FEATURES
@@ -57,7 +57,7 @@ class UResNet(nn.Module):
         self.depth = depth
         self.encoder = UNetEncoder(INPUT_FEATURES, filters, depth, reps, leakiness)
         self.decoder = UNetDecoder(filters, depth, reps, leakiness)
-        self.head = nn.Sequential(NormActivation(filters, leakiness), nn.Linear(filters, len(class_scheme)))
+        self.head = Head(filters, len(class_scheme), leakiness)
 
     def forward(self, products: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """Return ``segmentation``: (N, classes) logits on the rows of ``image``."""

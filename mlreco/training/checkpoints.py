@@ -18,6 +18,9 @@ from mlreco.atomic import atomic_path, make_folder
 from mlreco.errors import UserError
 from mlreco.models.weights import load_state, read_checkpoint
 
+BEFORE_IT_EXISTED = {"amp": "off", "tf32": False}
+"""Settings of a recipe that older checkpoints do not tell, and what they were."""
+
 
 @dataclass
 class TrainingState:
@@ -33,6 +36,8 @@ class TrainingState:
         seed: of the order of events and their augmentation.
         batches: state of the data loader.
         recipe: the settings that a resumed training must share.
+        scaler: of the loss in fp16.
+        skipped_steps: steps left out since their gradient overflowed in fp16.
     """
 
     model: nn.Module
@@ -44,6 +49,8 @@ class TrainingState:
     seed: int = 0
     batches: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
+    scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler(enabled=False))
+    skipped_steps: int = 0
 
 
 def random_state() -> dict[str, Any]:
@@ -82,6 +89,8 @@ def save_checkpoint(path: Path, state: TrainingState, config_text: str) -> None:
         "state_dict": state.model.state_dict(),
         "optimizer": state.optimizer.state_dict(),
         "scheduler": state.scheduler.state_dict() if state.scheduler else None,
+        "scaler": state.scaler.state_dict(),
+        "skipped_steps": state.skipped_steps,
         "random": random_state(),
         "iteration": state.iteration,
         "epoch": state.epoch,
@@ -108,7 +117,7 @@ def restore(path: Path, state: TrainingState) -> None:
     if "optimizer" not in checkpoint:
         raise UserError(f"{path}: holds weights, no training state; start from it with --weights instead of --resume")
     for key, value in state.recipe.items():
-        before = checkpoint["recipe"].get(key)
+        before = checkpoint["recipe"].get(key, BEFORE_IT_EXISTED.get(key))
         if before != value:
             raise UserError(
                 f"{path}: trainval.{key} was {before} and is {value} now; --resume continues with the same settings, "
@@ -123,6 +132,9 @@ def restore(path: Path, state: TrainingState) -> None:
         raise UserError(f"{path}: written {'without' if state.scheduler else 'with'} a trainval.lr_scheduler")
     if state.scheduler:
         state.scheduler.load_state_dict(checkpoint["scheduler"])
+    if state.scaler.is_enabled():
+        state.scaler.load_state_dict(checkpoint["scaler"])
+    state.skipped_steps = checkpoint.get("skipped_steps", 0)
     state.iteration, state.epoch = checkpoint["iteration"], checkpoint["epoch"]
     state.seconds, state.seed = checkpoint["seconds"], checkpoint["seed"]
     state.batches = checkpoint["batches"]

@@ -21,6 +21,7 @@ from mlreco.iotools import loader_factory
 from mlreco.iotools.skipped import SHOWN
 from mlreco.models.assembly import build_chain
 from mlreco.models.chain import Chain, ChainLoss, chain_loss
+from mlreco.models.layers.precision import autocast, tf32
 from mlreco.models.transfer import to_device
 from mlreco.progress import Progress
 from mlreco.training.checkpoints import (
@@ -32,9 +33,10 @@ from mlreco.training.checkpoints import (
     save_checkpoint,
 )
 from mlreco.training.log import CSVLog
-from mlreco.training.optimizers import make_optimizer, make_scheduler, step_scheduler
+from mlreco.training.optimizers import make_optimizer, make_scheduler
+from mlreco.training.step import make_scaler, optimize
 
-RECIPE = ("optimizer", "lr_scheduler", "max_grad_norm", "freeze")
+RECIPE = ("optimizer", "lr_scheduler", "max_grad_norm", "freeze", "amp", "tf32")
 """Settings of ``trainval`` that a resumed training shares with the one it continues."""
 
 
@@ -64,19 +66,23 @@ def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weight
     state = TrainingState(chain, make_optimizer(chain, trainval["optimizer"]), seed=seed)
     state.recipe = {key: _plain(trainval.get(key)) for key in RECIPE}
     state.scheduler = make_scheduler(state.optimizer, trainval.get("lr_scheduler"))
+    device = next(chain.parameters()).device
+    state.scaler = make_scaler(trainval["amp"], device)
     if resume is None:
         refuse_to_overwrite(trainval["weight_prefix"])
     else:
         restore(latest_checkpoint(trainval["weight_prefix"]) if resume == "latest" else Path(resume), state)
     scheme = config["model"]["class_scheme"]
-    with loader_factory(
+    loader = loader_factory(
         config["iotool"],
         seed=state.seed,
         train=True,
         start_iteration=state.iteration,
         class_scheme=scheme,
         energies=chain.network_input,
-    ) as loader:
+        pin_memory=device.type == "cuda",
+    )
+    with loader, tf32(trainval["tf32"]):
         if resume is not None:
             loader.load_state_dict(state.batches)
         return _Training(config, chain, chain_loss(config["model"]), state, loader).run()
@@ -135,6 +141,8 @@ class _Training:
                 progress.advance(1, loss=row["loss"])
                 saved = self._save() if step % self.trainval["checkpoint_step"] == 0 else None
             saved = saved or self._save()
+        if self.state.skipped_steps:
+            remark(f"{self.state.skipped_steps} of {self.state.iteration} steps were left out: fp16 overflowed")
         if interruption.requested:
             raise KeyboardInterrupt(f"saved {saved} after {self.state.iteration} iterations")
         return saved
@@ -161,14 +169,15 @@ class _Training:
         self._tell_skipped()
         batch = to_device(batch, self.device)
         times = {"tio": timer.lap()}
-        products = self.chain(batch)
+        with autocast(self.trainval["amp"], self.device):
+            products = self.chain(batch)
         terms = self.loss(products, products["labels"])
         loss = terms["loss"].item()
         if not math.isfinite(loss):
             raise UserError(self._diverged(f"the loss is {loss}", batch))
         times["tforward"] = timer.lap()
         rate = self.state.optimizer.param_groups[0]["lr"]
-        if not self._step(terms["loss"]):
+        if not optimize(self.state, terms["loss"], self.trainval.get("max_grad_norm")):
             raise UserError(self._diverged("the gradient is no number", batch))
         times["tbackward"] = timer.lap()
         self.state.iteration += 1
@@ -182,22 +191,15 @@ class _Training:
             **times,
             "lr": rate,
             "skipped": len(self.loader.skipped),
-            **{name: float(value.detach()) for name, value in terms.items()},
+            **self._scaling(),
+            **_numbers(terms),
         }
 
-    def _step(self, loss: torch.Tensor) -> bool:
-        """Change the weights; tell whether the gradient was finite, without which nothing changes."""
-        self.state.optimizer.zero_grad(set_to_none=True)
-        if loss.requires_grad:
-            loss.backward()
-            limit = self.trainval.get("max_grad_norm") or math.inf
-            norm = torch.nn.utils.clip_grad_norm_(self.chain.parameters(), limit)
-            if not torch.isfinite(norm):
-                return False
-            self.state.optimizer.step()
-        if self.state.scheduler:
-            step_scheduler(self.state.scheduler)
-        return True
+    def _scaling(self) -> dict[str, float]:
+        """Return the columns of the log that tell how fp16 goes."""
+        if not self.state.scaler.is_enabled():
+            return {}
+        return {"skipped_steps": self.state.skipped_steps, "loss_scale": self.state.scaler.get_scale()}
 
     def _diverged(self, what: str, batch: Mapping[str, Any]) -> str:
         events = ", ".join(self.loader.dataset.describe(index) for index in batch["index"])
@@ -205,6 +207,12 @@ class _Training:
             f"{what} in iteration {self.state.iteration + 1} ({events}): lower trainval.optimizer.args.lr or set "
             f"trainval.max_grad_norm"
         )
+
+
+def _numbers(terms: Mapping[str, torch.Tensor]) -> dict[str, float]:
+    """Return scalars as numbers, fetched from their device at once."""
+    values = torch.stack([value.detach().double() for value in terms.values()])
+    return dict(zip(terms, values.tolist(), strict=True))
 
 
 def _plain(value: Any) -> Any:

@@ -106,7 +106,7 @@ class IOTool(Section):
         collate_fn: how events become a batch.
         sampler: the order of events; sequential if absent.
         augment: name of an augmentation -> its arguments; training only.
-        pin_memory: page-locked batches, for CUDA.
+        pin_memory: page-locked batches, for CUDA; if absent, where the network runs on CUDA.
         on_error: what an event that cannot be read does: ``raise`` ends the run, ``skip`` leaves it out, counted and
             listed.
         dataset: the events.
@@ -121,7 +121,7 @@ class IOTool(Section):
     collate_fn: str = "CollateSparse"
     sampler: Annotated[Sampler, BeforeValidator(named)] | None = None
     augment: dict[str, Any] | None = None
-    pin_memory: bool = False
+    pin_memory: bool | None = None
     on_error: Literal["raise", "skip"] = "raise"
     dataset: Dataset
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -24,6 +24,11 @@ def _gpus(value: Any) -> Any:
     return text
 
 
+def _amp(value: Any) -> Any:
+    """Return the text of a bare ``off``, which YAML reads as false."""
+    return "off" if value is False else value
+
+
 class TrainVal(Section):
     """How the chain is trained and run.
 
@@ -40,6 +45,8 @@ class TrainVal(Section):
         model_path: checkpoint to begin from; empty for none.
         optimizer: a class of `torch.optim` and its arguments.
         freeze: exact names of modules that keep their weights, such as ``spice.seediness_decoder``.
+        amp: mixed precision: ``off``, ``fp16`` or ``bf16``.
+        tf32: whether float32 products on CUDA may round to TF32.
         max_grad_norm: gradients are scaled down to this norm where theirs is larger; no limit if absent.
         lr_scheduler: a class of `torch.optim.lr_scheduler` and its arguments.
     """
@@ -57,6 +64,8 @@ class TrainVal(Section):
     optimizer: Call = Named(name="Adam", args={"lr": 0.001})
     lr_scheduler: Call | None = None
     freeze: Names = []
+    amp: Annotated[Literal["off", "fp16", "bf16"], BeforeValidator(_amp)] = "off"
+    tf32: bool = False
     max_grad_norm: Annotated[float, Field(gt=0)] | None = None
 
     @model_validator(mode="before")

@@ -38,8 +38,9 @@ class Part:
 
 
 def applicable(module: nn.Module, features: torch.Tensor) -> bool:
-    """Tell whether a module in evaluation mode, without gradients, is computed by the compiled engine."""
-    return not (module.training or torch.is_grad_enabled()) and engine.is_compiled(features)
+    """Tell whether a module in evaluation mode, without gradients and autocast, is computed by the compiled engine."""
+    recorded = module.training or torch.is_grad_enabled() or torch.is_autocast_enabled(features.device.type)
+    return not recorded and engine.is_compiled(features)
 
 
 def folded(activation: NormActivation, columns: slice = slice(None)) -> Activation:

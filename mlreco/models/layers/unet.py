@@ -69,7 +69,8 @@ class UNetEncoder(nn.Module):
         """Return the image at every level; the spatial shape must be a multiple of 2^(depth - 1)."""
         if fused.applicable(self, image.features):
             return fused.encode(self, image)
-        image = self.input(image)
+        with torch.autocast(image.features.device.type, enabled=False):  # coordinates need more than 8 bits
+            image = self.input(image)
         levels = []
         for level, blocks in enumerate(self.blocks):
             image = blocks(image)
