@@ -9,6 +9,7 @@ _HOMES = {
     "Contingency": "mlreco.post_processing.contingency",
     "Evaluation": "mlreco.post_processing.evaluation",
     "GreedyClusterer": "mlreco.post_processing.greedy",
+    "LinkedClusterer": "mlreco.post_processing.linked",
     "PostProcessor": "mlreco.post_processing.processor",
     "build_particles": "mlreco.post_processing.particles",
     "build_post_processors": "mlreco.post_processing.factories",

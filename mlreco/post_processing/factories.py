@@ -14,6 +14,7 @@ POST_PROCESSORS = Registry(
     "post-processor",
     {
         "greedy_clusterer": "mlreco.post_processing.processors.greedy_clusterer:GreedyFragments",
+        "linked_clusterer": "mlreco.post_processing.processors.linked_clusterer:LinkedFragments",
         "dbscan": "mlreco.post_processing.processors.dbscan:DbscanFragments",
         "particle_builder": "mlreco.post_processing.processors.particle_builder:ParticleBuilder",
     },

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 
@@ -53,32 +52,59 @@ def cluster_event(
         UserError: an unknown class name or number, missing thresholds, or arrays that ``GreedyClusterer`` refuses.
     """
     arrays = checked_arrays(embeddings, margins, seediness)
-    semantics = _checked_semantics(semantics, len(arrays[0]), scheme)
-    skipped = {scheme.number(name) for name in skip_classes}
-    rows_of_class, clusterers = [], []
-    for number, name in enumerate(scheme.classes):
-        rows = np.flatnonzero(semantics == number)
-        if not len(rows) or number in skipped:
-            continue
+
+    def cluster(name: str, rows: np.ndarray) -> np.ndarray:
         if name not in thresholds:
             raise UserError(f"no thresholds for class '{name}', of which the event has {len(rows)} voxels")
-        rows_of_class.append(rows)
-        clusterers.append(GreedyClusterer(*thresholds[name], min_voxels=min_voxels, unseeded=unseeded))
+        clusterer = GreedyClusterer(*thresholds[name], min_voxels=min_voxels, unseeded=unseeded)
+        return clusterer.fit_predict(*(values[rows] for values in arrays))
+
+    return fragments_by_class(semantics, len(arrays[0]), cluster, scheme, skip_classes, executor=executor)
+
+
+def fragments_by_class(
+    semantics: np.ndarray,
+    voxels: int,
+    cluster: Callable[[str, np.ndarray], np.ndarray],
+    scheme: ClassScheme,
+    skip_classes: Collection[str] = (),
+    *,
+    executor: Executor | None = None,
+) -> np.ndarray:
+    """Cluster the voxels of each class of one event and number the fragments through.
+
+    Args:
+        semantics: (N,) integers, class number of each voxel; -1 unknown.
+        voxels: N, for the check of ``semantics``.
+        cluster: called with the name of a class and the rows of its voxels, never none; returns their labels from 0,
+            -1 for noise.
+        scheme: names of the class numbers.
+        skip_classes: names of classes whose voxels get no fragment.
+        executor: runs the classes side by side; one after the other if None.
+
+    Returns:
+        (N,) int32 fragment number by class number, then by label; -1 for noise and for voxels of unknown or skipped
+        class.
+
+    Raises:
+        UserError: an unknown class name or number.
+    """
+    semantics = _checked_semantics(semantics, voxels, scheme)
+    skipped = {scheme.number(name) for name in skip_classes}
+    rows_of_class = {
+        name: rows
+        for number, name in enumerate(scheme.classes)
+        if number not in skipped and len(rows := np.flatnonzero(semantics == number))
+    }
     run = map if executor is None else executor.map
-    parts = list(run(partial(_cluster_rows, arrays), clusterers, rows_of_class))
-    fragments = np.full(len(semantics), NOISE, np.int32)
+    fragments = np.full(voxels, NOISE, np.int32)
     count = 0
-    for rows, labels in zip(rows_of_class, parts, strict=True):
+    for rows, labels in zip(
+        rows_of_class.values(), list(run(cluster, rows_of_class, rows_of_class.values())), strict=True
+    ):
         fragments[rows] = np.where(labels == NOISE, NOISE, labels + count)
         count += int(labels.max()) + 1
     return fragments
-
-
-def _cluster_rows(
-    arrays: tuple[np.ndarray, np.ndarray, np.ndarray], clusterer: GreedyClusterer, rows: np.ndarray
-) -> np.ndarray:
-    embeddings, margins, seediness = arrays
-    return clusterer.fit_predict(embeddings[rows], margins[rows], seediness[rows])
 
 
 def _checked_semantics(semantics: np.ndarray, voxels: int, scheme: ClassScheme) -> np.ndarray:

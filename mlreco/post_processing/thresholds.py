@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
-from mlreco.errors import UserError, nearest
+from mlreco.errors import UserError
+from mlreco.post_processing.class_values import Given, class_values
 from mlreco.semantics import ClassScheme
 
 
@@ -33,74 +32,35 @@ PUBLISHED = {
 }
 """Table II of Koh et al. 2020, tuned on that paper's network."""
 
-STAND_INS = {"Track": "MIP", "LowE": "Shower"}
-"""Classes that the paper does not have -> the class whose thresholds they get by default."""
 
-
-def read_thresholds(path: str | Path, scheme: ClassScheme) -> dict[str, Thresholds]:
-    """Return the thresholds of every class of a scheme from a YAML file as ``mlreco tune`` writes it.
-
-    Args:
-        path: file that maps class names to ``{seed: s0, probability: p0}``; classes may be left out.
-        scheme: the classes.
-
-    Raises:
-        UserError: the file cannot be read, or what ``resolve_thresholds`` refuses; the message names the file.
-    """
-    try:
-        given: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UserError(f"thresholds file {path}: cannot be read: {reason}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"thresholds file {path}: no valid YAML: {error}") from error
-    if not isinstance(given, Mapping):
-        raise UserError(f"thresholds file {path}: lines such as 'MIP: {{seed: 0.5, probability: 0.1}}' are needed")
-    try:
-        return resolve_thresholds(given, scheme)
-    except UserError as error:
-        raise UserError(f"thresholds file {path}: {error}") from error
-
-
-def resolve_thresholds(
-    given: Mapping[str, Mapping[str, float]] | str | None, scheme: ClassScheme
-) -> dict[str, Thresholds]:
+def resolve_thresholds(given: Given, scheme: ClassScheme) -> dict[str, Thresholds]:
     """Return the thresholds of every class of a scheme: those given, the published ones for the rest.
 
     Args:
         given: class name -> ``{"seed": s0, "probability": p0}``, either of which may be left out; or the path of a
-            file, see ``read_thresholds``.
+            file, as ``mlreco tune`` writes it.
         scheme: the classes.
 
     Raises:
-        UserError: an unknown class or key, a value that is no number or out of range, or a class of the scheme that has
-            neither a given nor a published value.
+        UserError: what ``class_values`` refuses, or a value out of range.
     """
-    if isinstance(given, str):
-        return read_thresholds(given, scheme)
-    given = given or {}
-    for name, values in given.items():
-        scheme.number(name)
-        if not isinstance(values, Mapping):
-            raise UserError(f"thresholds of {name} are {values!r}; write {{seed: 0.5, probability: 0.1}}")
-        for key in values:
-            if key not in Thresholds._fields:
-                raise UserError(f"thresholds of {name}: no key '{key}'{nearest(key, Thresholds._fields)}")
-    return {name: _of_class(name, given.get(name, {})) for name in scheme.classes}
+    return class_values(given, scheme, Thresholds, PUBLISHED, _check)
 
 
-def _of_class(name: str, given: Mapping[str, float]) -> Thresholds:
-    default = PUBLISHED.get(STAND_INS.get(name, name))
-    values = {**(default._asdict() if default else {}), **given}
-    missing = [key for key in Thresholds._fields if key not in values]
-    if missing:
-        raise UserError(f"thresholds of class '{name}' lack '{missing[0]}', and nothing is published for that class")
-    for key, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise UserError(f"thresholds of {name}: {key} is {value!r}; a number is needed")
-    thresholds = Thresholds(float(values["seed"]), float(values["probability"]))
+def thresholds_of_file(info: Mapping[str, Any], scheme: ClassScheme) -> dict[str, Thresholds]:
+    """Return the thresholds that an output file was clustered with, the published ones if by another clusterer.
+
+    Args:
+        info: attributes of the file.
+        scheme: the classes.
+    """
+    used = json.loads(info.get("thresholds") or "{}")
+    of_greedy = all(set(values) <= set(Thresholds._fields) for values in used.values())
+    return resolve_thresholds(used if of_greedy else None, scheme)
+
+
+def _check(name: str, thresholds: Thresholds) -> None:
     if not 0 <= thresholds.seed <= 1:
         raise UserError(f"thresholds of {name}: seed is {thresholds.seed}; it lies in [0, 1]")
     if not 0 <= thresholds.probability < 1:
         raise UserError(f"thresholds of {name}: probability is {thresholds.probability}; it lies in [0, 1)")
-    return thresholds

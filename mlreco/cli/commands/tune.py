@@ -35,15 +35,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="predicted",
         help="cluster in the classes of the file (predicted) or in the true ones",
     )
-    parser.add_argument("--baseline", metavar="NAME", help="tune this baseline instead, such as dbscan")
+    clusterer = parser.add_mutually_exclusive_group()
+    clusterer.add_argument("--clusterer", choices=("greedy", "linked"), default="greedy", help="which one (greedy)")
+    clusterer.add_argument("--baseline", metavar="NAME", help="tune this baseline instead, such as dbscan")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers, and those of the grid, too")
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         metavar="FILE",
-        help="for post_processing.greedy_clusterer.thresholds (thresholds.yaml); for 'evaluate --baseline-values' "
-        "(NAME.yaml)",
+        help="for post_processing.greedy_clusterer.thresholds, or linked_clusterer (thresholds.yaml); for 'evaluate "
+        "--baseline-values' (NAME.yaml)",
     )
 
 
@@ -51,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Search, write what was found and print the table."""
     from mlreco.iotools import HDF5Reader
     from mlreco.post_processing.baselines import baseline
-    from mlreco.post_processing.tuning import tune, tune_baseline
+    from mlreco.post_processing.tuning import tune, tune_baseline, tune_linked
 
     name = arguments.baseline
     if name is not None:
@@ -64,7 +66,10 @@ def run(arguments: argparse.Namespace) -> None:
             "min_voxels": arguments.min_voxels,
             "semantics": arguments.semantics,
         }
-        found = tune(reader, **options) if name is None else tune_baseline(reader, name, **options)
+        if name is not None:
+            found = tune_baseline(reader, name, **options)
+        else:
+            found = {"greedy": tune, "linked": tune_linked}[arguments.clusterer](reader, **options)
     source = arguments.file.name
     if arguments.json is not None:
         _write(output_file(arguments.json, arguments.file), found.to_json(source) + "\n")

@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import numpy as np
 
-from mlreco.post_processing.baselines.methods import Baseline, baseline, baseline_fragments
+from mlreco.post_processing.baselines.methods import baseline
 from mlreco.post_processing.baselines.values import baseline_values
 from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader, evaluate, require_info, require_products
+from mlreco.post_processing.fragments import fragments_by_class
 from mlreco.post_processing.summary import ALL, Evaluation
 from mlreco.post_processing.text_table import aligned, decimal
-from mlreco.post_processing.thresholds import resolve_thresholds
+from mlreco.post_processing.thresholds import resolve_thresholds, thresholds_of_file
 from mlreco.progress import Progress
-from mlreco.semantics import class_scheme
+from mlreco.semantics import ClassScheme, class_scheme
 
 
 class _BaselineReader:
     """An output file with one product more: the fragments of a baseline."""
 
     def __init__(
-        self, reader: EventReader, name: str, method: Baseline, values: Mapping[int, Any], bar: Progress
+        self, reader: EventReader, name: str, scheme: ClassScheme, values: Mapping[str, Any], bar: Progress
     ) -> None:
         self.info = reader.info
         self.products = (*reader.products, name)
-        self._reader, self._name, self._method, self._values, self._bar = reader, name, method, values, bar
+        self._reader, self._name, self._scheme, self._values, self._bar = reader, name, scheme, values, bar
+        self._method = baseline(name)
 
     def __len__(self) -> int:
         return len(self._reader)
@@ -36,7 +37,12 @@ class _BaselineReader:
         stored = dict.fromkeys([*(products or self.products), "semantics", *self._method.requires])
         del stored[self._name]
         event = self._reader.event(index, tuple(stored))
-        event[self._name] = baseline_fragments(self._method, event, event["semantics"], self._values)
+        arrays = [event[required] for required in self._method.requires]
+
+        def cluster(class_name: str, rows: np.ndarray) -> np.ndarray:
+            return self._method.cluster(*(values[rows] for values in arrays), self._values[class_name])
+
+        event[self._name] = fragments_by_class(event["semantics"], len(event["semantics"]), cluster, self._scheme)
         self._bar.advance()
         return event
 
@@ -71,14 +77,13 @@ def evaluate_baselines(
     names = list(names)
     events = range(len(reader)) if events is None else events
     scheme = class_scheme(require_info(reader, "class_scheme"))
-    resolved = resolve_thresholds(thresholds or json.loads(reader.info.get("thresholds") or "{}"), scheme)
+    resolved = resolve_thresholds(thresholds, scheme) if thresholds else thresholds_of_file(reader.info, scheme)
     readers = []
     with Progress("baselines", len(names) * len(events)) as bar:
         for name in names:
-            by_name = baseline_values(name, (given or {}).get(name, {}), resolved, scheme)
-            by_number = {scheme.number(class_name): value for class_name, value in by_name.items()}
+            values = baseline_values(name, (given or {}).get(name, {}), resolved, scheme)
             require_products(reader, ("semantics", *baseline(name).requires))
-            readers.append(_BaselineReader(reader, name, baseline(name), by_number, bar))
+            readers.append(_BaselineReader(reader, name, scheme, values, bar))
         return {
             name: evaluate(one, min_voxels=min_voxels, fragments=name, semantics=semantics, events=events)
             for name, one in zip(names, readers, strict=True)

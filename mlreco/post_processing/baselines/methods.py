@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -66,28 +65,3 @@ def baseline(name: str) -> Baseline:
     if name not in BASELINES:
         raise UserError(f"no baseline '{name}'{nearest(name, BASELINES)}")
     return BASELINES[name]
-
-
-def baseline_fragments(
-    method: Baseline, event: Mapping[str, np.ndarray], semantics: np.ndarray, values: Mapping[int, Any]
-) -> np.ndarray:
-    """Cluster an event class by class.
-
-    Args:
-        method: the baseline.
-        event: name of a product -> its array.
-        semantics: (N,) integers, the class of each voxel.
-        values: class number -> value of the baseline's parameter.
-
-    Returns:
-        (N,) int32 fragment number, unique over classes; -1 for noise and for voxels of another class.
-    """
-    fragments = np.full(len(semantics), -1, np.int32)
-    count = 0
-    for number, value in values.items():
-        rows = np.flatnonzero(semantics == number)
-        if len(rows):
-            labels = method.cluster(*(event[name][rows] for name in method.requires), value)
-            fragments[rows] = np.where(labels < 0, -1, labels + count)
-            count += int(labels.max()) + 1
-    return fragments

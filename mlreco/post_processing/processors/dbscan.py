@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.cluster import DBSCAN
 
 from mlreco.errors import UserError
+from mlreco.post_processing.fragments import fragments_by_class
 from mlreco.post_processing.processor import PostProcessor
 from mlreco.semantics import PILARNET, ClassScheme
 
@@ -45,16 +46,12 @@ class DbscanFragments(PostProcessor):
 
     def process(self, event: dict[str, np.ndarray], scheme: ClassScheme) -> dict[str, np.ndarray]:
         """Return the clusters of an event."""
-        clusters = np.full(len(event["semantics"]), -1, np.int32)
-        count = 0
-        for number, name in enumerate(scheme.classes):
-            rows = np.flatnonzero(event["semantics"] == number)
-            if len(rows):
-                model = DBSCAN(eps=self.eps[name], min_samples=int(self.min_samples[name]))
-                labels = model.fit_predict(event["coordinates"][rows])
-                clusters[rows] = np.where(labels < 0, -1, labels + count)
-                count += int(labels.max()) + 1
-        return {self.product: clusters}
+        coordinates, semantics = (event[name] for name in self.requires)
+
+        def cluster(name: str, rows: np.ndarray) -> np.ndarray:
+            return DBSCAN(eps=self.eps[name], min_samples=int(self.min_samples[name])).fit_predict(coordinates[rows])
+
+        return {self.product: fragments_by_class(semantics, len(coordinates), cluster, scheme)}
 
 
 def _by_class(key: str, given: float | Mapping[str, float], default: float, scheme: ClassScheme) -> dict[str, float]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader, require_info
 from mlreco.post_processing.text_table import aligned, decimal
-from mlreco.post_processing.thresholds import Thresholds, resolve_thresholds
+from mlreco.post_processing.thresholds import Thresholds, thresholds_of_file
 from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels
 from mlreco.post_processing.tuning.grid import TIE, Grid, best_point
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
@@ -141,7 +141,7 @@ def tune(
     """
     measure = tunable(metric)
     scheme = class_scheme(require_info(reader, "class_scheme"))
-    before = resolve_thresholds(json.loads(reader.info.get("thresholds") or "{}"), scheme)
+    before = thresholds_of_file(reader.info, scheme)
     voxels = list(class_voxels(reader, events, PRODUCTS, min_voxels, semantics))
     coarse = Grid.whole()
     with ThreadPoolExecutor(threads or os.cpu_count()) as executor, Progress("tune", 2 * len(voxels), unit="x") as bar:

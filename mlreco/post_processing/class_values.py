@@ -1,0 +1,83 @@
+"""Values of a clusterer by class name: given in a configuration, read from a file, checked, completed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import yaml
+
+from mlreco.errors import UserError, nearest
+from mlreco.semantics import ClassScheme
+
+T = TypeVar("T", bound=NamedTuple)
+Given = Mapping[str, Mapping[str, float]] | str | None
+
+STAND_INS = {"Track": "MIP", "LowE": "Shower"}
+"""Classes for which there are no default values -> the class whose values they get."""
+
+
+def class_values(
+    given: Given, scheme: ClassScheme, kind: type[T], defaults: Mapping[str, T], check: Callable[[str, T], None]
+) -> dict[str, T]:
+    """Return the values of every class of a scheme: those given, the defaults for the rest.
+
+    Args:
+        given: class name -> name of a value -> number, any of which may be left out; or the path of a YAML file with
+            such a mapping, as ``mlreco tune`` writes it.
+        scheme: the classes.
+        kind: what the values of a class are.
+        defaults: class name -> values.
+        check: raises for values out of range; called with the name of the class.
+
+    Raises:
+        UserError: the file cannot be read; an unknown class or key, a value that is no number or out of range, or a
+            class of the scheme that has neither a given nor a default value.
+    """
+    if isinstance(given, str):
+        try:
+            return class_values(_read(given, kind), scheme, kind, defaults, check)
+        except UserError as error:
+            raise UserError(f"thresholds file {given}: {error}") from error
+    given = given or {}
+    for name, values in given.items():
+        scheme.number(name)
+        if not isinstance(values, Mapping):
+            raise UserError(f"thresholds of {name} are {values!r}; write {{{_example(kind)}}}")
+        for key in values:
+            if key not in kind._fields:
+                raise UserError(f"thresholds of {name}: no key '{key}'{nearest(str(key), kind._fields)}")
+    found = {}
+    for name in scheme.classes:
+        default = defaults.get(STAND_INS.get(name, name))
+        found[name] = _of_class(name, {**(default._asdict() if default else {}), **given.get(name, {})}, kind)
+        check(name, found[name])
+    return found
+
+
+def _of_class(name: str, values: Mapping[str, float], kind: type[T]) -> T:
+    missing = [key for key in kind._fields if key not in values]
+    if missing:
+        raise UserError(f"thresholds of class '{name}' lack '{missing[0]}', and nothing is published for that class")
+    for key, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise UserError(f"thresholds of {name}: {key} is {value!r}; a number is needed")
+    return kind(**{key: float(value) for key, value in values.items()})
+
+
+def _read(path: str, kind: type[NamedTuple]) -> Mapping[str, Any]:
+    try:
+        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UserError(f"cannot be read: {reason}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"no valid YAML: {error}") from error
+    if not isinstance(found, Mapping):
+        raise UserError(f"lines such as 'MIP: {{{_example(kind)}}}' are needed")
+    return found
+
+
+def _example(kind: type[NamedTuple]) -> str:
+    return ", ".join(f"{key}: 0.5" for key in kind._fields)
