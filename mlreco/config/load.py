@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from mlreco.config.check import check_sections
+from mlreco.config.field import translate
 from mlreco.config.frozen import Config, thaw
 from mlreco.config.merge import Tree, parse_tree, read_tree
 from mlreco.config.names import PostProcessor, StageClasses, check_names
@@ -98,12 +99,13 @@ def _follow_batch_size(tree: Tree) -> None:
 
 
 def _finish(tree: Tree, path: Path, stage_classes: StageClasses | None, post_processor: PostProcessor | None) -> Config:
+    notices = translate(tree)
     _follow_batch_size(tree)
     check_sections(tree)
     resolve_paths(tree, path.parent)
     values = check_names(check_sections(tree), tree, stage_classes, post_processor)
     text = yaml.safe_dump(tree.values, sort_keys=False, allow_unicode=True, width=120)
-    return Config(values, path, text, _notices(tree))
+    return Config(values, path, text, (*notices, *_notices(tree)))
 
 
 def _notices(tree: Tree) -> tuple[str, ...]:

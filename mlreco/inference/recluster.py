@@ -20,7 +20,12 @@ _DERIVED = ("fragments", "particle_")
 _OF_THE_FILE = ("complete", "date", "format", "format_version", "mlreco_version", "version")
 
 
-def recluster(source: str | Path, post_processing: Mapping[str, Mapping[str, Any] | None], output: str | Path) -> int:
+def recluster(
+    source: str | Path,
+    post_processing: Mapping[str, Mapping[str, Any] | None],
+    output: str | Path,
+    cfg: str | None = None,
+) -> int:
     """Post-process the events of an output file again and write a new one.
 
     Everything that the network made is copied; fragments and particles of the input are replaced by what the given
@@ -30,6 +35,7 @@ def recluster(source: str | Path, post_processing: Mapping[str, Mapping[str, Any
         source: file that an inference wrote.
         post_processing: name of a post-processor -> its arguments, as in the section of a configuration.
         output: file to write; it appears only when complete.
+        cfg: YAML text of the configuration to store; that of the input if None.
 
     Returns:
         The number of events.
@@ -50,6 +56,7 @@ def recluster(source: str | Path, post_processing: Mapping[str, Mapping[str, Any
         info["thresholds"] = json.dumps({k: v for p in processors for k, v in getattr(p, "thresholds", {}).items()})
         info["post_processors"] = list(post_processing)
         info["reclustered_from"] = str(source)
+        info["cfg"] = info.get("cfg", "") if cfg is None else cfg
         kept = [name for name in reader.products if not name.startswith(_DERIVED)]
         clock = _Clock(reader.columns.get("times", ()))
         with (

@@ -25,6 +25,7 @@ iotool:
     data_keys: [events.h5]
     schema: {input_data: [parse_sparse3d, sparse3d_pcluster]}
 model:
+  class_scheme: pilarnet
   modules: {uresnet: {depth: 2}}
   network_input: [input_data]
 trainval: {epochs: 2}

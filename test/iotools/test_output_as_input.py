@@ -1,13 +1,21 @@
+import json
+from pathlib import Path
+
+import h5py
 import numpy as np
 import pytest
+import yaml
 from io_samples import META, SCHEMA, event
 
+from mlreco.cli import main
+from mlreco.config import load_config, parse_config
 from mlreco.errors import UserError
 from mlreco.inference import recluster
 from mlreco.iotools import HDF5Reader, HDF5Writer, LArCVDataset, Reader, open_reader
 from mlreco.post_processing import cluster_event
 from mlreco.semantics import PILARNET
 
+CONFIG = Path(__file__).parents[2] / "config" / "chain.cfg"
 THRESHOLDS = {name: {"seed": 0.5, "probability": 0.4} for name in PILARNET.classes}
 
 
@@ -94,6 +102,60 @@ def test_recluster(output, tmp_path):
             for name in ("coordinates", "energies", "embeddings", "semantics_true", "event_id"):
                 np.testing.assert_array_equal(found[name], expected[name])
             assert found["times"][0, 0] == 1 and found["times"][0, 1] != 1
+
+
+@pytest.fixture
+def from_inference(output):
+    """The output file with a configuration in it, as an inference writes it."""
+    path, events = output
+    with h5py.File(path, "a") as file:
+        file["info"].attrs["cfg"] = load_config(CONFIG).text
+    return path, events
+
+
+def test_recluster_command(from_inference, tmp_path, capsys):
+    path, events = from_inference
+    given = {**THRESHOLDS, "HIP": {"seed": 0.9, "probability": 0.1}}
+    file = tmp_path / "tuned: thresholds.yaml"
+    file.write_text(yaml.safe_dump(given))
+    again = tmp_path / "new" / "again.h5"
+    assert main(["recluster", str(path), "-o", str(again), "--thresholds", str(file)]) == 0
+    assert capsys.readouterr().out.startswith(f"{again}: 3 events in ")
+    with HDF5Reader(again) as reader:
+        assert json.loads(reader.info["thresholds"]) == given
+        stored = parse_config(reader.info["cfg"], again)
+        assert stored["post_processing"]["greedy_clusterer"]["thresholds"] == str(file)
+        for found, expected in zip(reader, events, strict=True):
+            arrays = (expected[name] for name in ("semantics", "embeddings", "margins", "seediness"))
+            pairs = {name: (values["seed"], values["probability"]) for name, values in given.items()}
+            np.testing.assert_array_equal(found["fragments"], cluster_event(*arrays, pairs, PILARNET))
+    other = tmp_path / "other.h5"
+    words = ["recluster", str(again), "-o", str(other), "--set", "post_processing.greedy_clusterer.min_voxels=1000"]
+    assert main(words) == 0
+    assert all((event["fragments"] == -1).all() for event in HDF5Reader(other))
+    assert main(["recluster", str(other), "-o", str(again), "--config", str(CONFIG)]) == 0
+    assert any((event["fragments"] >= 0).any() for event in HDF5Reader(again))
+
+
+def test_recluster_command_mistakes(from_inference, tmp_path, capsys):
+    path, _ = from_inference
+    with HDF5Writer(tmp_path / "bare.h5", {"class_scheme": "pilarnet"}) as writer:
+        writer.append({"energies": np.ones(3)})
+    new = ["-o", str(tmp_path / "new.h5")]
+    for words, message in (
+        ([path, "-o", path], "out.h5: is an input of this command"),
+        ([tmp_path / "bare.h5", *new], "bare.h5: holds no configuration; it is not an output of"),
+        ([path, *new, "--set", "trainval.seed=3"], "--set trainval.seed=3: only keys of post_processing matter here"),
+        (
+            [path, *new, "--set", "post_processing.greedy_clustrer={}"],
+            "; did you mean 'greedy_clusterer'",
+        ),
+        ([path, *new, "--thresholds", tmp_path / "no.yaml"], "no.yaml: cannot be read: No such file or directory"),
+        ([tmp_path / "no.h5", *new], "no.h5: no such file"),
+    ):
+        assert main(["recluster", *map(str, words)]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "new.h5").exists()
 
 
 def test_mistakes(output, tmp_path):

@@ -1,0 +1,76 @@
+"""``mlreco recluster OUTPUT.h5 -o NEW.h5``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlreco.cli.options import output_file
+from mlreco.console import say
+from mlreco.errors import UserError
+
+if TYPE_CHECKING:
+    from mlreco.config import Config
+
+NAME = "recluster"
+HELP = "cluster the events of an output file again, with other thresholds or another clusterer, without the network"
+SECTION = "post_processing"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("file", metavar="OUTPUT.h5", type=Path, help="file that 'mlreco inference' wrote")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="NEW.h5", help="file to write")
+    parser.add_argument("--thresholds", type=Path, metavar="FILE", help="file that 'mlreco tune' wrote")
+    parser.add_argument(
+        "--config", type=Path, metavar="CONFIG", help=f"take section {SECTION} of this configuration, not the file's"
+    )
+    parser.add_argument(
+        "--set", action="append", metavar="a.b=c", default=[], dest="overrides", help=f"change a key of {SECTION}"
+    )
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Cluster again and say what was written."""
+    output = output_file(arguments.output, arguments.file)
+
+    from mlreco.inference import recluster
+
+    config = _config(arguments)
+    started = time.perf_counter()
+    events = recluster(arguments.file, config[SECTION], output, cfg=config.text)
+    seconds = time.perf_counter() - started
+    rate = events / max(seconds, 1e-9)
+    say(f"{output}: {events} events in {seconds:.1f} s ({rate:.1f} events/s); {', '.join(config[SECTION])}")
+
+
+def _config(arguments: argparse.Namespace) -> Config:
+    """Return the configuration in the file, with the section that is asked for.
+
+    Raises:
+        UserError: the file holds no configuration, an override of another section, or a mistake in the configuration.
+    """
+    import yaml
+
+    from mlreco.config import load_config, parse_config
+    from mlreco.iotools import HDF5Reader
+
+    overrides = list(arguments.overrides)
+    for text in overrides:
+        if not text.startswith(f"{SECTION}."):
+            raise UserError(f"--set {text}: only keys of {SECTION} matter here, such as {SECTION}.dbscan.eps=2")
+    if arguments.thresholds is not None:
+        overrides.append(f"{SECTION}.greedy_clusterer.thresholds={json.dumps(str(arguments.thresholds))}")
+    with HDF5Reader(arguments.file) as reader:
+        values = yaml.safe_load(str(reader.info.get("cfg", ""))) or {}
+    if not isinstance(values, dict) or "model" not in values:
+        raise UserError(f"{arguments.file}: holds no configuration; it is not an output of 'mlreco inference'")
+    if arguments.config is not None:
+        values[SECTION] = (yaml.safe_load(load_config(arguments.config).text) or {}).get(SECTION) or {}
+    config = parse_config(yaml.safe_dump(values, sort_keys=False), arguments.file, overrides)
+    if not config[SECTION]:
+        raise UserError(f"{arguments.config or arguments.file}: section {SECTION} names no clusterer")
+    return config

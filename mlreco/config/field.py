@@ -1,0 +1,157 @@
+"""Configurations as lartpc_mlreco3d writes them: its words for what this program has too, a line for each other key.
+
+Only the form changes here. Values are checked afterwards, like those of any configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mlreco.config.merge import Tree
+from mlreco.config.yaml_reader import KeyPath
+from mlreco.errors import UserError
+from mlreco.semantics import SCHEMES
+
+STAGE_NAMES = {"uresnet_lonely": "uresnet"}
+"""Names of stages there -> here."""
+
+DEFAULT_SCHEME = "pilarnet"
+NO_EFFECT = "no effect in mlreco, ignored"
+
+_RENAMED = {"num_strides": "depth", "mask_loss_fn": "mask_loss"}
+_LIFTED = {"uresnet": (), "spice": ("network_base", "uresnet", "uresnet_encoder")}
+"""Sections of a stage whose keys are keys of the stage here."""
+
+_IDLE = ("spatial_size", "input_kernel", "input_kernel_size", "num_input", "features")
+"""Keys of stages without effect: images may have any size, and the first convolution is always the same."""
+
+_IDLE_SECTIONS = ("embedding_decoder", "fragment_clustering", "fragment_manager", "seediness_decoder")
+_IDLE_OF_LOSSES = ("mode", "name", "seediness_loss_fn")
+_FIXED: dict[str, Any] = {"data_dim": 3, "D": 3, "allow_bias": False, "weight_loss": False, "ghost": False}
+"""Keys of stages that may only have one value, since the network has no other form."""
+
+
+_FOREIGN = (
+    "chain",
+    "cosmic_discriminator",
+    "dbscan",
+    "edge_",
+    "flow_",
+    "full_",
+    "gnn",
+    "grappa",
+    "graph_spice",
+    "node_",
+    "ppn",
+    "uresnet_deghost",
+    "uresnet_ppn",
+)
+"""Beginnings of the names of blocks that this program has no network for: points, graphs, ghost points."""
+
+
+def translate(tree: Tree) -> tuple[str, ...]:
+    """Rewrite what is in the form of lartpc_mlreco3d.
+
+    Args:
+        tree: the configuration; changed in place.
+
+    Returns:
+        A line for each key that has no effect.
+
+    Raises:
+        UserError: a key asks for a network of another form, or for one that this program does not have.
+    """
+    values, notices = tree.values, []
+    if "training" in values and "trainval" not in values:
+        _move(tree, ("training",), ("trainval",))
+    model = values.get("model")
+    if not isinstance(model, dict) or not isinstance(model.get("modules"), dict):
+        return ()
+    foreign = [f"model.modules.{name}" for name in model["modules"] if str(name).startswith(_FOREIGN)]
+    if foreign:
+        place = tree.place(tuple(foreign[0].split(".")))
+        raise UserError(f"{place}: {', '.join(foreign)}: mlreco has no such network; remove what belongs to it")
+    if model.get("name") in STAGE_NAMES:
+        model["name"] = STAGE_NAMES[model["name"]]
+    for old, new in STAGE_NAMES.items():
+        for end in ("", "_loss"):
+            if f"{old}{end}" in model["modules"] and f"{new}{end}" not in model["modules"]:
+                _move(tree, ("model", "modules", f"{old}{end}"), ("model", "modules", f"{new}{end}"))
+    if "class_scheme" not in model:
+        names = ", ".join(f"{number} {name}" for number, name in enumerate(SCHEMES[DEFAULT_SCHEME].classes))
+        notices.append(f"{tree.source}: model.class_scheme is not given: '{DEFAULT_SCHEME}' ({names})")
+    for stage in _LIFTED:
+        for name, write in ((stage, _stage), (f"{stage}_loss", _loss)):
+            block = model["modules"].get(name)
+            if isinstance(block, dict):
+                write(tree, ("model", "modules", name), block, notices.append)
+    return tuple(notices)
+
+
+def _stage(tree: Tree, path: KeyPath, block: dict[str, Any], tell: Callable[[str], None]) -> None:
+    """Rewrite the block of a stage."""
+    for name in (*_IDLE_SECTIONS, "spatial_embeddings"):
+        if name in block:
+            _drop(tree, (*path, name), block, tell)
+    for name in _LIFTED[path[-1]]:
+        if isinstance(block.get(name), dict):
+            for key in list(block[name]):
+                _move(tree, (*path, name, key), (*path, key))
+            del block[name]
+    for key in [key for key in block if key in _RENAMED]:
+        _move(tree, (*path, key), (*path, _RENAMED[key]))
+    for key in [key for key in block if key in _IDLE]:
+        _drop(tree, (*path, key), block, tell)
+    scheme = tree.values["model"].get("class_scheme", DEFAULT_SCHEME)
+    fixed = {**_FIXED, "num_classes": len(SCHEMES[scheme])} if scheme in SCHEMES else _FIXED
+    for key in [key for key in block if key in fixed]:
+        _require(tree, (*path, key), block.pop(key), fixed[key])
+    if isinstance(block.get("activation"), Mapping):
+        activation = block.pop("activation")
+        _require(tree, (*path, "activation", "name"), activation.get("name"), "lrelu")
+        slope = (activation.get("args") or {}).get("negative_slope")
+        if slope is not None:
+            block["leakiness"] = slope
+            tree.places[(*path, "leakiness")] = tree.place((*path, "activation"))
+    if isinstance(block.get("norm_layer"), Mapping):
+        _require(tree, (*path, "norm_layer", "name"), block["norm_layer"].get("name"), "batch_norm")
+        _drop(tree, (*path, "norm_layer"), block, tell)
+
+
+def _loss(tree: Tree, path: KeyPath, block: dict[str, Any], tell: Callable[[str], None]) -> None:
+    """Rewrite the block of a loss."""
+    for key in [key for key in block if key in _IDLE_OF_LOSSES]:
+        _drop(tree, (*path, key), block, tell)
+    for key in [key for key in block if key in _RENAMED]:
+        _move(tree, (*path, key), (*path, _RENAMED[key]))
+    scheme = SCHEMES.get(tree.values["model"].get("class_scheme", DEFAULT_SCHEME))
+    numbers = block.get("skip_classes")
+    if scheme is not None and isinstance(numbers, list) and all(number in range(len(scheme)) for number in numbers):
+        block["skip_classes"] = [scheme.classes[number] for number in numbers]
+
+
+def _move(tree: Tree, old: KeyPath, new: KeyPath) -> None:
+    """Give a value another key path; messages go on to name the lines where it was written."""
+    place, folder = tree.place(old), tree.folder(old)
+    within = {(*new, *path[len(old) :]): tree.places[path] for path in tree.places if path[: len(old)] == old}
+    tree.assign(new, _holder(tree, old).pop(old[-1]), place)
+    tree.folders[new] = folder
+    tree.places.update(within)
+
+
+def _drop(tree: Tree, path: KeyPath, block: dict[str, Any], tell: Callable[[str], None]) -> None:
+    tell(f"{tree.place(path)}: {'.'.join(path)}: {NO_EFFECT}")
+    del block[path[-1]]
+
+
+def _require(tree: Tree, path: KeyPath, value: Any, wanted: Any) -> None:
+    if value != wanted:
+        raise UserError(f"{tree.place(path)}: {'.'.join(path)}: is {value!r}; mlreco's networks have {wanted!r} only")
+
+
+def _holder(tree: Tree, path: KeyPath) -> Any:
+    holder: Any = tree.values
+    for key in path[:-1]:
+        holder = holder[key]
+    return holder
