@@ -15,6 +15,7 @@ from mlreco import __version__
 from mlreco.cli import commands
 from mlreco.console import remark
 from mlreco.errors import UserError, nearest
+from mlreco.threads import let_idle_threads_sleep
 
 OK, BUG, USER_ERROR, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 CONFIG_SUFFIXES = (".cfg", ".yaml", ".yml")
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 2 for a user's mistake, told in one line; 1 for a bug, with its traceback; 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    let_idle_threads_sleep()
     try:
         return _run(words)
     except UserError as error:
