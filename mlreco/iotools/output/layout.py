@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from typing import Any
 
 import h5py
@@ -14,6 +15,7 @@ CHUNK_ROWS = 4096
 """Rows of a chunk; fewer where rows are wide."""
 
 _CHUNK_BYTES = 1 << 18
+_GZIP_LEVEL = 1
 
 
 def chunk_shape(row_shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
@@ -31,16 +33,34 @@ def create_table(group: h5py.Group, name: str, row_shape: tuple[int, ...], dtype
         dtype=dtype,
         chunks=chunk_shape(row_shape, dtype),
         compression="gzip",
-        compression_opts=1,
+        compression_opts=_GZIP_LEVEL,
         shuffle=True,
     )
 
 
 def extend_table(table: h5py.Dataset, rows: np.ndarray) -> None:
-    """Append rows to a table."""
-    start = table.shape[0]
+    """Append rows to a table of ``create_table``.
+
+    Whole chunks are compressed here and handed to the library as they are: it would hold the interpreter's lock while
+    it compresses, and the network waits for that.
+    """
+    start, length = table.shape[0], table.chunks[0]
     table.resize(start + len(rows), axis=0)
-    table[start:] = rows
+    rows = np.ascontiguousarray(rows, table.dtype)
+    first = min(-start % length, len(rows))
+    last = first + (len(rows) - first) // length * length
+    for begin, end in ((0, first), (last, len(rows))):
+        if begin < end:
+            table[start + begin : start + end] = rows[begin:end]
+    elsewhere = (0,) * (rows.ndim - 1)
+    for place in range(first, last, length):
+        table.id.write_direct_chunk((start + place, *elsewhere), _compressed(rows[place : place + length]))
+
+
+def _compressed(chunk: np.ndarray) -> bytes:
+    """Return a chunk as the filters of ``create_table`` make it: the first byte of every number, the second, ..."""
+    numbers = chunk.reshape(-1, 1).view(np.uint8)
+    return zlib.compress(np.ascontiguousarray(numbers.T), _GZIP_LEVEL)
 
 
 def to_attribute(value: Any) -> Any:
