@@ -65,6 +65,22 @@ class EmbeddedVoxels:
         centres = np.ascontiguousarray(self.blocks[seeds // LEAF_SIZE, :, seeds % LEAF_SIZE])
         return assign_voxels(self.blocks, self.tree, self.rows, centres, self.precisions[seeds])
 
+    def assign_to_means(self, labels: np.ndarray) -> np.ndarray:
+        """Return (N,) int32: for every row the most probable instance, under kernels of the instances' members.
+
+        The kernel of an instance has the mean embedding and the mean margin of the voxels that have its label, in the
+        place of those of one seed.
+
+        Args:
+            labels: (N,) number of the instance of each row of the input; each number up to the highest occurs.
+        """
+        members = labels[self.rows]
+        sizes = np.bincount(members)
+        embeddings = self.blocks.transpose(0, 2, 1).reshape(-1, self.blocks.shape[1])[: len(members)]
+        centres = np.stack([np.bincount(members, axis) for axis in embeddings.T], axis=1) / sizes[:, None]
+        margins = np.bincount(members, np.sqrt(0.5 / self.precisions)) / sizes
+        return assign_voxels(self.blocks, self.tree, self.rows, centres, 0.5 / (margins * margins))
+
 
 def checked_arrays(
     embeddings: np.ndarray, margins: np.ndarray, seediness: np.ndarray

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ def cluster_event(
     *,
     min_voxels: int = 0,
     unseeded: str = "instance",
+    refine_seeds: bool = False,
     executor: Executor | None = None,
 ) -> np.ndarray:
     """Cluster the voxels of one event class by class.
@@ -42,6 +44,7 @@ def cluster_event(
         skip_classes: names of classes whose voxels get no fragment.
         min_voxels: smaller fragments become -1.
         unseeded: see ``GreedyClusterer``.
+        refine_seeds: likewise.
         executor: runs the classes side by side (threads: the kernels release the interpreter's lock); one after the
             other if None.
 
@@ -56,7 +59,7 @@ def cluster_event(
     def cluster(name: str, rows: np.ndarray) -> np.ndarray:
         if name not in thresholds:
             raise UserError(f"no thresholds for class '{name}', of which the event has {len(rows)} voxels")
-        clusterer = GreedyClusterer(*thresholds[name], min_voxels=min_voxels, unseeded=unseeded)
+        clusterer = GreedyClusterer(*thresholds[name], min_voxels, unseeded, refine_seeds)
         return clusterer.fit_predict(*(values[rows] for values in arrays))
 
     return fragments_by_class(semantics, len(arrays[0]), cluster, scheme, skip_classes, executor=executor)
@@ -127,8 +130,7 @@ def cluster_events(
     skip_classes: Collection[str] = (),
     *,
     threads: int | None = None,
-    min_voxels: int = 0,
-    unseeded: str = "instance",
+    **options: Any,
 ) -> list[np.ndarray]:
     """Cluster several events, side by side.
 
@@ -138,8 +140,7 @@ def cluster_events(
         scheme: as in ``cluster_event``.
         skip_classes: as in ``cluster_event``.
         threads: number of events in work at a time; all processors if None.
-        min_voxels: as in ``cluster_event``.
-        unseeded: as in ``cluster_event``.
+        options: further ones of ``cluster_event``.
 
     Returns:
         The (N,) int32 fragments of each event, equal to those of ``cluster_event``.
@@ -147,7 +148,7 @@ def cluster_events(
 
     def fragments(event: Mapping[str, np.ndarray]) -> np.ndarray:
         arrays = (event[name] for name in ("semantics", "embeddings", "margins", "seediness"))
-        return cluster_event(*arrays, thresholds, scheme, skip_classes, min_voxels=min_voxels, unseeded=unseeded)
+        return cluster_event(*arrays, thresholds, scheme, skip_classes, **options)
 
     with ThreadPoolExecutor(threads or os.cpu_count()) as executor:
         return list(executor.map(fragments, events))

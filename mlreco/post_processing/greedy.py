@@ -33,6 +33,8 @@ class GreedyClusterer:
         probability_threshold: p0 in [0, 1); at 0 every voxel joins the first seed.
         min_voxels: instances with fewer voxels become noise (-1); 0 keeps all.
         unseeded: ``instance`` or ``noise``, for a class without a voxel of seediness >= s0.
+        refine_seeds: assign all voxels a second time, by the mean embedding and the mean margin of the members that the
+            first time gave to each seed: one voxel is a noisy centre of a particle.
 
     Raises:
         UserError: a threshold out of its range.
@@ -44,6 +46,7 @@ class GreedyClusterer:
         probability_threshold: float = 0.3,
         min_voxels: int = 0,
         unseeded: str = "instance",
+        refine_seeds: bool = False,
     ) -> None:
         if not 0 <= seed_threshold <= 1:
             raise UserError(f"seed_threshold is {seed_threshold}; it lies in [0, 1]")
@@ -57,6 +60,7 @@ class GreedyClusterer:
         self.probability_threshold = probability_threshold
         self.min_voxels = min_voxels
         self.unseeded = unseeded
+        self.refine_seeds = refine_seeds
 
     def fit_predict(self, embeddings: np.ndarray, margins: np.ndarray, seediness: np.ndarray) -> np.ndarray:
         """Cluster voxels.
@@ -79,12 +83,14 @@ class GreedyClusterer:
             return np.full(len(embeddings), NOISE, np.int32)
         voxels = EmbeddedVoxels.build(embeddings, margins, seediness)
         labels = voxels.assign(voxels.seeds(self.seed_threshold, self.probability_threshold))
+        if self.refine_seeds:
+            labels = drop_small(voxels.assign_to_means(drop_small(labels, 1)), 1)
         return drop_small(labels, self.min_voxels)
 
 
 def drop_small(labels: np.ndarray, min_voxels: int) -> np.ndarray:
     """Return labels 0 to K - 1 with instances under ``min_voxels`` voxels made noise, the others renumbered."""
-    if min_voxels <= 1:
+    if min_voxels < 1:
         return labels
     kept = np.bincount(labels) >= min_voxels
     numbers = np.where(kept, np.cumsum(kept) - 1, NOISE).astype(np.int32)

@@ -168,3 +168,32 @@ def test_bad_shapes():
         GreedyClusterer().fit_predict(np.zeros(4), np.ones(4), np.ones(4))
     with pytest.raises(UserError, match=r"margins have shape \(3,\)"):
         GreedyClusterer().fit_predict(np.zeros((4, 3)), np.ones(3), np.ones(4))
+
+
+def slow_refined(embeddings, margins, labels):
+    """Labels of highest p under the means of the members, from the full table of scores."""
+    numbers = np.unique(labels)
+    embeddings, margins = np.asarray(embeddings, np.float64), np.asarray(margins, np.float64)
+    scores = [
+        ((embeddings - embeddings[labels == number].mean(0)) ** 2).sum(1) / margins[labels == number].mean() ** 2
+        for number in numbers
+    ]
+    return np.argmin(scores, axis=0)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 300), st.integers(1, 5))
+def test_refined_seeds_are_means_of_members(seed, voxels, dimensions):
+    rng = np.random.default_rng(seed)
+    arrays = rng.uniform(-1, 1, (voxels, dimensions)), rng.uniform(0.1, 0.5, voxels), rng.random(voxels)
+    plain = GreedyClusterer(0.3, 0.2).fit_predict(*arrays)
+    refined = GreedyClusterer(0.3, 0.2, refine_seeds=True).fit_predict(*arrays)
+    expected = slow_refined(*arrays[:2], plain)
+    np.testing.assert_array_equal(refined, np.unique(expected, return_inverse=True)[1])
+
+
+def test_refinement_takes_back_what_a_seed_at_the_edge_lost():
+    embeddings = np.array([0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.52, 0.9, 1.0, 1.1])[:, None]
+    seediness = np.array([0.9, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.8, 0.1])
+    arrays = embeddings, np.full(10, 0.3), seediness
+    assert GreedyClusterer(0.5, 0.1).fit_predict(*arrays).tolist() == [0, 0, 0, 0, 0, 0, 1, 1, 1, 1]
+    assert GreedyClusterer(0.5, 0.1, refine_seeds=True).fit_predict(*arrays).tolist() == [0, 0, 0, 0, 0, 0, 0, 1, 1, 1]

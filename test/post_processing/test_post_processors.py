@@ -169,3 +169,13 @@ def test_empty_event():
         assert tuple(products) == processor.provides
         assert all(len(values) == 0 for values in products.values())
         event.update(products)
+
+
+def test_refined_seeds_are_an_option_of_the_greedy_clusterer():
+    event = make_event()
+    (processor,) = build_post_processors({"greedy_clusterer": {"refine_seeds": True}}, PILARNET)
+    expected = cluster(event, refine_seeds=True)
+    np.testing.assert_array_equal(processor(event, PILARNET)["fragments"], expected)
+    assert not np.array_equal(expected, cluster(event))
+    with pytest.raises(UserError, match="refine_seeds needs engine"):
+        build_post_processors({"greedy_clusterer": {"refine_seeds": True, "engine": "torch"}}, PILARNET)

@@ -30,6 +30,7 @@ class GreedyFragments(PostProcessor):
         skip_classes: names of classes that are not clustered.
         min_voxels: smaller fragments become -1.
         unseeded: ``instance`` or ``noise``: what becomes of a class without a voxel of seediness s0.
+        refine_seeds: see ``GreedyClusterer``; on the host only.
         engine: ``numba`` on the host, ``torch`` on the device of the network, or ``auto``: torch on a CUDA device. The
             fragments are the same.
 
@@ -47,22 +48,27 @@ class GreedyFragments(PostProcessor):
         skip_classes: Sequence[str] = (),
         min_voxels: int = 0,
         unseeded: str = "instance",
+        refine_seeds: bool = False,
         engine: str = "auto",
     ) -> None:
         if engine not in ENGINES:
             raise UserError(f"engine is '{engine}'{nearest(engine, ENGINES)}")
-        self.engine = engine
+        if refine_seeds and engine == "torch":
+            raise UserError("refine_seeds needs engine 'numba' or 'auto'")
+        self.engine = "numba" if refine_seeds else engine
         resolved = resolve_thresholds(thresholds, class_scheme)
         self.thresholds = {name: values._asdict() for name, values in resolved.items()}
         self.skip_classes = tuple(class_scheme.classes[class_scheme.number(name)] for name in skip_classes)
         self.options = {"min_voxels": min_voxels, "unseeded": unseeded}
         GreedyClusterer(**self.options)
+        self.refine_seeds = refine_seeds
         self._resolved = resolved
 
     def process(self, event: dict[str, np.ndarray], scheme: ClassScheme) -> dict[str, np.ndarray]:
         """Return the fragments of an event."""
         arrays = (event[name] for name in self.requires)
-        return {"fragments": cluster_event(*arrays, self._resolved, scheme, self.skip_classes, **self.options)}
+        options = {**self.options, "refine_seeds": self.refine_seeds}
+        return {"fragments": cluster_event(*arrays, self._resolved, scheme, self.skip_classes, **options)}
 
     def takes_batch_on(self, device: torch.device) -> bool:
         """Tell whether a batch on that device is to be clustered there."""
