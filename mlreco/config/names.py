@@ -64,9 +64,10 @@ def check_names(
                 )
     blocks = {name: _block(name, block or {}, tree) for name, block in model["modules"].items()}
     classes = stage_classes or import_module("mlreco.models.factories").construct
+    processors = {name: dict(arguments or {}) for name, arguments in values["post_processing"].items()}
+    _move_thresholds(blocks, processors, tree)
     for name, block in blocks.items():
         _check_block(name, block, blocks, tree, classes)
-    processors = {name: arguments or {} for name, arguments in values["post_processing"].items()}
     for name, arguments in processors.items():
         _check_processor(name, arguments, SCHEMES[model["class_scheme"]].classes, tree, post_processor)
     return {**values, "model": {**model, "modules": blocks}, "post_processing": processors}
@@ -87,6 +88,17 @@ def _block(name: str, block: Mapping[str, Any], tree: Tree) -> dict[str, Any]:
         if word in rest and not isinstance(rest[word], str | None):
             _fail(tree, (*path, word), f"expected a text, not {rest[word]!r}")
     return rest
+
+
+def _move_thresholds(blocks: dict[str, dict[str, Any]], processors: dict[str, dict[str, Any]], tree: Tree) -> None:
+    """Give ``thresholds`` of a block ``spice`` to the greedy clusterer, where they belong."""
+    for name, block in blocks.items():
+        if (block.get("name") or name) == "spice" and "thresholds" in block:
+            clusterer = processors.setdefault("greedy_clusterer", {})
+            if "thresholds" in clusterer:
+                path = ("model", "modules", name, "thresholds")
+                _fail(tree, path, "the same as post_processing.greedy_clusterer.thresholds: give one")
+            clusterer["thresholds"] = block.pop("thresholds")
 
 
 def _check_block(

@@ -40,7 +40,8 @@ def _path_values(values: dict[str, Any]) -> Iterator[tuple[KeyPath, Any, Any]]:
         yield from _texts(dataset, key, ("iotool", "dataset", key))
     for name, block in values["model"]["modules"].items():
         if block:
-            yield from _texts(block, "model_path", ("model", "modules", name, "model_path"))
+            for key in ("model_path", "thresholds"):
+                yield from _texts(block, key, ("model", "modules", name, key))
     for name, arguments in (values.get("post_processing") or {}).items():
         if arguments:
             yield from _texts(arguments, "thresholds", ("post_processing", name, "thresholds"))

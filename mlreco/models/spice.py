@@ -55,6 +55,9 @@ class Spice(nn.Module):
         reps: residual blocks a level.
         leakiness: slope of LeakyReLU below zero.
         semantics: ``predicted`` or ``true``: the classes in which the voxels are clustered afterwards.
+
+    In a configuration a block ``spice`` may also hold ``thresholds``, which are those of
+    ``post_processing.greedy_clusterer``.
     """
 
     requires: ClassVar[tuple[str, ...]] = ("image",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlreco.atomic import atomic_path
+from mlreco.post_processing.evaluation_failures import Failure, find_failures
+from mlreco.post_processing.evaluation_tables import event_tables
 from mlreco.post_processing.summary import Evaluation
 from mlreco.visualization import report_figures, report_tables
 from mlreco.visualization.event_display import class_names
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
 
 _MULTI = "ARI multi: events with more than one cluster in truth and prediction; ARI is 0 where only one side has one."
 _INSTANCES = "Purity: mean over predicted instances; the others: over true instances. An event's value counts for each."
+_FAILURES = (
+    "Kinds of Koh et al. 2020, section IV.B, found by rule in the numbers of shared voxels: events and classes where "
+    "it happens, and where most voxels went wrong."
+)
 
 
 def write_report(
@@ -56,13 +63,15 @@ def report_page(reader: HDF5Reader, evaluation: Evaluation, *, n_random: int, n_
     """Return the report as HTML text; the arguments are those of `write_report`."""
     classes = class_names(reader.info)
     figures = {name: figure for name, figure in _figures(reader, evaluation).items() if figure is not None}
-    chosen = choose_events(evaluation, n_random, n_worst, seed)
+    options = {name: getattr(evaluation, name) for name in ("min_voxels", "fragments", "semantics")}
+    failures = find_failures(event_tables(reader, **options), evaluation.classes)
+    chosen = choose_events(evaluation, n_random, n_worst, seed, failures)
     documents = [thumbnail_document(reader, item.event, classes) for item in chosen]
     name = Path(getattr(reader, "path", "output")).name
     sections = [
         f"<h1>Clustering report: {escape(name)}</h1>",
         _provenance(reader, evaluation),
-        _tables(reader, evaluation),
+        _tables(reader, evaluation, failures),
     ]
     sections += [_figure_section(key, _CAPTIONS[key]) for key in figures]
     if chosen:
@@ -136,13 +145,14 @@ def _provenance(reader: HDF5Reader, evaluation: Evaluation) -> str:
     )
 
 
-def _tables(reader: HDF5Reader, evaluation: Evaluation) -> str:
+def _tables(reader: HDF5Reader, evaluation: Evaluation, failures: Mapping[str, Sequence[Failure]]) -> str:
     thresholds = report_tables.threshold_table(reader.info)
     parts = [
         ("Table I. The sample", report_tables.sample_table(evaluation), ""),
         ("Table II. Thresholds of the clusterer", thresholds, ""),
         ("Table III. Metrics, mean over events", report_tables.metric_table(evaluation), _MULTI),
         ("Table III b. Metrics, mean over instances", report_tables.instance_metric_table(evaluation), _INSTANCES),
+        ("Failures", report_tables.failure_table(failures), _FAILURES),
     ]
     shown = [f"<section><h2>{title}</h2>{table}<p>{note}</p></section>" for title, table, note in parts if table]
     return f'<div class="tables">{"".join(shown)}</div>'

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mlreco.post_processing.evaluation_failures import Failure
 from mlreco.post_processing.summary import ALL, Evaluation
 from mlreco.visualization.event_document import describe_event
 
@@ -37,17 +39,25 @@ class ChosenEvent:
     reason: str
 
 
-def choose_events(evaluation: Evaluation, n_random: int, n_worst: int, seed: int) -> list[ChosenEvent]:
+def choose_events(
+    evaluation: Evaluation,
+    n_random: int,
+    n_worst: int,
+    seed: int,
+    failures: Mapping[str, Sequence[Failure]] | None = None,
+) -> list[ChosenEvent]:
     """Choose random events and the worst ones; an event with several reasons is chosen once and tells them all.
 
     The worst have the lowest ARI: ``n_worst`` over all classes and one of each class, among events with more than one
-    cluster in truth and prediction (where ARI says something, section III.B of Koh et al. 2020).
+    cluster in truth and prediction (where ARI says something, section III.B of Koh et al. 2020). Of every kind of
+    failure the event with most voxels that went wrong is chosen too.
 
     Args:
         evaluation: the rows to choose from.
         n_random: number of random events.
         n_worst: number of the worst events over all classes.
         seed: of the random choice.
+        failures: kind of failure -> where it happened, the worst first.
     """
     events = np.unique(evaluation.rows["event"])
     drawn = np.sort(np.random.default_rng(seed).permutation(events)[:n_random])
@@ -55,6 +65,8 @@ def choose_events(evaluation: Evaluation, n_random: int, n_worst: int, seed: int
     chosen += _worst(evaluation, ALL, "all classes", n_worst)
     for number, name in enumerate(evaluation.classes):
         chosen += _worst(evaluation, number, name, 1)
+    for kind, found in (failures or {}).items():
+        chosen += [ChosenEvent(one.event, f"{kind}, {one.class_name}: {one.voxels:,} voxels") for one in found[:1]]
     reasons: dict[int, list[str]] = {}
     for item in chosen:
         reasons.setdefault(item.event, []).append(item.reason)

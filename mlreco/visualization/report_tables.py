@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 from html import escape
 
+from mlreco.post_processing.evaluation_failures import Failure
 from mlreco.post_processing.summary import ALL, Evaluation
 from mlreco.visualization.colours import class_colours
 from mlreco.visualization.page import colour_chip, html_table
 
 _METRICS = {"purity": "purity", "efficiency": "efficiency", "ari": "ARI", "ami": "AMI", "sbd": "SBD"}
+_THRESHOLDS = {
+    "seed": "seediness s<sub>0</sub>",
+    "probability": "probability p<sub>0</sub>",
+    "voxel_distance": "link, voxels",
+    "embedding_distance": "link, embedding",
+    "join_distance": "join, embedding",
+    "min_voxels": "least voxels",
+}
 
 
 def sample_table(evaluation: Evaluation) -> str:
@@ -29,10 +39,9 @@ def threshold_table(info: dict) -> str:
     thresholds = json.loads(info.get("thresholds") or "{}")
     if not thresholds:
         return ""
-    titles = {"seed": "seediness s<sub>0</sub>", "probability": "probability p<sub>0</sub>"}
-    columns = [key for key in titles if all(key in values for values in thresholds.values())]
+    columns = [key for key in _THRESHOLDS if all(key in values for values in thresholds.values())]
     rows = [[escape(name), *(f"{values[key]:g}" for key in columns)] for name, values in thresholds.items()]
-    return html_table(["class", *(titles[key] for key in columns)], rows)
+    return html_table(["class", *(_THRESHOLDS[key] for key in columns)], rows)
 
 
 def metric_table(evaluation: Evaluation) -> str:
@@ -56,6 +65,15 @@ def instance_metric_table(evaluation: Evaluation) -> str:
         metrics = [_decimal(summary["per_instance"][metric]) for metric in _METRICS]
         rows.append([name, *metrics, f"{summary['true_instances']:,}", f"{summary['pred_instances']:,}"])
     return html_table(["class", *_METRICS.values(), "true instances", "predicted instances"], rows)
+
+
+def failure_table(failures: Mapping[str, Sequence[Failure]], worst: int = 3) -> str:
+    """Return a table of the kinds of failure, with the worst events of each."""
+    rows = []
+    for kind, found in failures.items():
+        places = ", ".join(f"{one.event} ({one.class_name}, {one.voxels:,})" for one in found[:worst])
+        rows.append([kind, f"{len(found):,}", f"{sum(one.voxels for one in found):,}", escape(places) or "&ndash;"])
+    return html_table(["kind", "cases", "voxels", "worst events (class, voxels)"], rows)
 
 
 def _classes(evaluation: Evaluation) -> list[tuple[int, str]]:

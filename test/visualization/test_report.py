@@ -7,12 +7,15 @@ from memory_events import MemoryReader, make_event
 from plotly.offline import get_plotlyjs
 
 from mlreco.post_processing import evaluate
+from mlreco.post_processing.evaluation_failures import find_failures
+from mlreco.post_processing.evaluation_tables import event_tables
 from mlreco.visualization import report_figures, write_report
 from mlreco.visualization.encoding import decode
 from mlreco.visualization.figure_traces import box_statistics
 from mlreco.visualization.instance_extent import event_extents, instance_extents
 from mlreco.visualization.report import report_page
 from mlreco.visualization.report_events import choose_events
+from mlreco.visualization.report_tables import threshold_table
 
 N_EVENTS = 8
 
@@ -62,6 +65,23 @@ def test_tables_hold_the_numbers_of_the_evaluation(page, evaluation):
         counts = evaluation.rows["true_instances"][evaluation.rows["class"] == number]
         assert f"{name}|{counts.sum()}|{len(counts)}|{counts.mean():.1f} &plusmn; {counts.std():.1f}|" in text
     assert "HIP|0.65|0.29|" in text
+
+
+def test_the_worst_event_of_every_kind_of_failure_is_told_and_shown(page, sample, evaluation):
+    failures = find_failures(event_tables(sample), evaluation.classes)
+    assert any(failures.values())
+    text = cells(page)
+    for kind, found in failures.items():
+        assert f"{kind}|{len(found)}|{sum(one.voxels for one in found):,}|" in text
+        if found:
+            assert f"{kind}, {found[0].class_name}: {found[0].voxels:,} voxels" in text
+
+
+def test_thresholds_of_the_linked_clusterer_have_a_table():
+    values = {"voxel_distance": 12.0, "embedding_distance": 0.1, "join_distance": 0.25, "min_voxels": 7.0}
+    text = cells(threshold_table({"thresholds": json.dumps({"HIP": values, "MIP": values})}))
+    assert "link, voxels|link, embedding|join, embedding|least voxels|" in text
+    assert "MIP|12|0.1|0.25|7|" in text
 
 
 def test_metric_histograms_sum_to_one(evaluation):

@@ -81,8 +81,10 @@ def run(arguments: argparse.Namespace) -> None:
         baselines = evaluate_baselines(reader, arguments.baselines, given=given, thresholds=thresholds, **options)
         tables = list(event_tables(reader, **options))
         skipped = reader.skipped
+    failures = find_failures(tables, evaluation.classes)
     if arguments.json is not None:
         document = {**evaluation.to_dict(), "intervals_68": intervals_dict(evaluation)}
+        document["failures"] = {kind: [asdict(one) for one in found] for kind, found in failures.items()}
         document["skipped"] = [asdict(one) for one in skipped]
         if baselines:
             document["baselines"] = {name: one.to_dict() for name, one in baselines.items()}
@@ -95,7 +97,7 @@ def run(arguments: argparse.Namespace) -> None:
     if baselines:
         parts.append(comparison_table([evaluation, *baselines.values()]))
     if arguments.worst:
-        parts.append(failures_table(find_failures(tables, evaluation.classes), arguments.worst))
+        parts.append(failures_table(failures, arguments.worst))
     if skipped:
         parts.append("\n".join([f"of the input: {count_text(skipped)}", *skipped_lines(skipped)]))
     say("\n\n".join(parts))
