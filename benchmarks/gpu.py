@@ -1,0 +1,146 @@
+"""``python -m benchmarks.gpu``: network, clusterer and training on a CUDA device beside the CPU engine.
+
+Kernels of spconv are chosen at the first call of a process, so that TF32 (``--tf32``) takes a run of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks import images, machine, report
+from benchmarks.measurement import OURS, Measurement, Settings
+from benchmarks.network import DEPTH, FILTERS, network, training_step
+from benchmarks.subjects.clusterer import embedded
+from benchmarks.timing import Contender, interleave
+from mlreco.models.labels import Labels
+from mlreco.models.layers.precision import autocast, tf32
+from mlreco.models.layers.sparse import SparseConvTensor
+from mlreco.post_processing import cluster_events
+from mlreco.post_processing.batched import cluster_batch
+from mlreco.semantics import PILARNET
+
+TITLE = "SPICE, 32 filters, 6 levels, 2 decoders"
+RESULTS = Path(__file__).resolve().parent / "results"
+THRESHOLDS = dict.fromkeys(PILARNET.classes, (0.5, 0.3))
+NAMES = ("semantics", "embeddings", "margins", "seediness")
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is computed: some events of the same size in one batch.
+
+    Attributes:
+        events: number of events.
+        voxels: of each event.
+        filters, depth: of the network.
+    """
+
+    events: int
+    voxels: int = 16_300
+    filters: int = FILTERS
+    depth: int = DEPTH
+
+    def run(self, device: torch.device, amp: str, training: bool) -> Callable[[], None]:
+        """Return an inference or a training step of the network, after which the device has nothing left to do."""
+        net = network(self.filters, self.depth).to(device).train(training)
+        one = images.voxels(self.voxels)
+        coordinates = one.repeat(self.events, 1)
+        coordinates[:, 0] = torch.arange(self.events).repeat_interleave(self.voxels)
+        coordinates, features = coordinates.to(device), images.features(len(coordinates)).to(device)
+
+        def outputs() -> list[torch.Tensor]:
+            image = SparseConvTensor(features, coordinates, (images.EDGE,) * 3, self.events)
+            with autocast(amp, device):
+                products = net({"image": image, "labels": Labels(coordinates[:, 0])})
+            return [products[name] for name in NAMES[1:]]
+
+        step = training_step(net, outputs) if training else torch.no_grad()(outputs)
+        return waiting(step, device)
+
+
+def waiting(run: Callable[[], object], device: torch.device) -> Callable[[], None]:
+    """Return what runs and then waits for the device."""
+
+    def complete() -> None:
+        run()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return complete
+
+
+def measure(settings: Settings, device: torch.device) -> Iterator[Measurement]:
+    """Time inference and the clusterer by event, and a training step; on the device and on the CPU."""
+    small = {"voxels": 200, "filters": 8, "depth": 3} if settings.quick else {}
+    threads = settings.threads[-1]
+    for events in (1, 2) if settings.quick else (1, 16):
+        yield from _by_event(_network(Task(events, **small), device, threads, training=False), events, settings)
+        yield from _by_event(_clusterers(events, device, threads, settings.quick), events, settings)
+    task = Task(2 if settings.quick else 32, **small)
+    for measured in interleave(_network(task, device, threads, training=True), replace(settings, rounds=1)):
+        yield replace(measured, note=f"{1 / measured.least:.2f} iterations/s")
+
+
+def _network(task: Task, device: torch.device, threads: int, training: bool) -> list[Contender]:
+    case = f"{'training step' if training else 'inference, by event'}, batch {task.events}"
+    size = task.events * task.voxels
+    arithmetic = "TF32" if torch.backends.cuda.matmul.allow_tf32 else "float32"
+    names = {f"{OURS} on the device, {arithmetic}": "off"}
+    names |= {f"{OURS} on the device, {amp}": amp for amp in ("fp16", "bf16")}
+    found = [Contender(case, OURS, task.run(CPU, "off", training), size, threads)]
+    return found + [Contender(case, name, task.run(device, amp, training), size) for name, amp in names.items()]
+
+
+def _clusterers(events: int, device: torch.device, threads: int, quick: bool) -> list[Contender]:
+    """Return the clusterer on the CPU and on the device, with the same events of 16k voxels and 50 instances."""
+    arrays = embedded(*(300, 10) if quick else (16_300, 50))
+    semantics = np.arange(len(arrays[0])) % len(PILARNET)
+    event = dict(zip(NAMES, (semantics, *arrays), strict=True))
+    joined = [torch.from_numpy(np.concatenate([event[name]] * events)).to(device) for name in NAMES]
+    numbers = torch.arange(events).repeat_interleave(len(semantics)).to(device)
+    runs = {
+        OURS: lambda: cluster_events([event] * events, THRESHOLDS, PILARNET, threads=threads),
+        f"{OURS} on the device": waiting(lambda: cluster_batch(numbers, events, *joined, THRESHOLDS, PILARNET), device),
+    }
+    case = f"clusterer, by event, batch {events}"
+    return [Contender(case, name, run, len(numbers), threads) for name, run in runs.items()]
+
+
+def _by_event(contenders: Sequence[Contender], events: int, settings: Settings) -> Iterator[Measurement]:
+    for measured in interleave(contenders, settings):
+        yield replace(measured, values=tuple(value / events for value in measured.values))
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure, print a table, write JSON and the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
+    parser.add_argument("-o", "--output", type=Path, default=RESULTS, metavar="FOLDER", help="where results go")
+    parser.add_argument("--rounds", type=int, default=5, help="turns of every contender")
+    parser.add_argument("--tf32", action="store_true", help="let float32 products round to TF32")
+    parser.add_argument("--quick", action="store_true", help="tiny inputs, to see that everything runs")
+    arguments = parser.parse_args(words)
+    if not torch.cuda.is_available():
+        print("no CUDA device")
+        return
+    settings = Settings(1 if arguments.quick else arguments.rounds, (machine.usable_cpus(),), arguments.quick)
+    found = {**machine.describe(), "gpu": torch.cuda.get_device_name(), "tf32": arguments.tf32}
+    with tf32(arguments.tf32):
+        results = {"gpu": list(measure(settings, torch.device("cuda", 0)))}
+    text = report.markdown(results, {"gpu": f"{TITLE}, on {found['gpu']}"}, found)
+    print(text)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    stem = arguments.output / ("gpu_tf32" if arguments.tf32 else "gpu")
+    report.write_json(stem.with_suffix(".json"), results, found, asdict(settings))
+    report.write_text(stem.with_suffix(".md"), text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
