@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,30 +31,36 @@ class Seeds:
 
 @dataclass(frozen=True)
 class _Left:
-    """Voxels that may still become seeds.
+    """Voxels that may still become seeds, after one at the front that never does.
 
     Attributes:
-        position: (n,) int64 in ``Segments``.
-        number: (n,) int64 segment.
-        points: (D, n) float64.
-        precisions: (n,) float64.
-        ends: (S + 1,) int64, where each segment begins and the last ends.
-        free: (n,) bool, not taken yet; changed in place.
+        position: (1 + n,) int64 in ``Segments``.
+        number: (1 + n,) int64 segment.
+        points: (D, 1 + n) float64.
+        precisions: (1 + n,) float64.
+        highest: (1 + n,) float64, score below which a voxel joins a seed.
+        ends: (2, S) int64, the place before the first voxel of each segment and that of its last.
+        free: (1 + n,) bool, not taken yet; changed in place.
     """
 
     position: Tensor
     number: Tensor
     points: Tensor
     precisions: Tensor
+    highest: Tensor
     ends: Tensor
     free: Tensor
 
     @classmethod
-    def of(cls, segments: Segments, position: Tensor) -> _Left:
+    def of(cls, segments: Segments, highest: Tensor, position: Tensor) -> _Left:
         number = segments.number[position]
-        ends = torch.searchsorted(number, torch.arange(len(segments.sizes) + 1, device=number.device))
+        places = torch.searchsorted(number, torch.arange(len(segments.sizes) + 1, device=number.device))
+        position, number = torch.cat([position[:1], position]), torch.cat([number[:1], number])
         free = torch.ones_like(number, dtype=torch.bool)
-        return cls(position, number, segments.points[:, position], segments.precisions[position], ends, free)
+        free[:1] = False
+        points, precisions = segments.points[:, position], segments.precisions[position]
+        ends = torch.stack([places[:-1], places[1:]])
+        return cls(position, number, points, precisions, highest[number], ends, free)
 
     def still_free(self, count: int) -> Tensor:
         """Return the positions of the free voxels, whose number the host knows."""
@@ -73,30 +80,30 @@ def find_seeds(segments: Segments, highest_scores: Sequence[float]) -> Seeds:
     """
     device = segments.rows.device
     highest = upload(torch.tensor(list(highest_scores), dtype=torch.float64), device)
-    left = _Left.of(segments, runs(starts_of(segments.sizes), segments.seedable, device))
+    left = _Left.of(segments, highest, runs(starts_of(segments.sizes), segments.seedable, device))
     taken: list[Tensor] = []
-    counts, look, free = [0] * len(segments.sizes), 0, len(left.position)
+    counts, look, free = [0] * len(segments.sizes), 0, sum(segments.seedable)
     while free:
-        taken += [_take_seeds(left, highest) for _ in range(STEPS[min(look, len(STEPS) - 1)])]
+        taken += [_take_seeds(left) for _ in range(STEPS[min(look, len(STEPS) - 1)])]
         look += 1
         found = torch.stack(taken) >= 0
         *counts, free = torch.cat([found.sum(0), left.free.sum().reshape(1)]).tolist()
-        left = _Left.of(segments, left.still_free(free))
+        left = _Left.of(segments, highest, left.still_free(free))
     return Seeds(torch.stack(taken) if taken else left.position.new_empty(0, len(counts)), counts)
 
 
-def _take_seeds(left: _Left, highest: Tensor) -> Tensor:
+def _take_seeds(left: _Left) -> Tensor:
     """Take one seed a segment and what joins it; return (S,) their positions, -1 where nothing is free."""
-    counted = torch.cat([left.position.new_zeros(1), left.free.cumsum(0)])
-    before, after = counted[left.ends[:-1]], counted[left.ends[1:]]
-    seed = torch.searchsorted(counted, before + 1).sub_(1).clamp_(max=len(left.position) - 1)
+    counted = left.free.cumsum(0)
+    before, after = counted[left.ends]
+    seed = torch.searchsorted(counted, before + 1).clamp_(max=len(counted) - 1)
     scores = squared_distances(left.points, left.points[:, seed][:, left.number]) * left.precisions[seed][left.number]
-    left.free.logical_and_(scores >= highest[left.number])
+    left.free.logical_and_(scores >= left.highest)
     return torch.where(after > before, left.position[seed], -1)
 
 
 def squared_distances(points: Tensor, centres: Tensor) -> Tensor:
-    """Return the squared distances between points and centres, axis after axis as in ``box_tree.leaf_distances``.
+    """Return the squared distances between points and centres, summed axis after axis as in ``box_tree``.
 
     Product and sum are separate operations, each rounded: the bits are those of the other engine on any device.
 
@@ -104,8 +111,6 @@ def squared_distances(points: Tensor, centres: Tensor) -> Tensor:
         points: (D, ...) float64.
         centres: (D, ...) float64 that broadcasts with it.
     """
-    squared = points.new_zeros(torch.broadcast_shapes(points.shape, centres.shape)[1:])
-    for axis in range(len(points)):
-        difference = points[axis] - centres[axis]
-        squared += difference * difference
-    return squared
+    difference = points - centres
+    squares = difference.mul_(difference).unbind()
+    return functools.reduce(torch.add, squares) if squares else points.new_zeros(difference.shape[1:])
