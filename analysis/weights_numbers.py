@@ -1,9 +1,10 @@
-"""Tune thresholds for a set of weights and write the numbers they reach, with a tuned DBSCAN in the same table.
+"""Tune both clusterers for a set of weights and write the numbers they reach, with a tuned DBSCAN in the same table.
 
     python analysis/weights_numbers.py config/demo.cfg --tune TUNE.h5 --validation VALIDATION.h5 --name thin
 
-writes ``config/weights/<name>_thresholds.yaml``, ``<name>_dbscan.yaml``, ``<name>_<semantics>.json`` for clustering in
-true and in predicted classes, and ``<name>.md``, the tables. The weights were neither trained nor evaluated on TUNE.h5.
+writes ``config/weights/<name>_linked.yaml``, ``<name>_thresholds.yaml`` (of the greedy clusterer),
+``<name>_dbscan.yaml``, ``<name>_<semantics>.json`` for clustering in true and in predicted classes, and ``<name>.md``,
+the tables. The weights were neither trained nor evaluated on TUNE.h5.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 METRICS = ("purity", "efficiency", "ari", "ari_multi")
-TUNED_EVENTS_OF_DBSCAN = 20
 
 
 def mlreco(*words: object) -> None:
@@ -29,11 +29,11 @@ def mlreco(*words: object) -> None:
 def reconstruct(
     arguments: argparse.Namespace, source: Path, output: Path, semantics: str, thresholds: Path | None
 ) -> None:
-    """Run the chain on a file, clustering in true or predicted classes, with the paper's thresholds or given ones."""
+    """Run the chain on a file, clustering in true or predicted classes, with given thresholds or the default ones."""
     words = ["inference", arguments.config, "-s", source, "-o", output]
     words += ["--set", f"model.modules.spice.semantics={semantics}"]
     clusterer = "{}" if thresholds is None else f"{{thresholds: {thresholds}}}"
-    words += ["--set", f"post_processing.greedy_clusterer={clusterer}"]
+    words += ["--set", f"post_processing={{linked_clusterer: {clusterer}}}"]
     if arguments.weights:
         words += ["--weights", arguments.weights]
     mlreco(*words)
@@ -48,7 +48,7 @@ def table(document: dict) -> list[str]:
     """Return the rows of a Markdown table of an evaluation and its baselines."""
     lines = ["| class | clusterer | purity | efficiency | ARI | ARI multi | events | multi | true | predicted |"]
     lines.append("|---|---|---|---|---|---|---|---|---|---|")
-    methods = {"SPICE": document, **document.get("baselines", {})}
+    methods = {"linked": document, **document.get("baselines", {})}
     for class_name in [*document["classes"], "all"]:
         for method, numbers in methods.items():
             summary = numbers["all"] if class_name == "all" else numbers["classes"][class_name]
@@ -68,28 +68,31 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="as for mlreco inference")
     parser.add_argument("--out", type=Path, default=ROOT / "config" / "weights")
     arguments = parser.parse_args()
-    thresholds = arguments.out / f"{arguments.name}_thresholds.yaml"
-    dbscan = arguments.out / f"{arguments.name}_dbscan.yaml"
+    linked, greedy, dbscan = (
+        arguments.out / f"{arguments.name}_{method}.yaml" for method in ("linked", "thresholds", "dbscan")
+    )
     lines = [f"# What the {arguments.name} weights reach", ""]
     with tempfile.TemporaryDirectory() as folder:
         held_apart = Path(folder) / "tune.h5"
         reconstruct(arguments, arguments.tune, held_apart, "true", None)
-        mlreco("tune", held_apart, "--semantics", "true", "-o", thresholds)
-        events = ["--events", TUNED_EVENTS_OF_DBSCAN]
-        mlreco("tune", held_apart, "--semantics", "true", "--baseline", "dbscan", *events, "-o", dbscan)
+        mlreco("tune", held_apart, "--semantics", "true", "--clusterer", "linked", "-o", linked)
+        mlreco("tune", held_apart, "--semantics", "true", "-o", greedy)
+        mlreco("tune", held_apart, "--semantics", "true", "--baseline", "dbscan", "-o", dbscan)
         for semantics in ("true", "predicted"):
             output = Path(folder) / f"{semantics}.h5"
             numbers = arguments.out / f"{arguments.name}_{semantics}.json"
-            reconstruct(arguments, arguments.validation, output, semantics, thresholds)
-            mlreco("evaluate", output, "--baselines", "dbscan", "--baseline-values", dbscan, "--json", numbers)
+            reconstruct(arguments, arguments.validation, output, semantics, linked)
+            words = ["--baselines", "greedy,dbscan", "--thresholds", greedy, "--baseline-values", dbscan]
+            mlreco("evaluate", output, *words, "--json", numbers)
             lines += [f"## Clustered in {semantics} classes", "", *table(json.loads(numbers.read_text())), ""]
     today = datetime.datetime.now(datetime.timezone.utc).date()
     lines[1:1] = [
         "",
         f"Written by `analysis/weights_numbers.py` on {today} from `{arguments.validation.name}`; means over events, "
         f"voxels selected by true class, true instances under 10 voxels left out. ARI multi: events with more than one "
-        f"cluster on both sides, which differ between the clusterers (column multi). Thresholds and the eps of "
-        f"DBSCAN were tuned on `{arguments.tune.name}`.",
+        f"cluster on both sides, which differ between the clusterers (column multi). Linked and greedy (the "
+        f"paper's rule) cluster the same embeddings; their thresholds and the eps of DBSCAN were tuned on "
+        f"`{arguments.tune.name}`.",
     ]
     (arguments.out / f"{arguments.name}.md").write_text("\n".join(lines), encoding="utf-8")
 
