@@ -65,7 +65,7 @@ def check_names(
     blocks = {name: _block(name, block or {}, tree) for name, block in model["modules"].items()}
     classes = stage_classes or import_module("mlreco.models.factories").construct
     processors = {name: dict(arguments or {}) for name, arguments in values["post_processing"].items()}
-    _move_thresholds(blocks, processors, tree)
+    processors = _move_thresholds(blocks, processors, tree)
     for name, block in blocks.items():
         _check_block(name, block, blocks, tree, classes)
     for name, arguments in processors.items():
@@ -90,15 +90,23 @@ def _block(name: str, block: Mapping[str, Any], tree: Tree) -> dict[str, Any]:
     return rest
 
 
-def _move_thresholds(blocks: dict[str, dict[str, Any]], processors: dict[str, dict[str, Any]], tree: Tree) -> None:
-    """Give ``thresholds`` of a block ``spice`` to the greedy clusterer, where they belong."""
+def _move_thresholds(
+    blocks: dict[str, dict[str, Any]], processors: dict[str, dict[str, Any]], tree: Tree
+) -> dict[str, dict[str, Any]]:
+    """Return the post-processors with ``thresholds`` of a block ``spice`` given to the clusterer that they are for."""
     for name, block in blocks.items():
         if (block.get("name") or name) == "spice" and "thresholds" in block:
-            clusterer = processors.setdefault("greedy_clusterer", {})
-            if "thresholds" in clusterer:
-                path = ("model", "modules", name, "thresholds")
-                _fail(tree, path, "the same as post_processing.greedy_clusterer.thresholds: give one")
-            clusterer["thresholds"] = block.pop("thresholds")
+            path = ("model", "modules", name, "thresholds")
+            given = [other for other, arguments in processors.items() if "thresholds" in arguments]
+            if given:
+                _fail(tree, path, f"the same as post_processing.{given[0]}.thresholds: give one")
+            try:
+                processors = import_module("mlreco.post_processing.factories").with_thresholds(
+                    processors, block.pop("thresholds")
+                )
+            except UserError as error:
+                _fail(tree, path, str(error))
+    return processors
 
 
 def _check_block(

@@ -56,8 +56,7 @@ class Spice(nn.Module):
         leakiness: slope of LeakyReLU below zero.
         semantics: ``predicted`` or ``true``: the classes in which the voxels are clustered afterwards.
 
-    In a configuration a block ``spice`` may also hold ``thresholds``, which are those of
-    ``post_processing.greedy_clusterer``.
+    In a configuration a block ``spice`` may also hold ``thresholds``, which go to the clusterer in ``post_processing``.
     """
 
     requires: ClassVar[tuple[str, ...]] = ("image",)

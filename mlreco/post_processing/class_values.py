@@ -37,7 +37,7 @@ def class_values(
     """
     if isinstance(given, str):
         try:
-            return class_values(_read(given, kind), scheme, kind, defaults, check)
+            return class_values(_read(given, _example(kind)), scheme, kind, defaults, check)
         except UserError as error:
             raise UserError(f"thresholds file {given}: {error}") from error
     given = given or {}
@@ -66,7 +66,23 @@ def _of_class(name: str, values: Mapping[str, float], kind: type[T]) -> T:
     return kind(**{key: float(value) for key, value in values.items()})
 
 
-def _read(path: str, kind: type[NamedTuple]) -> Mapping[str, Any]:
+def keys_of(given: Given) -> set[str]:
+    """Return the names of all values that are given, of whatever class.
+
+    Args:
+        given: as in ``class_values``.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        read = _read(given, "name: 0.5") if isinstance(given, str) else given or {}
+    except UserError as error:
+        raise UserError(f"thresholds file {given}: {error}") from error
+    return {str(key) for values in read.values() if isinstance(values, Mapping) for key in values}
+
+
+def _read(path: str, example: str) -> Mapping[str, Any]:
     try:
         found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -75,7 +91,7 @@ def _read(path: str, kind: type[NamedTuple]) -> Mapping[str, Any]:
     except yaml.YAMLError as error:
         raise UserError(f"no valid YAML: {error}") from error
     if not isinstance(found, Mapping):
-        raise UserError(f"lines such as 'MIP: {{{_example(kind)}}}' are needed")
+        raise UserError(f"lines such as 'MIP: {{{example}}}' are needed")
     return found
 
 

@@ -7,14 +7,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mlreco.errors import UserError, nearest
+from mlreco.post_processing.class_values import Given, keys_of
+from mlreco.post_processing.link_thresholds import LinkThresholds
 from mlreco.registry import Registry
 from mlreco.semantics import ClassScheme
 
+GREEDY, LINKED = "greedy_clusterer", "linked_clusterer"
 POST_PROCESSORS = Registry(
     "post-processor",
     {
-        "greedy_clusterer": "mlreco.post_processing.processors.greedy_clusterer:GreedyFragments",
-        "linked_clusterer": "mlreco.post_processing.processors.linked_clusterer:LinkedFragments",
+        GREEDY: "mlreco.post_processing.processors.greedy_clusterer:GreedyFragments",
+        LINKED: "mlreco.post_processing.processors.linked_clusterer:LinkedFragments",
         "dbscan": "mlreco.post_processing.processors.dbscan:DbscanFragments",
         "particle_builder": "mlreco.post_processing.processors.particle_builder:ParticleBuilder",
     },
@@ -33,6 +36,35 @@ def construct(name: str) -> Callable[..., Any]:
         UserError: there is no such post-processor, or something it needs is not installed.
     """
     return POST_PROCESSORS.get(name)
+
+
+def clusterer_of(thresholds: Given) -> str:
+    """Return the name of the clusterer that thresholds are for, told by their keys: the greedy one in doubt.
+
+    Args:
+        thresholds: class name -> name of a value -> number, or the path of a file that ``mlreco tune`` wrote.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    of_links = keys_of(thresholds) & set(LinkThresholds._fields)
+    return LINKED if of_links else GREEDY
+
+
+def with_thresholds(config: Mapping[str, Mapping[str, Any] | None], thresholds: Given) -> dict[str, Any]:
+    """Return a section ``post_processing`` with thresholds for its clusterer; the one that they are for, if another.
+
+    Args:
+        config: name of a post-processor -> its arguments.
+        thresholds: as in ``clusterer_of``.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    chosen = clusterer_of(thresholds)
+    own = {**(config.get(chosen) or {}), "thresholds": thresholds}
+    others = {name: arguments for name, arguments in config.items() if name not in (GREEDY, LINKED)}
+    return {chosen: own, **others}
 
 
 def build_post_processors(config: Mapping[str, Mapping[str, Any] | None], scheme: ClassScheme) -> list[Any]:

@@ -23,6 +23,19 @@ def test_thresholds_of_the_block_are_those_of_the_greedy_clusterer(tmp_path):
     assert found["post_processing"]["greedy_clusterer"]["thresholds"] == str(tmp_path / "mine.yaml")
 
 
+def test_thresholds_of_links_call_the_linked_clusterer():
+    words = ["post_processing={greedy_clusterer: {}}", "model.modules.spice.thresholds={MIP: {voxel_distance: 9}}"]
+    found = load_config(CONFIG, words)["post_processing"]
+    assert {name: dict(arguments) for name, arguments in found.items()} == {
+        "linked_clusterer": {"thresholds": {"MIP": {"voxel_distance": 9}}}
+    }
+
+
+def test_a_file_that_is_not_there_is_told():
+    with pytest.raises(UserError, match=r"spice\.thresholds: thresholds file gone\.yaml: cannot be read"):
+        load_config(CONFIG, ["post_processing={}", "model.modules.spice.thresholds=gone.yaml"])
+
+
 def test_their_classes_are_checked():
     words = ["post_processing={}", "model.modules.spice.thresholds={Showr: {seed: 0.5}}"]
     with pytest.raises(UserError, match="no such class; did you mean 'Shower'"):

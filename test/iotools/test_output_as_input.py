@@ -137,6 +137,16 @@ def test_recluster_command(from_inference, tmp_path, capsys):
     assert any((event["fragments"] >= 0).any() for event in HDF5Reader(again))
 
 
+def test_thresholds_say_which_clusterer(from_inference, tmp_path):
+    path, _ = from_inference
+    file, again = tmp_path / "links.yaml", tmp_path / "again.h5"
+    file.write_text("MIP: {voxel_distance: 5}\n")
+    assert main(["recluster", str(path), "-o", str(again), "--thresholds", str(file)]) == 0
+    with HDF5Reader(again) as reader:
+        assert json.loads(reader.info["post_processors"]) == ["linked_clusterer"]
+        assert json.loads(reader.info["thresholds"])["MIP"]["voxel_distance"] == 5
+
+
 def test_recluster_command_mistakes(from_inference, tmp_path, capsys):
     path, _ = from_inference
     with HDF5Writer(tmp_path / "bare.h5", {"class_scheme": "pilarnet"}) as writer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("file", metavar="OUTPUT.h5", type=Path, help="file that 'mlreco inference' wrote")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="NEW.h5", help="file to write")
-    parser.add_argument("--thresholds", type=Path, metavar="FILE", help="file that 'mlreco tune' wrote")
+    parser.add_argument(
+        "--thresholds", type=Path, metavar="FILE", help="file that 'mlreco tune' wrote; also says which clusterer"
+    )
     parser.add_argument(
         "--config", type=Path, metavar="CONFIG", help=f"take section {SECTION} of this configuration, not the file's"
     )
@@ -57,19 +58,20 @@ def _config(arguments: argparse.Namespace) -> Config:
 
     from mlreco.config import load_config, parse_config
     from mlreco.iotools import HDF5Reader
+    from mlreco.post_processing.factories import with_thresholds
 
     overrides = list(arguments.overrides)
     for text in overrides:
         if not text.startswith(f"{SECTION}."):
             raise UserError(f"--set {text}: only keys of {SECTION} matter here, such as {SECTION}.dbscan.eps=2")
-    if arguments.thresholds is not None:
-        overrides.append(f"{SECTION}.greedy_clusterer.thresholds={json.dumps(str(arguments.thresholds))}")
     with HDF5Reader(arguments.file) as reader:
         values = yaml.safe_load(str(reader.info.get("cfg", ""))) or {}
     if not isinstance(values, dict) or "model" not in values:
         raise UserError(f"{arguments.file}: holds no configuration; it is not an output of 'mlreco inference'")
     if arguments.config is not None:
         values[SECTION] = (yaml.safe_load(load_config(arguments.config).text) or {}).get(SECTION) or {}
+    if arguments.thresholds is not None:
+        values[SECTION] = with_thresholds(values.get(SECTION) or {}, str(arguments.thresholds))
     config = parse_config(yaml.safe_dump(values, sort_keys=False), arguments.file, overrides)
     if not config[SECTION]:
         raise UserError(f"{arguments.config or arguments.file}: section {SECTION} names no clusterer")
