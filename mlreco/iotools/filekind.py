@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 
 from mlreco.errors import UserError
+from mlreco.iotools.heap_guard import CACHE_BYTES, GuardedHDF5
 
 ROOT_FILE = "a ROOT file (LArCV2 perhaps)"
 """What ``file_kind`` calls a ROOT file."""
@@ -53,12 +54,13 @@ def file_kind(path: str | Path) -> str:
     return "a text file" if _is_text(head) else "of an unknown kind"
 
 
-def open_hdf5(path: str | Path, wanted: str) -> h5py.File:
+def open_hdf5(path: str | Path, wanted: str, bulk: bool = False) -> h5py.File:
     """Open an HDF5 file for reading.
 
     Args:
         path: the file.
         wanted: what the file should be, for the message.
+        bulk: faster, for tables without texts and rows of variable length, whose damage may hang the HDF5 library.
 
     Raises:
         UserError: missing, truncated, damaged, or of another kind, which the message names.
@@ -67,12 +69,12 @@ def open_hdf5(path: str | Path, wanted: str) -> h5py.File:
     if kind != "HDF5":
         raise UserError(f"{path}: not {wanted}; it seems to be {kind}")
     try:
-        return h5py.File(path, "r", rdcc_nbytes=4 << 20)
+        return h5py.File(path, "r", rdcc_nbytes=CACHE_BYTES) if bulk else GuardedHDF5(path)
     except OSError as error:
         text = str(error)
         if "truncated" in text:
             raise UserError(f"{path}: the file is truncated; copy or make it again") from None
-        if "lock" in text:
+        if "lock" in text or isinstance(error, BlockingIOError):
             raise UserError(f"{path}: another process is writing this file") from None
         raise UserError(f"{path}: damaged HDF5 file: {text.splitlines()[0]}") from None
 

@@ -77,6 +77,18 @@ KINDS = {
 """Tables of each kind of product that this package reads."""
 
 
+TYPES = {
+    "extents": EXTENTS,
+    "voxel_extents": ID_EXTENTS,
+    "projection_extents": ID_EXTENTS,
+    "cluster_extents": ID_EXTENTS,
+    "image_meta": IMAGE_META,
+    "voxels": VOXEL,
+    "particles": PARTICLE,
+}
+"""Columns of each table."""
+
+
 def split_product(product: str) -> tuple[str, str]:
     """Split ``sparse3d_pcluster`` into the kind ``sparse3d`` and the producer ``pcluster``."""
     kind, _, producer = product.partition("_")

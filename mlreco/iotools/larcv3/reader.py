@@ -18,6 +18,8 @@ from mlreco.iotools.larcv3.tables import ProductTables
 from mlreco.iotools.voxel_rows import Fail, check_ids, check_values, image_of, sets_of
 from mlreco.voxels import EventVoxels, ImageMeta
 
+_WANTED = "a LArCV3 file"
+
 
 class LArCV3Reader:
     """Events of one LArCV3 file.
@@ -42,12 +44,8 @@ class LArCV3Reader:
         self._file: h5py.File | None = None
         self._process = -1
         self._tables: dict[str, ProductTables] = {}
-        try:
-            with telling_damage(path):
-                self._read_contents(self._opened())
-        except UserError:
-            self.close()
-            raise
+        with open_hdf5(path, _WANTED) as file, telling_damage(path):
+            self._read_contents(file)
 
     @classmethod
     def recognizes(cls, path: str | Path) -> bool:
@@ -204,7 +202,7 @@ class LArCV3Reader:
     def _opened(self) -> h5py.File:
         if self._file is None or self._process != os.getpid():
             self._tables = {}
-            self._file = open_hdf5(self.path, "a LArCV3 file")
+            self._file = open_hdf5(self.path, _WANTED, bulk=True)
             self._process = os.getpid()
         return self._file
 

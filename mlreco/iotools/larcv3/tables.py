@@ -8,7 +8,7 @@ import numpy as np
 from mlreco.errors import UserError
 from mlreco.iotools.interface import NO_IMAGE
 from mlreco.iotools.larcv3.extension import CHILDREN, EXTENSION
-from mlreco.iotools.larcv3.layout import KINDS, group_name, split_product
+from mlreco.iotools.larcv3.layout import KINDS, TYPES, group_name, split_product
 from mlreco.iotools.voxel_rows import Fail
 from mlreco.voxels import ImageMeta
 
@@ -69,10 +69,12 @@ class ProductTables:
             needed = _columns(name)
             if table.dtype.names is None or not needed <= set(table.dtype.names):
                 raise UserError(f"{path}: {product}: table '{name}' lacks the columns {', '.join(sorted(needed))}")
+            _check_types(table, name, f"{path}: {product}")
             small = name.endswith(("extents", "meta")) and len(table) <= _CACHED_ROWS
             self.tables[name] = table[()] if small else TableRows(table)
         for name in (EXTENSION, CHILDREN):
             if kind == "particle" and name in group:
+                _check_types(group[name], name, f"{path}: {product}")
                 self.tables[name] = TableRows(group[name])
         if EXTENSION in self.tables and len(self.tables[EXTENSION]) != len(self.tables["particles"]):
             rows, particles = len(self.tables[EXTENSION]), len(self.tables["particles"])
@@ -149,6 +151,30 @@ class ProductTables:
                 "the file is incomplete or damaged"
             )
         return slice(first, first + count) if count else slice(0, 0)
+
+
+def _check_types(table: h5py.Dataset, name: str, where: str) -> None:
+    """Refuse a table whose types are not those of the format, as happens when a file is damaged.
+
+    Damaged types can be read, into other numbers; some take more memory than NumPy makes ready for them.
+
+    Raises:
+        UserError: a known column has another type, or the types have no counterpart in NumPy.
+    """
+    found = table.id.get_type()
+    if h5py.h5t.py_create(table.dtype).get_size() != table.dtype.itemsize:
+        raise UserError(f"{where}: table '{name}' has a type that cannot be; the file is damaged")
+    known = TYPES[name].fields if name in TYPES else None
+    for number in range(found.get_nmembers() if known else 0):
+        column = found.get_member_name(number).decode("utf-8", "replace")
+        if column in known and not _same(found.get_member_type(number), known[column][0]):
+            raise UserError(f"{where}: column '{column}' of table '{name}' is no {known[column][0]}; damaged file")
+
+
+def _same(found: h5py.h5t.TypeID, wanted: np.dtype) -> bool:
+    if wanted.kind == "S":
+        return found.get_class() == h5py.h5t.STRING and found.get_size() == wanted.itemsize
+    return bool(found.equal(h5py.h5t.py_create(wanted)))
 
 
 def _columns(table: str) -> set[str]:

@@ -21,7 +21,7 @@ from mlreco.iotools.larcv3.layout import (
     ID_EXTENTS,
     IMAGE_META,
     KINDS,
-    PARTICLE,
+    TYPES,
     VOXEL,
     group_name,
     split_product,
@@ -34,15 +34,9 @@ LIBRARY_VERSIONS = ("earliest", "v110")
 
 CHUNK_ROWS = 4096
 _BUFFERED_ROWS = 1 << 18
-_TYPES = {
-    "extents": EXTENTS,
-    "voxel_extents": ID_EXTENTS,
-    "projection_extents": ID_EXTENTS,
-    "cluster_extents": ID_EXTENTS,
-    "image_meta": IMAGE_META,
-    "voxels": VOXEL,
-    "particles": PARTICLE,
-}
+COMPRESSED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+_LARGE = ("particles", "voxels")
+"""Tables whose checksum would make reading a cache noticeably slower; the small ones tell where their rows are."""
 
 Product = EventVoxels | ClusterVoxels | np.ndarray
 """An image with one feature, voxel sets, or a particle table."""
@@ -209,7 +203,7 @@ class LArCV3Writer:
         if kind not in KINDS or not producer:
             raise ValueError(f"'{product}' must be KIND_PRODUCER with a kind of {', '.join(KINDS)}")
         for name in KINDS[kind]:
-            self._tables[f"{product}/{name}"] = self._table(f"{group_name(product)}/{name}", _TYPES[name])
+            self._tables[f"{product}/{name}"] = self._table(f"{group_name(product)}/{name}", TYPES[name])
         if isinstance(content, np.ndarray) and content.dtype.names:
             extension = self._extensions[product] = extension_type(content.dtype)
             if extension is not None:
@@ -218,7 +212,7 @@ class LArCV3Writer:
                 self._tables[f"{product}/{CHILDREN}"] = self._table(f"{group_name(product)}/{CHILDREN}", CHILD)
 
     def _table(self, name: str, dtype: np.dtype) -> _Table:
-        options = {"compression": "gzip", "compression_opts": 1, "shuffle": True} if self._compress else {}
+        options = COMPRESSED if self._compress else {"fletcher32": name.rpartition("/")[2] not in _LARGE}
         file = self._opened().file
         return _Table(file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(CHUNK_ROWS,), **options))
 

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from mlreco.errors import UserError, nearest
-from mlreco.iotools.filekind import hdf5_content, open_hdf5
+from mlreco.iotools.filekind import hdf5_content, open_hdf5, telling_damage
 from mlreco.iotools.output.layout import FORMAT, from_attribute
 from mlreco.iotools.output.skipped_table import read_skipped
 
@@ -41,8 +41,7 @@ class HDF5Reader:
         self.path = Path(path)
         self._process = -1
         self._file: h5py.File | None = None
-        file = self._opened()
-        try:
+        with open_hdf5(path, _WANTED) as file, telling_damage(path):
             self._check_kind(file, allow_incomplete)
             self.info: dict[str, Any] = {name: from_attribute(value) for name, value in file["info"].attrs.items()}
             groups = file["products"]
@@ -55,12 +54,6 @@ class HDF5Reader:
             self._offsets = {name: groups[name]["event_offsets"][()] for name in self.products}
             self._num_events = self._count_events(file)
             self.skipped = read_skipped(file)
-        except UserError:
-            self.close()
-            raise
-        except (KeyError, OSError, RuntimeError) as error:
-            self.close()
-            raise UserError(f"{path}: damaged output file: {str(error).splitlines()[0]}") from None
 
     def __len__(self) -> int:
         return self._num_events
@@ -146,7 +139,7 @@ class HDF5Reader:
 
     def _opened(self) -> h5py.File:
         if self._file is None or self._process != os.getpid():
-            self._file = open_hdf5(self.path, _WANTED)
+            self._file = open_hdf5(self.path, _WANTED, bulk=True)
             self._process = os.getpid()
         return self._file
 

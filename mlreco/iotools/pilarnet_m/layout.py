@@ -37,5 +37,7 @@ def rows_of(flat: np.ndarray, width: int) -> np.ndarray | None:
 
 
 def fits(clusters: np.ndarray, points: int) -> bool:
-    """Whether a cluster table counts all points, and holds classes where they should stand."""
-    return float(clusters[:, 0].sum()) == points and bool(((clusters[:, 4] >= -1) & (clusters[:, 4] <= 4)).all())
+    """Whether a cluster table holds whole numbers, counts all points, and has classes where they should stand."""
+    whole = bool((clusters == np.floor(clusters)).all())
+    classes = bool(((clusters[:, 4] >= -1) & (clusters[:, 4] <= 4)).all())
+    return whole and classes and float(clusters[:, 0].sum()) == points
