@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
-
-import yaml
+from typing import NamedTuple, TypeVar
 
 from mlreco.errors import UserError, nearest
+from mlreco.post_processing.values_file import read_mapping
 from mlreco.semantics import ClassScheme
 
 T = TypeVar("T", bound=NamedTuple)
@@ -36,10 +34,12 @@ def class_values(
             class of the scheme that has neither a given nor a default value.
     """
     if isinstance(given, str):
+        title = f"thresholds file {given}"
+        read = read_mapping(given, title, f"MIP: {{{_example(kind)}}}")
         try:
-            return class_values(_read(given, _example(kind)), scheme, kind, defaults, check)
+            return class_values(read, scheme, kind, defaults, check)
         except UserError as error:
-            raise UserError(f"thresholds file {given}: {error}") from error
+            raise UserError(f"{title}: {error}") from error
     given = given or {}
     for name, values in given.items():
         scheme.number(name)
@@ -75,24 +75,9 @@ def keys_of(given: Given) -> set[str]:
     Raises:
         UserError: the file cannot be read.
     """
-    try:
-        read = _read(given, "name: 0.5") if isinstance(given, str) else given or {}
-    except UserError as error:
-        raise UserError(f"thresholds file {given}: {error}") from error
-    return {str(key) for values in read.values() if isinstance(values, Mapping) for key in values}
-
-
-def _read(path: str, example: str) -> Mapping[str, Any]:
-    try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UserError(f"cannot be read: {reason}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"no valid YAML: {error}") from error
-    if not isinstance(found, Mapping):
-        raise UserError(f"lines such as 'MIP: {{{example}}}' are needed")
-    return found
+    if isinstance(given, str):
+        given = read_mapping(given, f"thresholds file {given}", "MIP: {name: 0.5}")
+    return {str(key) for values in (given or {}).values() if isinstance(values, Mapping) for key in values}
 
 
 def _example(kind: type[NamedTuple]) -> str:

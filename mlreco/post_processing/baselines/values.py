@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mlreco.errors import UserError, nearest
 from mlreco.post_processing.baselines.methods import BASELINES, baseline
 from mlreco.post_processing.thresholds import Thresholds
+from mlreco.post_processing.values_file import read_mapping
 from mlreco.semantics import ClassScheme
 
 
@@ -25,7 +24,7 @@ def read_baseline_values(paths: Iterable[str | Path]) -> dict[str, dict[str, flo
     """
     values: dict[str, dict[str, float]] = {}
     for path in paths:
-        for name, by_class in _mapping(path).items():
+        for name, by_class in read_mapping(path, str(path), "dbscan: {HIP: 3.0}").items():
             if name not in BASELINES:
                 raise UserError(f"{path}: no baseline '{name}'{nearest(str(name), BASELINES)}")
             if not BASELINES[name].candidates:
@@ -37,19 +36,6 @@ def read_baseline_values(paths: Iterable[str | Path]) -> dict[str, dict[str, flo
                     raise UserError(f"{path}: {name} of {key} is {value!r}; a number above 0 is needed")
             values.setdefault(name, {}).update(by_class)
     return values
-
-
-def _mapping(path: str | Path) -> Mapping[str, Any]:
-    try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UserError(f"{path}: cannot be read: {reason}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: no valid YAML: {error}") from error
-    if not isinstance(found, Mapping):
-        raise UserError(f"{path}: lines such as 'dbscan: {{HIP: 3.0}}' are needed")
-    return found
 
 
 def baseline_values(

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,12 +12,11 @@ from mlreco.errors import UserError
 from mlreco.post_processing.baselines.methods import BASELINES, Baseline, baseline
 from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader
 from mlreco.post_processing.text_table import aligned, decimal
-from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels
+from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels, values_by_class
 from mlreco.post_processing.tuning.grid import best_point
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
-from mlreco.post_processing.tuning.report import conditions, number_or_none, values_file
+from mlreco.post_processing.tuning.report import Search, number_or_none, values_file
 from mlreco.post_processing.tuning.sample import Metric
-from mlreco.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -51,24 +46,14 @@ class TunedValue:
 
 
 @dataclass(frozen=True)
-class BaselineTuning:
+class BaselineTuning(Search):
     """Outcome of a search.
 
     Attributes:
         name: the baseline.
-        classes: class name -> outcome.
-        metric: name of the metric.
-        events: numbers of the first event and of the one after the last.
-        min_voxels: true instances with fewer voxels were left out.
-        semantics: ``predicted`` or ``true``, by which classes voxels were selected.
     """
 
     name: str
-    classes: Mapping[str, TunedValue]
-    metric: str
-    events: tuple[int, int]
-    min_voxels: int
-    semantics: str
 
     def values(self) -> dict[str, float]:
         """Return the best value of every class by its name."""
@@ -79,8 +64,7 @@ class BaselineTuning:
         names = [["class"], *([name] for name in self.classes)]
         cells = [[BASELINES[self.name].parameter, self.metric, "events"]]
         cells += [[f"{one.value:g}", decimal(one.mean), str(one.events)] for one in self.classes.values()]
-        title = conditions(self.metric, self.events, self.semantics, self.min_voxels)
-        return "\n".join([f"{self.name}: highest {title}", *aligned(names, cells)])
+        return "\n".join([f"{self.name}: highest {self.conditions()}", *aligned(names, cells)])
 
     def text(self, source: str) -> str:
         """Return the text of a file that ``read_baseline_values`` reads, found on the file ``source``."""
@@ -88,19 +72,8 @@ class BaselineTuning:
 
     def to_json(self, source: str) -> str:
         """Return the outcome as JSON text, the means with every candidate included; undefined numbers are null."""
-        document = {
-            "baseline": self.name,
-            "classes": {name: one.to_dict() for name, one in self.classes.items()},
-            "candidates": list(BASELINES[self.name].candidates),
-            "options": {
-                "file": source,
-                "metric": self.metric,
-                "events": list(self.events),
-                "min_voxels": self.min_voxels,
-                "semantics": self.semantics,
-            },
-        }
-        return json.dumps(document, indent=1, allow_nan=False)
+        candidates = list(BASELINES[self.name].candidates)
+        return self.document(source, {"baseline": self.name}, {"candidates": candidates})
 
 
 def tune_baseline(
@@ -135,14 +108,9 @@ def tune_baseline(
         raise UserError(f"baseline '{name}' has nothing to tune but thresholds: tune without --baseline")
     names = [str(class_name) for class_name in reader.info["classes"]]
     voxels = list(class_voxels(reader, events, method.requires, min_voxels, semantics))
-    values: dict[int, list[np.ndarray]] = {number: [] for number in range(len(names))}
-    with ThreadPoolExecutor(threads or os.cpu_count()) as executor, Progress("tune", len(voxels), unit="x") as bar:
-        scores = executor.map(lambda one: _scores(one, method, measure), voxels)
-        for one, found in zip(voxels, scores, strict=True):
-            values[one.number].append(found)
-            bar.advance()
+    values = values_by_class(voxels, len(names), lambda one: _scores(one, method, measure), threads)
     classes = {class_name: _best(values[number], method) for number, class_name in enumerate(names)}
-    return BaselineTuning(name, classes, metric, (events.start, events.stop), min_voxels, semantics)
+    return BaselineTuning(classes, metric, (events.start, events.stop), min_voxels, semantics, name)
 
 
 def _scores(voxels: ClassVoxels, method: Baseline, metric: Metric) -> np.ndarray:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from mlreco.post_processing.evaluation import EventReader, class_product, require_products
 from mlreco.post_processing.tuning.truth import Truth
+from mlreco.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -52,3 +55,25 @@ def class_voxels(
             truth = Truth.build(event["instances_true"][rows], min_voxels)
             if len(truth):
                 yield ClassVoxels(number, {name: event[name][rows] for name in products}, truth)
+
+
+def values_by_class(
+    voxels: Sequence[ClassVoxels], n_classes: int, score: Callable[[ClassVoxels], np.ndarray], threads: int | None
+) -> dict[int, list[np.ndarray]]:
+    """Score all samples, several at a time.
+
+    Args:
+        voxels: the samples.
+        n_classes: number of classes.
+        score: called with each of them.
+        threads: samples in work at a time; all processors if None.
+
+    Returns:
+        Class number -> what ``score`` returned for its samples, in their order.
+    """
+    values: dict[int, list[np.ndarray]] = {number: [] for number in range(n_classes)}
+    with ThreadPoolExecutor(threads or os.cpu_count()) as executor, Progress("tune", len(voxels), unit="x") as bar:
+        for one, found in zip(voxels, executor.map(score, voxels), strict=True):
+            values[one.number].append(found)
+            bar.advance()
+    return values

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
 import math
-import os
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,11 +14,10 @@ from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader, require_i
 from mlreco.post_processing.link_thresholds import SHIPPED, LinkThresholds
 from mlreco.post_processing.pieces import Pieces
 from mlreco.post_processing.text_table import aligned, decimal
-from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels
+from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels, values_by_class
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
-from mlreco.post_processing.tuning.report import conditions, number_or_none, values_file
+from mlreco.post_processing.tuning.report import Search, number_or_none, values_file
 from mlreco.post_processing.tuning.sample import Metric
-from mlreco.progress import Progress
 from mlreco.semantics import class_scheme
 
 UNBOUND = 10.0
@@ -52,24 +47,16 @@ class TunedLinks:
     events: int
     values: np.ndarray
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcome as JSON can hold it."""
+        values = np.where(np.isnan(self.values), None, self.values).tolist()
+        found = {"mean": number_or_none(self.mean), "events": self.events, "grid_values": values}
+        return {**self.thresholds._asdict(), **found}
+
 
 @dataclass(frozen=True)
-class LinkedTuning:
-    """Outcome of a search.
-
-    Attributes:
-        classes: class name -> outcome.
-        metric: name of the metric.
-        events: numbers of the first event and of the one after the last.
-        min_voxels: true instances with fewer voxels were left out.
-        semantics: ``predicted`` or ``true``, by which classes voxels were selected.
-    """
-
-    classes: Mapping[str, TunedLinks]
-    metric: str
-    events: tuple[int, int]
-    min_voxels: int
-    semantics: str
+class LinkedTuning(Search):
+    """Outcome of a search."""
 
     def table(self) -> str:
         """Return the outcome as text."""
@@ -77,8 +64,7 @@ class LinkedTuning:
         cells = [[*LinkThresholds._fields, self.metric, "events"]]
         for one in self.classes.values():
             cells.append([*(f"{value:g}" for value in one.thresholds), decimal(one.mean), str(one.events)])
-        title = conditions(self.metric, self.events, self.semantics, self.min_voxels)
-        return "\n".join([f"linked: highest {title}", *aligned(names, cells)])
+        return "\n".join([f"linked: highest {self.conditions()}", *aligned(names, cells)])
 
     def text(self, source: str) -> str:
         """Return the text of a thresholds file, ``source`` being the file that they were found on."""
@@ -87,24 +73,7 @@ class LinkedTuning:
 
     def to_json(self, source: str) -> str:
         """Return the outcome as JSON text, the means over the grid included; undefined numbers are null."""
-        classes = {
-            name: {
-                **one.thresholds._asdict(),
-                "mean": number_or_none(one.mean),
-                "events": one.events,
-                "grid_values": np.where(np.isnan(one.values), None, one.values).tolist(),
-            }
-            for name, one in self.classes.items()
-        }
-        options = {
-            "file": source,
-            "metric": self.metric,
-            "events": list(self.events),
-            "min_voxels": self.min_voxels,
-            "semantics": self.semantics,
-        }
-        document: dict[str, Any] = {"classes": classes, "grid": GRID._asdict(), "options": options}
-        return json.dumps(document, indent=1, allow_nan=False)
+        return self.document(source, {}, {"grid": GRID._asdict()})
 
 
 def tune_linked(
@@ -137,11 +106,7 @@ def tune_linked(
     measure = tunable(metric)
     scheme = class_scheme(require_info(reader, "class_scheme"))
     voxels = list(class_voxels(reader, events, ("coordinates", "embeddings"), min_voxels, semantics))
-    values: dict[int, list[np.ndarray]] = {number: [] for number in range(len(scheme))}
-    with ThreadPoolExecutor(threads or os.cpu_count()) as executor, Progress("tune", len(voxels), unit="x") as bar:
-        for one, found in zip(voxels, executor.map(lambda sample: grid_values(sample, measure), voxels), strict=True):
-            values[one.number].append(found)
-            bar.advance()
+    values = values_by_class(voxels, len(scheme), lambda one: grid_values(one, measure), threads)
     classes = {
         name: _best(values[number], SHIPPED.get(STAND_INS.get(name, name)))
         for number, name in enumerate(scheme.classes)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -12,12 +14,43 @@ import yaml
 from mlreco import __version__
 
 
-def conditions(metric: str, events: tuple[int, int], semantics: str, min_voxels: int) -> str:
-    """Return what was averaged over what, in words."""
-    return (
-        f"mean {metric} over events {events[0]} to {events[1] - 1}; voxels selected by {semantics} class; "
-        f"true instances under {min_voxels} voxels left out"
-    )
+@dataclass(frozen=True)
+class Search:
+    """What was searched: the base of all outcomes.
+
+    Attributes:
+        classes: class name -> outcome.
+        metric: name of the metric.
+        events: numbers of the first event and of the one after the last.
+        min_voxels: true instances with fewer voxels were left out.
+        semantics: ``predicted`` or ``true``, by which classes voxels were selected.
+    """
+
+    classes: Mapping[str, Any]
+    metric: str
+    events: tuple[int, int]
+    min_voxels: int
+    semantics: str
+
+    def conditions(self) -> str:
+        """Return what was averaged over what, in words."""
+        return (
+            f"mean {self.metric} over events {self.events[0]} to {self.events[1] - 1}; voxels selected by "
+            f"{self.semantics} class; true instances under {self.min_voxels} voxels left out"
+        )
+
+    def document(self, source: str, head: Mapping[str, Any], grid: Mapping[str, Any]) -> str:
+        """Return the outcome as JSON text; undefined numbers are null.
+
+        Args:
+            source: the file that it was found on.
+            head: what stands before the classes.
+            grid: the points of the search, which stand after them.
+        """
+        options = {name: getattr(self, name) for name in ("metric", "events", "min_voxels", "semantics")}
+        classes = {name: one.to_dict() for name, one in self.classes.items()}
+        document = {**head, "classes": classes, **grid, "options": {"file": source, **options}}
+        return json.dumps(document, indent=1, allow_nan=False)
 
 
 def values_file(title: str, source: str, table: str, values: Mapping[str, Any]) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +18,7 @@ from mlreco.post_processing.thresholds import Thresholds, thresholds_of_file
 from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels
 from mlreco.post_processing.tuning.grid import TIE, Grid, best_point
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
-from mlreco.post_processing.tuning.report import conditions, number_or_none, values_file
+from mlreco.post_processing.tuning.report import Search, number_or_none, values_file
 from mlreco.post_processing.tuning.sample import ClassSample, Metric
 from mlreco.progress import Progress
 from mlreco.semantics import class_scheme
@@ -61,24 +60,14 @@ class TunedClass:
 
 
 @dataclass(frozen=True)
-class Tuning:
+class Tuning(Search):
     """Outcome of a search.
 
     Attributes:
-        classes: class name -> outcome.
         grid: the first, coarse grid.
-        metric: name of the metric.
-        events: numbers of the first event and of the one after the last.
-        min_voxels: true instances with fewer voxels were left out.
-        semantics: ``predicted`` or ``true``, by which classes voxels were selected.
     """
 
-    classes: Mapping[str, TunedClass]
     grid: Grid
-    metric: str
-    events: tuple[int, int]
-    min_voxels: int
-    semantics: str
 
     def table(self) -> str:
         """Return the paper's Table II with the metric before and after."""
@@ -89,8 +78,7 @@ class Tuning:
             after, before = ((f"{point.seed:g}", f"{point.probability:g}") for point in (one.after, one.before))
             values = (*after, decimal(one.value_after), *before, decimal(one.value_before))
             cells.append([*values, str(one.events), str(one.instances)])
-        title = conditions(self.metric, self.events, self.semantics, self.min_voxels)
-        return "\n".join([f"thresholds of highest {title}", *aligned(names, cells)])
+        return "\n".join([f"thresholds of highest {self.conditions()}", *aligned(names, cells)])
 
     def text(self, source: str) -> str:
         """Return the text of a thresholds file, ``source`` being the file that they were found on."""
@@ -99,18 +87,8 @@ class Tuning:
 
     def to_json(self, source: str) -> str:
         """Return the outcome as JSON text, the means over the coarse grid included; undefined numbers are null."""
-        document = {
-            "classes": {name: one.to_dict() for name, one in self.classes.items()},
-            "grid": {"seed": self.grid.seed.tolist(), "probability": self.grid.probability.tolist()},
-            "options": {
-                "file": source,
-                "metric": self.metric,
-                "events": list(self.events),
-                "min_voxels": self.min_voxels,
-                "semantics": self.semantics,
-            },
-        }
-        return json.dumps(document, indent=1, allow_nan=False)
+        grid = {"seed": self.grid.seed.tolist(), "probability": self.grid.probability.tolist()}
+        return self.document(source, {}, {"grid": grid})
 
 
 def tune(
@@ -152,7 +130,7 @@ def tune(
             name: _tune_class(samples[number], before[name], _Scorer(measure, executor, bar), coarse)
             for number, name in enumerate(scheme.classes)
         }
-    return Tuning(classes, coarse, metric, (events.start, events.stop), min_voxels, semantics)
+    return Tuning(classes, metric, (events.start, events.stop), min_voxels, semantics, coarse)
 
 
 def _sample(voxels: ClassVoxels) -> ClassSample:
