@@ -1,6 +1,8 @@
 """What the adapter hands to spconv: arithmetic, mode, shared kernel maps, sizes. Runs on spconv's CPU code."""
 
 import copy
+import inspect
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -141,6 +143,40 @@ def test_a_chain_builds_each_kernel_map_once(model_config, monkeypatch):
     monkeypatch.setattr(spconv.ops, "get_indice_pairs", lambda *a, **k: made.append(0) or generate(*a, **k))
     chain(make_batch([100, 50]))
     assert len(made) == 3 + 2
+
+
+def test_shared_maps_of_the_cuda_algorithm_go_where_spconv_takes_them(image, monkeypatch):
+    """The algorithm runs on CUDA alone; that every map is handed to the argument of its name can be seen here."""
+    from spconv.pytorch import functional
+
+    names = (
+        "pair_fwd",
+        "pair_bwd",
+        "pair_mask_fwd_splits",
+        "pair_mask_bwd_splits",
+        "mask_argsort_fwd_splits",
+        "mask_argsort_bwd_splits",
+        "masks",
+    )
+    maps = SimpleNamespace(**{name: object() for name in names})
+    maps.ksize, maps.stride, maps.padding = [2] * 3, [2] * 3, [0] * 3
+    maps.spatial_shape, maps.indices = image.spatial_shape, image.indices
+    maps.out_indices, maps.out_spatial_shape = image.indices[:7].int(), [8, 8, 8]
+    given = {}
+
+    def implicit_gemm(*arguments):
+        bound = inspect.signature(functional.SparseImplicitGemmFunction.forward).bind(None, *arguments)
+        given.update(bound.arguments)
+        return torch.zeros(7, 6)
+
+    monkeypatch.setattr(functional, "implicit_gemm", implicit_gemm)
+    twin = spconv.SparseConv3d(4, 6, 2, stride=2, bias=False)
+    tensor = spconv.SparseConvTensor(image.features, image.indices.int(), image.spatial_shape, 2)
+    out = cuda._reuse(twin, tensor, maps)
+    assert all(given[name] is getattr(maps, name) for name in names)
+    assert given["filters"] is twin.weight and given["features"] is tensor.features
+    assert given["num_activate_out"] == 7 and given["is_train"] is True and given["is_subm"] is False
+    assert out.indices is maps.out_indices and out.spatial_shape == [8, 8, 8] and out.features.shape == (7, 6)
 
 
 @pytest.mark.cuda
