@@ -84,14 +84,19 @@ class GreedyClusterer:
         voxels = EmbeddedVoxels.build(embeddings, margins, seediness)
         labels = voxels.assign(voxels.seeds(self.seed_threshold, self.probability_threshold))
         if self.refine_seeds:
-            labels = drop_small(voxels.assign_to_means(drop_small(labels, 1)), 1)
+            labels = _without_gaps(voxels.assign_to_means(_without_gaps(labels)))
         return drop_small(labels, self.min_voxels)
 
 
 def drop_small(labels: np.ndarray, min_voxels: int) -> np.ndarray:
     """Return labels 0 to K - 1 with instances under ``min_voxels`` voxels made noise, the others renumbered."""
-    if min_voxels < 1:
+    if min_voxels <= 1:
         return labels
     kept = np.bincount(labels) >= min_voxels
     numbers = np.where(kept, np.cumsum(kept) - 1, NOISE).astype(np.int32)
     return numbers[labels]
+
+
+def _without_gaps(labels: np.ndarray) -> np.ndarray:
+    """Return labels numbered through: a seed that equals an earlier one has no members."""
+    return np.unique(labels, return_inverse=True)[1].astype(np.int32)

@@ -155,7 +155,7 @@ def time_histograms(times: np.ndarray, columns: tuple[str, ...]) -> Figure:
     """
     traces = []
     for column, values in enumerate(times.T.astype(float)):
-        edges = np.linspace(0, _upper(values, 99.5), _TIME_BINS + 1)
+        edges = np.linspace(0, 1.5 * _upper(values, 95), _TIME_BINS + 1)
         counts, _ = np.histogram(np.clip(values, 0, edges[-1]), edges)
         traces.append((0, column, bars(edges, counts)))
     titles = [f"{escape(n)}: mean {t:.3g} s" for n, t in zip(columns, times.mean(axis=0), strict=True)]
