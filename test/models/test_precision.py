@@ -7,7 +7,7 @@ import torch
 from conftest import make_batch
 
 from mlreco.models.chain import Chain, chain_loss
-from mlreco.models.layers.precision import autocast, autocast_dtype, tf32
+from mlreco.models.layers.precision import autocast, autocast_dtype, residual_sum, tf32
 from mlreco.models.layers.sparse import engine, plain
 from mlreco.models.layers.sparse.function import sparse_convolution
 from mlreco.models.layers.sparse.kernel_map import keys_from_coordinates, submanifold_map
@@ -117,6 +117,21 @@ def test_gradients_in_bf16_are_float32_and_point_the_same_way(chain, model_confi
             gradients.append(torch.cat([parameter.grad.ravel() for parameter in chain.parameters()]))
     assert not torch.equal(*gradients)
     assert torch.nn.functional.cosine_similarity(*gradients, dim=0) > 0.95
+
+
+@pytest.mark.parametrize(("amp", "dtype"), [("fp16", torch.float16), ("bf16", torch.float32)])
+def test_residuals_are_added_in_float32_where_bf16_would_swallow_them(amp, dtype):
+    small = 2.0**-9
+    features, inner = torch.ones(1, 2), torch.full((1, 2), small)
+    shortcut = torch.nn.Linear(2, 2, bias=False)
+    torch.nn.init.eye_(shortcut.weight)
+    half = {"fp16": torch.float16, "bf16": torch.bfloat16}[amp]
+    with autocast(amp, CPU):
+        for way in (shortcut, torch.nn.Identity()):
+            found = residual_sum(inner.to(half), way, features.to(half))
+            assert found.dtype == dtype
+            assert torch.equal(found.float(), torch.full((1, 2), 1 + small))
+    assert residual_sum(inner.double(), torch.nn.Identity(), features.double()).dtype == torch.float64
 
 
 def test_an_empty_batch_in_mixed_precision(chain):

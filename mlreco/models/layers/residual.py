@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from mlreco.models.layers.norm import VoxelBatchNorm
+from mlreco.models.layers.precision import residual_sum
 from mlreco.models.layers.sparse import SparseConvTensor, SubMConv3d, engine
 from mlreco.models.layers.sparse.cpu.norm_function import batch_norm_leaky_relu
 
@@ -56,4 +57,4 @@ class ResidualBlock(nn.Module):
         """Return the block's output on the same sites."""
         inner = self.convolution_1(image.replace_feature(self.activation_1(image.features)))
         inner = self.convolution_2(inner.replace_feature(self.activation_2(inner.features)))
-        return inner.replace_feature(inner.features + self.shortcut(image.features))
+        return inner.replace_feature(residual_sum(inner.features, self.shortcut, image.features))
