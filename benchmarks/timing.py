@@ -36,9 +36,9 @@ class Contender:
 
 
 def interleave(contenders: Sequence[Contender], settings: Settings) -> list[Measurement]:
-    """Time every contender in every round: a call that is not counted, then one or more for a fifth of a second.
+    """Time every contender in every round: one call, or where that is short, calls for a fifth of a second.
 
-    The first round is preceded by one that is not counted, in which code is compiled and memory is taken.
+    The first of several calls, which finds the caches full of others' numbers, is not counted. The first round is preceded by one that is not counted, in which code is compiled and memory is taken.
     """
     times: list[list[float]] = [[] for _ in contenders]
     before = torch.get_num_threads()
@@ -58,10 +58,9 @@ def interleave(contenders: Sequence[Contender], settings: Settings) -> list[Meas
 
 
 def _turn(run: Callable[[], object], once: bool) -> list[float]:
-    run()
     spent: list[float] = []
     while not spent or (not once and sum(spent) < _TURN and len(spent) < _MOST_CALLS):
         started = time.perf_counter()
         run()
         spent.append(time.perf_counter() - started)
-    return spent
+    return spent[1:] or spent

@@ -1,8 +1,21 @@
-"""What all tests share: hypothesis without time limits (a first call may compile), and repeatable where CI is set."""
+"""What all tests share: hypothesis without time limits (a first call may compile), and repeatable where CI is set.
+
+The compiled engine shares even the smallest work among all threads that it is given.
+"""
 
 import os
 
+import pytest
 from hypothesis import settings
 
 settings.register_profile("mlreco", deadline=None, derandomize=os.environ.get("CI") == "true")
 settings.load_profile("mlreco")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def all_threads_work():
+    from mlreco.models.layers.sparse.cpu import crew
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(crew, "WORTH_A_THREAD", 1.0)
+        yield

@@ -19,8 +19,9 @@ from mlreco.iotools import loader_factory
 from mlreco.models.assembly import build_chain
 
 TITLE = "Inference from file to file: reading, network, clusterer, writing; with the shipped weights"
-_FILES = {"fat events": ("demo_fat.cfg", 40), "thin events": ("demo.cfg", 200)}
+_FILES = {"fat events": ("demo_fat.cfg", 40), "thin events": ("demo.cfg", 100)}
 _NETWORK = "its network alone"
+_ROUNDS = 3
 
 
 def measure(settings: Settings) -> Iterator[Measurement]:
@@ -29,14 +30,14 @@ def measure(settings: Settings) -> Iterator[Measurement]:
         for name, (file, events) in _FILES.items():
             if settings.quick and name == "fat events":
                 continue
-            config = _config(file, 2 if settings.quick else events)
+            count = 2 if settings.quick else events
+            config = _config(file, count)
             whole = _whole(config, Path(folder) / "output.h5")
             alone, voxels = _network(config)
-            contenders = []
-            for threads in settings.threads:
-                contenders.append(Contender(f"{events} {name}", OURS, whole, voxels, threads))
-                contenders.append(Contender(f"{events} {name}", _NETWORK, alone, voxels, threads))
-            found = interleave(contenders, settings)
+            pair = ((OURS, whole), (_NETWORK, alone))
+            case = f"{count} {name}"
+            contenders = [Contender(case, who, run, voxels, n) for n in settings.threads for who, run in pair]
+            found = interleave(contenders, replace(settings, rounds=min(settings.rounds, _ROUNDS)))
             for one, network in zip(found[::2], found[1::2], strict=True):
                 yield replace(one, note=f"{one.least / network.least - 1:+.0%} on the network")
                 yield replace(network, compared=False)

@@ -66,7 +66,7 @@ def test_contenders_take_turns():
     calls = []
     contenders = [Contender("case", name, lambda name=name: calls.append(name)) for name in "ab"]
     found = interleave(contenders, Settings(rounds=2, quick=True))
-    assert calls == ["a", "a", "b", "b"] * 3
+    assert calls == ["a", "b"] * 3
     assert [len(m.values) for m in found] == [2, 2]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import sparse_references as references
 
+from mlreco.models.layers.sparse.cpu import crew
 from mlreco.models.layers.sparse.cpu.crew import share
 from mlreco.models.layers.sparse.cpu.forward import convolution
 from mlreco.models.layers.sparse.cpu.panels import pack
@@ -86,3 +87,10 @@ def test_a_forked_process_has_helpers_of_its_own():
     child.start()
     assert np.array_equal(queue.get(timeout=120), expected)
     child.join()
+
+
+@pytest.mark.parametrize(("operations", "numbers", "expected"), [(0, 0, 1), (7e6, 0, 1), (1.7e7, 0, 2), (0, 10**6, 4)])
+def test_a_thread_is_called_only_where_it_has_enough_to_do(monkeypatch, operations, numbers, expected):
+    monkeypatch.setattr(crew, "WORTH_A_THREAD", 8e6)
+    assert crew.crew_for(4, operations, numbers) == expected
+    assert crew.crew_for(1, operations, numbers) == 1

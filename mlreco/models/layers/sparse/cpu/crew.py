@@ -63,6 +63,22 @@ class _Crew:
 
 
 _crew = _Crew()
+WORTH_A_THREAD = 8e6
+"""Multiplications and additions that take a thread longer than a helper takes to join in: some 60 microseconds."""
+_OPERATIONS_A_NUMBER = 40
+"""In the time in which a number is read and written."""
+
+
+def crew_for(threads: int, operations: float = 0, numbers: int = 0) -> int:
+    """Return how many threads are worth their while.
+
+    Args:
+        threads: how many there may be.
+        operations: multiplications and additions to do.
+        numbers: float32 numbers to read and write.
+    """
+    work = operations + _OPERATIONS_A_NUMBER * numbers
+    return max(1, min(threads, int(work // WORTH_A_THREAD)))
 
 
 def _forget_the_parents_threads() -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlreco.models.layers.sparse.cpu.crew import share
+from mlreco.models.layers.sparse.cpu.crew import crew_for, share
 from mlreco.models.layers.sparse.cpu.epilogue import Epilogue, finish, flat
 from mlreco.models.layers.sparse.cpu.jit import kernel
 from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty, scratch
@@ -200,6 +200,9 @@ def convolve(
         _table(shortcuts, n_out, 1, panels.columns),
     )
     pairs = (kernel_map.in_rows, kernel_map.out_rows, kernel_map.bounds, kernel_map.identity)
+    work = sum(2.0 * source.panels.rows * len(kernel_map.in_rows) for source in sources)
+    work += sum(2.0 * source.panels.rows * n_out for source in shortcuts)
+    threads = crew_for(threads, work * panels.columns)
     height, parts = _blocking(n_out, panels.vectors, threads)
     outputs = (flat(out), flat(active), n_out, panels.columns, height, parts)
     size = (min(height, n_out) + 1) * int(panels.vectors.sum()) * _LANES

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlreco.models.layers.sparse.cpu.crew import share
+from mlreco.models.layers.sparse.cpu.crew import crew_for, share
 from mlreco.models.layers.sparse.cpu.jit import kernel
 from mlreco.models.layers.sparse.cpu.vector_code import claim
 
 _CHUNK = 256
-_SMALL = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -140,10 +139,6 @@ def _counter() -> np.ndarray:
     return np.zeros(1, np.int64)
 
 
-def _crew_for(x: np.ndarray, threads: int) -> int:
-    return threads if x.size > _SMALL else 1
-
-
 def _sums(x: np.ndarray) -> np.ndarray:
     return np.empty((-(-len(x) // _CHUNK), 2, x.shape[1]), np.float32)
 
@@ -153,7 +148,7 @@ def moments(x: np.ndarray, threads: int = 1) -> Moments:
     rows, columns = x.shape
     sums = _sums(x)
     arguments = (x.reshape(-1), rows, columns, sums.reshape(-1), _counter())
-    share(lambda: _chunk_moments(*arguments), _crew_for(x, threads))
+    share(lambda: _chunk_moments(*arguments), crew_for(threads, numbers=x.size))
     counts = np.minimum(rows - _CHUNK * np.arange(len(sums)), _CHUNK)[:, None]
     means, squares = sums[:, 0].astype(np.float64), sums[:, 1].astype(np.float64)
     mean = (counts * means).sum(axis=0) / rows
@@ -174,7 +169,7 @@ def activate(
         threads: how many threads work at most.
     """
     arguments = (x.reshape(-1), *x.shape, scale, shift, np.float32(slope), out.reshape(-1), _counter())
-    share(lambda: _activate(*arguments), _crew_for(x, threads))
+    share(lambda: _activate(*arguments), crew_for(threads, numbers=x.size))
 
 
 def affine(moments: Moments, weight: np.ndarray, bias: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
@@ -212,12 +207,12 @@ def gradients(
     sums, mean = _sums(x), moments.mean.astype(np.float32)
     flat = (x.reshape(-1), grad.reshape(-1), *x.shape, scale, shift, np.float32(slope))
     counters = _counter(), _counter()
-    share(lambda: _chunk_gradients(*flat, mean, sums.reshape(-1), counters[0]), _crew_for(x, threads))
+    share(lambda: _chunk_gradients(*flat, mean, sums.reshape(-1), counters[0]), crew_for(threads, numbers=x.size))
     total, product = sums.astype(np.float64).sum(axis=0)
     product += total * (mean - moments.mean)
     inverse = 1 / (moments.variance + eps)
     factor = -scale * inverse * product / rows
     offset = -scale * total / rows - factor * moments.mean
     last = (factor.astype(np.float32), offset.astype(np.float32), out.reshape(-1))
-    share(lambda: _input_gradient(*flat, *last, counters[1]), _crew_for(x, threads))
+    share(lambda: _input_gradient(*flat, *last, counters[1]), crew_for(threads, numbers=x.size))
     return (product * np.sqrt(inverse)).astype(np.float32), total.astype(np.float32)

@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlreco.models.layers.sparse.cpu.crew import share
+from mlreco.models.layers.sparse.cpu.crew import crew_for, share
 from mlreco.models.layers.sparse.cpu.jit import kernel
 from mlreco.models.layers.sparse.cpu.memory import aligned_empty, scratch
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.transpose import transpose_squares
 from mlreco.models.layers.sparse.cpu.vector_code import claim
 
-_SMALL = 1 << 16
 _LANES = UNIT.lanes
 
 
@@ -146,9 +145,10 @@ def pack(weight: np.ndarray, threads: int = 1, keep: bool = True) -> Panels:
     offset_stride, row_stride, column_stride = (stride // weight.itemsize for stride in weight.strides)
     shape = (offsets, rows, columns, widths, values, np.zeros(1, np.int64))
     flat = _flat_view(weight)
+    crew = crew_for(threads, numbers=size)
     if column_stride == 1 and row_stride > 1:
-        share(lambda: _pack_rows(flat, offset_stride, row_stride, *shape), threads if size > _SMALL else 1)
+        share(lambda: _pack_rows(flat, offset_stride, row_stride, *shape), crew)
     else:
         strides = (offset_stride, row_stride, column_stride)
-        share(lambda: _pack_columns(flat, *strides, *shape), threads if size > _SMALL else 1)
+        share(lambda: _pack_columns(flat, *strides, *shape), crew)
     return Panels(values, vectors, offsets, rows, columns)

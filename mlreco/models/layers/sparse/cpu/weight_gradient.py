@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlreco.models.layers.sparse.cpu.crew import share
+from mlreco.models.layers.sparse.cpu.crew import crew_for, share
 from mlreco.models.layers.sparse.cpu.jit import kernel
 from mlreco.models.layers.sparse.cpu.memory import aligned_empty, scratch
 from mlreco.models.layers.sparse.cpu.panels import split_columns
@@ -172,8 +172,9 @@ def weight_gradient(x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, thre
     pairs = min(_MOST_PAIRS, max(_FEWEST_PAIRS, _NEAR_CACHE // (4 * (rows + int(groups[0]) * _LANES))))
     counters = np.zeros((2, 8), np.int64)
     data = (x, kernel_map.in_rows, grad, kernel_map.out_rows, kernel_map.bounds)
-    share(lambda: _sum_chunks(*data, groups, chunk_blocks, pairs, rows, sums, *strides, size, counters[0]), threads)
+    crew = crew_for(threads, 2.0 * len(kernel_map.in_rows) * rows * width)
+    share(lambda: _sum_chunks(*data, groups, chunk_blocks, pairs, rows, sums, *strides, size, counters[0]), crew)
     if not in_place:
         totals = (sums, chunks, offsets, rows, columns, gradient, width)
-        share(lambda: _add_chunks(*totals, counters[1]), threads if size > 1 << 16 else 1)
+        share(lambda: _add_chunks(*totals, counters[1]), crew_for(threads, numbers=size))
     return result
