@@ -65,6 +65,7 @@ def main() -> None:
     parser.add_argument("--tune", type=Path, required=True, help="events for the thresholds")
     parser.add_argument("--validation", type=Path, required=True, help="events for the numbers")
     parser.add_argument("--name", required=True, help="first part of the names of the files written")
+    parser.add_argument("--keep-tuned", action="store_true", help="take the thresholds of the last time")
     parser.add_argument("--weights", type=Path, help="as for mlreco inference")
     parser.add_argument("--out", type=Path, default=ROOT / "config" / "weights")
     arguments = parser.parse_args()
@@ -73,11 +74,12 @@ def main() -> None:
     )
     lines = [f"# What the {arguments.name} weights reach", ""]
     with tempfile.TemporaryDirectory() as folder:
-        held_apart = Path(folder) / "tune.h5"
-        reconstruct(arguments, arguments.tune, held_apart, "true", None)
-        mlreco("tune", held_apart, "--semantics", "true", "--clusterer", "linked", "-o", linked)
-        mlreco("tune", held_apart, "--semantics", "true", "-o", greedy)
-        mlreco("tune", held_apart, "--semantics", "true", "--baseline", "dbscan", "-o", dbscan)
+        if not arguments.keep_tuned:
+            held_apart = Path(folder) / "tune.h5"
+            reconstruct(arguments, arguments.tune, held_apart, "true", None)
+            mlreco("tune", held_apart, "--semantics", "true", "--clusterer", "linked", "-o", linked)
+            mlreco("tune", held_apart, "--semantics", "true", "-o", greedy)
+            mlreco("tune", held_apart, "--semantics", "true", "--baseline", "dbscan", "-o", dbscan)
         for semantics in ("true", "predicted"):
             output = Path(folder) / f"{semantics}.h5"
             numbers = arguments.out / f"{arguments.name}_{semantics}.json"
