@@ -42,20 +42,19 @@ def main(words: Sequence[str] | None = None) -> None:
 
     threads = arguments.threads or (1,) if arguments.quick else sorted({1, machine.usable_cpus()})
     settings = Settings(1 if arguments.quick else arguments.rounds, tuple(sorted(threads)), arguments.quick)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    stem = arguments.output / arguments.name
     found, results, titles = machine.describe(), {}, {}
     for name in arguments.subjects or subjects.NAMES:
         subject = subjects.load(name)
-        titles[name], results[name] = subject.TITLE, []
         print(f"\n{subject.TITLE}\n{'-' * len(subject.TITLE)}", flush=True)
-        results[name] += subject.measure(settings)
+        titles[name], results[name] = subject.TITLE, list(subject.measure(settings))
         for row in (report.HEADER, *report.rows(results[name])):
             print(_aligned(row), flush=True)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    stem = arguments.output / arguments.name
-    report.write_json(stem.with_suffix(".json"), results, found, asdict(settings))
-    report.write_text(stem.with_suffix(".md"), report.markdown(results, titles, found))
+        report.write_json(stem.with_suffix(".json"), results, found, asdict(settings))
+        report.write_text(stem.with_suffix(".md"), report.markdown(results, titles, found))
     drawn = draw(stem.with_suffix(".png"), results)
-    print(f"\n{stem}.json, .md" + (" and .png" if drawn else "; no figure: pip install -e '.[bench]'"))
+    print(f"\n{stem}.json, .md" + (" and .png" if drawn else "; no figure"))
 
 
 def _aligned(row: Sequence[str]) -> str:

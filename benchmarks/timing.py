@@ -38,7 +38,8 @@ class Contender:
 def interleave(contenders: Sequence[Contender], settings: Settings) -> list[Measurement]:
     """Time every contender in every round: one call, or where that is short, calls for a fifth of a second.
 
-    The first of several calls, which finds the caches full of others' numbers, is not counted. The first round is preceded by one that is not counted, in which code is compiled and memory is taken.
+    The first of several calls, which finds the caches full of others' numbers, is not counted. The first round is
+    preceded by one that is not counted, in which code is compiled and memory is taken.
     """
     times: list[list[float]] = [[] for _ in contenders]
     before = torch.get_num_threads()
