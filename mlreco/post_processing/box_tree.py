@@ -125,7 +125,8 @@ def box_distances(
 def leaf_distances(centres: np.ndarray, number: int, blocks: np.ndarray, leaf: int, squared: np.ndarray) -> None:
     """Write the squared distances from a centre to the points of a leaf, summed axis after axis.
 
-    Three axes are written out: in one loop they fill the processor's vectors, three times as fast as axis after axis.
+    Three axes, and six of space and embedding, are written out: in one loop they fill the processor's vectors, three
+    times as fast as axis after axis.
 
     Args:
         centres: (K, D) float64.
@@ -139,6 +140,14 @@ def leaf_distances(centres: np.ndarray, number: int, blocks: np.ndarray, leaf: i
         for slot in range(LEAF_SIZE):
             dx, dy, dz = blocks[leaf, 0, slot] - x, blocks[leaf, 1, slot] - y, blocks[leaf, 2, slot] - z
             squared[slot] = dx * dx + dy * dy + dz * dz
+        return
+    if centres.shape[1] == 6:
+        x, y, z = centres[number, 0], centres[number, 1], centres[number, 2]
+        u, v, w = centres[number, 3], centres[number, 4], centres[number, 5]
+        for slot in range(LEAF_SIZE):
+            dx, dy, dz = blocks[leaf, 0, slot] - x, blocks[leaf, 1, slot] - y, blocks[leaf, 2, slot] - z
+            du, dv, dw = blocks[leaf, 3, slot] - u, blocks[leaf, 4, slot] - v, blocks[leaf, 5, slot] - w
+            squared[slot] = dx * dx + dy * dy + dz * dz + du * du + dv * dv + dw * dw
         return
     for slot in range(LEAF_SIZE):
         squared[slot] = 0.0

@@ -62,12 +62,15 @@ def _link(
     for leaf in range(len(blocks)):
         _link_leaves(blocks, lows, highs, leaf, leaf, parents, squared_reach, centre, squared, False)
     for leaf in range(len(blocks)):
+        _refresh(members, leaf, first_child, parents)
         stack[0], top = root, 1
         while top:
             top -= 1
             node = stack[top]
-            if _of_one(members, node, leaf, first_child, parents):
-                continue
+            _refresh(members, node, first_child, parents)
+            if members[node] != MIXED and members[leaf] != MIXED:
+                if _root(parents, members[node]) == _root(parents, members[leaf]):
+                    continue
             if first_child[node] == NO_CHILD:
                 one_is_enough = members[leaf] != MIXED and members[node] != MIXED
                 _link_leaves(blocks, lows, highs, leaf, node, parents, squared_reach, centre, squared, one_is_enough)
@@ -91,17 +94,10 @@ def _root(parents: np.ndarray, point: int) -> int:
 
 
 @numba.njit(cache=True, nogil=True)
-def _of_one(members: np.ndarray, node: int, leaf: int, first_child: np.ndarray, parents: np.ndarray) -> bool:
-    """Tell whether the points of a node and of a leaf are known to be of one component.
-
-    ``members`` holds a point of each node that is of one component throughout; it is brought up to date on the way.
-    """
-    for one in (leaf, node):
-        if members[one] == MIXED:
-            members[one] = _common_member(members, one, first_child, parents)
-    if members[node] == MIXED or members[leaf] == MIXED:
-        return False
-    return _root(parents, members[node]) == _root(parents, members[leaf])
+def _refresh(members: np.ndarray, node: int, first_child: np.ndarray, parents: np.ndarray) -> None:
+    """Write a point of a node in ``members`` where its points are known to be of one component by now."""
+    if members[node] == MIXED:
+        members[node] = _common_member(members, node, first_child, parents)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -162,7 +158,7 @@ def _link_leaves(
             continue
         leaf_distances(centre, 0, blocks, other, squared)
         for slot in range(end):
-            if squared[slot] <= squared_reach:
+            if squared[slot] <= squared_reach and parents[position] != parents[other * LEAF_SIZE + slot]:
                 first, second = _root(parents, position), _root(parents, other * LEAF_SIZE + slot)
                 parents[max(first, second)] = min(first, second)
                 if one_is_enough:
