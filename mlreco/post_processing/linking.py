@@ -68,11 +68,10 @@ def _link(
             top -= 1
             node = stack[top]
             _refresh(members, node, first_child, parents)
-            if members[node] != MIXED and members[leaf] != MIXED:
-                if _root(parents, members[node]) == _root(parents, members[leaf]):
-                    continue
+            one_is_enough = members[leaf] != MIXED and members[node] != MIXED
+            if one_is_enough and _root(parents, members[node]) == _root(parents, members[leaf]):
+                continue
             if first_child[node] == NO_CHILD:
-                one_is_enough = members[leaf] != MIXED and members[node] != MIXED
                 _link_leaves(blocks, lows, highs, leaf, node, parents, squared_reach, centre, squared, one_is_enough)
                 continue
             for child in range(first_child[node], first_child[node] + FAN_OUT):
