@@ -20,7 +20,7 @@ CORE = [
     "torch>=2.4",
     "tqdm>=4.66",
 ]
-ROOT = ["awkward>=2.6", "uproot>=5.3"]
+ROOT = ["awkward>=2.6", "isal>=1.6", "uproot>=5.3"]
 PARQUET = ["pyarrow>=16"]
 EXTRAS = {
     "cuda": ["spconv-cu126==2.3.8"],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-NAMES = ("peak", "engine", "scaling", "clusterer", "losses", "events", "memory", "start")
+NAMES = ("peak", "engine", "scaling", "clusterer", "losses", "events", "reading", "memory", "start")
 
 
 def load(name: str) -> ModuleType:

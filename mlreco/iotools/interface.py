@@ -114,11 +114,32 @@ def flat_index(coordinates: np.ndarray, shape: tuple[int, int, int]) -> np.ndarr
 
 def unflatten(index: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """Invert ``flat_index``: (N,) integers to (N, 3) int32 coordinates."""
-    plane, z = np.divmod(index, shape[2])
+    small = int(np.prod(shape, dtype=np.int64)) < 1 << 32
+    index = index.astype(np.uint32 if small else np.int64, copy=False)
     coordinates = np.empty((len(index), 3), dtype=np.int32)
-    coordinates[:, 2] = z
-    coordinates[:, 0], coordinates[:, 1] = np.divmod(plane, shape[1])
+    plane = _divided(index, shape[2], coordinates[:, 2])
+    coordinates[:, 0] = _divided(plane, shape[1], coordinates[:, 1])
     return coordinates
+
+
+def _divided(numbers: np.ndarray, size: int, rest: np.ndarray) -> np.ndarray:
+    """Return quotients and fill in remainders, several times as fast as `numpy.divmod`, which has no vector code."""
+    quotients = numbers // numbers.dtype.type(size)
+    rest[...] = numbers - quotients * numbers.dtype.type(size)
+    return quotients
+
+
+def stable_order(keys: np.ndarray) -> np.ndarray:
+    """Return (N,) positions that sort (N,) integers from 0; equal ones stay in order.
+
+    Where there is room, the position is put below the key: sorting values has vector code, a stable argsort has not.
+    """
+    bits = len(keys).bit_length()
+    if not len(keys) or int(keys.max()) >= 1 << (63 - bits):
+        return np.argsort(keys, kind="stable")
+    packed = (keys.astype(np.int64, copy=False) << bits) | np.arange(len(keys))
+    packed.sort()
+    return packed & ((1 << bits) - 1)
 
 
 def merge_equal(keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -133,7 +154,9 @@ def merge_equal(keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.nd
     """
     if (keys[1:] > keys[:-1]).all():
         return keys, values
-    order = np.argsort(keys, kind="stable")
+    order = stable_order(keys)
     keys, values = keys[order], values[order]
     starts = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    if len(starts) == len(keys):
+        return keys, values
     return keys[starts], np.add.reduceat(values.astype(np.float64), starts).astype(np.float32)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from mlreco.errors import UserError
-from mlreco.iotools.interface import ClusterVoxels, merge_equal, unflatten
+from mlreco.iotools.interface import ClusterVoxels, merge_equal, stable_order, unflatten
 from mlreco.voxels import EventVoxels, ImageMeta
 
 Fail = Callable[[str], UserError]
@@ -61,7 +61,7 @@ def image_of(ids: np.ndarray, values: np.ndarray, producer: str, meta: ImageMeta
         UserError: a voxel occurs more than once.
     """
     if not (ids[1:] > ids[:-1]).all():
-        order = np.argsort(ids)
+        order = stable_order(ids)
         ids, values = ids[order], values[order]
         twice = np.flatnonzero(ids[1:] == ids[:-1])
         if len(twice):
@@ -85,10 +85,13 @@ def sets_of(ids: np.ndarray, values: np.ndarray, counts: np.ndarray, meta: Image
     volume = int(np.prod(meta.shape, dtype=np.int64))
     if len(counts) * float(volume) > 2.0**62:
         raise fail(f"has {len(counts)} sets, too many for its image")
-    keys = np.repeat(np.arange(len(counts), dtype=np.int64) * volume, counts)
-    keys, values = merge_equal(keys + ids, values)
-    sets, ids = np.divmod(keys, volume)
-    return ClusterVoxels(unflatten(ids, meta.shape), values, sets.astype(np.int32), len(counts), meta)
+    sets = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    keys = sets * np.int64(volume) + ids
+    if not (keys[1:] > keys[:-1]).all():
+        keys, values = merge_equal(keys, values)
+        sets = (keys // volume).astype(np.int32)
+        ids = keys - sets * np.int64(volume)
+    return ClusterVoxels(unflatten(ids, meta.shape), values, sets, len(counts), meta)
 
 
 def _position(voxel_id: int, meta: ImageMeta) -> str:

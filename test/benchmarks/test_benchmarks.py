@@ -7,17 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import children, fma_peak, images, peers, report
+from benchmarks import children, event_files, fma_peak, images, peers, report
 from benchmarks.__main__ import main
 from benchmarks.measurement import OURS, Measurement, Settings
 from benchmarks.network import forward, forward_flops, network
 from benchmarks.peers.network import PeerSpice, copy_parameters
-from benchmarks.subjects import memory, start
+from benchmarks.subjects import memory, reading, start
 from benchmarks.timing import Contender, interleave
+from mlreco.iotools import open_reader
+from mlreco.iotools.interface import read_product
 
 
 def test_a_quick_run_writes_table_and_json(tmp_path, capsys):
-    subjects = ["engine", "scaling", "clusterer", "losses", "events"]
+    subjects = ["engine", "scaling", "clusterer", "losses", "events", "reading"]
     main([*subjects, "--quick", "--output", str(tmp_path), "--threads", "1"])
     document = json.loads((tmp_path / "benchmarks.json").read_text())
     assert document["machine"]["cpu"]
@@ -124,3 +126,14 @@ def test_the_network_of_spconv_is_ours():
         torch.testing.assert_close(other, mine, rtol=1e-4, atol=1e-5)
     for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(other.grad, mine.grad, rtol=1e-3, atol=1e-4 * float(mine.grad.abs().max()) + 1e-6)
+
+
+def test_the_made_root_file_holds_the_events_it_was_made_of(tmp_path):
+    pytest.importorskip("uproot")
+    made, source = open_reader(event_files.larcv2(tmp_path / "events.root", 12)), open_reader(event_files.SOURCE)
+    assert len(made) == 12
+    for index in (0, 11):
+        for product in reading.ROOT_PRODUCTS:
+            one, other = read_product(made, index, product), read_product(source, index % 2, product)
+            for name in ("coordinates", "features", "values", "sets"):
+                np.testing.assert_array_equal(getattr(one, name, 0), getattr(other, name, 0))

@@ -2,12 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 _READ_AHEAD = 4 << 20
 """Bytes of a leaf (uncompressed) that are read at once when events are asked for one after the other."""
+
+
+@contextmanager
+def fast_inflation() -> Iterator[None]:
+    """Let uproot decompress with ``isal`` where it is installed, in half the time that zlib takes.
+
+    The choice is an attribute of the object with which uproot decompresses; one without it keeps to zlib.
+    """
+    from uproot import compression
+
+    inflater = getattr(compression, "_decompress_ZLIB", None)
+    before = getattr(inflater, "library", None)
+    if before != "zlib" or find_spec("isal") is None:
+        yield
+        return
+    inflater.library = "isal"
+    try:
+        yield
+    finally:
+        inflater.library = before
 
 
 class Leaf:
@@ -37,13 +60,15 @@ class Leaf:
 
     def all(self) -> np.ndarray:
         """Read every entry, and keep none."""
-        return self._branch.array(self._interpretation, library="np")
+        with fast_inflation():
+            return self._branch.array(self._interpretation, library="np")
 
     def _read(self, index: int) -> None:
         basket = int(np.searchsorted(self._baskets, index, side="right")) - 1
         last = basket + (self._ahead if index == self._end else 1)
         first, end = int(self._baskets[basket]), int(self._baskets[min(last, len(self._baskets) - 1)])
-        entries = self._branch.array(self._interpretation, entry_start=first, entry_stop=end, library="np")
+        with fast_inflation():
+            entries = self._branch.array(self._interpretation, entry_start=first, entry_stop=end, library="np")
         if len(entries) != end - first:
             raise ValueError(f"{len(entries)} entries where {end - first} should be")
         self._entries, self._first, self._end = entries, first, end
