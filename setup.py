@@ -27,7 +27,7 @@ EXTRAS = {
     "root": ROOT,
     "parquet": PARQUET,
     "larcv": ["larcv>=3.5"],
-    "bench": ["matplotlib>=3.8", "spconv==2.3.8"],
+    "bench": ["matplotlib>=3.8", "spconv==2.3.8; sys_platform == 'linux' and platform_machine == 'x86_64'"],
     "dev": [
         *ROOT,
         "hypothesis>=6.100",

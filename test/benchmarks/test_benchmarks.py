@@ -99,6 +99,11 @@ def test_no_engine_beats_the_peak():
     assert 1e9 < peak.flops / peak.least < 1e12
 
 
+def test_the_peak_is_the_highest_of_all_turns():
+    turns = [Measurement(fma_peak.CASE, "registers only", 0, 2, (t,), flops=10.0) for t in (4.0, 2.0, 5.0)]
+    assert report.peaks(turns) == {2: 5.0}
+
+
 def test_ratios_are_those_of_least_times_at_the_same_and_at_all_threads():
     ours = [Measurement("a", OURS, 10, n, (2.0 / n, 5.0)) for n in (1, 2)]
     theirs = Measurement("a", "peer", 10, 1, (7.0, 6.0))
