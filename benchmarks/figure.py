@@ -22,11 +22,15 @@ def draw(path: Path, results: Mapping[str, Sequence[Measurement]]) -> bool:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    panels = [(_bars, results["engine"])] if "engine" in results else []
-    panels += [(_lines, results["scaling"])] if "scaling" in results else []
+    panels = []
+    for case in _COMPARED:
+        if "engine" in results:
+            panels.append((_bars, [m for m in results["engine"] if m.case == case]))
+    if "scaling" in results:
+        panels.append((_lines, results["scaling"]))
     if not panels:
         return False
-    figure = Figure(figsize=(6 * len(panels), 4), layout="constrained")
+    figure = Figure(figsize=(5 * len(panels), 3.5), layout="constrained")
     for (panel, measurements), axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
         panel(axes, measurements)
     with atomic_path(path) as temporary:
@@ -35,17 +39,15 @@ def draw(path: Path, results: Mapping[str, Sequence[Measurement]]) -> bool:
 
 
 def _bars(axes: Any, measurements: Sequence[Measurement]) -> None:
-    shown = sorted((m for m in measurements if m.case in _COMPARED), key=lambda m: (m.case, -m.least))
+    shown = sorted(measurements, key=lambda m: -m.least)
     labels = [f"{m.contender}, {m.threads} thr." for m in shown]
-    places = [i + (m.case == _COMPARED[1]) for i, m in enumerate(shown)]
-    bars = axes.barh(
-        places, [1e3 * m.least for m in shown], color=["C0" if m.contender == OURS else "C7" for m in shown]
-    )
+    colours = ["C0" if m.contender == OURS else "C7" for m in shown]
+    bars = axes.barh(labels, [1e3 * m.least for m in shown], color=colours)
     axes.bar_label(bars, fmt="%.0f", padding=2, fontsize=8)
-    axes.set_yticks(places, labels, fontsize=8)
-    axes.set_xscale("log")
+    axes.margins(x=0.12)
+    axes.tick_params(labelsize=8)
     axes.set_xlabel("ms (least)")
-    axes.set_title(f"{_COMPARED[0]} (below) and {_COMPARED[1]} (above), {shown[0].size:,} voxels", fontsize=10)
+    axes.set_title(f"{shown[0].case}, {shown[0].size:,} voxels", fontsize=10)
 
 
 def _lines(axes: Any, measurements: Sequence[Measurement]) -> None:
