@@ -30,12 +30,15 @@ EXTRAS = {
     "bench": ["matplotlib>=3.8", "spconv==2.3.8; sys_platform == 'linux' and platform_machine == 'x86_64'"],
     "dev": [
         *ROOT,
+        *PARQUET,
         "hypothesis>=6.100",
+        "pandas>=2.2",
         "pytest>=8.2",
         "pytest-timeout>=2.3",
         "pytest-xdist>=3.6",
         "ruff>=0.9",
         "setuptools>=77",
+        "spine>=1.4.3",
     ],
 }
 

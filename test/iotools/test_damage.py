@@ -129,3 +129,27 @@ def test_small_tables_of_a_cache_have_checksums(tmp_path, table):
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"cache\.h5"):
         read_everything(path)
+
+
+def test_a_group_where_a_table_should_be(tmp_path):
+    path = tmp_path / "damaged.h5"
+    shutil.copy(GENUINE / "events.h5", path)
+    with h5py.File(path, "a") as file:
+        del file["Data/sparse3d_pcluster_group/voxels"]
+        file["Data/sparse3d_pcluster_group/voxels"] = np.dtype("f4")
+    with pytest.raises(UserError, match=r"damaged\.h5: sparse3d_pcluster: 'voxels' is no table; the file is damaged"):
+        read_everything(path)
+
+
+def test_a_table_that_lost_its_filters(tmp_path):
+    """Compressed bytes are not taken for run and event numbers."""
+    path = tmp_path / "damaged.h5"
+    convert(GENUINE / "events.h5", path)
+    with h5py.File(path, "a") as file:
+        packed = file["Events/event_id"].id.read_direct_chunk((0,))[1]
+        rows, chunks = file["Events/event_id"][()], file["Events/event_id"].chunks
+        del file["Events/event_id"]
+        table = file.create_dataset("Events/event_id", rows.shape, rows.dtype, chunks=chunks, maxshape=(None,))
+        table.id.write_direct_chunk((0,), packed)
+    with pytest.raises(UserError, match=r"damaged\.h5: table 'Events/event_id' is not stored as it says"):
+        read_everything(path)

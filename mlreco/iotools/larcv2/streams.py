@@ -91,6 +91,7 @@ def strings(stream: np.ndarray, count: int) -> list[bytes]:
     if not count:
         return []
     _read_header(stream)
+    _expect(stream, count)
     data, position, found = stream.tobytes(), 6, []
     for _ in range(count):
         length = data[position] if position < len(data) else len(data)
@@ -119,6 +120,7 @@ def vectors(stream: np.ndarray, count: int, dtype: np.dtype) -> list[np.ndarray]
     if not count:
         return []
     _read_header(stream)
+    _expect(stream, count * _WORD)
     data, position, found = stream.tobytes(), 6, []
     for _ in range(count):
         length = int.from_bytes(data[position : position + _WORD], "big")
@@ -130,6 +132,12 @@ def vectors(stream: np.ndarray, count: int, dtype: np.dtype) -> list[np.ndarray]
     if position != len(data):
         raise StreamError(f"{count} vectors do not fill their {len(data)} bytes")
     return found
+
+
+def _expect(stream: np.ndarray, least: int) -> None:
+    """Refuse a stream that is shorter than its header and ``least`` bytes."""
+    if len(stream) < 6 + least:
+        raise StreamError(f"a stream of {len(stream)} bytes cannot hold what it should")
 
 
 def _read_header(stream: np.ndarray) -> int:

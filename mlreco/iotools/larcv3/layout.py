@@ -78,6 +78,7 @@ KINDS = {
 
 
 TYPES = {
+    EVENTS_TABLE: EVENT_ID,
     "extents": EXTENTS,
     "voxel_extents": ID_EXTENTS,
     "projection_extents": ID_EXTENTS,

@@ -14,7 +14,7 @@ from mlreco.iotools.filekind import has_content, hdf5_content, open_hdf5, tellin
 from mlreco.iotools.interface import ClusterVoxels
 from mlreco.iotools.larcv3.extension import CHILDREN, EXTENSION, join
 from mlreco.iotools.larcv3.layout import DATA_GROUP, EVENTS_TABLE, KINDS, SCHEME_ATTRIBUTE, split_product
-from mlreco.iotools.larcv3.tables import ProductTables
+from mlreco.iotools.larcv3.tables import ProductTables, sound_table
 from mlreco.iotools.voxel_rows import Fail, check_ids, check_values, image_of, sets_of
 from mlreco.voxels import EventVoxels, ImageMeta
 
@@ -192,7 +192,7 @@ class LArCV3Reader:
             raise UserError(f"{self.path}: not a LArCV3 file; it seems to be {content}")
         if EVENTS_TABLE not in file:
             raise UserError(f"{self.path}: table '{EVENTS_TABLE}' is missing; the file is incomplete")
-        table = file[EVENTS_TABLE][()]
+        table = sound_table(file[EVENTS_TABLE], EVENTS_TABLE, str(self.path))[()]
         self._event_ids = np.stack([table[name].astype(np.int64) for name in ("run", "subrun", "event")], axis=1)
         groups = (name for name in sorted(file[DATA_GROUP]) if name.endswith("_group"))
         self._products = tuple(name.removesuffix("_group") for name in groups)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import h5py
 import numpy as np
 
@@ -65,17 +67,15 @@ class ProductTables:
             raise UserError(f"{path}: {product}: table '{missing[0]}' is missing; the file is incomplete")
         self.tables: dict[str, TableRows | np.ndarray] = {}
         for name in KINDS[kind]:
-            table = group[name]
+            table = sound_table(group[name], name, f"{path}: {product}")
             needed = _columns(name)
             if table.dtype.names is None or not needed <= set(table.dtype.names):
                 raise UserError(f"{path}: {product}: table '{name}' lacks the columns {', '.join(sorted(needed))}")
-            _check_types(table, name, f"{path}: {product}")
             small = name.endswith(("extents", "meta")) and len(table) <= _CACHED_ROWS
             self.tables[name] = table[()] if small else TableRows(table)
         for name in (EXTENSION, CHILDREN):
             if kind == "particle" and name in group:
-                _check_types(group[name], name, f"{path}: {product}")
-                self.tables[name] = TableRows(group[name])
+                self.tables[name] = TableRows(sound_table(group[name], name, f"{path}: {product}"))
         if EXTENSION in self.tables and len(self.tables[EXTENSION]) != len(self.tables["particles"]):
             rows, particles = len(self.tables[EXTENSION]), len(self.tables["particles"])
             raise UserError(f"{path}: {product}: table '{EXTENSION}' has {rows} rows for {particles} particles")
@@ -153,14 +153,25 @@ class ProductTables:
         return slice(first, first + count) if count else slice(0, 0)
 
 
-def _check_types(table: h5py.Dataset, name: str, where: str) -> None:
-    """Refuse a table whose types are not those of the format, as happens when a file is damaged.
+def sound_table(table: Any, name: str, where: str) -> h5py.Dataset:
+    """Return a table whose types are those of the format.
 
-    Damaged types can be read, into other numbers; some take more memory than NumPy makes ready for them.
+    Damaged types can be read, into other numbers; some take more memory than NumPy makes ready for them. Where the
+    list of filters is damaged, compressed bytes are taken for rows.
+
+    Args:
+        table: what stands in the file under its name.
+        name: which table of the format it is.
+        where: file and product, for the message.
 
     Raises:
-        UserError: a known column has another type, or the types have no counterpart in NumPy.
+        UserError: it is no table, a known column has another type, or the types have no counterpart in NumPy.
     """
+    if not isinstance(table, h5py.Dataset) or table.ndim != 1:
+        raise UserError(f"{where}: '{name}' is no table; the file is damaged")
+    plain = table.chunks and not table.id.get_create_plist().get_nfilters() and table.id.get_num_chunks()
+    if plain and table.id.get_chunk_info(0).size != table.chunks[0] * table.dtype.itemsize:
+        raise UserError(f"{where}: table '{name}' is not stored as it says; the file is damaged")
     found = table.id.get_type()
     if h5py.h5t.py_create(table.dtype).get_size() != table.dtype.itemsize:
         raise UserError(f"{where}: table '{name}' has a type that cannot be; the file is damaged")
@@ -169,6 +180,7 @@ def _check_types(table: h5py.Dataset, name: str, where: str) -> None:
         column = found.get_member_name(number).decode("utf-8", "replace")
         if column in known and not _same(found.get_member_type(number), known[column][0]):
             raise UserError(f"{where}: column '{column}' of table '{name}' is no {known[column][0]}; damaged file")
+    return table
 
 
 def _same(found: h5py.h5t.TypeID, wanted: np.dtype) -> bool:
