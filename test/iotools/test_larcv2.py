@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import event_files
 from mlreco.errors import UserError
 from mlreco.iotools import LArCV3Reader, LArCVDataset, Reader, open_reader
+from mlreco.iotools.larcv2 import LArCV2Reader
 from mlreco.iotools.larcv2.layout import particle_field, to_c_order
 from mlreco.iotools.larcv2.streams import StreamError, strings, vectors, voxel_sets
 from mlreco.iotools.parsers.particles import group_numbers, interaction_numbers
@@ -206,3 +208,25 @@ def test_truncated(tmp_path, fraction):
     path.write_bytes(content[: max(10, int(fraction * len(content)))])
     with pytest.raises(UserError, match=rf"{path}: the file is truncated"):
         open_reader(path)
+
+
+def test_a_damaged_basket_takes_only_its_own_events_along(tmp_path):
+    """Baskets are read several at once: the sound ones among them are not to be lost."""
+    path = event_files.larcv2(tmp_path / "events.root", 40)
+    with uproot.open(path) as file:
+        branch = file["sparse3d_pcluster_tree"]["_voxel_v._id"]
+        place, bounds = branch.basket_key(2).data_cursor.index, branch.entry_offsets
+    assert bounds == [0, 10, 20, 30, 40]
+    content = bytearray(path.read_bytes())
+    content[place + 500] ^= 255
+    path.write_bytes(content)
+    reader, lost = LArCV2Reader(path), []
+    reader.sparse3d(0, "pcluster")
+    reader._leaves["sparse3d_pcluster"]._ids._ahead = 4
+    for index in range(40):
+        try:
+            assert len(reader.sparse3d(index, "pcluster")) in (19738, 13218)
+        except UserError as error:
+            assert f"event {index}: sparse3d_pcluster" in str(error)
+            lost.append(index)
+    assert lost == list(range(20, 30))

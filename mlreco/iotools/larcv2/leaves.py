@@ -65,8 +65,17 @@ class Leaf:
 
     def _read(self, index: int) -> None:
         basket = int(np.searchsorted(self._baskets, index, side="right")) - 1
-        last = basket + (self._ahead if index == self._end else 1)
-        first, end = int(self._baskets[basket]), int(self._baskets[min(last, len(self._baskets) - 1)])
+        ahead = self._ahead if index == self._end else 1
+        try:
+            self._read_baskets(basket, min(basket + ahead, len(self._baskets) - 1))
+        except Exception:
+            if ahead == 1:
+                raise
+            self._read_baskets(basket, basket + 1)  # of several baskets another one may be the damaged one
+
+    def _read_baskets(self, basket: int, last: int) -> None:
+        """Read the baskets from one to the one before another."""
+        first, end = int(self._baskets[basket]), int(self._baskets[last])
         with fast_inflation():
             entries = self._branch.array(self._interpretation, entry_start=first, entry_stop=end, library="np")
         if len(entries) != end - first:
