@@ -6,7 +6,6 @@ from a heap with an object of size 0, and nothing can stop it then; so such a he
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
 import struct
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+
+from mlreco.iotools.locks import lock
 
 CACHE_BYTES = 4 << 20
 """Cache of each table for its chunks."""
@@ -51,7 +52,7 @@ class GuardedHDF5(h5py.File):
     def __init__(self, path: str | Path) -> None:
         self._checked = _CheckedFile(path, "rb")
         try:
-            fcntl.flock(self._checked, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            lock(self._checked, exclusive=False)
             super().__init__(self._checked, "r", rdcc_nbytes=CACHE_BYTES)
         except BaseException:
             self._checked.close()

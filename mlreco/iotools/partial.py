@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ import h5py
 from mlreco.atomic import publish, write_failure
 from mlreco.errors import UserError
 from mlreco.iotools.hdf5file import Sink
+from mlreco.iotools.locks import lock
 from mlreco.iotools.partial_state import PartialState
 from mlreco.iotools.undo_log import UndoLog, roll_back
 
@@ -160,9 +160,9 @@ def _log(folder: Path, state: PartialState) -> Path:
 
 @contextlib.contextmanager
 def _locked(folder: Path, path: Path) -> Iterator[None]:
-    with open(folder / "lock", "w") as lock:
+    with open(folder / "lock", "w") as file:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(file, exclusive=True)
         except BlockingIOError:
             raise UserError(f"{path}: another process is making this file") from None
         yield

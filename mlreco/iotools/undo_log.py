@@ -41,7 +41,7 @@ class UndoLog:
         record = memoryview(_HEAD.pack(place, len(content), zlib.crc32(content)) + content)
         while len(record):
             record = record[os.write(self._handle, record) :]
-        os.fdatasync(self._handle)
+        os.fsync(self._handle)
         self._kept.add(part)
 
     def close(self) -> None:

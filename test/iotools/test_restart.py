@@ -1,5 +1,7 @@
 """Conversions that end too early continue where they stopped, and nobody can tell from the result."""
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import resource
@@ -26,8 +28,8 @@ def sources(tmp_path, monkeypatch):
     """Two files; buffers are small and every flush is kept, so that there is much to interrupt."""
     monkeypatch.setattr(writer_module, "_BUFFERED_ROWS", 100)
     monkeypatch.setattr(writer_module, "CHUNK_ROWS", 32)
-    for name in ("fsync", "fdatasync"):  # what they protect against, the end of the machine, is not tried here
-        monkeypatch.setattr(os, name, lambda handle: None)
+    # what waiting for the disk protects against, the end of the machine, is not tried here
+    monkeypatch.setattr(os, "fsync", lambda handle: None)
     monkeypatch.setattr(partial, "_SECONDS_BETWEEN_STATES", 0.0)
     paths = [tmp_path / "a.h5", tmp_path / "b.h5"]
     for number, path in enumerate(paths):
@@ -191,6 +193,21 @@ def test_two_at_once(tmp_path, sources):
     ):
         convert(sources, out)
     assert convert(sources, out).continued > 0
+
+
+@pytest.mark.parametrize(("number", "refused"), [(errno.ENOSYS, False), (errno.ENOLCK, False), (errno.EIO, True)])
+def test_file_systems_without_locks(tmp_path, sources, monkeypatch, number, refused):
+    def flock(file, operation):
+        raise OSError(number, "input or output failed")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    if refused:
+        with pytest.raises(UserError, match="input or output failed"):
+            convert(sources, tmp_path / "out.h5")
+    else:
+        assert convert(sources, tmp_path / "out.h5").events == 20
+    monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "FALSE")
+    assert convert(sources, tmp_path / "out.h5").events == 20
 
 
 def test_rolling_back_is_exact_and_may_be_repeated(tmp_path):

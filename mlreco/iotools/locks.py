@@ -1,0 +1,33 @@
+"""Locks between processes on files, as the HDF5 library takes them: where the file system has none, there is none."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from typing import IO, Any
+
+_WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
+_SETTING = "HDF5_USE_FILE_LOCKING"
+"""Variable of the environment with which users of the HDF5 library do without locks."""
+
+
+def lock(file: IO[Any], exclusive: bool) -> None:
+    """Lock an open file until it is closed.
+
+    Args:
+        file: the file.
+        exclusive: whether no other process may have a lock on it, or none that is exclusive.
+
+    Raises:
+        BlockingIOError: another process has such a lock.
+    """
+    if os.environ.get(_SETTING, "").upper() in ("FALSE", "0"):
+        return
+    try:
+        fcntl.flock(file, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError as error:
+        if error.errno not in _WITHOUT_LOCKS:
+            raise
