@@ -20,7 +20,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
         "subjects", nargs="*", metavar="SUBJECT", help=f"of {', '.join(subjects.NAMES)}; all by default"
     )
     parser.add_argument("-o", "--output", type=Path, default=RESULTS, metavar="FOLDER", help="where results go")
-    parser.add_argument("--name", default="benchmarks", help="name of the files there")
+    parser.add_argument("--name", default="speed", help="name of the files there (speed)")
     parser.add_argument("--rounds", type=int, default=7, help="turns of every contender")
     parser.add_argument("--threads", type=int, nargs="+", help="numbers of threads; default 1 and all CPUs")
     parser.add_argument("--quick", action="store_true", help="tiny inputs, to see that everything runs")

@@ -21,7 +21,7 @@ from mlreco.iotools.interface import read_product
 def test_a_quick_run_writes_table_and_json(tmp_path, capsys):
     subjects = ["engine", "scaling", "clusterer", "losses", "events", "reading"]
     main([*subjects, "--quick", "--output", str(tmp_path), "--threads", "1"])
-    document = json.loads((tmp_path / "benchmarks.json").read_text())
+    document = json.loads((tmp_path / "speed.json").read_text())
     assert document["machine"]["cpu"]
     cases = {(m["case"], m["contender"]) for m in document["measurements"]["engine"]}
     assert {("inference", OURS), ("training step", OURS), ("training step", "plain torch")} <= cases
@@ -29,7 +29,7 @@ def test_a_quick_run_writes_table_and_json(tmp_path, capsys):
     for name, measurements in document["measurements"].items():
         assert measurements, name
         assert all(value > 0 for m in measurements for value in m["values"]), name
-    table = (tmp_path / "benchmarks.md").read_text()
+    table = (tmp_path / "speed.md").read_text()
     assert "| training step | 200 | 1 | plain torch |" in table
     assert "training step" in capsys.readouterr().out
 
