@@ -13,6 +13,7 @@ import numpy as np
 from mlreco.iotools.hdf5file import AtomicFile, atomic_hdf5
 from mlreco.iotools.interface import ClusterVoxels, flat_index
 from mlreco.iotools.larcv3.extension import CHILD, CHILDREN, CHILDREN_FIELD, EXTENSION, extension_type, split
+from mlreco.iotools.larcv3.growing_table import GrowingTable
 from mlreco.iotools.larcv3.layout import (
     DATA_GROUP,
     EVENT_ID,
@@ -75,7 +76,7 @@ class LArCV3Writer:
         self._compress = compress
         self._attributes = dict(attributes or {})
         self._output: AtomicFile | PartialHDF5 | None = None
-        self._tables: dict[str, _Table] = {}
+        self._tables: dict[str, GrowingTable] = {}
         self._extensions: dict[str, np.dtype | None] = {}
         self._products: tuple[str, ...] | None = None
         self.num_events = 0
@@ -189,12 +190,12 @@ class LArCV3Writer:
 
     def _take_up(self, file: h5py.File) -> None:
         """Find the tables of a file that holds events already."""
-        self._tables["events"] = _Table(file[EVENTS_TABLE])
+        self._tables["events"] = GrowingTable(file[EVENTS_TABLE])
         self.num_events = self._tables["events"].length
         self._products = tuple(sorted(name.removesuffix("_group") for name in file[DATA_GROUP])) or None
         for product in self._products or ():
             group = file[group_name(product)]
-            self._tables.update({f"{product}/{name}": _Table(group[name]) for name in group})
+            self._tables.update({f"{product}/{name}": GrowingTable(group[name]) for name in group})
             if split_product(product)[0] == "particle":
                 self._extensions[product] = group[EXTENSION].dtype if EXTENSION in group else None
 
@@ -211,40 +212,15 @@ class LArCV3Writer:
             if CHILDREN_FIELD in content.dtype.names:
                 self._tables[f"{product}/{CHILDREN}"] = self._table(f"{group_name(product)}/{CHILDREN}", CHILD)
 
-    def _table(self, name: str, dtype: np.dtype) -> _Table:
+    def _table(self, name: str, dtype: np.dtype) -> GrowingTable:
         options = COMPRESSED if self._compress else {"fletcher32": name.rpartition("/")[2] not in _LARGE}
         file = self._opened().file
-        return _Table(file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(CHUNK_ROWS,), **options))
+        return GrowingTable(file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(CHUNK_ROWS,), **options))
 
     def _opened(self) -> AtomicFile | PartialHDF5:
         if self._output is None:
             raise ValueError("LArCV3Writer is used outside its with block")
         return self._output
-
-
-class _Table:
-    """A growing table with a buffer.
-
-    Attributes:
-        length: number of rows, those in the buffer included.
-        buffered: number of rows in the buffer.
-    """
-
-    def __init__(self, dataset: h5py.Dataset) -> None:
-        self._dataset = dataset
-        self._rows: list[np.ndarray] = []
-        self.length, self.buffered = len(dataset), 0
-
-    def append(self, rows: np.ndarray) -> None:
-        self._rows.append(rows)
-        self.length += len(rows)
-        self.buffered += len(rows)
-
-    def flush(self) -> None:
-        if self.buffered:
-            self._dataset.resize(self.length, axis=0)
-            self._dataset[self.length - self.buffered :] = np.concatenate(self._rows)
-        self._rows, self.buffered = [], 0
 
 
 def _voxels(coordinates: np.ndarray, values: np.ndarray, meta: ImageMeta) -> np.ndarray:
