@@ -55,7 +55,11 @@ def _link(
     lows, highs, first_child = tree
     root = len(first_child) - 1
     parents = np.arange(points)
+    last_leaf = np.arange(len(first_child))
     members = np.full(len(first_child), MIXED, np.int64)
+    for node in range(len(first_child)):
+        if first_child[node] != NO_CHILD:
+            last_leaf[node] = last_leaf[first_child[node] + FAN_OUT - 1]
     stack = np.empty(len(first_child), np.int64)
     squared = np.empty(LEAF_SIZE)
     centre = np.empty((1, blocks.shape[1]))
@@ -75,8 +79,7 @@ def _link(
                 _link_leaves(blocks, lows, highs, leaf, node, parents, squared_reach, centre, squared, one_is_enough)
                 continue
             for child in range(first_child[node], first_child[node] + FAN_OUT):
-                later = first_child[child] != NO_CHILD or leaf < child < len(blocks)
-                if later and _box_gap(lows, highs, leaf, child) <= squared_reach:
+                if last_leaf[child] > leaf and _box_gap(lows, highs, leaf, child) <= squared_reach:
                     stack[top] = child
                     top += 1
     for point in range(points):
@@ -130,8 +133,9 @@ def _box_gap(lows: np.ndarray, highs: np.ndarray, one: int, other: int) -> float
     """
     total = 0.0
     for axis in range(lows.shape[1]):
-        gap = max(lows[one, axis] - highs[other, axis], lows[other, axis] - highs[one, axis], 0.0)
-        total += gap * gap
+        below, above = lows[one, axis] - highs[other, axis], lows[other, axis] - highs[one, axis]
+        gap = below if below > above else above
+        total += gap * gap if gap > 0.0 else 0.0
     return total
 
 
