@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mlreco.post_processing.class_values import Given
 from mlreco.post_processing.fragments import fragments_by_class
 from mlreco.post_processing.link_thresholds import resolve_link_thresholds
 from mlreco.post_processing.linked import LinkedClusterer
@@ -31,7 +30,10 @@ class LinkedFragments(PostProcessor):
     provides = ("fragments",)
 
     def __init__(
-        self, class_scheme: ClassScheme = PILARNET, thresholds: Given = None, skip_classes: Sequence[str] = ()
+        self,
+        class_scheme: ClassScheme = PILARNET,
+        thresholds: dict[str, dict[str, float]] | str | None = None,
+        skip_classes: Sequence[str] = (),
     ) -> None:
         self._clusterers = {
             name: LinkedClusterer(*values) for name, values in resolve_link_thresholds(thresholds, class_scheme).items()
