@@ -39,6 +39,7 @@ def main(words: Sequence[str] | None = None) -> None:
     from benchmarks import machine, report
     from benchmarks.figure import draw
     from benchmarks.measurement import Settings
+    from mlreco.atomic import write_text
 
     threads = arguments.threads or (1,) if arguments.quick else sorted({1, machine.usable_cpus()})
     settings = Settings(1 if arguments.quick else arguments.rounds, tuple(sorted(threads)), arguments.quick)
@@ -52,7 +53,7 @@ def main(words: Sequence[str] | None = None) -> None:
         for row in (report.HEADER, *report.rows(results[name])):
             print(_aligned(row), flush=True)
         report.write_json(stem.with_suffix(".json"), results, found, asdict(settings))
-        report.write_text(stem.with_suffix(".md"), report.markdown(results, titles, found))
+        write_text(stem.with_suffix(".md"), report.markdown(results, titles, found))
     drawn = draw(stem.with_suffix(".png"), results)
     print(f"\n{stem}.json, .md" + (" and .png" if drawn else "; no figure"))
 

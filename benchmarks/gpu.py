@@ -19,6 +19,7 @@ from benchmarks.measurement import OURS, Measurement, Settings
 from benchmarks.network import DEPTH, FILTERS, network, training_step
 from benchmarks.subjects.clusterer import embedded
 from benchmarks.timing import Contender, interleave
+from mlreco.atomic import write_text
 from mlreco.models.labels import Labels
 from mlreco.models.layers.precision import autocast, tf32
 from mlreco.models.layers.sparse import SparseConvTensor
@@ -139,7 +140,7 @@ def main(words: Sequence[str] | None = None) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     stem = arguments.output / ("gpu_tf32" if arguments.tf32 else "gpu")
     report.write_json(stem.with_suffix(".json"), results, found, asdict(settings))
-    report.write_text(stem.with_suffix(".md"), text)
+    write_text(stem.with_suffix(".md"), text)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.fma_peak import CASE as PEAK
 from benchmarks.measurement import OURS, Measurement
-from mlreco.atomic import atomic_path
+from mlreco.atomic import write_text
 
 Results = Mapping[str, Sequence[Measurement]]
 """Measurements by subject."""
@@ -91,11 +91,4 @@ def write_json(path: Path, results: Results, machine: Mapping[str, Any], setting
     """Write everything measured, with what it was measured on."""
     measured = {subject: [asdict(m) for m in measurements] for subject, measurements in results.items()}
     document = {"machine": machine, "settings": settings, "measurements": measured}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, json.dumps(document, indent=1) + "\n")

@@ -110,6 +110,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file as a whole or not at all.
+
+    Raises:
+        UserError: as in ``atomic_path``.
+    """
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def publish(temporary: Path, final: Path) -> None:
     """Synchronise, give the usual permissions and rename; then synchronise the folder.
 

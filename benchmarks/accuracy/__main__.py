@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.split_and_joined import tune_split
-from mlreco.atomic import atomic_path
+from mlreco.atomic import write_text
 from mlreco.inference.recluster import recluster
 from mlreco.iotools import HDF5Reader
 from mlreco.post_processing.evaluation import evaluate
@@ -88,14 +88,11 @@ def main() -> None:
         "true instances under 10 voxels left out."
     )
     arguments.output.mkdir(parents=True, exist_ok=True)
-    stem = arguments.output / f"clusterers_{arguments.name}"
-    for path, text in (
-        (stem.with_suffix(".json"), json.dumps({"date": str(today), "clusterers": numbers}, indent=1) + "\n"),
-        (stem.with_suffix(".md"), markdown(numbers, head)),
-    ):
-        with atomic_path(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    print(markdown(numbers, head))
+    stem, text = arguments.output / f"clusterers_{arguments.name}", markdown(numbers, head)
+    document = {"date": str(today), "clusterers": numbers}
+    write_text(stem.with_suffix(".json"), json.dumps(document, indent=1) + "\n")
+    write_text(stem.with_suffix(".md"), text)
+    print(text)
 
 
 if __name__ == "__main__":

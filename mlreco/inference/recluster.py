@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from mlreco.errors import UserError
 from mlreco.iotools import HDF5Reader, HDF5Writer
-from mlreco.post_processing.factories import build_post_processors
+from mlreco.post_processing.factories import build_post_processors, thresholds_text
 from mlreco.progress import Progress
 from mlreco.semantics import class_scheme
 
@@ -53,7 +52,7 @@ def recluster(
         scheme = class_scheme(str(reader.info["class_scheme"]))
         processors = build_post_processors(post_processing, scheme)
         info = {name: value for name, value in reader.info.items() if name not in _OF_THE_FILE}
-        info["thresholds"] = json.dumps({k: v for p in processors for k, v in getattr(p, "thresholds", {}).items()})
+        info["thresholds"] = thresholds_text(processors)
         info["post_processors"] = list(post_processing)
         info["reclustered_from"] = str(source)
         info["cfg"] = info.get("cfg", "") if cfg is None else cfg

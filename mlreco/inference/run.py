@@ -26,7 +26,7 @@ from mlreco.models.assembly import build_chain
 from mlreco.models.chain import Chain
 from mlreco.models.layers.precision import autocast, tf32
 from mlreco.models.transfer import BatchOnItsWay, send
-from mlreco.post_processing.factories import build_post_processors
+from mlreco.post_processing.factories import build_post_processors, thresholds_text
 from mlreco.progress import Progress
 
 TIME_COLUMNS = ("io", "network", "post_processing")
@@ -133,7 +133,7 @@ def _info(config: Mapping[str, Any], chain: Chain, processors: list[Any], loader
         "cfg": config.text,
         "class_scheme": chain.scheme.name,
         "classes": list(chain.scheme.classes),
-        "thresholds": json.dumps({k: v for p in processors for k, v in getattr(p, "thresholds", {}).items()}),
+        "thresholds": thresholds_text(processors),
         "post_processors": list(config.get("post_processing") or {}),
         "source_files": json.dumps([str(file) for file in loader.dataset.files]),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

@@ -10,7 +10,7 @@ that reaches into several classes counted once in each.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -133,16 +133,32 @@ def event_rows(
         Rows with the keys ``class``, ``voxels``, ``true_instances``, ``pred_instances`` and those of ``METRICS``.
     """
     rows, truths, predictions = [], [], []
+    for number, true, predicted in compared_labels(semantics, instances, fragments, n_classes, min_voxels):
+        rows.append({"class": number, **_row(contingency(true, predicted))})
+        truths.append(true.astype(np.int64) * n_classes + number)
+        predictions.append(predicted)
+    if rows:
+        rows.append({"class": ALL, **_row(contingency(np.concatenate(truths), np.concatenate(predictions)))})
+    return rows
+
+
+def compared_labels(
+    semantics: np.ndarray, instances: np.ndarray, fragments: np.ndarray, n_classes: int, min_voxels: int
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield every class of one event with voxels to compare: its number, their true instances and their fragments.
+
+    Args:
+        semantics: as in ``event_rows``, like the others.
+        instances: true instance; voxels without one are left out.
+        fragments: predicted instance.
+        n_classes: number of classes.
+        min_voxels: true instances with fewer voxels in a class are left out.
+    """
     for number in range(n_classes):
         selected = (semantics == number) & (instances >= 0)
         true, predicted = without_small_instances(instances[selected], fragments[selected], min_voxels)
         if len(true):
-            rows.append({"class": number, **_row(contingency(true, predicted))})
-            truths.append(true.astype(np.int64) * n_classes + number)
-            predictions.append(predicted)
-    if rows:
-        rows.append({"class": ALL, **_row(contingency(np.concatenate(truths), np.concatenate(predictions)))})
-    return rows
+            yield number, true, predicted
 
 
 def _row(table: Contingency) -> dict[str, float]:

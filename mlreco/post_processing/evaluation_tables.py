@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from mlreco.post_processing.contingency import Contingency, contingency, without_small_instances
-from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader, class_product, require_products
+from mlreco.post_processing.contingency import Contingency, contingency
+from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader, class_product, compared_labels, require_products
 from mlreco.post_processing.evaluation_bootstrap import intervals
 from mlreco.post_processing.summary import ALL, Evaluation
 from mlreco.post_processing.text_table import aligned, decimal
@@ -49,12 +49,10 @@ def event_tables(
     needed = (class_product(semantics), "instances_true", fragments)
     require_products(reader, needed)
     for index in range(len(reader)) if events is None else events:
-        classes, instances, predicted = (reader.event(index, needed)[name] for name in needed)
-        for number in range(len(reader.info["classes"])):
-            selected = (classes == number) & (instances >= 0)
-            kept = without_small_instances(instances[selected], predicted[selected], min_voxels)
-            if len(kept[0]):
-                yield EventTable(index, number, contingency(*kept))
+        event = reader.event(index, needed)
+        arrays = (event[name] for name in needed)
+        for number, *labels in compared_labels(*arrays, len(reader.info["classes"]), min_voxels):
+            yield EventTable(index, number, contingency(*labels))
 
 
 def instance_rows(tables: Iterable[EventTable]) -> dict[str, np.ndarray]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mlreco.errors import UserError, nearest
@@ -81,6 +82,11 @@ def build_post_processors(config: Mapping[str, Mapping[str, Any] | None], scheme
         UserError: an unknown name, argument or value.
     """
     return [_build(name, dict(arguments or {}), scheme) for name, arguments in config.items()]
+
+
+def thresholds_text(processors: Iterable[Any]) -> str:
+    """Return the thresholds of the clusterers among post-processors, as output files hold them: JSON by class name."""
+    return json.dumps({k: v for p in processors for k, v in getattr(p, "thresholds", {}).items()})
 
 
 def _build(name: str, arguments: dict[str, Any], scheme: ClassScheme) -> Any:

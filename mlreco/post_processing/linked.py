@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from mlreco.errors import UserError
+from mlreco.post_processing.embedded_voxels import LARGEST
 from mlreco.post_processing.link_thresholds import LinkThresholds, check_link_thresholds
+from mlreco.post_processing.numbering import in_order_of_rows
 from mlreco.post_processing.pieces import Pieces
-
-LARGEST = float(np.finfo(np.float32).max)
 
 
 class LinkedClusterer:
@@ -66,5 +66,4 @@ class LinkedClusterer:
             return np.empty(0, np.int32)
         pieces = Pieces.link(coordinates, embeddings, *self.thresholds[:2])
         labels = pieces.joined(*self.thresholds[2:])[pieces.of_voxel]
-        _, first, number = np.unique(labels, return_index=True, return_inverse=True)
-        return np.argsort(np.argsort(first)).astype(np.int32)[number]
+        return in_order_of_rows(labels).astype(np.int32)

@@ -15,6 +15,7 @@ from mlreco.post_processing.box_tree import (
     take_blocks,
 )
 from mlreco.post_processing.morton import morton_order
+from mlreco.post_processing.numbering import in_order_of_rows
 
 MIXED = -1
 ORDERED_AXES = 3
@@ -43,8 +44,7 @@ def linked_components(points: np.ndarray, reach: float) -> np.ndarray:
     blocks = take_blocks(points, rows)
     roots = np.empty(len(points), np.int64)
     roots[rows] = _link(blocks, build_tree(blocks), len(points), float(reach) ** 2)
-    _, first, number = np.unique(roots, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[number]
+    return in_order_of_rows(roots)
 
 
 @numba.njit(cache=True, nogil=True)

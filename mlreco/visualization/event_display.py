@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlreco.atomic import atomic_path
+from mlreco.atomic import write_text
 from mlreco.errors import UserError
 from mlreco.semantics import class_scheme
 from mlreco.visualization.colours import class_colours
@@ -44,8 +44,7 @@ def write_event_display(reader: HDF5Reader, event: int, path: str | os.PathLike)
         UserError: the file has no such event or no voxel coordinates, or the page cannot be written.
     """
     page = event_page(reader, event)
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def event_page(reader: HDF5Reader, event: int) -> str:

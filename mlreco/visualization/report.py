@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlreco.atomic import atomic_path
+from mlreco.atomic import write_text
 from mlreco.post_processing.evaluation_failures import Failure, find_failures
 from mlreco.post_processing.evaluation_tables import event_tables
 from mlreco.post_processing.summary import Evaluation
@@ -55,8 +55,7 @@ def write_report(
         UserError: the page cannot be written.
     """
     page = report_page(reader, evaluation, n_random=n_random, n_worst=n_worst, seed=seed)
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def report_page(reader: HDF5Reader, evaluation: Evaluation, *, n_random: int, n_worst: int, seed: int) -> str:

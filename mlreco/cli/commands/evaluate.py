@@ -104,7 +104,6 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _write(path: Path, text: str, source: Path) -> None:
-    from mlreco.atomic import atomic_path
+    from mlreco.atomic import write_text
 
-    with atomic_path(output_file(path, source)) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(output_file(path, source), text)

@@ -51,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Search, write what was found and print the table."""
+    from mlreco.atomic import write_text
     from mlreco.iotools import HDF5Reader
     from mlreco.post_processing.baselines import baseline
     from mlreco.post_processing.tuning import tune, tune_baseline, tune_linked
@@ -72,14 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
             found = {"greedy": tune, "linked": tune_linked}[arguments.clusterer](reader, **options)
     source = arguments.file.name
     if arguments.json is not None:
-        _write(output_file(arguments.json, arguments.file), found.to_json(source) + "\n")
-    _write(output, found.text(source))
+        write_text(output_file(arguments.json, arguments.file), found.to_json(source) + "\n")
+    write_text(output, found.text(source))
     say(found.table())
     say(f"written to {output}")
-
-
-def _write(path: Path, text: str) -> None:
-    from mlreco.atomic import atomic_path
-
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -7,6 +7,8 @@ import math
 import numba
 import numpy as np
 
+from mlreco.post_processing.numbering import in_order_of_rows
+
 AXIS_BITS = 20
 REACH = 2
 """Cells along an axis between two points that may be joined: a cell's edge is eps / sqrt(3), its diagonal eps."""
@@ -36,8 +38,7 @@ def joined_components(points: np.ndarray, eps: float) -> np.ndarray:
     names, starts = np.unique(keys[order], return_index=True)
     parents = _join_cells(points[order], names, np.append(starts, len(points)), float(eps))
     cell_of = np.searchsorted(names, keys)
-    _, first, number = np.unique(parents[cell_of], return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(first))[number]
+    return in_order_of_rows(parents[cell_of])
 
 
 @numba.njit(cache=True, nogil=True)
