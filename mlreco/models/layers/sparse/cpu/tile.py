@@ -13,6 +13,8 @@ from llvmlite import ir
 
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.vector_code import (
+    FLOAT_BYTES,
+    I64,
     LINE_BYTES,
     VECTOR,
     VECTOR_BYTES,
@@ -27,6 +29,7 @@ from mlreco.models.layers.sparse.cpu.vector_code import (
     store_row,
 )
 
+_CHANNELS_A_LINE = LINE_BYTES // FLOAT_BYTES
 _AHEAD = 24
 """Pairs whose rows are brought to the nearest cache before they are needed."""
 
@@ -36,26 +39,38 @@ def forward_tile(vectors: int) -> Callable:
 
     For every pair, row ``out_row - row_0`` of ``sums`` (``vectors`` wide) grows by row ``in_row`` of x times the panel
     (channels rows). Pairs go through in tiles of ``UNIT.rows[vectors - 1]`` rows; the last tile is filled up with
-    repetitions whose sums go to the spare row. Meanwhile the panel at ``following`` is brought into the second cache.
-    Strides are in bytes, at least one pair is required.
+    repetitions whose sums go to the spare row. Meanwhile the rows of x of the next tile are brought into the nearest
+    cache, a line of a row at every channel, and the panel at ``following`` into the second. Strides are in bytes, at
+    least one pair is required.
     """
     rows = UNIT.rows[vectors - 1]
 
     def generate(builder: ir.IRBuilder, operands: list[ir.Value]) -> None:
         x, x_stride, channels, in_rows, out_rows, pairs, panel, following, sums, stride, row_0, spare = operands
         final = builder.sub(pairs, integer(1))
+        with builder.goto_entry_block():
+            two_tables = builder.alloca(I64, 2 * _CHANNELS_A_LINE)
 
-        def run_tile(number: ir.Value, _: list[ir.Value]) -> list[ir.Value]:
-            start = builder.mul(number, integer(rows))
+        def look_up(number: ir.Value) -> tuple[list[ir.Value], ir.Value]:
+            """Return where a tile's rows of x, then those of the sums are, and a table of the former."""
+            turn = builder.and_(number, integer(1))
+            table = builder.gep(two_tables, [builder.mul(turn, integer(_CHANNELS_A_LINE))])
             sources, targets = [], []
             for row in range(rows):
-                pair = builder.add(start, integer(row))
+                pair = builder.add(builder.mul(number, integer(rows)), integer(row))
                 inside = builder.icmp_signed("<=", pair, final)
                 pair = builder.select(inside, pair, final)
                 sources.append(builder.add(x, builder.mul(row_number(builder, in_rows, pair), x_stride)))
                 place = builder.mul(builder.sub(row_number(builder, out_rows, pair), row_0), stride)
                 targets.append(builder.select(inside, builder.add(sums, place), spare))
+            for slot in range(_CHANNELS_A_LINE):
+                builder.store(sources[min(slot, rows - 1)], builder.gep(table, [integer(slot)]))
+            return sources + targets, table
+
+        def run_tile(number: ir.Value, places: list[ir.Value]) -> list[ir.Value]:
+            sources, targets = places[:rows], places[rows:]
             held = [value for target in targets for value in load_row(builder, target, vectors)]
+            places, table = look_up(builder.add(number, integer(1)))
             ahead = builder.mul(builder.mul(number, channels), integer(LINE_BYTES))
             early = builder.icmp_signed("<", number, integer(vectors * VECTOR_BYTES // LINE_BYTES))
             ahead = builder.select(early, builder.add(following, ahead), following)
@@ -64,6 +79,9 @@ def forward_tile(vectors: int) -> Callable:
                 place = builder.add(panel, builder.mul(channel, integer(vectors * VECTOR_BYTES)))
                 weights = load_row(builder, place, vectors)
                 prefetch(builder, builder.add(ahead, builder.mul(channel, integer(LINE_BYTES))), locality=2)
+                row = builder.load(builder.gep(table, [builder.and_(channel, integer(_CHANNELS_A_LINE - 1))]))
+                line = builder.mul(builder.and_(channel, integer(-_CHANNELS_A_LINE)), integer(FLOAT_BYTES))
+                prefetch(builder, builder.add(row, line))
                 updated = []
                 for row, source in enumerate(sources):
                     value = broadcast(builder, source, channel)
@@ -75,9 +93,10 @@ def forward_tile(vectors: int) -> Callable:
             held = loop(builder, channels, held, add_channel)
             for row, target in enumerate(targets):
                 store_row(builder, held[row * vectors : (row + 1) * vectors], target)
-            return []
+            return places
 
-        loop(builder, builder.sdiv(builder.add(pairs, integer(rows - 1)), integer(rows)), [], run_tile)
+        tiles = builder.sdiv(builder.add(pairs, integer(rows - 1)), integer(rows))
+        loop(builder, tiles, look_up(integer(0))[0], run_tile)
 
     return procedure(generate)
 

@@ -14,8 +14,8 @@ from mlreco.models.layers.sparse.cpu.simd import UNIT
 
 _I8, I32, I64, _F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatType()
 VECTOR = ir.VectorType(_F32, UNIT.lanes)
-_FLOAT_BYTES, LINE_BYTES = 4, 64
-VECTOR_BYTES = UNIT.lanes * _FLOAT_BYTES
+FLOAT_BYTES, LINE_BYTES = 4, 64
+VECTOR_BYTES = UNIT.lanes * FLOAT_BYTES
 
 
 def integer(value: int) -> ir.Constant:
@@ -37,14 +37,14 @@ def _splat(builder: ir.IRBuilder, scalar: ir.Value) -> ir.Value:
 def load_row(builder: ir.IRBuilder, row: ir.Value, vectors: int) -> list[ir.Value]:
     """Load vectors that follow each other from an address, aligned to a number."""
     pointer = _at(builder, row, VECTOR)
-    return [builder.load(builder.gep(pointer, [integer(v)]), align=_FLOAT_BYTES) for v in range(vectors)]
+    return [builder.load(builder.gep(pointer, [integer(v)]), align=FLOAT_BYTES) for v in range(vectors)]
 
 
 def store_row(builder: ir.IRBuilder, values: list[ir.Value], row: ir.Value) -> None:
     """Store vectors one after another from an address, aligned to a number."""
     pointer = _at(builder, row, VECTOR)
     for v, value in enumerate(values):
-        builder.store(value, builder.gep(pointer, [integer(v)]), align=_FLOAT_BYTES)
+        builder.store(value, builder.gep(pointer, [integer(v)]), align=FLOAT_BYTES)
 
 
 def broadcast(builder: ir.IRBuilder, row: ir.Value, column: ir.Value) -> ir.Value:
