@@ -35,7 +35,7 @@ def morton_order(points: np.ndarray) -> np.ndarray:
     for axis in range(used):
         for row in range(n):
             values[row] = points[row, axis]
-        low, high = _range(values)
+        low, high = extent(values)
         if high > low:
             scale = cells / (high - low)
             for row in range(n):
@@ -44,7 +44,7 @@ def morton_order(points: np.ndarray) -> np.ndarray:
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
-def _range(values: np.ndarray) -> tuple[float, float]:
+def extent(values: np.ndarray) -> tuple[float, float]:
     """Return the smallest and the largest of (N,) finite values; the flags only let the compiler use vectors."""
     low, high = np.inf, -np.inf
     for value in values:
