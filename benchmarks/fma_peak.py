@@ -11,11 +11,11 @@ from llvmlite import ir
 from benchmarks.measurement import Measurement, Settings
 from benchmarks.timing import Contender, interleave
 from mlreco.models.layers.sparse.cpu.crew import share
-from mlreco.models.layers.sparse.cpu.jit import kernel
-from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty
+from mlreco.models.layers.sparse.cpu.jit import SharedKernel
+from mlreco.models.layers.sparse.cpu.memory import aligned_empty
+from mlreco.models.layers.sparse.cpu.shared_memory import claim
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.vector_code import (
-    claim,
     load_row,
     loop,
     multiply_add,
@@ -45,21 +45,26 @@ def _chains() -> Callable:
 _run_chains = _chains()
 
 
-@kernel
-def _multiply_add(numbers: int, turns: int, items: int, counter: np.ndarray) -> None:
-    while claim(counter.ctypes.data) < items:
-        _run_chains((numbers, turns))
+_JOB_NUMBERS = 8
+"""Int64 numbers before those of the workers: a cache line."""
+_BYTES_OF_A_WORKER = 4 * _SUMS * UNIT.lanes
+
+
+def _multiply_add_of(job: int, worker: int) -> None:
+    numbers = job + 8 * _JOB_NUMBERS + worker * _BYTES_OF_A_WORKER
+    while claim(job) < _ITEMS:
+        _run_chains((numbers, _TURNS))
+
+
+_multiply_add = SharedKernel(_multiply_add_of)
 
 
 def _spin() -> None:
-    counter = np.zeros(1, np.int64)
-
-    def work() -> None:
-        numbers = aligned_empty((_SUMS * UNIT.lanes,))
-        numbers[:] = 0.5
-        _multiply_add(address(numbers), _TURNS, _ITEMS, counter)
-
-    share(work, torch.get_num_threads())
+    threads = torch.get_num_threads()
+    job = aligned_empty((_JOB_NUMBERS + threads * _SUMS * UNIT.lanes // 2,), np.int64)
+    job[:] = 0
+    job.view(np.float32)[2 * _JOB_NUMBERS :] = 0.5
+    share(_multiply_add, job, threads)
 
 
 def contenders(threads: tuple[int, ...]) -> list[Contender]:

@@ -4,7 +4,6 @@ import pytest
 import torch
 from conftest import make_batch
 
-from mlreco.models.layers import fused
 from mlreco.models.layers.sparse import engine, plain
 from mlreco.models.layers.unet import UNetDecoder, UNetEncoder
 from mlreco.models.network_input import sparse_image
@@ -30,12 +29,12 @@ def test_equals_the_modules(unet, sizes):
     encoder, decoder, depth = unet
     voxels = make_batch(sizes)["input_data"]
     image = sparse_image(voxels, depth)
-    assert fused.applicable(encoder, image.features)
+    assert engine.is_inference(encoder, image.features)
     found_levels = encoder(image)
     found = decoder(found_levels)
     with engine.use_backend(plain):
         image = sparse_image(voxels, depth)
-        assert not fused.applicable(encoder, image.features)
+        assert not engine.is_inference(encoder, image.features)
         expected_levels = encoder(image)
         expected = decoder(expected_levels)
     for a, b in zip([*found_levels, found], [*expected_levels, expected], strict=True):
@@ -46,10 +45,10 @@ def test_equals_the_modules(unet, sizes):
 def test_not_taken_in_training_or_with_gradients(unet):
     encoder, _, depth = unet
     features = sparse_image(make_batch([30])["input_data"], depth).features
-    assert not fused.applicable(encoder, features)
+    assert not engine.is_inference(encoder, features)
     with torch.no_grad():
-        assert not fused.applicable(encoder.train(), features)
-        assert not fused.applicable(encoder.eval(), features.double())
+        assert not engine.is_inference(encoder.train(), features)
+        assert not engine.is_inference(encoder.eval(), features.double())
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
+from mlreco.models.layers.sparse.cpu.epilogue import Activation, Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolution, convolve
 from mlreco.models.layers.sparse.cpu.panels import pack
 from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient
@@ -148,7 +148,8 @@ def test_the_epilogue_adds_normalises_and_activates(seed, channels, with_bias, w
     kernel_map = some_map(rng, "submanifold", 1, 50, 4)
     x, weight = normal(rng, kernel_map.n_in, 6), normal(rng, 27, 6, channels)
     residual, (bias, scale, shift) = normal(rng, kernel_map.n_out, channels), normal(rng, 3, channels)
-    epilogue = Epilogue(bias if with_bias else None, residual if with_residual else None, scale, shift, slope)
+    activation = Activation(scale, shift, slope)
+    epilogue = Epilogue(bias if with_bias else None, residual if with_residual else None, activation)
     raw, active = np.empty_like(residual), np.empty_like(residual)
     source = Source(x, pack(weight))
     convolve([source], kernel_map, raw, active, epilogue=epilogue, threads=2)

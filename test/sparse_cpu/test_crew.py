@@ -1,6 +1,7 @@
 import multiprocessing
 import os
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -10,7 +11,9 @@ import sparse_references as references
 from mlreco.models.layers.sparse.cpu import crew
 from mlreco.models.layers.sparse.cpu.crew import share
 from mlreco.models.layers.sparse.cpu.forward import convolution
+from mlreco.models.layers.sparse.cpu.jit import SharedKernel
 from mlreco.models.layers.sparse.cpu.panels import pack
+from mlreco.models.layers.sparse.cpu.shared_memory import claim, give_way, integers_at, read, write
 from mlreco.models.layers.sparse.kernel_map import keys_from_coordinates, submanifold_map
 
 
@@ -21,46 +24,68 @@ def problem(seed=0):
     return x, pack(rng.normal(size=(27, 16, 16)).astype(np.float32)), kernel_map
 
 
-def test_every_item_is_worked_on_once():
-    left, done, lock = list(range(500)), [], threading.Lock()
-
-    def work():
-        while True:
-            with lock:
-                if not left:
-                    return
-                item = left.pop()
-            done.append(item)
-
-    share(work, 4)
-    assert sorted(done) == list(range(500))
+ITEMS = 500
 
 
-def test_an_error_in_a_helper_reaches_the_caller():
-    caller, helped = threading.get_ident(), threading.Event()
+def _count_items(job, worker):
+    numbers = integers_at(job)
+    while True:
+        item = claim(job)
+        if item >= ITEMS:
+            break
+        numbers[1 + item] += 1
+    numbers[1 + ITEMS + worker] += 1
 
-    def work():
-        if threading.get_ident() == caller:
-            assert helped.wait(timeout=60)
-            return
-        helped.set()
-        raise RuntimeError("of a helper")
 
-    with pytest.raises(RuntimeError, match="of a helper"):
-        share(work, 2)
+def _wait_for_a_helper(job, worker):
+    if worker > 0:
+        write(job, 1)
+    for _ in range(5_000_000):
+        if read(job):
+            break
+        give_way()
+
+
+def _wait_to_be_released(job, worker):
+    while not read(job):
+        give_way()
+
+
+count_items = SharedKernel(_count_items)
+wait_for_a_helper = SharedKernel(_wait_for_a_helper)
+wait_to_be_released = SharedKernel(_wait_to_be_released)
+
+
+def test_every_item_is_worked_on_once_and_every_worker_comes_once():
+    for _ in range(100):
+        numbers = np.zeros(1 + ITEMS + 4, np.int64)
+        share(count_items, numbers, 4)
+        assert (numbers[1 : 1 + ITEMS] == 1).all()
+        runs = numbers[1 + ITEMS :]
+        assert runs[0] == 1
+        assert runs.max() == 1
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.1])
+def test_a_helper_comes_awake_or_asleep(pause):
+    for _ in range(5):
+        helped = np.zeros(1, np.int64)
+        share(wait_for_a_helper, helped, 2)
+        assert helped[0] == 1
+        time.sleep(pause)
 
 
 def test_a_call_ends_while_all_helpers_are_busy():
-    release = threading.Event()
-    calls = [threading.Thread(target=share, args=(lambda: release.wait(60), 3), daemon=True) for _ in range(4)]
+    released = np.zeros(1, np.int64)
+    calls = [threading.Thread(target=share, args=(wait_to_be_released, released, 3), daemon=True) for _ in range(4)]
     for call in calls:
         call.start()
-    ran = []
-    share(lambda: ran.append(1), 3)
-    release.set()
+    numbers = np.zeros(1 + ITEMS + 3, np.int64)
+    share(count_items, numbers, 3)
+    released[0] = 1
     for call in calls:
         call.join()
-    assert ran
+    assert (numbers[1 : 1 + ITEMS] == 1).all()
 
 
 def test_many_python_threads_may_convolve_at_once():

@@ -63,7 +63,7 @@ def test_results_are_the_same_for_any_number_of_threads():
         out = np.empty_like(x)
         sums = normalisation.gradients(x, grad, moments, weight, bias, EPS, 0.33, out, threads)
         activated = np.empty_like(x)
-        normalisation.activate(x, *normalisation.affine(moments, weight, bias, EPS), 0.33, activated, threads)
+        normalisation.activate(x, normalisation.affine(moments, weight, bias, EPS, 0.33), activated, threads)
         results.append((moments.mean, moments.variance, out, *sums, activated))
     for others in results[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(others, results[0], strict=True))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mlreco.models.layers.sparse.cpu import jit, simd
+from mlreco.models.layers.sparse.cpu.shared_memory import integers_at
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,8 +19,9 @@ import numpy as np
 from mlreco.models.layers.sparse.cpu import simd
 if len(sys.argv) > 1:
     simd.UNIT = getattr(simd, sys.argv[1])
-from mlreco.models.layers.sparse.cpu import coarse_walk, epilogue, forward, normalisation, panels, walks
+from mlreco.models.layers.sparse.cpu import coarse_walk, crew, epilogue, forward, normalisation, panels, walks
 from mlreco.models.layers.sparse.cpu import weight_gradient
+from mlreco.models.layers.sparse.cpu.jit import SharedKernel
 from mlreco.models.layers.sparse.kernel_map import downsample_map, keys_from_coordinates, submanifold_map
 
 keys = keys_from_coordinates(np.array([[0, x, y, z] for x in range(3) for y in range(4) for z in range(5)]))
@@ -39,11 +41,13 @@ for channels in (3, 16, 37, 70):
         gradient[k] -= x[source].T @ grad[target]
     assert abs(out).max() < 1e-3 and abs(gradient).max() < 1e-3
 normalisation.gradients(x, x, normalisation.moments(x), x[0], x[0], 1e-5, 0.3, np.empty_like(x))
-normalisation.activate(x, x[0], x[0], 0.3, x)
-modules = (coarse_walk, epilogue, forward, normalisation, panels, walks, weight_gradient)
-kernels = {id(k): k for module in modules for k in vars(module).values() if hasattr(k, "stats")}
-print(sum(sum(k.stats.cache_hits.values()) for k in kernels.values()))
-print(sum(sum(k.stats.cache_misses.values()) for k in kernels.values()))
+normalisation.activate(x, epilogue.Activation(x[0].copy(), x[0].copy(), 0.3), x)
+modules = (coarse_walk, crew, epilogue, forward, normalisation, panels, walks, weight_gradient)
+found = {id(k): k for module in modules for k in vars(module).values()}.values()
+kernels = [k.stats for k in found if hasattr(k, "stats")]
+shared = [k.compiled.cache_hits for k in found if isinstance(k, SharedKernel)]
+print(sum(sum(k.cache_hits.values()) for k in kernels) + sum(shared))
+print(sum(sum(k.cache_misses.values()) for k in kernels) + shared.count(0))
 """
 
 
@@ -77,6 +81,21 @@ def test_without_a_place_for_the_cache_kernels_are_still_compiled(monkeypatch):
     monkeypatch.setattr(jit.numba, "njit", njit)
     assert jit.kernel(np.sum) is np.sum
     assert "cache" not in calls[-1]
+
+
+def _write_the_worker(job, worker):
+    integers_at(job)[0] = worker
+
+
+def test_without_a_place_for_the_cache_shared_kernels_are_still_compiled(monkeypatch):
+    def refuse(code):
+        raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.setattr(jit.CFunc, "enable_caching", refuse)
+    compiled = jit.SharedKernel(_write_the_worker).compiled
+    number = np.full(1, -1)
+    compiled.ctypes(number.ctypes.data, 7)
+    assert number[0] == 7
 
 
 @pytest.mark.parametrize(

@@ -15,18 +15,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from mlreco.models.layers.residual import NormActivation, ResidualBlock
-from mlreco.models.layers.sparse import SparseConvolution, SparseConvTensor, engine
+from mlreco.models.layers.remembered import remembered
+from mlreco.models.layers.residual import ResidualBlock
+from mlreco.models.layers.sparse import SparseConvolution, SparseConvTensor
 from mlreco.models.layers.sparse.cpu import backend as compiled
+from mlreco.models.layers.sparse.cpu.epilogue import Activation
 from mlreco.models.layers.sparse.cpu.panels import Panels
 from mlreco.models.layers.sparse.kernel_map import KernelMap
 from mlreco.models.layers.sparse.sites import StridedSites, strided_sites, submanifold_sites
 
 if TYPE_CHECKING:
     from mlreco.models.layers.unet import UNetDecoder, UNetEncoder
-
-Activation = tuple[torch.Tensor, torch.Tensor, float]
-"""Scale (C,), shift (C,) and slope: leaky_relu(x * scale + shift, slope)."""
 
 
 @dataclass(frozen=True)
@@ -37,46 +36,26 @@ class Part:
     active: torch.Tensor
 
 
-def applicable(module: nn.Module, features: torch.Tensor) -> bool:
-    """Tell whether a module in evaluation mode, without gradients and autocast, is computed by the compiled engine."""
-    recorded = module.training or torch.is_grad_enabled() or torch.is_autocast_enabled(features.device.type)
-    return not recorded and engine.is_compiled(features)
+def _packed(layer: SparseConvolution | nn.Linear, widths: tuple[int, ...]) -> list[Panels]:
+    """Return a layer's weight as the engine reads it, cut along the input features."""
 
-
-def folded(activation: NormActivation, columns: slice = slice(None)) -> Activation:
-    """Return normalisation with running statistics and activation as one affine map and a slope.
-
-    Args:
-        activation: the layer.
-        columns: the features it is wanted for.
-    """
-    norm = activation.norm
-    scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
-    shift = norm.bias - norm.running_mean * scale
-    return scale[columns], shift[columns], activation.leakiness
-
-
-def _packed(layer: SparseConvolution | nn.Linear, widths: Sequence[int]) -> list[Panels]:
-    """Return a layer's weight as the engine reads it, cut along the input features; packed again when it changed."""
-    stamp = (layer.weight.data_ptr(), layer.weight._version, tuple(widths))
-    cached = layer.__dict__.get("_packed_weight")
-    if cached is None or cached[0] != stamp:
+    def pack() -> list[Panels]:
         weight = layer.weight.T[None] if isinstance(layer, nn.Linear) else layer.kernel_major_weight()
-        cached = (stamp, [compiled.pack_weight(part) for part in weight.split(list(widths), dim=1)])
-        layer.__dict__["_packed_weight"] = cached
-    return cached[1]
+        return [compiled.pack_weight(part) for part in weight.split(list(widths), dim=1)]
+
+    return remembered(layer, widths, [layer.weight], pack)
 
 
 def _run_block(
     block: ResidualBlock, parts: Sequence[Part], kernel_map: KernelMap, then: Activation | None
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return the output of a residual block, and the same after ``then``."""
-    widths = [part.raw.shape[1] for part in parts]
+    widths = tuple(part.raw.shape[1] for part in parts)
     first, *others = zip((part.active for part in parts), _packed(block.convolution_1, widths), strict=True)
     _, inner = compiled.conv_fused(
-        *first, kernel_map, beside=others, activation=folded(block.activation_2), keep_raw=False
+        *first, kernel_map, beside=others, activation=block.activation_2.affine(), keep_raw=False
     )
-    (weight,) = _packed(block.convolution_2, [inner.shape[1]])
+    (weight,) = _packed(block.convolution_2, (inner.shape[1],))
     if isinstance(block.shortcut, nn.Identity):
         return compiled.conv_fused(inner, weight, kernel_map, residual=parts[0].raw, activation=then)
     shortcuts = list(zip((part.raw for part in parts), _packed(block.shortcut, widths), strict=True))
@@ -88,36 +67,31 @@ def _run_level(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Run the residual blocks of one level; return the output of the last, and the same after ``then``."""
     for block, following in pairwise(blocks):
-        parts = [Part(*_run_block(block, parts, kernel_map, folded(following.activation_1)))]
+        parts = [Part(*_run_block(block, parts, kernel_map, following.activation_1.affine()))]
     return _run_block(blocks[-1], parts, kernel_map, then)
 
 
 def _convolve(layer: SparseConvolution, features: torch.Tensor, kernel_map: KernelMap, then: Activation) -> Part:
-    (weight,) = _packed(layer, [features.shape[1]])
+    (weight,) = _packed(layer, (features.shape[1],))
     return Part(*compiled.conv_fused(features, weight, kernel_map, bias=layer.bias, activation=then))
-
-
-def _activate(features: torch.Tensor, activation: Activation) -> torch.Tensor:
-    scale, shift, slope = activation
-    return nn.functional.leaky_relu(torch.addcmul(shift, features, scale), slope)
 
 
 def encode(encoder: UNetEncoder, image: SparseConvTensor) -> list[SparseConvTensor]:
     """Return what ``encoder(image)`` returns in evaluation mode."""
     levels = []
     kernel_map = submanifold_sites(image, 3, encoder.input.indice_key)
-    entry = folded(encoder.blocks[0][0].activation_1)
+    entry = encoder.blocks[0][0].activation_1.affine()
     part = _convolve(encoder.input, image.features.contiguous(), kernel_map, entry)
     for level, blocks in enumerate(encoder.blocks):
         last = level == len(encoder.downsamplings)
         kernel_map = submanifold_sites(image, 3, blocks[0].convolution_1.indice_key)
-        then = None if last else folded(encoder.activations[level])
+        then = None if last else encoder.activations[level].affine()
         raw, active = _run_level(blocks, [part], kernel_map, then)
         levels.append(image.replace_feature(raw))
         if not last:
             down = encoder.downsamplings[level]
             sites = strided_sites(image, down.kernel_size, down.stride, down.padding, down.indice_key)
-            part = _convolve(down, active, sites.kernel_map, folded(encoder.blocks[level + 1][0].activation_1))
+            part = _convolve(down, active, sites.kernel_map, encoder.blocks[level + 1][0].activation_1.affine())
             image = SparseConvTensor(part.raw, sites.coarse, sites.coarse_shape, image.batch_size, image.indice_dict)
     return levels
 
@@ -125,15 +99,15 @@ def encode(encoder: UNetEncoder, image: SparseConvTensor) -> list[SparseConvTens
 def decode(decoder: UNetDecoder, levels: list[SparseConvTensor]) -> SparseConvTensor:
     """Return what ``decoder(levels)`` returns in evaluation mode."""
     image = levels[-1]
-    active = _activate(image.features, folded(decoder.activations[-1])) if decoder.blocks else None
+    active = compiled.activate(image.features, decoder.activations[-1].affine()) if decoder.blocks else None
     for level in reversed(range(len(decoder.blocks))):
         up, blocks, skip = decoder.upsamplings[level], decoder.blocks[level], levels[level]
         sites: StridedSites = skip.indice_dict[("strided", up.indice_key)]
         entry, width = blocks[0].activation_1, skip.features.shape[1]
-        beside = Part(skip.features, _activate(skip.features, folded(entry, slice(width))))
-        raised = _convolve(up, active, sites.kernel_map.transposed(), folded(entry, slice(width, None)))
+        beside = Part(skip.features, compiled.activate(skip.features, entry.affine(0, width)))
+        raised = _convolve(up, active, sites.kernel_map.transposed(), entry.affine(width))
         kernel_map = submanifold_sites(skip, 3, blocks[0].convolution_1.indice_key)
-        then = folded(decoder.activations[level - 1]) if level else None
+        then = decoder.activations[level - 1].affine() if level else None
         raw, active = _run_level(blocks, [beside, raised], kernel_map, then)
         image = skip.replace_feature(raw)
     return image

@@ -7,7 +7,10 @@ from torch import nn
 
 from mlreco.models.layers.norm import VoxelBatchNorm
 from mlreco.models.layers.precision import residual_sum
+from mlreco.models.layers.remembered import remembered
 from mlreco.models.layers.sparse import SparseConvTensor, SubMConv3d, engine
+from mlreco.models.layers.sparse.cpu import backend as compiled
+from mlreco.models.layers.sparse.cpu.epilogue import Activation
 from mlreco.models.layers.sparse.cpu.norm_function import batch_norm_leaky_relu
 
 
@@ -31,7 +34,26 @@ class NormActivation(nn.Module):
             out, mean, variance = batch_norm_leaky_relu(features, norm.weight, norm.bias, norm.eps, self.leakiness)
             norm.track(mean, variance * (len(features) / (len(features) - 1)))
             return out
+        if engine.is_inference(self, features):
+            return compiled.activate(features, self.affine())
         return nn.functional.leaky_relu(self.norm(features), self.leakiness)
+
+    def affine(self, first: int = 0, last: int | None = None) -> Activation:
+        """Return normalisation with running statistics and activation as one affine map and a slope.
+
+        Args:
+            first: the first feature it is wanted for.
+            last: the feature after the last, None for all.
+        """
+        norm = self.norm
+        tensors = norm.weight, norm.bias, norm.running_mean, norm.running_var
+
+        def fold() -> Activation:
+            scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+            shift = norm.bias - norm.running_mean * scale
+            return compiled.affine(scale[first:last], shift[first:last], self.leakiness)
+
+        return remembered(self, (first, last), tensors, fold)
 
 
 class ResidualBlock(nn.Module):

@@ -13,7 +13,7 @@ from torch import nn
 
 from mlreco.models.layers import fused
 from mlreco.models.layers.residual import NormActivation, ResidualBlock
-from mlreco.models.layers.sparse import SparseConv3d, SparseConvTensor, SparseInverseConv3d, SubMConv3d
+from mlreco.models.layers.sparse import SparseConv3d, SparseConvTensor, SparseInverseConv3d, SubMConv3d, engine
 
 
 def level_channels(filters: int, depth: int) -> list[int]:
@@ -67,7 +67,7 @@ class UNetEncoder(nn.Module):
 
     def forward(self, image: SparseConvTensor) -> list[SparseConvTensor]:
         """Return the image at every level; the spatial shape must be a multiple of 2^(depth - 1)."""
-        if fused.applicable(self, image.features):
+        if engine.is_inference(self, image.features):
             return fused.encode(self, image)
         with torch.autocast(image.features.device.type, enabled=False):  # coordinates need more than 8 bits
             image = self.input(image)
@@ -107,7 +107,7 @@ class UNetDecoder(nn.Module):
 
     def forward(self, levels: list[SparseConvTensor]) -> SparseConvTensor:
         """Return features on the sites and rows of the finest level."""
-        if fused.applicable(self, levels[-1].features):
+        if engine.is_inference(self, levels[-1].features):
             return fused.decode(self, levels)
         image = levels[-1]
         for level in reversed(range(len(self.blocks))):

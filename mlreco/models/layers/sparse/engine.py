@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from types import ModuleType
 
 import torch
+from torch import nn
 
 from mlreco.models.layers.sparse import plain
 from mlreco.models.layers.sparse.cpu import backend as compiled
@@ -29,6 +30,12 @@ def backend(features: torch.Tensor) -> ModuleType:
 def is_compiled(features: torch.Tensor) -> bool:
     """Tell whether the compiled CPU engine computes with these features."""
     return not uses_spconv(features) and backend(features) is compiled
+
+
+def is_inference(module: nn.Module, features: torch.Tensor) -> bool:
+    """Tell whether the compiled engine computes a module in evaluation mode, without gradients and autocast."""
+    recorded = module.training or torch.is_grad_enabled() or torch.is_autocast_enabled(features.device.type)
+    return not recorded and is_compiled(features)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import numpy as np
 
 from mlreco.models.layers.sparse.cpu import coarse_walk, walks
 from mlreco.models.layers.sparse.cpu.keys import coordinates_from_keys, join, keys_from_coordinates, split
+from mlreco.models.layers.sparse.cpu.memory import address
 
 __all__ = ["KernelMap", "coordinates_from_keys", "downsample_map", "keys_from_coordinates", "submanifold_map"]
 
@@ -44,6 +45,14 @@ class KernelMap:
         if "identity" not in self._derived:
             self._derived["identity"] = np.arange(self.n_out, dtype=np.int32)
         return self._derived["identity"]
+
+    @property
+    def addresses(self) -> tuple[int, int, int, int]:
+        """Where in_rows, out_rows, bounds and identity begin."""
+        if "addresses" not in self._derived:
+            arrays = self.in_rows, self.out_rows, self.bounds, self.identity
+            self._derived["addresses"] = tuple(address(array) for array in arrays)
+        return self._derived["addresses"]
 
     def transposed(self) -> KernelMap:
         """Return the same pairs with the roles of input and output swapped."""

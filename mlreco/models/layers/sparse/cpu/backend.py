@@ -8,14 +8,11 @@ import numpy as np
 import torch
 
 from mlreco.models.layers.sparse.cpu import normalisation
-from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
+from mlreco.models.layers.sparse.cpu.epilogue import Activation, Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolve
 from mlreco.models.layers.sparse.cpu.panels import Panels, pack
 from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient
 from mlreco.models.layers.sparse.kernel_map import KernelMap
-
-Activation = tuple[torch.Tensor, torch.Tensor, float]
-"""Scale (C,), shift (C,) and slope of leaky_relu(x * scale + shift, slope)."""
 
 
 def supports(features: torch.Tensor) -> bool:
@@ -57,13 +54,15 @@ def conv_backward_weight(features: torch.Tensor, grad_out: torch.Tensor, kernel_
     return torch.from_numpy(weight_gradient(_rows(features), _rows(grad_out), kernel_map, torch.get_num_threads()))
 
 
+def affine(scale: torch.Tensor, shift: torch.Tensor, slope: float) -> Activation:
+    """Return leaky_relu(x * scale + shift, slope) as the engine takes it, scale and shift (C,) float32."""
+    return Activation(_rows(scale), _rows(shift), slope)
+
+
 def activate(features: torch.Tensor, activation: Activation) -> torch.Tensor:
-    """Return leaky_relu(features * scale + shift, slope) of (N, C) float32 features."""
-    scale, shift, slope = activation
+    """Return the activation of (N, C) float32 features."""
     out = torch.empty(features.shape)
-    normalisation.activate(
-        _rows(features), _rows(scale), _rows(shift), slope, out.numpy(), threads=torch.get_num_threads()
-    )
+    normalisation.activate(_rows(features), activation, out.numpy(), threads=torch.get_num_threads())
     return out
 
 
@@ -90,7 +89,7 @@ def conv_fused(
         shortcuts: features on the output rows, and packed weights (1, C, Cout): their products are added.
         bias: (Cout,) added to the output.
         residual: (n_out, Cout) added to the output.
-        activation: the second result is leaky_relu(out * scale + shift, slope).
+        activation: what is done to the output for the second result.
         keep_raw: return the output before the activation, too.
 
     Returns:
@@ -99,14 +98,13 @@ def conv_fused(
     panels = weight if isinstance(weight, Panels) else pack_weight(weight)
     raw = torch.empty(kernel_map.n_out, panels.columns) if keep_raw or activation is None else None
     active = torch.empty(kernel_map.n_out, panels.columns) if activation is not None else None
-    scale, shift, slope = activation if activation is not None else (None, None, 0.0)
     convolve(
         [Source(_rows(features), panels), *(Source(_rows(x), w) for x, w in beside)],
         kernel_map,
         None if raw is None else raw.numpy(),
         None if active is None else active.numpy(),
         [Source(_rows(x), w) for x, w in shortcuts],
-        Epilogue(*(None if t is None else _rows(t) for t in (bias, residual, scale, shift)), slope),
+        Epilogue(*(None if t is None else _rows(t) for t in (bias, residual)), activation),
         torch.get_num_threads(),
     )
     return raw, active

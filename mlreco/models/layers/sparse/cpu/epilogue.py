@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 
 from mlreco.models.layers.sparse.cpu.jit import kernel
+from mlreco.models.layers.sparse.cpu.memory import address, bits
+from mlreco.models.layers.sparse.cpu.shared_memory import floats_at
 
-_NONE = np.empty(0, np.float32)
+_PLACES = ("bias", "residual", "scale", "shift", "raw", "active")
+
+
+@dataclass(frozen=True)
+class Activation:
+    """BatchNorm in evaluation and LeakyReLU: leaky_relu(x * scale + shift, slope).
+
+    Attributes:
+        scale, shift: (C,) float32, C-contiguous.
+        slope: of the leaky ReLU on negative numbers.
+    """
+
+    scale: np.ndarray
+    shift: np.ndarray
+    slope: float
+
+    @cached_property
+    def numbers(self) -> tuple[int, int, int]:
+        """Addresses of scale and shift, and the bits of the slope."""
+        return address(self.scale), address(self.shift), bits(self.slope)
 
 
 @dataclass(frozen=True)
@@ -18,58 +41,60 @@ class Epilogue:
     Attributes:
         bias: (Cout,) float32 added to every row.
         residual: (n_out, Cout) float32 added.
-        scale, shift: (Cout,) float32 of an affine map (BatchNorm in evaluation); the activated output is
-            leaky_relu(out * scale + shift).
-        slope: of the leaky ReLU on negative numbers.
+        activation: of the second copy.
     """
 
     bias: np.ndarray | None = None
     residual: np.ndarray | None = None
-    scale: np.ndarray | None = None
-    shift: np.ndarray | None = None
-    slope: float = 0.0
+    activation: Activation | None = None
 
-    def operands(self) -> tuple[np.ndarray | np.float32, ...]:
-        """Return bias, residual, scale, shift, flat and empty where there are none, and slope, for ``finish``."""
-        return (*(flat(a) for a in (self.bias, self.residual, self.scale, self.shift)), np.float32(self.slope))
+    LAYOUT: ClassVar[np.dtype] = np.dtype([*((name, np.int64) for name in (*_PLACES, "stride")), ("slope", np.float64)])
+    """What ``finish`` reads: where the arrays begin (0: there is none), how long a row is, and the slope."""
 
+    def layout(self, raw: np.ndarray | None, active: np.ndarray | None, stride: int) -> tuple[int, ...]:
+        """Return the numbers of ``LAYOUT``.
 
-def flat(array: np.ndarray | None) -> np.ndarray:
-    """Return the numbers of a C-contiguous array in one row; none for None."""
-    return _NONE if array is None else array.reshape(-1)
+        Args:
+            raw: (n_out, Cout) float32, C-contiguous, where the output goes.
+            active: the same for its activated copy.
+            stride: Cout.
+        """
+        bias, residual, raw_place, active_place = (
+            0 if array is None else address(array) for array in (self.bias, self.residual, raw, active)
+        )
+        scale, shift, slope = (0, 0, 0) if self.activation is None else self.activation.numbers
+        return bias, residual, scale, shift, raw_place, active_place, stride, slope
 
 
 @kernel
-def finish(
-    sums: np.ndarray,
-    width: int,
-    row_0: int,
-    row_1: int,
-    column_0: int,
-    stride: int,
-    bias: np.ndarray,
-    residual: np.ndarray,
-    scale: np.ndarray,
-    shift: np.ndarray,
-    slope: float,
-    raw: np.ndarray,
-    active: np.ndarray,
-) -> None:
-    """Write the sums of a block of rows and columns; unsigned places let LLVM use vectors and skip sign checks."""
-    columns = np.uint64(min(width, stride - column_0))
-    zero, first = np.float32(0), np.uint64(column_0)
+def finish(sums: int, width: int, row_0: int, row_1: int, column_0: int, epilogue: np.void) -> None:
+    """Write the sums of a block of rows and columns, ``width`` apart, to the columns of the output from column_0 on.
+
+    Args:
+        sums: where they begin.
+        width: of a row of sums.
+        row_0: first row of the output.
+        row_1: row after the last.
+        column_0: first column of the output.
+        epilogue: a record of ``Epilogue.LAYOUT``.
+    """
+    bias, residual = floats_at(epilogue.bias + 4 * column_0), floats_at(epilogue.residual)
+    scale, shift = floats_at(epilogue.scale + 4 * column_0), floats_at(epilogue.shift + 4 * column_0)
+    raw, active = floats_at(epilogue.raw), floats_at(epilogue.active)
+    columns, slope = min(width, epilogue.stride - column_0), np.float32(epilogue.slope)
+    zero = np.float32(0)
     for row in range(row_0, row_1):
-        here, there = np.uint64((row - row_0) * width), np.uint64(row * stride + column_0)
-        if len(bias):
+        here, there = floats_at(sums + 4 * (row - row_0) * width), row * epilogue.stride + column_0
+        if epilogue.bias:
             for c in range(columns):
-                sums[here + c] += bias[first + c]
-        if len(residual):
+                here[c] += bias[c]
+        if epilogue.residual:
             for c in range(columns):
-                sums[here + c] += residual[there + c]
-        if len(raw):
+                here[c] += residual[there + c]
+        if epilogue.raw:
             for c in range(columns):
-                raw[there + c] = sums[here + c]
-        if len(active):
+                raw[there + c] = here[c]
+        if epilogue.active:
             for c in range(columns):
-                value = sums[here + c] * scale[first + c] + shift[first + c]
+                value = here[c] * scale[c] + shift[c]
                 active[there + c] = max(value, zero) + slope * min(value, zero)

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numba import carray
 
 from mlreco.models.layers.sparse.cpu.crew import crew_for, share
-from mlreco.models.layers.sparse.cpu.epilogue import Epilogue, finish, flat
-from mlreco.models.layers.sparse.cpu.jit import kernel
-from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty, scratch
+from mlreco.models.layers.sparse.cpu.epilogue import Epilogue, finish
+from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
+from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty, job, scratch
 from mlreco.models.layers.sparse.cpu.panels import Panels
+from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, integers_at, memory_at
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.tile import forward_tile
-from mlreco.models.layers.sparse.cpu.vector_code import claim
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
 
 if TYPE_CHECKING:
@@ -54,12 +55,12 @@ def _multiply(vectors: int, operands: tuple[int, ...]) -> None:
 
 @kernel
 def _add_source(
-    source: np.ndarray,
+    source: int,
     offset: int,
     in_rows: int,
     out_rows: int,
     pairs: int,
-    vectors: np.ndarray,
+    vectors: int,
     groups: tuple[int, int],
     columns: tuple[int, int],
     row_0: int,
@@ -68,71 +69,80 @@ def _add_source(
     spare: int,
 ) -> None:
     """Add one offset of one source to the sums; ``columns``: where the part begins, and how long a panel's row is."""
-    features, panels, channels = source
+    operand, widths = integers_at(source), integers_at(vectors)
+    features, panels, channels = operand[0], operand[1], operand[2]
     column = 0
     for group in range(groups[0], groups[1]):
         panel = panels + 4 * channels * (offset * columns[1] + columns[0] + column)
         target = sums + 4 * column
-        column += vectors[group] * _LANES
+        column += widths[group] * _LANES
         following = panels + 4 * channels * ((offset + 1) * columns[1] + columns[0])
         if group + 1 < groups[1]:
-            following = panel + 4 * channels * vectors[group] * _LANES
+            following = panel + 4 * channels * widths[group] * _LANES
         operands = (
             *(features, 4 * channels, channels, in_rows, out_rows, pairs),
             *(panel, following, target, 4 * width, row_0, spare),
         )
-        _multiply(vectors[group], operands)
+        _multiply(widths[group], operands)
 
 
 @kernel
-def _convolve(
-    sources: np.ndarray,
-    shortcuts: np.ndarray,
-    in_rows: np.ndarray,
-    out_rows: np.ndarray,
-    bounds: np.ndarray,
-    identity: np.ndarray,
-    vectors: np.ndarray,
-    bias: np.ndarray,
-    residual: np.ndarray,
-    scale: np.ndarray,
-    shift: np.ndarray,
-    slope: float,
-    raw: np.ndarray,
-    active: np.ndarray,
-    n_out: int,
-    stride: int,
-    height: int,
-    parts: int,
-    buffer: np.ndarray,
-    counter: np.ndarray,
-) -> None:
-    in_data, out_data, same_data = in_rows.ctypes.data, out_rows.ctypes.data, identity.ctypes.data
-    sums = buffer.ctypes.data
-    panel_row = vectors.sum() * _LANES
-    blocks = (n_out + height - 1) // height
+def _lanes_of(vectors: int, first: int, last: int) -> int:
+    """Return how many numbers the column groups from first to last hold in a row."""
+    widths, total = integers_at(vectors), 0
+    for group in range(first, last):
+        total += widths[group]
+    return total * _LANES
+
+
+_ADDRESSES = ("sources", "in_rows", "out_rows", "bounds", "identity", "vectors", "sums")
+_SOURCE_BYTES = 3 * 8
+_COUNTS = ("n_sources", "n_shortcuts", "offsets", "n_blocks", "n_groups", "n_out", "height", "parts", "sums_size")
+_JOB = np.dtype(
+    [
+        ("counter", np.int64),
+        *((name, np.int64) for name in (*_ADDRESSES, *_COUNTS)),
+        ("epilogue", Epilogue.LAYOUT),
+    ]
+)
+
+
+def _convolve_blocks(job_address: int, worker: int) -> None:
+    call = carray(memory_at(job_address), 1, _JOB)[0]
+    blocks = (call.n_out + call.height - 1) // call.height
+    panel_row = _lanes_of(call.vectors, 0, call.n_groups)
+    sums = call.sums + 4 * worker * call.sums_size
+    bounds = integers_at(call.bounds)
     while True:
-        item = claim(counter.ctypes.data)
-        if item >= blocks * parts:
+        item = claim(job_address)
+        if item >= blocks * call.parts:
             return
-        block, part = item // parts, item % parts
-        groups = part * len(vectors) // parts, (part + 1) * len(vectors) // parts
-        columns = vectors[: groups[0]].sum() * _LANES, panel_row
-        width = vectors[groups[0] : groups[1]].sum() * _LANES
-        row_0, row_1 = block * height, min(n_out, (block + 1) * height)
+        block, part = item // call.parts, item % call.parts
+        groups = part * call.n_groups // call.parts, (part + 1) * call.n_groups // call.parts
+        columns = _lanes_of(call.vectors, 0, groups[0]), panel_row
+        width = _lanes_of(call.vectors, groups[0], groups[1])
+        row_0, row_1 = block * call.height, min(call.n_out, (block + 1) * call.height)
         size = (row_1 - row_0) * width
         spare = sums + 4 * size
-        buffer[:size] = 0
-        for k in range(bounds.shape[0]):
-            first, last = bounds[k, row_0 // BLOCK], bounds[k, (row_1 + BLOCK - 1) // BLOCK]
+        clean = floats_at(sums)
+        for place in range(size):
+            clean[place] = np.float32(0)
+        for k in range(call.offsets):
+            first = bounds[k * call.n_blocks + row_0 // BLOCK]
+            last = bounds[k * call.n_blocks + (row_1 + BLOCK - 1) // BLOCK]
             if first < last:
-                places = in_data + 4 * first, out_data + 4 * first, last - first
-                for source in sources:
-                    _add_source(source, k, *places, vectors, groups, columns, row_0, sums, width, spare)
-        places = same_data + 4 * row_0, same_data + 4 * row_0, row_1 - row_0
-        for source in shortcuts:
-            _add_source(source, 0, *places, vectors, groups, columns, row_0, sums, width, spare)
-        finish(buffer, width, row_0, row_1, columns[0], stride, bias, residual, scale, shift, slope, raw, active)
+                places = call.in_rows + 4 * first, call.out_rows + 4 * first, last - first
+                for source in range(call.n_sources):
+                    operand = call.sources + _SOURCE_BYTES * source
+                    _add_source(operand, k, *places, call.vectors, groups, columns, row_0, sums, width, spare)
+        places = call.identity + 4 * row_0, call.identity + 4 * row_0, row_1 - row_0
+        for source in range(call.n_shortcuts):
+            operand = call.sources + _SOURCE_BYTES * (call.n_sources + source)
+            _add_source(operand, 0, *places, call.vectors, groups, columns, row_0, sums, width, spare)
+        finish(sums, width, row_0, row_1, columns[0], call.epilogue)
+
+
+_convolve = SharedKernel(_convolve_blocks)
 
 
 def _blocking(n_out: int, vectors: np.ndarray, threads: int) -> tuple[int, int]:
@@ -152,10 +162,10 @@ def _blocking(n_out: int, vectors: np.ndarray, threads: int) -> tuple[int, int]:
     return max(1, -(-n_out // (max(1, blocks) * BLOCK))) * BLOCK, parts
 
 
-def _table(sources: Sequence[Source], rows: int, offsets: int, columns: int) -> np.ndarray:
-    """Return address of features, address of panels and channels of every source, after checking them, (S, 3)."""
-    table = np.empty((len(sources), 3), np.int64)
-    for place, source in zip(table, sources, strict=True):
+def _operands(sources: Sequence[Source], rows: int, offsets: int, columns: int) -> list[int]:
+    """Return address of features, address of panels and channels of every source, after checking them."""
+    operands = []
+    for source in sources:
         features, panels = source.features, source.panels
         shapes = (features.shape, panels.offsets, panels.columns)
         if shapes != ((rows, panels.rows), offsets, columns):
@@ -163,8 +173,8 @@ def _table(sources: Sequence[Source], rows: int, offsets: int, columns: int) -> 
             raise ValueError(f"features, offsets and columns of the weight do not match: {shapes}, expected {expected}")
         if features.dtype != np.float32 or not features.flags.c_contiguous:
             raise ValueError("features must be float32 and C-contiguous")
-        place[:] = address(features), address(panels.values), panels.rows
-    return table
+        operands += address(features), panels.address, panels.rows
+    return operands
 
 
 def convolve(
@@ -195,20 +205,19 @@ def convolve(
     for array in (out, active, epilogue.residual):
         if array is not None and (array.shape != (n_out, panels.columns) or not array.flags.c_contiguous):
             raise ValueError(f"output and residual must be ({n_out}, {panels.columns}) and C-contiguous")
-    tables = (
-        _table(sources, kernel_map.n_in, len(kernel_map.starts) - 1, panels.columns),
-        _table(shortcuts, n_out, 1, panels.columns),
-    )
-    pairs = (kernel_map.in_rows, kernel_map.out_rows, kernel_map.bounds, kernel_map.identity)
+    offsets, n_blocks = kernel_map.bounds.shape
+    operands = _operands(sources, kernel_map.n_in, offsets, panels.columns)
+    operands += _operands(shortcuts, n_out, 1, panels.columns)
     work = sum(2.0 * source.panels.rows * len(kernel_map.in_rows) for source in sources)
     work += sum(2.0 * source.panels.rows * n_out for source in shortcuts)
     threads = crew_for(threads, work * panels.columns)
     height, parts = _blocking(n_out, panels.vectors, threads)
-    outputs = (flat(out), flat(active), n_out, panels.columns, height, parts)
-    size = (min(height, n_out) + 1) * int(panels.vectors.sum()) * _LANES
-    counter = np.zeros(1, np.int64)
-    arguments = (*tables, *pairs, panels.vectors, *epilogue.operands(), *outputs)
-    share(lambda: _convolve(*arguments, scratch(size, "sums"), counter), threads)
+    sums_size = (min(height, n_out) + 1) * panels.width
+    sums = scratch(threads * sums_size, "sums")
+    table = job(*operands)
+    places = address(table), *kernel_map.addresses, panels.vectors_address, address(sums)
+    counts = (len(sources), len(shortcuts), offsets, n_blocks, len(panels.vectors), n_out, height, parts, sums_size)
+    share(_convolve, job(0, *places, *counts, *epilogue.layout(out, active, panels.columns)), threads)
 
 
 def convolution(x: np.ndarray, panels: Panels, kernel_map: KernelMap, threads: int = 1) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from math import prod
 
@@ -26,6 +27,16 @@ def scratch(size: int, purpose: str) -> np.ndarray:
         buffer = aligned_empty((max(size, 1 << 16),))
         setattr(_own, purpose, buffer)
     return buffer
+
+
+def job(*numbers: int) -> np.ndarray:
+    """Return the int64 numbers of a job, in the order of its fields."""
+    return np.array(numbers, np.int64)
+
+
+def bits(number: float) -> int:
+    """Return the int64 whose memory is that of a float64, for the fields of a job that are none."""
+    return struct.unpack("q", struct.pack("d", number))[0]
 
 
 def address(array: np.ndarray) -> int:

@@ -21,9 +21,9 @@ class _NormActivation(torch.autograd.Function):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         threads, x = torch.get_num_threads(), _array(features)
         moments = normalisation.moments(x, threads)
-        scale, shift = normalisation.affine(moments, _array(weight), _array(bias), eps)
+        activation = normalisation.affine(moments, _array(weight), _array(bias), eps, slope)
         out = torch.empty(features.shape)
-        normalisation.activate(x, scale, shift, slope, out.numpy(), threads)
+        normalisation.activate(x, activation, out.numpy(), threads)
         ctx.save_for_backward(features, weight, bias)
         ctx.moments, ctx.eps, ctx.slope = moments, eps, slope
         mean, variance = (torch.from_numpy(m.astype(np.float32)) for m in (moments.mean, moments.variance))

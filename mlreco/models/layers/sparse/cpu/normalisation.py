@@ -9,10 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numba import carray
 
 from mlreco.models.layers.sparse.cpu.crew import crew_for, share
-from mlreco.models.layers.sparse.cpu.jit import kernel
-from mlreco.models.layers.sparse.cpu.vector_code import claim
+from mlreco.models.layers.sparse.cpu.epilogue import Activation
+from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
+from mlreco.models.layers.sparse.cpu.memory import address, bits, job
+from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, memory_at
 
 _CHUNK = 256
 
@@ -25,118 +28,112 @@ class Moments:
     variance: np.ndarray
 
 
+_ADDRESSES = ("x", "grad", "scale", "shift", "mean", "factor", "offset", "sums", "out")
+_JOB = np.dtype([(name, np.int64) for name in ("counter", "rows", "columns", *_ADDRESSES)] + [("slope", np.float64)])
+
+
 @kernel
-def _chunk_moments(x: np.ndarray, rows: int, columns: int, sums: np.ndarray, counter: np.ndarray) -> None:
-    """Write mean and sum of squared deviations of every chunk and column to ``sums`` (chunks, 2, columns), flat."""
-    width = np.uint64(columns)
+def _claim_rows(job_address: int, call: np.void) -> tuple[int, int, int]:
+    """Return the next chunk, its first row and the row after its last; none is left where these are equal."""
+    chunk = claim(job_address)
+    return chunk, min(call.rows, chunk * _CHUNK), min(call.rows, (chunk + 1) * _CHUNK)
+
+
+def _moments_of_chunks(job_address: int, _: int) -> None:
+    """Write mean and sum of squared deviations of every chunk and column to ``sums`` (chunks, 2, columns)."""
+    call = carray(memory_at(job_address), 1, _JOB)[0]
+    columns = call.columns
     while True:
-        chunk = claim(counter.ctypes.data)
-        row_0, row_1 = chunk * _CHUNK, min(rows, (chunk + 1) * _CHUNK)
-        if row_0 >= rows:
+        chunk, row_0, row_1 = _claim_rows(job_address, call)
+        if row_0 == row_1:
             return
-        mean, squares = np.uint64(2 * chunk * columns), np.uint64((2 * chunk + 1) * columns)
+        place = 8 * chunk * columns
+        mean, squares = floats_at(call.sums + place), floats_at(call.sums + place + 4 * columns)
         share_of_row = np.float32(1) / np.float32(row_1 - row_0)
-        for c in range(width):
-            sums[mean + c] = np.float32(0)
-            sums[squares + c] = np.float32(0)
+        for c in range(columns):
+            mean[c] = squares[c] = np.float32(0)
         for row in range(row_0, row_1):
-            start = np.uint64(row * columns)
-            for c in range(width):
-                sums[mean + c] += x[start + c]
-        for c in range(width):
-            sums[mean + c] *= share_of_row
+            x = floats_at(call.x + 4 * row * columns)
+            for c in range(columns):
+                mean[c] += x[c]
+        for c in range(columns):
+            mean[c] *= share_of_row
         for row in range(row_0, row_1):
-            start = np.uint64(row * columns)
-            for c in range(width):
-                deviation = x[start + c] - sums[mean + c]
-                sums[squares + c] += deviation * deviation
+            x = floats_at(call.x + 4 * row * columns)
+            for c in range(columns):
+                deviation = x[c] - mean[c]
+                squares[c] += deviation * deviation
 
 
-@kernel
-def _activate(
-    x: np.ndarray,
-    rows: int,
-    columns: int,
-    scale: np.ndarray,
-    shift: np.ndarray,
-    slope: float,
-    out: np.ndarray,
-    counter: np.ndarray,
-) -> None:
-    width, zero = np.uint64(columns), np.float32(0)
+def _activate_rows(job_address: int, _: int) -> None:
+    call = carray(memory_at(job_address), 1, _JOB)[0]
+    columns, slope, zero = call.columns, np.float32(call.slope), np.float32(0)
+    scale, shift = floats_at(call.scale), floats_at(call.shift)
     while True:
-        chunk = claim(counter.ctypes.data)
-        if chunk * _CHUNK >= rows:
+        _, row_0, row_1 = _claim_rows(job_address, call)
+        if row_0 == row_1:
             return
-        for row in range(chunk * _CHUNK, min(rows, (chunk + 1) * _CHUNK)):
-            start = np.uint64(row * columns)
-            for c in range(width):
-                value = x[start + c] * scale[c] + shift[c]
-                out[start + c] = max(value, zero) + slope * min(value, zero)
+        for row in range(row_0, row_1):
+            x, out = floats_at(call.x + 4 * row * columns), floats_at(call.out + 4 * row * columns)
+            for c in range(columns):
+                value = x[c] * scale[c] + shift[c]
+                out[c] = max(value, zero) + slope * min(value, zero)
 
 
-@kernel
-def _chunk_gradients(
-    x: np.ndarray,
-    grad: np.ndarray,
-    rows: int,
-    columns: int,
-    scale: np.ndarray,
-    shift: np.ndarray,
-    slope: float,
-    mean: np.ndarray,
-    sums: np.ndarray,
-    counter: np.ndarray,
-) -> None:
-    """Write to ``sums`` (chunks, 2, columns), flat, the sums of g and g (x - mean), g the gradient before LeakyReLU."""
-    width, zero, one = np.uint64(columns), np.float32(0), np.float32(1)
+def _sum_gradients(job_address: int, _: int) -> None:
+    """Write to ``sums`` (chunks, 2, columns) the sums of g and g (x - mean), g the gradient before LeakyReLU."""
+    call = carray(memory_at(job_address), 1, _JOB)[0]
+    columns, slope, zero, one = call.columns, np.float32(call.slope), np.float32(0), np.float32(1)
+    scale, shift, mean = floats_at(call.scale), floats_at(call.shift), floats_at(call.mean)
     while True:
-        chunk = claim(counter.ctypes.data)
-        if chunk * _CHUNK >= rows:
+        chunk, row_0, row_1 = _claim_rows(job_address, call)
+        if row_0 == row_1:
             return
-        total, product = np.uint64(2 * chunk * columns), np.uint64((2 * chunk + 1) * columns)
-        for c in range(width):
-            sums[total + c] = zero
-            sums[product + c] = zero
-        for row in range(chunk * _CHUNK, min(rows, (chunk + 1) * _CHUNK)):
-            start = np.uint64(row * columns)
-            for c in range(width):
-                value = x[start + c] * scale[c] + shift[c]
-                inner = grad[start + c] * (one if value > zero else slope)
-                sums[total + c] += inner
-                sums[product + c] += inner * (x[start + c] - mean[c])
+        total, product = (
+            floats_at(call.sums + 8 * chunk * columns),
+            floats_at(call.sums + 4 * (2 * chunk + 1) * columns),
+        )
+        for c in range(columns):
+            total[c] = product[c] = zero
+        for row in range(row_0, row_1):
+            x, grad = floats_at(call.x + 4 * row * columns), floats_at(call.grad + 4 * row * columns)
+            for c in range(columns):
+                value = x[c] * scale[c] + shift[c]
+                inner = grad[c] * (one if value > zero else slope)
+                total[c] += inner
+                product[c] += inner * (x[c] - mean[c])
 
 
-@kernel
-def _input_gradient(
-    x: np.ndarray,
-    grad: np.ndarray,
-    rows: int,
-    columns: int,
-    scale: np.ndarray,
-    shift: np.ndarray,
-    slope: float,
-    factor: np.ndarray,
-    offset: np.ndarray,
-    out: np.ndarray,
-    counter: np.ndarray,
-) -> None:
+def _input_gradient_rows(job_address: int, _: int) -> None:
     """Write g * scale + x * factor + offset, g the gradient before LeakyReLU."""
-    width, zero, one = np.uint64(columns), np.float32(0), np.float32(1)
+    call = carray(memory_at(job_address), 1, _JOB)[0]
+    columns, slope, zero, one = call.columns, np.float32(call.slope), np.float32(0), np.float32(1)
+    scale, shift, factor, offset = (
+        *(floats_at(call.scale), floats_at(call.shift)),
+        *(floats_at(call.factor), floats_at(call.offset)),
+    )
     while True:
-        chunk = claim(counter.ctypes.data)
-        if chunk * _CHUNK >= rows:
+        _, row_0, row_1 = _claim_rows(job_address, call)
+        if row_0 == row_1:
             return
-        for row in range(chunk * _CHUNK, min(rows, (chunk + 1) * _CHUNK)):
-            start = np.uint64(row * columns)
-            for c in range(width):
-                value = x[start + c] * scale[c] + shift[c]
-                inner = grad[start + c] * (one if value > zero else slope)
-                out[start + c] = inner * scale[c] + x[start + c] * factor[c] + offset[c]
+        for row in range(row_0, row_1):
+            place = 4 * row * columns
+            x, grad, out = floats_at(call.x + place), floats_at(call.grad + place), floats_at(call.out + place)
+            for c in range(columns):
+                value = x[c] * scale[c] + shift[c]
+                inner = grad[c] * (one if value > zero else slope)
+                out[c] = inner * scale[c] + x[c] * factor[c] + offset[c]
 
 
-def _counter() -> np.ndarray:
-    return np.zeros(1, np.int64)
+_chunk_moments, _activate = SharedKernel(_moments_of_chunks), SharedKernel(_activate_rows)
+_chunk_gradients, _input_gradient = SharedKernel(_sum_gradients), SharedKernel(_input_gradient_rows)
+
+
+def _run(work: SharedKernel, threads: int, shape: tuple[int, int], slope: float = 0.0, **arrays: np.ndarray) -> None:
+    """Run a kernel on all rows; ``arrays`` are what it reads and writes, by their names in the call."""
+    rows, columns = shape
+    places = (address(arrays[name]) if name in arrays else 0 for name in _ADDRESSES)
+    share(work, job(0, rows, columns, *places, bits(slope)), crew_for(threads, numbers=rows * columns))
 
 
 def _sums(x: np.ndarray) -> np.ndarray:
@@ -145,37 +142,31 @@ def _sums(x: np.ndarray) -> np.ndarray:
 
 def moments(x: np.ndarray, threads: int = 1) -> Moments:
     """Return mean and variance of the columns of x, (N, C) float32, C-contiguous, N at least 1."""
-    rows, columns = x.shape
-    sums = _sums(x)
-    arguments = (x.reshape(-1), rows, columns, sums.reshape(-1), _counter())
-    share(lambda: _chunk_moments(*arguments), crew_for(threads, numbers=x.size))
+    rows, sums = len(x), _sums(x)
+    _run(_chunk_moments, threads, x.shape, x=x, sums=sums)
     counts = np.minimum(rows - _CHUNK * np.arange(len(sums)), _CHUNK)[:, None]
     means, squares = sums[:, 0].astype(np.float64), sums[:, 1].astype(np.float64)
     mean = (counts * means).sum(axis=0) / rows
     return Moments(mean, (squares + counts * (means - mean) ** 2).sum(axis=0) / rows)
 
 
-def activate(
-    x: np.ndarray, scale: np.ndarray, shift: np.ndarray, slope: float, out: np.ndarray, threads: int = 1
-) -> None:
-    """Write leaky_relu(x * scale + shift, slope) to ``out``.
+def activate(x: np.ndarray, activation: Activation, out: np.ndarray, threads: int = 1) -> None:
+    """Write the activation of x to ``out``.
 
     Args:
         x: (N, C) float32, C-contiguous.
-        scale: (C,) float32.
-        shift: (C,) float32.
-        slope: of negative numbers.
+        activation: leaky_relu(x * scale + shift, slope).
         out: (N, C) float32, C-contiguous; may be x.
         threads: how many threads work at most.
     """
-    arguments = (x.reshape(-1), *x.shape, scale, shift, np.float32(slope), out.reshape(-1), _counter())
-    share(lambda: _activate(*arguments), crew_for(threads, numbers=x.size))
+    arrays = {"scale": activation.scale, "shift": activation.shift}
+    _run(_activate, threads, x.shape, activation.slope, x=x, out=out, **arrays)
 
 
-def affine(moments: Moments, weight: np.ndarray, bias: np.ndarray, eps: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return scale and shift, (C,) float32, with which x * scale + shift is the normalised x."""
+def affine(moments: Moments, weight: np.ndarray, bias: np.ndarray, eps: float, slope: float) -> Activation:
+    """Return the activation in which x * scale + shift is the normalised x, times weight (C,), plus bias (C,)."""
     scale = weight / np.sqrt(moments.variance + eps)
-    return scale.astype(np.float32), (bias - moments.mean * scale).astype(np.float32)
+    return Activation(scale.astype(np.float32), (bias - moments.mean * scale).astype(np.float32), slope)
 
 
 def gradients(
@@ -203,16 +194,16 @@ def gradients(
         threads: how many threads work at most.
     """
     rows = len(x)
-    scale, shift = affine(moments, weight, bias, eps)
+    activation = affine(moments, weight, bias, eps, slope)
+    scale, shift = activation.scale, activation.shift
     sums, mean = _sums(x), moments.mean.astype(np.float32)
-    flat = (x.reshape(-1), grad.reshape(-1), *x.shape, scale, shift, np.float32(slope))
-    counters = _counter(), _counter()
-    share(lambda: _chunk_gradients(*flat, mean, sums.reshape(-1), counters[0]), crew_for(threads, numbers=x.size))
+    arrays = {"x": x, "grad": grad, "scale": scale, "shift": shift}
+    _run(_chunk_gradients, threads, x.shape, slope, **arrays, mean=mean, sums=sums)
     total, product = sums.astype(np.float64).sum(axis=0)
     product += total * (mean - moments.mean)
     inverse = 1 / (moments.variance + eps)
     factor = -scale * inverse * product / rows
     offset = -scale * total / rows - factor * moments.mean
-    last = (factor.astype(np.float32), offset.astype(np.float32), out.reshape(-1))
-    share(lambda: _input_gradient(*flat, *last, counters[1]), crew_for(threads, numbers=x.size))
+    arrays |= {"factor": factor.astype(np.float32), "offset": offset.astype(np.float32), "out": out}
+    _run(_input_gradient, threads, x.shape, slope, **arrays)
     return (product * np.sqrt(inverse)).astype(np.float32), total.astype(np.float32)

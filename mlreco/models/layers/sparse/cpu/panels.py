@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+from numba import carray
 
 from mlreco.models.layers.sparse.cpu.crew import crew_for, share
-from mlreco.models.layers.sparse.cpu.jit import kernel
-from mlreco.models.layers.sparse.cpu.memory import aligned_empty, scratch
+from mlreco.models.layers.sparse.cpu.jit import SharedKernel
+from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty, job, scratch
+from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, integers_at, memory_at
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.transpose import transpose_squares
-from mlreco.models.layers.sparse.cpu.vector_code import claim
 
 _LANES = UNIT.lanes
 
@@ -26,6 +28,7 @@ class Panels:
         offsets: kernel offsets K.
         rows: input channels Cin.
         columns: output channels Cout.
+        width: numbers in a row of all panels of an offset, Cout rounded up to full vectors.
     """
 
     values: np.ndarray
@@ -33,6 +36,17 @@ class Panels:
     offsets: int
     rows: int
     columns: int
+    width: int
+
+    @cached_property
+    def address(self) -> int:
+        """Where the panels begin."""
+        return address(self.values)
+
+    @cached_property
+    def vectors_address(self) -> int:
+        """Where the widths of the column groups begin."""
+        return address(self.vectors)
 
 
 def split_columns(columns: int, widest: int, share: int = 1) -> np.ndarray:
@@ -52,80 +66,65 @@ def split_columns(columns: int, widest: int, share: int = 1) -> np.ndarray:
     return np.array([vectors // groups + (i < vectors % groups) for i in range(groups)], dtype=np.int64)
 
 
-@kernel
-def _pack_columns(
-    flat: np.ndarray,
-    offset_stride: int,
-    row_stride: int,
-    column_stride: int,
-    offsets: int,
-    rows: int,
-    columns: int,
-    widths: np.ndarray,
-    panels: np.ndarray,
-    counter: np.ndarray,
-) -> None:
+_FIELDS = (
+    *("counter", "weight", "offset_stride", "row_stride", "column_stride"),
+    *("offsets", "rows", "columns", "widths", "width", "panels"),
+)
+_JOB = np.dtype([(name, np.int64) for name in _FIELDS])
+
+
+def _pack_columns_of(job_address: int, _: int) -> None:
     """Fill panels column by column, a vector of columns at a time; rows that follow each other in memory are fast."""
-    size = rows * widths.sum()
+    call = carray(memory_at(job_address), 1, _JOB)[0]
+    weight, panels, widths = floats_at(call.weight), floats_at(call.panels), integers_at(call.widths)
     while True:
-        first = claim(counter.ctypes.data) * _LANES
-        if first >= columns:
+        first = claim(job_address) * _LANES
+        if first >= call.columns:
             return
         group, before = 0, 0
         while first >= before + widths[group]:
             before += widths[group]
             group += 1
-        width, inside = widths[group], min(_LANES, columns - first)
-        squares = rows // _LANES if row_stride == 1 and inside == _LANES else 0
-        for k in range(offsets):
-            source, target = k * offset_stride + first * column_stride, k * size + rows * before + first - before
+        width, inside = widths[group], min(_LANES, call.columns - first)
+        squares = call.rows // _LANES if call.row_stride == 1 and inside == _LANES else 0
+        for k in range(call.offsets):
+            source = k * call.offset_stride + first * call.column_stride
+            target = call.rows * (k * call.width + before) + first - before
             if squares:
-                places = (flat.ctypes.data + 4 * source, panels.ctypes.data + 4 * target)
-                transpose_squares((places[0], 4 * column_stride, places[1], 4 * width, squares))
-            for row in range(squares * _LANES, rows):
+                places = call.weight + 4 * source, call.panels + 4 * target
+                transpose_squares((places[0], 4 * call.column_stride, places[1], 4 * width, squares))
+            for row in range(squares * _LANES, call.rows):
                 for column in range(inside):
-                    panels[target + row * width + column] = flat[source + row * row_stride + column * column_stride]
+                    place = source + row * call.row_stride + column * call.column_stride
+                    panels[target + row * width + column] = weight[place]
                 for column in range(inside, _LANES):
                     panels[target + row * width + column] = np.float32(0.0)
 
 
-@kernel
-def _pack_rows(
-    flat: np.ndarray,
-    offset_stride: int,
-    row_stride: int,
-    offsets: int,
-    rows: int,
-    columns: int,
-    widths: np.ndarray,
-    panels: np.ndarray,
-    counter: np.ndarray,
-) -> None:
+def _pack_rows_of(job_address: int, _: int) -> None:
     """Fill panels row by row where the columns of a row follow each other in memory."""
-    size = rows * widths.sum()
+    call = carray(memory_at(job_address), 1, _JOB)[0]
+    widths = integers_at(call.widths)
     while True:
-        row = claim(counter.ctypes.data)
-        if row >= rows:
+        row = claim(job_address)
+        if row >= call.rows:
             return
-        for k in range(offsets):
-            first = 0
-            for width in widths:
-                inside = min(width, columns - first)
-                source = np.uint64(k * offset_stride + row * row_stride + first)
-                target = np.uint64(k * size + rows * first + row * width)
-                for column in range(np.uint64(inside)):
-                    panels[target + column] = flat[source + column]
-                for column in range(np.uint64(inside), np.uint64(width)):
-                    panels[target + column] = np.float32(0.0)
+        for k in range(call.offsets):
+            first, group = 0, 0
+            while first < call.width:
+                width = widths[group]
+                inside = min(width, call.columns - first)
+                source = floats_at(call.weight + 4 * (k * call.offset_stride + row * call.row_stride + first))
+                target = floats_at(call.panels + 4 * (k * call.rows * call.width + call.rows * first + row * width))
+                for column in range(inside):
+                    target[column] = source[column]
+                for column in range(inside, width):
+                    target[column] = np.float32(0.0)
                 first += width
+                group += 1
 
 
-def _flat_view(array: np.ndarray) -> np.ndarray:
-    """Return the memory that an array of positive strides spans as one flat array."""
-    span = sum((length - 1) * stride for length, stride in zip(array.shape, array.strides, strict=True))
-    if array.size == 0:
-        return array.reshape(-1)
-    return np.lib.stride_tricks.as_strided(array, (span // array.itemsize + 1,), (array.itemsize,))
+_pack_columns, _pack_rows = SharedKernel(_pack_columns_of), SharedKernel(_pack_rows_of)
 
 
 def pack(weight: np.ndarray, threads: int = 1, keep: bool = True) -> Panels:
@@ -140,15 +139,12 @@ def pack(weight: np.ndarray, threads: int = 1, keep: bool = True) -> Panels:
     offsets, rows, columns = weight.shape
     vectors = split_columns(columns, len(UNIT.rows), share=2)
     widths = vectors * _LANES
-    size = offsets * rows * int(widths.sum())
+    width = int(widths.sum())
+    size = offsets * rows * width
     values = aligned_empty((size,)) if keep else scratch(size, "panels")
-    offset_stride, row_stride, column_stride = (stride // weight.itemsize for stride in weight.strides)
-    shape = (offsets, rows, columns, widths, values, np.zeros(1, np.int64))
-    flat = _flat_view(weight)
-    crew = crew_for(threads, numbers=size)
-    if column_stride == 1 and row_stride > 1:
-        share(lambda: _pack_rows(flat, offset_stride, row_stride, *shape), crew)
-    else:
-        strides = (offset_stride, row_stride, column_stride)
-        share(lambda: _pack_columns(flat, *strides, *shape), crew)
-    return Panels(values, vectors, offsets, rows, columns)
+    strides = [stride // weight.itemsize for stride in weight.strides]
+    shape = (offsets, rows, columns, address(widths), width)
+    numbers = (0, address(weight), *strides, *shape, address(values))
+    in_rows = strides[2] == 1 and strides[1] > 1
+    share(_pack_rows if in_rows else _pack_columns, job(*numbers), crew_for(threads, numbers=size))
+    return Panels(values, vectors, offsets, rows, columns, width)

@@ -105,13 +105,3 @@ def procedure(generate: Callable[[ir.IRBuilder, list[ir.Value]], None]) -> Calla
         return types.void(operands), code
 
     return run
-
-
-@intrinsic
-def claim(typing, counter):  # noqa: ANN001, ANN201
-    """Return the next item of a list that threads share: the int64 at an address, which it increments."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        return builder.atomic_rmw("add", _at(builder, args[0], I64), integer(1), "monotonic")
-
-    return types.int64(types.int64), generate

@@ -11,14 +11,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numba import carray
 
 from mlreco.models.layers.sparse.cpu.crew import crew_for, share
-from mlreco.models.layers.sparse.cpu.jit import kernel
-from mlreco.models.layers.sparse.cpu.memory import aligned_empty, scratch
+from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
+from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty, job, scratch
 from mlreco.models.layers.sparse.cpu.panels import split_columns
+from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, integers_at, memory_at
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.tile import gradient_tile
-from mlreco.models.layers.sparse.cpu.vector_code import claim
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
 
 if TYPE_CHECKING:
@@ -43,93 +44,72 @@ def _add_products(vectors: int, operands: tuple[int, ...]) -> None:
         _three(operands)
 
 
-@kernel
-def _sum_chunks(
-    x: np.ndarray,
-    in_rows: np.ndarray,
-    grad: np.ndarray,
-    out_rows: np.ndarray,
-    bounds: np.ndarray,
-    vectors: np.ndarray,
-    chunk_blocks: int,
-    pairs: int,
-    rows: int,
-    sums: np.ndarray,
-    chunk_stride: int,
-    offset_stride: int,
-    row_stride: int,
-    spare: int,
-    counter: np.ndarray,
-) -> None:
-    offsets, blocks = bounds.shape[0], bounds.shape[1] - 1
-    chunks = (blocks + chunk_blocks - 1) // chunk_blocks
-    x_data, grad_data, sums_data = x.ctypes.data, grad.ctypes.data, sums.ctypes.data
-    in_data, out_data = in_rows.ctypes.data, out_rows.ctypes.data
+_FIELDS = (
+    *("counter", "x", "in_rows", "x_width", "grad", "out_rows", "grad_width", "bounds", "offsets", "blocks"),
+    *("vectors", "n_groups", "chunk_blocks", "chunks", "pairs", "rows"),
+    *("sums", "chunk_stride", "offset_stride", "row_stride", "spare", "gradient", "width"),
+)
+_JOB = np.dtype([(name, np.int64) for name in _FIELDS])
+
+
+def _sum_pairs_of_chunks(job_address: int, _: int) -> None:
+    """Sum the products of every chunk and offset."""
+    call = carray(memory_at(job_address), 1, _JOB)[0]
+    bounds, vectors = integers_at(call.bounds), integers_at(call.vectors)
     while True:
-        item = claim(counter.ctypes.data)
-        if item >= chunks * offsets:
+        item = claim(job_address)
+        if item >= call.chunks * call.offsets:
             return
-        chunk, k = item // offsets, item % offsets
-        corner = chunk * chunk_stride + k * offset_stride
-        first, end = bounds[k, chunk * chunk_blocks], bounds[k, min(blocks, (chunk + 1) * chunk_blocks)]
+        chunk, k = item // call.offsets, item % call.offsets
+        corner = call.sums + 4 * (chunk * call.chunk_stride + k * call.offset_stride)
+        first = bounds[k * (call.blocks + 1) + chunk * call.chunk_blocks]
+        end = bounds[k * (call.blocks + 1) + min(call.blocks, (chunk + 1) * call.chunk_blocks)]
         if first == end:
-            for row in range(rows):
-                sums[corner + row * row_stride : corner + row * row_stride + x.shape[1]] = 0
+            for row in range(call.rows):
+                empty = floats_at(corner + 4 * row * call.row_stride)
+                for column in range(call.x_width):
+                    empty[column] = np.float32(0)
         add = 0
         while first < end:
-            count = min(pairs, end - first)
+            count = min(call.pairs, end - first)
             column = 0
-            for group in vectors:
-                height = _HEIGHTS[group - 1]
-                for row in range(0, rows, height):
-                    top = min(row, grad.shape[1] - height)
+            for group in range(call.n_groups):
+                height = _HEIGHTS[vectors[group] - 1]
+                for row in range(0, call.rows, height):
+                    top = min(row, call.grad_width - height)
                     operands = (
-                        grad_data + 4 * top,
-                        4 * grad.shape[1],
-                        out_data + 4 * first,
-                        x_data + 4 * column,
-                        4 * x.shape[1],
-                        in_data + 4 * first,
-                        count,
-                        add,
-                        sums_data + 4 * (corner + top * row_stride + column),
-                        4 * row_stride,
-                        row - top,
-                        rows - top,
-                        sums_data + 4 * spare,
+                        *(call.grad + 4 * top, 4 * call.grad_width, call.out_rows + 4 * first),
+                        *(call.x + 4 * column, 4 * call.x_width, call.in_rows + 4 * first, count, add),
+                        *(corner + 4 * (top * call.row_stride + column), 4 * call.row_stride),
+                        *(row - top, call.rows - top, call.spare),
                     )
-                    _add_products(group, operands)
-                column += group * _LANES
+                    _add_products(vectors[group], operands)
+                column += vectors[group] * _LANES
             first += count
             add = 1
 
 
-@kernel
-def _add_chunks(
-    sums: np.ndarray,
-    chunks: int,
-    offsets: int,
-    rows: int,
-    columns: int,
-    gradient: np.ndarray,
-    width: int,
-    counter: np.ndarray,
-) -> None:
-    """Add sums (chunks, offsets, rows, columns) over chunks into the gradient (rows, offsets, width), both flat."""
+def _add_chunks_of(job_address: int, _: int) -> None:
+    """Add sums (chunks, offsets, rows, columns) over chunks into the gradient (rows, offsets, width)."""
+    call = carray(memory_at(job_address), 1, _JOB)[0]
     while True:
-        k = claim(counter.ctypes.data)
-        if k >= offsets:
+        k = claim(job_address)
+        if k >= call.offsets:
             return
-        for row in range(rows):
-            target = np.uint64((row * offsets + k) * width)
-            for chunk in range(chunks):
-                start = np.uint64(((chunk * offsets + k) * rows + row) * columns)
+        for row in range(call.rows):
+            target = floats_at(call.gradient + 4 * (row * call.offsets + k) * call.width)
+            for chunk in range(call.chunks):
+                place = chunk * call.chunk_stride + k * call.offset_stride + row * call.row_stride
+                source = floats_at(call.sums + 4 * place)
                 if chunk == 0:
-                    for c in range(np.uint64(width)):
-                        gradient[target + c] = sums[start + c]
+                    for c in range(call.width):
+                        target[c] = source[c]
                 else:
-                    for c in range(np.uint64(width)):
-                        gradient[target + c] += sums[start + c]
+                    for c in range(call.width):
+                        target[c] += source[c]
+
+
+_sum_chunks, _add_chunks = SharedKernel(_sum_pairs_of_chunks), SharedKernel(_add_chunks_of)
 
 
 def _padded(matrix: np.ndarray, columns: int) -> np.ndarray:
@@ -170,11 +150,14 @@ def weight_gradient(x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, thre
     strides = (0, width, offsets * width) if in_place else (offsets * rows * columns, rows * columns, columns)
     groups = split_columns(columns, len(UNIT.gradient_rows))
     pairs = min(_MOST_PAIRS, max(_FEWEST_PAIRS, _NEAR_CACHE // (4 * (rows + int(groups[0]) * _LANES))))
-    counters = np.zeros((2, 8), np.int64)
-    data = (x, kernel_map.in_rows, grad, kernel_map.out_rows, kernel_map.bounds)
-    crew = crew_for(threads, 2.0 * len(kernel_map.in_rows) * rows * width)
-    share(lambda: _sum_chunks(*data, groups, chunk_blocks, pairs, rows, sums, *strides, size, counters[0]), crew)
+    arrays = (x, kernel_map.in_rows, grad, kernel_map.out_rows, kernel_map.bounds, groups, sums, gradient)
+    x_at, in_at, grad_at, out_at, bounds_at, groups_at, sums_at, gradient_at = map(address, arrays)
+    numbers = (
+        *(0, x_at, in_at, columns, grad_at, out_at, grad.shape[1], bounds_at, offsets, blocks),
+        *(groups_at, len(groups), chunk_blocks, chunks, pairs, rows),
+        *(sums_at, *strides, sums_at + 4 * size, gradient_at, width),
+    )
+    share(_sum_chunks, job(*numbers), crew_for(threads, 2.0 * len(kernel_map.in_rows) * rows * width))
     if not in_place:
-        totals = (sums, chunks, offsets, rows, columns, gradient, width)
-        share(lambda: _add_chunks(*totals, counters[1]), crew_for(threads, numbers=size))
+        share(_add_chunks, job(*numbers), crew_for(threads, numbers=size))
     return result
