@@ -6,6 +6,7 @@ import contextlib
 import datetime
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,6 +21,27 @@ from mlreco.iotools.output.skipped_table import write_skipped
 from mlreco.iotools.skipped import Skipped
 
 _BUFFERED_BYTES = 16 << 20
+
+
+@dataclass
+class _Table:
+    """The rows of a product.
+
+    Attributes:
+        values: the rows of all events.
+        offsets: where each event begins.
+        row_shape: shape of a row; h5py takes long to tell.
+        dtype: type of the numbers; likewise.
+        rows: number of rows written.
+        waiting: rows of events not yet written.
+    """
+
+    values: h5py.Dataset
+    offsets: h5py.Dataset
+    row_shape: tuple[int, ...]
+    dtype: np.dtype
+    rows: int = 0
+    waiting: list[np.ndarray] = field(default_factory=list)
 
 
 class HDF5Writer:
@@ -47,9 +69,7 @@ class HDF5Writer:
         self._columns = dict(columns or {})
         self._stack = contextlib.ExitStack()
         self._output: AtomicFile | None = None
-        self._tables: dict[str, tuple[h5py.Dataset, h5py.Dataset]] = {}
-        self._rows: dict[str, list[np.ndarray]] = {}
-        self._written: dict[str, int] = {}
+        self._tables: dict[str, _Table] = {}
         self._buffered = 0
         self._skipped: tuple[Skipped, ...] = ()
         self.num_events = 0
@@ -85,13 +105,13 @@ class HDF5Writer:
         if arrays.keys() != self._tables.keys():
             raise ValueError(f"event {self.num_events} has products {sorted(arrays)}, not {sorted(self._tables)}")
         for name, values in arrays.items():
-            table = self._tables[name][0]
-            if values.shape[1:] != table.shape[1:] or not np.can_cast(values.dtype, table.dtype, "same_kind"):
+            table = self._tables[name]
+            if values.shape[1:] != table.row_shape or not np.can_cast(values.dtype, table.dtype, "same_kind"):
                 raise ValueError(
                     f"event {self.num_events}, product '{name}': {values.dtype} {values.shape} does not fit a table of "
-                    f"{table.dtype} with rows {table.shape[1:]}"
+                    f"{table.dtype} with rows {table.row_shape}"
                 )
-            self._rows[name].append(values.astype(table.dtype))
+            table.waiting.append(values.astype(table.dtype))
             self._buffered += values.nbytes
         self.num_events += 1
         if self._buffered > _BUFFERED_BYTES:
@@ -107,15 +127,12 @@ class HDF5Writer:
         Raises:
             UserError: the disk is full.
         """
-        for name, (values, offsets) in self._tables.items():
-            events = self._rows[name]
-            if not events:
-                continue
-            ends = self._written[name] + np.cumsum([len(rows) for rows in events], dtype=np.int64)
-            extend_table(values, np.concatenate(events))
-            extend_table(offsets, ends)
-            self._written[name] = int(ends[-1])
-            self._rows[name] = []
+        for table in self._tables.values():
+            if table.waiting:
+                ends = table.rows + np.cumsum([len(rows) for rows in table.waiting], dtype=np.int64)
+                extend_table(table.values, np.concatenate(table.waiting))
+                extend_table(table.offsets, ends)
+                table.rows, table.waiting = int(ends[-1]), []
         self._buffered = 0
         self._opened().check()
 
@@ -154,8 +171,8 @@ class HDF5Writer:
                 group.attrs["columns"] = list(self._columns[name])
             offsets = create_table(group, "event_offsets", (), np.dtype(np.int64))
             extend_table(offsets, np.zeros(1, dtype=np.int64))
-            self._tables[name] = (create_table(group, "values", values.shape[1:], values.dtype), offsets)
-            self._rows[name], self._written[name] = [], 0
+            table = create_table(group, "values", values.shape[1:], values.dtype)
+            self._tables[name] = _Table(table, offsets, values.shape[1:], values.dtype)
 
     def _finish(self) -> None:
         """Write the rest, make it durable, and only then call the file complete."""
