@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 CLUSTER_COLUMNS = ("value", "cluster", "group", "interaction", "particle_type", "primary", "semantic")
 """Features of a cluster label table, in the order in which they are stored."""

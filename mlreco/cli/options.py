@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mlreco.atomic import refuse_to_replace
 from mlreco.console import remark
 from mlreco.errors import UserError
+from mlreco.garbage import no_search_while_importing
 
 if TYPE_CHECKING:
     from mlreco.config import Config
@@ -68,14 +69,15 @@ def read_config(arguments: argparse.Namespace) -> Config:
     Raises:
         UserError: a mistake in the configuration or in an override.
     """
-    from mlreco.config import load_config
-
     overrides = list(arguments.overrides)
     if arguments.iterations is not None:
         overrides += ["trainval.epochs=null", f"trainval.iterations={arguments.iterations}"]
     if arguments.seed is not None:
         overrides.append(f"trainval.seed={arguments.seed}")
-    config = load_config(arguments.config, overrides, sources=arguments.source)
+    with no_search_while_importing("torch"):
+        from mlreco.config import load_config
+
+        config = load_config(arguments.config, overrides, sources=arguments.source)
     for notice in config.notices:
         remark(notice)
     return config

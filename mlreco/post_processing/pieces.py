@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from mlreco.post_processing.linking import linked_components
+from mlreco.post_processing.nearest import nearest_places
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Pieces:
         nearest = np.empty(len(large), np.int64)
         nearest[large] = np.arange(len(seeds))
         if not large.all():
-            nearest[~large] = cKDTree(seeds).query(self.centroids[~large])[1]
+            nearest[~large] = nearest_places(self.centroids[~large], seeds)
         for distance in join_distances:
             yield linked_components(seeds, distance)[nearest] if distance > 0 else nearest
 

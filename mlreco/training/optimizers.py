@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ def make_optimizer(model: nn.Module, config: Mapping[str, Any]) -> torch.optim.O
     if config["name"] in UNSUITABLE:
         raise UserError(f"trainval.optimizer.name: {config['name']} {UNSUITABLE[config['name']]}")
     kind = _named(torch.optim, torch.optim.Optimizer, config["name"], "trainval.optimizer.name")
-    return _call(kind, parameters, config.get("args") or {}, "trainval.optimizer")
+    return _call(_without_compiler(kind), parameters, config.get("args") or {}, "trainval.optimizer")
 
 
 def make_scheduler(optimizer: torch.optim.Optimizer, config: Mapping[str, Any] | None) -> Any | None:
@@ -64,6 +65,21 @@ def step_scheduler(scheduler: Any) -> None:
         scheduler.step()
     except ValueError as error:
         raise UserError(f"trainval.lr_scheduler: {error}") from error
+
+
+def _without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """Return a class of optimisers as torch defines it, less the decorators that speak to ``torch.compile``.
+
+    At their first call they import all of torch's compiler, about a second, to tell it what to leave alone.
+    """
+    plain_step = inspect.unwrap(kind.step)
+
+    def step(self: torch.optim.Optimizer, closure: Callable[[], float] | None = None) -> float | None:
+        with torch.set_grad_enabled(self.defaults.get("differentiable", False)):
+            return plain_step(self, closure)
+
+    names = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    return type(kind.__name__, (kind,), {"step": step, **{name: inspect.unwrap(getattr(kind, name)) for name in names}})
 
 
 def _named(module: Any, base: type, name: str, key: str) -> type:

@@ -14,6 +14,7 @@ from mlreco.post_processing.factories import build_post_processors
 from mlreco.post_processing.link_thresholds import SHIPPED, LinkThresholds, resolve_link_thresholds
 from mlreco.post_processing.linking import linked_components
 from mlreco.post_processing.metrics import adjusted_rand_index
+from mlreco.post_processing.nearest import nearest_places
 from mlreco.post_processing.pieces import Pieces
 from mlreco.semantics import MLRECO, PILARNET
 
@@ -61,6 +62,14 @@ def test_components_are_those_of_scikit_learn(dimensions, reach):
 def test_components_of_voxels_on_a_grid(seed, points, reach):
     where = np.random.default_rng(seed).integers(0, 12, (points, 3))
     np.testing.assert_array_equal(linked_components(where, reach), DBSCAN(reach, min_samples=1).fit_predict(where))
+
+
+@given(st.integers(0, 10**6), st.integers(1, 200), st.integers(1, 200), st.sampled_from([1, 3, 5]), st.booleans())
+def test_nearest_places_are_those_of_the_distance_matrix(seed, points, places, dimensions, on_grid):
+    where = [clumps(count, dimensions, seed + count) for count in (points, places)]
+    where = [np.round(rows * 2) if on_grid else rows for rows in where]
+    expected = np.argmin(cdist(*where, "sqeuclidean"), axis=1)
+    np.testing.assert_array_equal(nearest_places(*where), expected)
 
 
 def test_equal_points_are_one_component():

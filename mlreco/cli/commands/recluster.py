@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mlreco.cli.options import output_file
 from mlreco.console import say
 from mlreco.errors import UserError
+from mlreco.garbage import no_search_while_importing
 
 if TYPE_CHECKING:
     from mlreco.config import Config
@@ -38,9 +39,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Cluster again and say what was written."""
     output = output_file(arguments.output, arguments.file)
 
-    from mlreco.inference import recluster
+    with no_search_while_importing("torch"):
+        from mlreco.inference import recluster
 
-    config = _config(arguments)
+        config = _config(arguments)
     started = time.perf_counter()
     events = recluster(arguments.file, config[SECTION], output, cfg=config.text)
     seconds = time.perf_counter() - started

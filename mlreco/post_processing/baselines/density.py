@@ -1,10 +1,11 @@
-"""Density clustering of voxels with scikit-learn, in space or in the embedding."""
+"""Density clustering of voxels with scikit-learn, in space or in the embedding.
+
+scikit-learn is imported by what clusters with it: whoever looks at the list of baselines does not wait for it.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from scipy.spatial import cKDTree
-from sklearn.cluster import DBSCAN, HDBSCAN, MeanShift
 
 NOISE = -1
 EMBEDDING_NEIGHBOURS = 5
@@ -13,6 +14,8 @@ EMBEDDING_NEIGHBOURS = 5
 
 def dense(points: np.ndarray, eps: float) -> np.ndarray:
     """Return the (N,) clusters of DBSCAN with 5 neighbours in a core, noise given to the nearest clustered point."""
+    from sklearn.cluster import DBSCAN
+
     return absorb_noise(points, DBSCAN(eps=eps, min_samples=EMBEDDING_NEIGHBOURS).fit_predict(points))
 
 
@@ -20,6 +23,8 @@ def hierarchical(points: np.ndarray, min_cluster_size: float) -> np.ndarray:
     """Return the (N,) clusters of HDBSCAN, a single one allowed, noise given to the nearest clustered point."""
     if len(points) < min_cluster_size:
         return np.zeros(len(points), np.int64)
+    from sklearn.cluster import HDBSCAN
+
     model = HDBSCAN(min_cluster_size=int(min_cluster_size), allow_single_cluster=True, copy=True)
     return absorb_noise(points, model.fit_predict(points))
 
@@ -29,6 +34,8 @@ def mean_shift(points: np.ndarray, bandwidth: float) -> np.ndarray:
 
     Seconds for a thousand points: scikit-learn moves each start by itself.
     """
+    from sklearn.cluster import MeanShift
+
     bins = np.unique(np.round(points / bandwidth), axis=0)
     return MeanShift(bandwidth=bandwidth, seeds=bins * bandwidth).fit_predict(points)
 
@@ -42,6 +49,8 @@ def absorb_noise(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
         points: (N, D) floats.
         labels: (N,) integers, -1 for noise.
     """
+    from scipy.spatial import cKDTree
+
     noise = labels == NOISE
     if noise.all():
         return np.zeros_like(labels)
