@@ -6,12 +6,14 @@ import torch
 from torch import nn
 
 from mlreco.models.layers.norm import VoxelBatchNorm
-from mlreco.models.layers.precision import residual_sum
+from mlreco.models.layers.precision import autocast_dtype, residual_sum
 from mlreco.models.layers.remembered import remembered
 from mlreco.models.layers.sparse import SparseConvTensor, SubMConv3d, engine
 from mlreco.models.layers.sparse.cpu import backend as compiled
+from mlreco.models.layers.sparse.cpu.block_function import BlockSettings, residual_block
 from mlreco.models.layers.sparse.cpu.epilogue import Activation
 from mlreco.models.layers.sparse.cpu.norm_function import batch_norm_leaky_relu
+from mlreco.models.layers.sparse.sites import submanifold_sites
 
 
 class NormActivation(nn.Module):
@@ -77,6 +79,29 @@ class ResidualBlock(nn.Module):
 
     def forward(self, image: SparseConvTensor) -> SparseConvTensor:
         """Return the block's output on the same sites."""
+        if self._is_one_function(image.features):
+            return image.replace_feature(self._run_as_one_function(image))
         inner = self.convolution_1(image.replace_feature(self.activation_1(image.features)))
         inner = self.convolution_2(inner.replace_feature(self.activation_2(inner.features)))
         return inner.replace_feature(residual_sum(inner.features, self.shortcut, image.features))
+
+    def _is_one_function(self, features: torch.Tensor) -> bool:
+        """Tell whether the compiled engine trains with these features, in their own precision."""
+        norms = self.activation_1.norm, self.activation_2.norm
+        trained = torch.is_grad_enabled() and all(norm.training for norm in norms) and len(features) > 1
+        return trained and engine.is_compiled(features) and autocast_dtype(features) == features.dtype
+
+    def _run_as_one_function(self, image: SparseConvTensor) -> torch.Tensor:
+        norms = self.activation_1.norm, self.activation_2.norm
+        convolutions = self.convolution_1, self.convolution_2
+        kernel_map = submanifold_sites(image, convolutions[0].kernel_size, convolutions[0].indice_key)
+        out, *statistics = residual_block(
+            image.features,
+            tuple((norm.weight, norm.bias) for norm in norms),
+            tuple(convolution.weight for convolution in convolutions),
+            None if isinstance(self.shortcut, nn.Identity) else self.shortcut.weight,
+            BlockSettings(kernel_map, tuple(norm.eps for norm in norms), self.activation_1.leakiness),
+        )
+        for norm, (mean, variance) in zip(norms, statistics, strict=True):
+            norm.track(mean, variance * (len(out) / (len(out) - 1)))
+        return out

@@ -26,7 +26,7 @@ _BELL = 64
 _DESK = _BELL + BELL_BYTES
 """Bytes of a helper's memory: a line with its state and its work, and its bell."""
 _MOST_HELPERS = 62
-_AWAKE = 2e-4
+_AWAKE = 5e-4
 """Seconds that a helper waits for more work before it sleeps."""
 _PATIENCE = 2000
 """Pauses of a caller that waits for a helper, before others get the processor."""

@@ -11,8 +11,9 @@ import numpy as np
 from mlreco.models.layers.sparse.cpu.jit import kernel
 from mlreco.models.layers.sparse.cpu.memory import address, bits
 from mlreco.models.layers.sparse.cpu.shared_memory import floats_at
+from mlreco.models.layers.sparse.cpu.walks import BLOCK
 
-_PLACES = ("bias", "residual", "scale", "shift", "raw", "active")
+_PLACES = ("bias", "residual", "scale", "shift", "raw", "active", "moments")
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,14 @@ class Epilogue:
         bias: (Cout,) float32 added to every row.
         residual: (n_out, Cout) float32 added.
         activation: of the second copy.
+        moments: (ceil(n_out / BLOCK), 2, Cout) float32, C-contiguous: mean and sum of squared deviations of every
+            block of output rows and column are written there.
     """
 
     bias: np.ndarray | None = None
     residual: np.ndarray | None = None
     activation: Activation | None = None
+    moments: np.ndarray | None = None
 
     LAYOUT: ClassVar[np.dtype] = np.dtype([*((name, np.int64) for name in (*_PLACES, "stride")), ("slope", np.float64)])
     """What ``finish`` reads: where the arrays begin (0: there is none), how long a row is, and the slope."""
@@ -59,11 +63,40 @@ class Epilogue:
             active: the same for its activated copy.
             stride: Cout.
         """
-        bias, residual, raw_place, active_place = (
-            0 if array is None else address(array) for array in (self.bias, self.residual, raw, active)
+        bias, residual, raw_place, active_place, moments = (
+            0 if array is None else address(array) for array in (self.bias, self.residual, raw, active, self.moments)
         )
         scale, shift, slope = (0, 0, 0) if self.activation is None else self.activation.numbers
-        return bias, residual, scale, shift, raw_place, active_place, stride, slope
+        return bias, residual, scale, shift, raw_place, active_place, moments, stride, slope
+
+
+@kernel
+def write_moments(x: int, rows: int, columns: int, stride: int, mean: int, squares: int) -> None:
+    """Write mean and sum of squared deviations of every column of a few rows, at least one.
+
+    Args:
+        x: where the first row begins.
+        rows: how many there are.
+        columns: numbers of a row.
+        stride: numbers from the beginning of a row to that of the next.
+        mean: where the means go.
+        squares: where the sums go.
+    """
+    means, sums = floats_at(mean), floats_at(squares)
+    share_of_row = np.float32(1) / np.float32(rows)
+    for c in range(columns):
+        means[c] = sums[c] = np.float32(0)
+    for row in range(rows):
+        values = floats_at(x + 4 * row * stride)
+        for c in range(columns):
+            means[c] += values[c]
+    for c in range(columns):
+        means[c] *= share_of_row
+    for row in range(rows):
+        values = floats_at(x + 4 * row * stride)
+        for c in range(columns):
+            deviation = values[c] - means[c]
+            sums[c] += deviation * deviation
 
 
 @kernel
@@ -98,3 +131,8 @@ def finish(sums: int, width: int, row_0: int, row_1: int, column_0: int, epilogu
             for c in range(columns):
                 value = here[c] * scale[c] + shift[c]
                 active[there + c] = max(value, zero) + slope * min(value, zero)
+    if epilogue.moments:
+        for first in range(row_0, row_1, BLOCK):
+            place = epilogue.moments + 4 * (2 * (first // BLOCK) * epilogue.stride + column_0)
+            rows = min(BLOCK, row_1 - first)
+            write_moments(sums + 4 * (first - row_0) * width, rows, columns, width, place, place + 4 * epilogue.stride)

@@ -10,7 +10,8 @@ import torch
 from mlreco.models.layers.sparse.cpu import normalisation
 
 
-def _array(tensor: torch.Tensor) -> np.ndarray:
+def array_of(tensor: torch.Tensor) -> np.ndarray:
+    """Return the numbers of a tensor on the CPU, C-contiguous, without its gradient."""
     return tensor.detach().contiguous().numpy()
 
 
@@ -19,9 +20,9 @@ class _NormActivation(torch.autograd.Function):
     def forward(
         ctx: Any, features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float, slope: float
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        threads, x = torch.get_num_threads(), _array(features)
+        threads, x = torch.get_num_threads(), array_of(features)
         moments = normalisation.moments(x, threads)
-        activation = normalisation.affine(moments, _array(weight), _array(bias), eps, slope)
+        activation = normalisation.affine(moments, array_of(weight), array_of(bias), eps, slope)
         out = torch.empty(features.shape)
         normalisation.activate(x, activation, out.numpy(), threads)
         ctx.save_for_backward(features, weight, bias)
@@ -32,10 +33,10 @@ class _NormActivation(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor, *_: Any) -> tuple[torch.Tensor | None, ...]:
-        features, weight, bias = (_array(tensor) for tensor in ctx.saved_tensors)
+        features, weight, bias = (array_of(tensor) for tensor in ctx.saved_tensors)
         out = torch.empty(features.shape)
         arguments = (ctx.moments, weight, bias, ctx.eps, ctx.slope, out.numpy(), torch.get_num_threads())
-        grad_weight, grad_bias = normalisation.gradients(features, _array(grad), *arguments)
+        grad_weight, grad_bias = normalisation.gradients(features, array_of(grad), *arguments)
         return out, torch.from_numpy(grad_weight), torch.from_numpy(grad_bias), None, None
 
 

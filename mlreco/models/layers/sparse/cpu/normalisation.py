@@ -12,7 +12,7 @@ import numpy as np
 from numba import carray
 
 from mlreco.models.layers.sparse.cpu.crew import crew_for, share
-from mlreco.models.layers.sparse.cpu.epilogue import Activation
+from mlreco.models.layers.sparse.cpu.epilogue import Activation, write_moments
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
 from mlreco.models.layers.sparse.cpu.memory import address, bits, job
 from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, memory_at
@@ -28,7 +28,7 @@ class Moments:
     variance: np.ndarray
 
 
-_ADDRESSES = ("x", "grad", "scale", "shift", "mean", "factor", "offset", "sums", "out")
+_ADDRESSES = ("x", "grad", "beside", "scale", "shift", "mean", "factor", "offset", "sums", "out")
 _JOB = np.dtype([(name, np.int64) for name in ("counter", "rows", "columns", *_ADDRESSES)] + [("slope", np.float64)])
 
 
@@ -47,22 +47,8 @@ def _moments_of_chunks(job_address: int, _: int) -> None:
         chunk, row_0, row_1 = _claim_rows(job_address, call)
         if row_0 == row_1:
             return
-        place = 8 * chunk * columns
-        mean, squares = floats_at(call.sums + place), floats_at(call.sums + place + 4 * columns)
-        share_of_row = np.float32(1) / np.float32(row_1 - row_0)
-        for c in range(columns):
-            mean[c] = squares[c] = np.float32(0)
-        for row in range(row_0, row_1):
-            x = floats_at(call.x + 4 * row * columns)
-            for c in range(columns):
-                mean[c] += x[c]
-        for c in range(columns):
-            mean[c] *= share_of_row
-        for row in range(row_0, row_1):
-            x = floats_at(call.x + 4 * row * columns)
-            for c in range(columns):
-                deviation = x[c] - mean[c]
-                squares[c] += deviation * deviation
+        place = call.sums + 8 * chunk * columns
+        write_moments(call.x + 4 * row_0 * columns, row_1 - row_0, columns, columns, place, place + 4 * columns)
 
 
 def _activate_rows(job_address: int, _: int) -> None:
@@ -105,7 +91,7 @@ def _sum_gradients(job_address: int, _: int) -> None:
 
 
 def _input_gradient_rows(job_address: int, _: int) -> None:
-    """Write g * scale + x * factor + offset, g the gradient before LeakyReLU."""
+    """Write g * scale + x * factor + offset, g the gradient before LeakyReLU, plus what comes beside."""
     call = carray(memory_at(job_address), 1, _JOB)[0]
     columns, slope, zero, one = call.columns, np.float32(call.slope), np.float32(0), np.float32(1)
     scale, shift, factor, offset = (
@@ -123,6 +109,10 @@ def _input_gradient_rows(job_address: int, _: int) -> None:
                 value = x[c] * scale[c] + shift[c]
                 inner = grad[c] * (one if value > zero else slope)
                 out[c] = inner * scale[c] + x[c] * factor[c] + offset[c]
+            if call.beside:
+                beside = floats_at(call.beside + place)
+                for c in range(columns):
+                    out[c] += beside[c]
 
 
 _chunk_moments, _activate = SharedKernel(_moments_of_chunks), SharedKernel(_activate_rows)
@@ -140,14 +130,44 @@ def _sums(x: np.ndarray) -> np.ndarray:
     return np.empty((-(-len(x) // _CHUNK), 2, x.shape[1]), np.float32)
 
 
+@kernel
+def _combine(sums: np.ndarray, rows: int, chunk: int, mean: np.ndarray, variance: np.ndarray) -> None:
+    chunks, _, columns = sums.shape
+    for c in range(columns):
+        mean[c] = variance[c] = 0.0
+    for number in range(chunks):
+        count = min(chunk, rows - number * chunk)
+        for c in range(columns):
+            mean[c] += count * np.float64(sums[number, 0, c])
+    for c in range(columns):
+        mean[c] /= rows
+    for number in range(chunks):
+        count = min(chunk, rows - number * chunk)
+        for c in range(columns):
+            deviation = sums[number, 0, c] - mean[c]
+            variance[c] += sums[number, 1, c] + count * deviation * deviation
+    for c in range(columns):
+        variance[c] /= rows
+
+
+def combined(sums: np.ndarray, rows: int, chunk: int) -> Moments:
+    """Return the moments of all rows from those of chunks.
+
+    Args:
+        sums: (chunks, 2, C) float32, mean and sum of squared deviations of every chunk.
+        rows: how many there are in all.
+        chunk: rows of a chunk; the last may have fewer.
+    """
+    mean, variance = np.empty((2, sums.shape[2]))
+    _combine(sums, rows, chunk, mean, variance)
+    return Moments(mean, variance)
+
+
 def moments(x: np.ndarray, threads: int = 1) -> Moments:
     """Return mean and variance of the columns of x, (N, C) float32, C-contiguous, N at least 1."""
-    rows, sums = len(x), _sums(x)
+    sums = _sums(x)
     _run(_chunk_moments, threads, x.shape, x=x, sums=sums)
-    counts = np.minimum(rows - _CHUNK * np.arange(len(sums)), _CHUNK)[:, None]
-    means, squares = sums[:, 0].astype(np.float64), sums[:, 1].astype(np.float64)
-    mean = (counts * means).sum(axis=0) / rows
-    return Moments(mean, (squares + counts * (means - mean) ** 2).sum(axis=0) / rows)
+    return combined(sums, len(x), _CHUNK)
 
 
 def activate(x: np.ndarray, activation: Activation, out: np.ndarray, threads: int = 1) -> None:
@@ -179,6 +199,7 @@ def gradients(
     slope: float,
     out: np.ndarray,
     threads: int = 1,
+    beside: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Write the gradient of x to ``out`` and return those of weight and bias, (C,) float32.
 
@@ -190,8 +211,9 @@ def gradients(
         bias: (C,) float32 offset after normalisation.
         eps: added to the variance.
         slope: of LeakyReLU.
-        out: (N, C) float32, C-contiguous.
+        out: (N, C) float32, C-contiguous; may be grad.
         threads: how many threads work at most.
+        beside: (N, C) float32, C-contiguous, added to the gradient of x.
     """
     rows = len(x)
     activation = affine(moments, weight, bias, eps, slope)
@@ -205,5 +227,7 @@ def gradients(
     factor = -scale * inverse * product / rows
     offset = -scale * total / rows - factor * moments.mean
     arrays |= {"factor": factor.astype(np.float32), "offset": offset.astype(np.float32), "out": out}
+    if beside is not None:
+        arrays["beside"] = beside
     _run(_input_gradient, threads, x.shape, slope, **arrays)
     return (product * np.sqrt(inverse)).astype(np.float32), total.astype(np.float32)
