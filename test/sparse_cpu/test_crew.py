@@ -40,7 +40,7 @@ def _count_items(job, worker):
 def _wait_for_a_helper(job, worker):
     if worker > 0:
         write(job, 1)
-    for _ in range(5_000_000):
+    for _ in range(200_000):
         if read(job):
             break
         give_way()

@@ -19,8 +19,8 @@ import numpy as np
 from mlreco.models.layers.sparse.cpu import simd
 if len(sys.argv) > 1:
     simd.UNIT = getattr(simd, sys.argv[1])
-from mlreco.models.layers.sparse.cpu import coarse_walk, crew, epilogue, forward, normalisation, panels, walks
-from mlreco.models.layers.sparse.cpu import weight_gradient
+from mlreco.models.layers.sparse.cpu import coarse_walk, column_moments, crew, epilogue, forward, norm_kernels
+from mlreco.models.layers.sparse.cpu import normalisation, panels, walks, weight_gradient
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel
 from mlreco.models.layers.sparse.kernel_map import downsample_map, keys_from_coordinates, submanifold_map
 
@@ -42,7 +42,8 @@ for channels in (3, 16, 37, 70):
     assert abs(out).max() < 1e-3 and abs(gradient).max() < 1e-3
 normalisation.gradients(x, x, normalisation.moments(x), x[0], x[0], 1e-5, 0.3, np.empty_like(x))
 normalisation.activate(x, epilogue.Activation(x[0].copy(), x[0].copy(), 0.3), x)
-modules = (coarse_walk, crew, epilogue, forward, normalisation, panels, walks, weight_gradient)
+modules = (coarse_walk, column_moments, crew, epilogue, forward, norm_kernels)
+modules += (normalisation, panels, walks, weight_gradient)
 found = {id(k): k for module in modules for k in vars(module).values()}.values()
 kernels = [k.stats for k in found if hasattr(k, "stats")]
 shared = [k.compiled.cache_hits for k in found if isinstance(k, SharedKernel)]

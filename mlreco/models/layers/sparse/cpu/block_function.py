@@ -14,8 +14,10 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from mlreco.models.layers.sparse.cpu import normalisation
+from mlreco.models.layers.sparse.cpu.column_moments import combined
 from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolution, convolve
+from mlreco.models.layers.sparse.cpu.memory import aligned_empty
 from mlreco.models.layers.sparse.cpu.norm_function import array_of
 from mlreco.models.layers.sparse.cpu.panels import pack
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
@@ -73,10 +75,10 @@ class _ResidualBlock(torch.autograd.Function):
         normalisation.activate(x, activation, active_1.numpy(), threads)
 
         inner, active_2, out = (torch.empty(rows, len(weight_1)) for _ in range(3))
-        sums = np.empty((-(-rows // BLOCK), 2, len(weight_1)), np.float32)
+        sums = aligned_empty((-(-rows // BLOCK), 2, len(weight_1)))
         source = Source(active_1.numpy(), pack(_kernel_major(weight_1), threads, keep=False))
         convolve([source], kernel_map, inner.numpy(), epilogue=Epilogue(moments=sums), threads=threads)
-        moments_2 = normalisation.combined(sums, rows, BLOCK)
+        moments_2 = combined(sums, rows, BLOCK)
         activation = normalisation.affine(moments_2, array_of(scale_2), array_of(shift_2), eps_2, settings.slope)
         normalisation.activate(inner.numpy(), activation, active_2.numpy(), threads)
 

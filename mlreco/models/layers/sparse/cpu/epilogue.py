@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from mlreco.models.layers.sparse.cpu.column_moments import write_moments
 from mlreco.models.layers.sparse.cpu.jit import kernel
 from mlreco.models.layers.sparse.cpu.memory import address, bits
 from mlreco.models.layers.sparse.cpu.shared_memory import floats_at
@@ -68,35 +69,6 @@ class Epilogue:
         )
         scale, shift, slope = (0, 0, 0) if self.activation is None else self.activation.numbers
         return bias, residual, scale, shift, raw_place, active_place, moments, stride, slope
-
-
-@kernel
-def write_moments(x: int, rows: int, columns: int, stride: int, mean: int, squares: int) -> None:
-    """Write mean and sum of squared deviations of every column of a few rows, at least one.
-
-    Args:
-        x: where the first row begins.
-        rows: how many there are.
-        columns: numbers of a row.
-        stride: numbers from the beginning of a row to that of the next.
-        mean: where the means go.
-        squares: where the sums go.
-    """
-    means, sums = floats_at(mean), floats_at(squares)
-    share_of_row = np.float32(1) / np.float32(rows)
-    for c in range(columns):
-        means[c] = sums[c] = np.float32(0)
-    for row in range(rows):
-        values = floats_at(x + 4 * row * stride)
-        for c in range(columns):
-            means[c] += values[c]
-    for c in range(columns):
-        means[c] *= share_of_row
-    for row in range(rows):
-        values = floats_at(x + 4 * row * stride)
-        for c in range(columns):
-            deviation = values[c] - means[c]
-            sums[c] += deviation * deviation
 
 
 @kernel

@@ -13,7 +13,8 @@ from numba.extending import intrinsic
 
 from mlreco.models.layers.sparse.cpu.vector_code import I64, integer
 
-_YIELD = "sched_yield" if llvm.address_of_symbol("sched_yield") else None
+_SLEEP = "usleep" if llvm.address_of_symbol("usleep") else None
+_NAP = 20
 
 
 def _word(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
@@ -88,15 +89,16 @@ def _pause(builder: ir.IRBuilder) -> None:
 
 
 def _give_way(builder: ir.IRBuilder) -> None:
-    if _YIELD:
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), _YIELD)
-        builder.call(function, [])
+    if _SLEEP:
+        microseconds = ir.IntType(32)
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(microseconds, [microseconds]), _SLEEP)
+        builder.call(function, [ir.Constant(microseconds, _NAP)])
 
 
 pause = _instruction(_pause)
 """Wait for some ten cycles, as a loop should that waits for another thread."""
 give_way = _instruction(_give_way)
-"""Let the system run another thread on this processor if one waits."""
+"""Leave the processor to other threads for some ten microseconds."""
 
 
 @intrinsic

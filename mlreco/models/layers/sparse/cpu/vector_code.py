@@ -27,7 +27,8 @@ def _at(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
     return builder.inttoptr(address, kind.as_pointer())
 
 
-def _splat(builder: ir.IRBuilder, scalar: ir.Value) -> ir.Value:
+def splat(builder: ir.IRBuilder, scalar: ir.Value) -> ir.Value:
+    """Return a vector of a float32 in all lanes."""
     undefined = ir.Constant(VECTOR, ir.Undefined)
     single = builder.insert_element(undefined, scalar, ir.Constant(I32, 0))
     lanes = ir.Constant(ir.VectorType(I32, UNIT.lanes), [0] * UNIT.lanes)
@@ -49,7 +50,12 @@ def store_row(builder: ir.IRBuilder, values: list[ir.Value], row: ir.Value) -> N
 
 def broadcast(builder: ir.IRBuilder, row: ir.Value, column: ir.Value) -> ir.Value:
     """Load one number of a row into all lanes of a vector."""
-    return _splat(builder, builder.load(builder.gep(_at(builder, row, _F32), [column])))
+    return splat(builder, builder.load(builder.gep(_at(builder, row, _F32), [column])))
+
+
+def number_of_bits(builder: ir.IRBuilder, bits: ir.Value) -> ir.Value:
+    """Return the float32 nearest to the float64 whose bits an int64 has."""
+    return builder.fptrunc(builder.bitcast(bits, ir.DoubleType()), _F32)
 
 
 def row_number(builder: ir.IRBuilder, rows: ir.Value, pair: ir.Value) -> ir.Value:

@@ -1,0 +1,95 @@
+"""Mean and variance of the columns of a matrix, taken over chunks of rows and put together.
+
+Sums over a chunk are float32; they are combined in the order of chunks in float64 (Chan, Golub and LeVeque, 1983), so
+they do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlreco.models.layers.sparse.cpu.jit import kernel
+from mlreco.models.layers.sparse.cpu.shared_memory import floats_at
+from mlreco.models.layers.sparse.cpu.simd import UNIT
+from mlreco.models.layers.sparse.cpu.strips import WIDTHS, moments_strip
+
+_LANES = UNIT.lanes
+_wide, _middle, _narrow = (moments_strip(vectors) for vectors in WIDTHS)
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Mean and biased variance of every column, (C,) float64."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+@kernel
+def write_moments(x: int, rows: int, columns: int, stride: int, mean: int, squares: int) -> None:
+    """Write mean and sum of squared deviations of every column of a few rows, at least one.
+
+    Args:
+        x: where the first row begins.
+        rows: how many there are.
+        columns: numbers of a row.
+        stride: numbers from the beginning of a row to that of the next.
+        mean: where the means go.
+        squares: where the sums go.
+    """
+    first = 0
+    while columns - first >= _LANES:
+        places = x + 4 * first, 4 * stride, rows, mean + 4 * first, squares + 4 * first
+        if columns - first >= WIDTHS[0] * _LANES:
+            _wide(places)
+            first += WIDTHS[0] * _LANES
+        elif columns - first >= WIDTHS[1] * _LANES:
+            _middle(places)
+            first += WIDTHS[1] * _LANES
+        else:
+            _narrow(places)
+            first += _LANES
+    means, sums, share_of_row = floats_at(mean), floats_at(squares), np.float32(1) / np.float32(rows)
+    for c in range(first, columns):
+        means[c] = sums[c] = np.float32(0)
+        for row in range(rows):
+            means[c] += floats_at(x)[row * stride + c]
+        means[c] *= share_of_row
+        for row in range(rows):
+            deviation = floats_at(x)[row * stride + c] - means[c]
+            sums[c] += deviation * deviation
+
+
+@kernel
+def _combine(sums: np.ndarray, rows: int, chunk: int, mean: np.ndarray, variance: np.ndarray) -> None:
+    chunks, _, columns = sums.shape
+    for c in range(columns):
+        mean[c] = variance[c] = 0.0
+    for number in range(chunks):
+        count = min(chunk, rows - number * chunk)
+        for c in range(columns):
+            mean[c] += count * np.float64(sums[number, 0, c])
+    for c in range(columns):
+        mean[c] /= rows
+    for number in range(chunks):
+        count = min(chunk, rows - number * chunk)
+        for c in range(columns):
+            deviation = sums[number, 0, c] - mean[c]
+            variance[c] += sums[number, 1, c] + count * deviation * deviation
+    for c in range(columns):
+        variance[c] /= rows
+
+
+def combined(sums: np.ndarray, rows: int, chunk: int) -> Moments:
+    """Return the moments of all rows from those of chunks.
+
+    Args:
+        sums: (chunks, 2, C) float32, mean and sum of squared deviations of every chunk.
+        rows: how many there are in all.
+        chunk: rows of a chunk; the last may have fewer.
+    """
+    mean, variance = np.empty((2, sums.shape[2]))
+    _combine(sums, rows, chunk, mean, variance)
+    return Moments(mean, variance)

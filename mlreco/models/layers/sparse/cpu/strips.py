@@ -1,0 +1,85 @@
+"""Sums over the rows of a matrix that stay in vector registers, a strip of neighbouring columns at a time.
+
+All operands are addresses and counts, int64; strides are in bytes, at least one row is required.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from llvmlite import ir
+
+from mlreco.models.layers.sparse.cpu.simd import UNIT
+from mlreco.models.layers.sparse.cpu.vector_code import (
+    VECTOR,
+    load_row,
+    loop,
+    multiply_add,
+    number_of_bits,
+    procedure,
+    splat,
+    store_row,
+)
+
+WIDTHS = (4, 2, 1) if UNIT.registers >= 32 else (2, 2, 1)
+"""Vectors in the strips that there are code for, the widest first."""
+
+
+def moments_strip(vectors: int) -> Callable:
+    """Make ``strip((x, stride, rows, mean, squares))``: mean and sum of squared deviations of every column."""
+
+    def generate(builder: ir.IRBuilder, operands: list[ir.Value]) -> None:
+        x, stride, rows, mean, squares = operands
+        none = [ir.Constant(VECTOR, [0.0] * UNIT.lanes)] * vectors
+
+        def values(row: ir.Value) -> list[ir.Value]:
+            return load_row(builder, builder.add(x, builder.mul(row, stride)), vectors)
+
+        def add(row: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+            return [builder.fadd(total, value) for total, value in zip(sums, values(row), strict=True)]
+
+        share_of_row = builder.fdiv(ir.Constant(ir.FloatType(), 1.0), builder.sitofp(rows, ir.FloatType()))
+        share_of_row = splat(builder, share_of_row)
+        means = [builder.fmul(total, share_of_row) for total in loop(builder, rows, none, add)]
+
+        def add_squares(row: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+            deviations = [builder.fsub(value, middle) for value, middle in zip(values(row), means, strict=True)]
+            return [multiply_add(builder, d, d, total) for d, total in zip(deviations, sums, strict=True)]
+
+        store_row(builder, means, mean)
+        store_row(builder, loop(builder, rows, none, add_squares), squares)
+
+    return procedure(generate)
+
+
+def gradient_strip(vectors: int) -> Callable:
+    """Make ``strip((x, grad, stride, rows, scale, shift, mean, slope, total, product))``.
+
+    The gradient g before a leaky ReLU of x * scale + shift is grad, times the slope (given by its bits) where that is
+    not positive; ``total`` becomes the sum of g and ``product`` that of g (x - mean).
+    """
+
+    def generate(builder: ir.IRBuilder, operands: list[ir.Value]) -> None:
+        x, grad, stride, rows, scale, shift, mean, slope, total, product = operands
+        scales, shifts, means = (load_row(builder, place, vectors) for place in (scale, shift, mean))
+        zero = ir.Constant(VECTOR, [0.0] * UNIT.lanes)
+        one, slopes = ir.Constant(VECTOR, [1.0] * UNIT.lanes), splat(builder, number_of_bits(builder, slope))
+
+        def add(row: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+            place = builder.mul(row, stride)
+            values = load_row(builder, builder.add(x, place), vectors)
+            gradients = load_row(builder, builder.add(grad, place), vectors)
+            totals, products = [], []
+            for v in range(vectors):
+                active = multiply_add(builder, values[v], scales[v], shifts[v])
+                factor = builder.select(builder.fcmp_ordered(">", active, zero), one, slopes)
+                inner = builder.fmul(gradients[v], factor)
+                totals.append(builder.fadd(sums[v], inner))
+                products.append(multiply_add(builder, inner, builder.fsub(values[v], means[v]), sums[vectors + v]))
+            return totals + products
+
+        sums = loop(builder, rows, [zero] * (2 * vectors), add)
+        store_row(builder, sums[:vectors], total)
+        store_row(builder, sums[vectors:], product)
+
+    return procedure(generate)

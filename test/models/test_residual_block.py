@@ -1,0 +1,93 @@
+"""The residual block that is one function in training against the modules it stands for, in double precision."""
+
+import copy
+
+import pytest
+import torch
+from conftest import make_batch
+from torch import nn
+
+from mlreco.models.layers.residual import ResidualBlock
+from mlreco.models.layers.sparse import engine, plain
+from mlreco.models.network_input import sparse_image
+
+
+def block_and_image(in_channels, out_channels, sizes):
+    torch.manual_seed(in_channels + out_channels)
+    block = ResidualBlock(in_channels, out_channels, 0.33, "level_0").train()
+    for activation in (block.activation_1, block.activation_2):
+        nn.init.normal_(activation.norm.weight)
+        nn.init.normal_(activation.norm.bias)
+    image = sparse_image(make_batch(sizes)["input_data"], 1)
+    return block, image.replace_feature(1 + 2 * torch.randn(len(image.features), in_channels))
+
+
+def trained(block, image, dtype=torch.float32, module=None):
+    """Output, gradients and statistics after one step of training."""
+    block = copy.deepcopy(block).to(dtype)
+    features = image.features.detach().to(dtype, copy=True).requires_grad_(True)
+    image = image.replace_feature(features)
+    image.indice_dict.clear()
+    if module is None:
+        assert block._is_one_function(features)
+        out = block(image).features
+    else:
+        with engine.use_backend(module):
+            assert not block._is_one_function(features)
+            out = block(image).features
+    (out * torch.linspace(-1, 2, out.numel()).reshape(out.shape)).sum().backward()
+    gradients = {name: parameter.grad for name, parameter in block.named_parameters()}
+    return out.detach(), {"features": features.grad, **gradients}, dict(block.named_buffers())
+
+
+@pytest.mark.parametrize("channels", [(16, 16), (32, 16), (5, 5), (20, 7), (96, 33), (1, 1)], ids=str)
+@pytest.mark.parametrize("sizes", [[200, 60], [2], [700]], ids=str)
+def test_equals_the_modules(channels, sizes):
+    block, image = block_and_image(*channels, sizes)
+    found, expected = trained(block, image), trained(block, image, torch.float64, plain)
+    torch.testing.assert_close(found[0].double(), expected[0], rtol=1e-4, atol=1e-4)
+    for name, gradient in expected[1].items():
+        scale = max(1.0, float(gradient.abs().max()))
+        difference = (found[1][name].double() - gradient).abs().max()
+        assert difference <= 2e-4 * scale, name
+    for name, buffer in expected[2].items():
+        torch.testing.assert_close(found[2][name].double(), buffer.double(), rtol=1e-5, atol=1e-5)
+
+
+def test_the_same_for_any_number_of_threads():
+    block, image = block_and_image(48, 32, [3000])
+    before = torch.get_num_threads()
+    try:
+        results = []
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            results.append(trained(block, image))
+    finally:
+        torch.set_num_threads(before)
+    for other in results[1:]:
+        assert torch.equal(other[0], results[0][0])
+        norms = [name for name in results[0][1] if "norm" in name]
+        assert norms and all(torch.equal(other[1][name], results[0][1][name]) for name in norms)
+        assert all(torch.equal(other[2][name], buffer) for name, buffer in results[0][2].items())
+
+
+def test_frozen_weights_get_no_gradient_and_the_features_theirs():
+    block, image = block_and_image(8, 16, [120])
+    expected = trained(block, image)
+    block.requires_grad_(False)
+    found = trained(block, image)
+    assert all(found[1][name] is None for name in found[1] if name != "features")
+    assert torch.equal(found[1]["features"], expected[1]["features"])
+
+
+def test_left_to_the_modules_where_statistics_are_frozen_or_nothing_is_recorded():
+    block, image = block_and_image(4, 4, [50])
+    assert block._is_one_function(image.features)
+    block.activation_2.norm.eval()
+    assert not block._is_one_function(image.features)
+    block.train()
+    assert not block._is_one_function(image.features[:1])
+    with torch.no_grad():
+        assert not block._is_one_function(image.features)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert not block._is_one_function(image.features)
