@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import struct
 import threading
 from math import prod
@@ -41,4 +42,6 @@ def bits(number: float) -> int:
 
 def address(array: np.ndarray) -> int:
     """Return where the numbers of an array begin."""
+    if array.flags.c_contiguous and array.flags.writeable and array.size:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # a third of the time of the other way
     return array.__array_interface__["data"][0]

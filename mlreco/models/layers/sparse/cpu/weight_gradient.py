@@ -150,8 +150,8 @@ def weight_gradient(x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, thre
     strides = (0, width, offsets * width) if in_place else (offsets * rows * columns, rows * columns, columns)
     groups = split_columns(columns, len(UNIT.gradient_rows))
     pairs = min(_MOST_PAIRS, max(_FEWEST_PAIRS, _NEAR_CACHE // (4 * (rows + int(groups[0]) * _LANES))))
-    arrays = (x, kernel_map.in_rows, grad, kernel_map.out_rows, kernel_map.bounds, groups, sums, gradient)
-    x_at, in_at, grad_at, out_at, bounds_at, groups_at, sums_at, gradient_at = map(address, arrays)
+    in_at, out_at, bounds_at, _ = kernel_map.addresses
+    x_at, grad_at, groups_at, sums_at, gradient_at = map(address, (x, grad, groups, sums, gradient))
     numbers = (
         *(0, x_at, in_at, columns, grad_at, out_at, grad.shape[1], bounds_at, offsets, blocks),
         *(groups_at, len(groups), chunk_blocks, chunks, pairs, rows),
