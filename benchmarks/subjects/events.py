@@ -19,7 +19,7 @@ from mlreco.iotools import loader_factory
 from mlreco.models.assembly import build_chain
 
 TITLE = "Inference from file to file: reading, network, clusterer, writing; with the shipped weights"
-_FILES = {"fat events": ("demo_fat.cfg", 40), "thin events": ("demo.cfg", 100)}
+_FILES = {"fat events": ("demo_fat.cfg", 100), "thin events": ("demo.cfg", 100)}
 _NETWORK = "its network alone"
 _ROUNDS = 3
 

@@ -18,7 +18,16 @@ import numpy as np
 from mlreco.models.layers.sparse.cpu.bell import BELL_BYTES, POSIX, make_bell, ring, sleep_while
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
 from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty
-from mlreco.models.layers.sparse.cpu.shared_memory import call, give_way, integers_at, pause, read, swap_if, write
+from mlreco.models.layers.sparse.cpu.shared_memory import (
+    call,
+    give_way,
+    integers_at,
+    let_others_run,
+    pause,
+    read,
+    swap_if,
+    write,
+)
 
 _FREE, _TAKEN, _POSTED, _RUNNING, _DONE, _ASLEEP = range(6)
 _FUNCTION, _JOB, _WORKER = 1, 2, 3
@@ -26,8 +35,10 @@ _BELL = 64
 _DESK = _BELL + BELL_BYTES
 """Bytes of a helper's memory: a line with its state and its work, and its bell."""
 _MOST_HELPERS = 62
-_AWAKE = 5e-4
+_AWAKE = 2e-4
 """Seconds that a helper waits for more work before it sleeps."""
+_POLITE = 32
+"""Pauses of a waiting helper after which others that wait for the processor get it."""
 _PATIENCE = 2000
 """Pauses of a caller that waits for a helper, before others get the processor."""
 
@@ -51,6 +62,8 @@ def _look_for_work(desk: int, turns: int) -> None:
         else:
             pause()
             waited += 1
+            if waited % _POLITE == 0:
+                let_others_run()
 
 
 @kernel

@@ -15,6 +15,7 @@ from mlreco.models.layers.sparse.cpu.vector_code import I64, integer
 
 _SLEEP = "usleep" if llvm.address_of_symbol("usleep") else None
 _NAP = 20
+_YIELD = "sched_yield" if llvm.address_of_symbol("sched_yield") else None
 
 
 def _word(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
@@ -88,6 +89,12 @@ def _pause(builder: ir.IRBuilder) -> None:
         builder.call(cgutils.get_or_insert_function(builder.module, kind, name), operands)
 
 
+def _let_others_run(builder: ir.IRBuilder) -> None:
+    if _YIELD:
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), _YIELD)
+        builder.call(function, [])
+
+
 def _give_way(builder: ir.IRBuilder) -> None:
     if _SLEEP:
         microseconds = ir.IntType(32)
@@ -97,6 +104,8 @@ def _give_way(builder: ir.IRBuilder) -> None:
 
 pause = _instruction(_pause)
 """Wait for some ten cycles, as a loop should that waits for another thread."""
+let_others_run = _instruction(_let_others_run)
+"""Let the system run another thread on this processor if one waits."""
 give_way = _instruction(_give_way)
 """Leave the processor to other threads for some ten microseconds."""
 
