@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mlreco.models.layers.sparse.cpu.epilogue import Activation, Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolution, convolve
 from mlreco.models.layers.sparse.cpu.panels import pack
+from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient
 from mlreco.models.layers.sparse.kernel_map import (
     coordinates_from_keys,
@@ -206,3 +207,16 @@ def test_arrays_that_do_not_match_are_refused():
         convolve(
             [Source(x, panels)], kernel_map, None, epilogue=Epilogue(residual=np.empty((rows + 1, 16), np.float32))
         )
+
+
+@pytest.mark.parametrize(("in_channels", "out_channels"), [(16, 32), (48, 80), (7, 16), (16, 7), (200, 144)])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_panels_in_the_memory_of_the_weight_are_as_good_as_packed_ones(in_channels, out_channels, threads):
+    rng = np.random.default_rng(0)
+    kernel_map = some_map(rng, "submanifold", 2, 90, 6)
+    x = normal(rng, kernel_map.n_in, in_channels)
+    weight = normal(rng, in_channels, 27, out_channels).swapaxes(0, 1)
+    packed, lent = pack(weight), pack(weight, keep=False)
+    assert (lent.values is weight) == (out_channels % UNIT.lanes == 0)
+    expected = convolution(x, packed, kernel_map, threads)
+    assert np.array_equal(convolution(x, lent, kernel_map, threads), expected)

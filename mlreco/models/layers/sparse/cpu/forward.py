@@ -62,26 +62,28 @@ def _add_source(
     pairs: int,
     vectors: int,
     groups: tuple[int, int],
-    columns: tuple[int, int],
+    first_column: int,
     row_0: int,
     sums: int,
     width: int,
     spare: int,
 ) -> None:
-    """Add one offset of one source to the sums; ``columns``: where the part begins, and how long a panel's row is."""
+    """Add one offset of one source to the sums, for the column groups of a part, which begins at a column."""
     operand, widths = integers_at(source), integers_at(vectors)
     features, panels, channels = operand[0], operand[1], operand[2]
+    offset_step, column_step, row_step = operand[3], operand[4], operand[5]
     column = 0
     for group in range(groups[0], groups[1]):
-        panel = panels + 4 * channels * (offset * columns[1] + columns[0] + column)
+        panel = panels + 4 * (offset * offset_step + (first_column + column) * column_step)
+        row_bytes = 4 * row_step if row_step else 4 * widths[group] * _LANES
         target = sums + 4 * column
         column += widths[group] * _LANES
-        following = panels + 4 * channels * ((offset + 1) * columns[1] + columns[0])
+        following = panels + 4 * ((offset + 1) * offset_step + first_column * column_step)
         if group + 1 < groups[1]:
-            following = panel + 4 * channels * widths[group] * _LANES
+            following = panels + 4 * (offset * offset_step + (first_column + column) * column_step)
         operands = (
             *(features, 4 * channels, channels, in_rows, out_rows, pairs),
-            *(panel, following, target, 4 * width, row_0, spare),
+            *(panel, row_bytes, following, target, 4 * width, row_0, spare),
         )
         _multiply(widths[group], operands)
 
@@ -96,7 +98,7 @@ def _lanes_of(vectors: int, first: int, last: int) -> int:
 
 
 _ADDRESSES = ("sources", "in_rows", "out_rows", "bounds", "identity", "vectors", "sums")
-_SOURCE_BYTES = 3 * 8
+_SOURCE_BYTES = 6 * 8
 _COUNTS = ("n_sources", "n_shortcuts", "offsets", "n_blocks", "n_groups", "n_out", "height", "parts", "sums_size")
 _JOB = np.dtype(
     [
@@ -110,7 +112,6 @@ _JOB = np.dtype(
 def _convolve_blocks(job_address: int, worker: int) -> None:
     call = carray(memory_at(job_address), 1, _JOB)[0]
     blocks = (call.n_out + call.height - 1) // call.height
-    panel_row = _lanes_of(call.vectors, 0, call.n_groups)
     sums = call.sums + 4 * worker * call.sums_size
     bounds = integers_at(call.bounds)
     while True:
@@ -119,7 +120,7 @@ def _convolve_blocks(job_address: int, worker: int) -> None:
             return
         block, part = item // call.parts, item % call.parts
         groups = part * call.n_groups // call.parts, (part + 1) * call.n_groups // call.parts
-        columns = _lanes_of(call.vectors, 0, groups[0]), panel_row
+        column_0 = _lanes_of(call.vectors, 0, groups[0])
         width = _lanes_of(call.vectors, groups[0], groups[1])
         row_0, row_1 = block * call.height, min(call.n_out, (block + 1) * call.height)
         size = (row_1 - row_0) * width
@@ -134,12 +135,12 @@ def _convolve_blocks(job_address: int, worker: int) -> None:
                 places = call.in_rows + 4 * first, call.out_rows + 4 * first, last - first
                 for source in range(call.n_sources):
                     operand = call.sources + _SOURCE_BYTES * source
-                    _add_source(operand, k, *places, call.vectors, groups, columns, row_0, sums, width, spare)
+                    _add_source(operand, k, *places, call.vectors, groups, column_0, row_0, sums, width, spare)
         places = call.identity + 4 * row_0, call.identity + 4 * row_0, row_1 - row_0
         for source in range(call.n_shortcuts):
             operand = call.sources + _SOURCE_BYTES * (call.n_sources + source)
-            _add_source(operand, 0, *places, call.vectors, groups, columns, row_0, sums, width, spare)
-        finish(sums, width, row_0, row_1, columns[0], call.epilogue)
+            _add_source(operand, 0, *places, call.vectors, groups, column_0, row_0, sums, width, spare)
+        finish(sums, width, row_0, row_1, column_0, call.epilogue)
 
 
 _convolve = SharedKernel(_convolve_blocks)
@@ -163,7 +164,7 @@ def _blocking(n_out: int, vectors: np.ndarray, threads: int) -> tuple[int, int]:
 
 
 def _operands(sources: Sequence[Source], rows: int, offsets: int, columns: int) -> list[int]:
-    """Return address of features, address of panels and channels of every source, after checking them."""
+    """Return address of features and of panels, channels and the steps of panels of every source, after checks."""
     operands = []
     for source in sources:
         features, panels = source.features, source.panels
@@ -174,6 +175,7 @@ def _operands(sources: Sequence[Source], rows: int, offsets: int, columns: int) 
         if features.dtype != np.float32 or not features.flags.c_contiguous:
             raise ValueError("features must be float32 and C-contiguous")
         operands += address(features), panels.address, panels.rows
+        operands += panels.offset_step, panels.column_step, panels.row_step
     return operands
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numba import carray
@@ -23,12 +23,16 @@ class Panels:
     """A weight (K, Cin, Cout) cut into panels: for every offset and column group Cin x (vectors x lanes) numbers.
 
     Attributes:
-        values: the panels one after another, flat, float32; columns beyond Cout are zero.
+        values: float32; the panels one after another, with zeros in columns beyond Cout, or a weight in whose own
+            memory they are.
         vectors: (G,) int64, vectors of each column group.
         offsets: kernel offsets K.
         rows: input channels Cin.
         columns: output channels Cout.
         width: numbers in a row of all panels of an offset, Cout rounded up to full vectors.
+        offset_step: numbers from an offset to the next.
+        column_step: numbers from where the panel of a column group begins to the next, a column.
+        row_step: numbers from a row of a panel to the next; 0 where rows follow each other.
     """
 
     values: np.ndarray
@@ -37,6 +41,9 @@ class Panels:
     rows: int
     columns: int
     width: int
+    offset_step: int
+    column_step: int
+    row_step: int
 
     @cached_property
     def address(self) -> int:
@@ -49,6 +56,7 @@ class Panels:
         return address(self.vectors)
 
 
+@lru_cache
 def split_columns(columns: int, widest: int, share: int = 1) -> np.ndarray:
     """Return the numbers of vectors of the column groups into which a row of that many numbers is cut, (G,) int64.
 
@@ -63,7 +71,9 @@ def split_columns(columns: int, widest: int, share: int = 1) -> np.ndarray:
     groups = -(-vectors // widest)
     if groups > 1:
         groups = -(-groups // share) * share
-    return np.array([vectors // groups + (i < vectors % groups) for i in range(groups)], dtype=np.int64)
+    split = np.array([vectors // groups + (i < vectors % groups) for i in range(groups)], dtype=np.int64)
+    split.flags.writeable = False
+    return split
 
 
 _FIELDS = (
@@ -133,18 +143,19 @@ def pack(weight: np.ndarray, threads: int = 1, keep: bool = True) -> Panels:
     Args:
         weight: (K, Cin, Cout) float32 of any positive strides.
         threads: how many threads work at most.
-        keep: the panels stay as they are; otherwise only until this thread packs the next weight, in memory that is
-            used again and again.
+        keep: the panels stay as they are; otherwise only until the weight changes or this thread packs the next one:
+            they are in memory that is used again and again, or in that of the weight.
     """
     offsets, rows, columns = weight.shape
     vectors = split_columns(columns, len(UNIT.rows), share=2)
-    widths = vectors * _LANES
-    width = int(widths.sum())
+    width = _LANES * -(-columns // _LANES)
+    strides = [stride // weight.itemsize for stride in weight.strides]
+    in_rows = strides[2] == 1 and strides[1] > 1
+    if in_rows and width == columns and not keep:
+        return Panels(weight, vectors, *weight.shape, width, strides[0], 1, strides[1])
     size = offsets * rows * width
     values = aligned_empty((size,)) if keep else scratch(size, "panels")
-    strides = [stride // weight.itemsize for stride in weight.strides]
-    shape = (offsets, rows, columns, address(widths), width)
-    numbers = (0, address(weight), *strides, *shape, address(values))
-    in_rows = strides[2] == 1 and strides[1] > 1
+    widths = vectors * _LANES
+    numbers = (0, address(weight), *strides, *weight.shape, address(widths), width, address(values))
     share(_pack_rows if in_rows else _pack_columns, job(*numbers), crew_for(threads, numbers=size))
-    return Panels(values, vectors, offsets, rows, columns, width)
+    return Panels(values, vectors, offsets, rows, columns, width, rows * width, rows, 0)

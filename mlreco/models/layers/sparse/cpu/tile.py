@@ -35,8 +35,9 @@ _AHEAD = 24
 
 
 def forward_tile(vectors: int) -> Callable:
-    """Make ``tile((x, x_stride, channels, in_rows, out_rows, pairs, panel, following, sums, stride, row_0, spare))``.
+    """Make the tile of the convolution, ``vectors`` wide.
 
+    Takes x, x_stride, channels, in_rows, out_rows, pairs, panel, panel_stride, following, sums, stride, row_0, spare.
     For every pair, row ``out_row - row_0`` of ``sums`` (``vectors`` wide) grows by row ``in_row`` of x times the panel
     (channels rows). Pairs go through in tiles of ``UNIT.rows[vectors - 1]`` rows; the last tile is filled up with
     repetitions whose sums go to the spare row. Meanwhile the rows of x of the next tile are brought into the nearest
@@ -46,7 +47,8 @@ def forward_tile(vectors: int) -> Callable:
     rows = UNIT.rows[vectors - 1]
 
     def generate(builder: ir.IRBuilder, operands: list[ir.Value]) -> None:
-        x, x_stride, channels, in_rows, out_rows, pairs, panel, following, sums, stride, row_0, spare = operands
+        x, x_stride, channels, in_rows, out_rows, pairs, panel, panel_stride, *others = operands
+        following, sums, stride, row_0, spare = others
         final = builder.sub(pairs, integer(1))
         with builder.goto_entry_block():
             two_tables = builder.alloca(I64, 2 * _CHANNELS_A_LINE)
@@ -71,14 +73,15 @@ def forward_tile(vectors: int) -> Callable:
             sources, targets = places[:rows], places[rows:]
             held = [value for target in targets for value in load_row(builder, target, vectors)]
             places, table = look_up(builder.add(number, integer(1)))
-            ahead = builder.mul(builder.mul(number, channels), integer(LINE_BYTES))
+            ahead = builder.mul(number, integer(LINE_BYTES))
             early = builder.icmp_signed("<", number, integer(vectors * VECTOR_BYTES // LINE_BYTES))
             ahead = builder.select(early, builder.add(following, ahead), following)
 
             def add_channel(channel: ir.Value, held: list[ir.Value]) -> list[ir.Value]:
-                place = builder.add(panel, builder.mul(channel, integer(vectors * VECTOR_BYTES)))
+                skipped = builder.mul(channel, panel_stride)
+                place = builder.add(panel, skipped)
                 weights = load_row(builder, place, vectors)
-                prefetch(builder, builder.add(ahead, builder.mul(channel, integer(LINE_BYTES))), locality=2)
+                prefetch(builder, builder.add(ahead, skipped), locality=2)
                 row = builder.load(builder.gep(table, [builder.and_(channel, integer(_CHANNELS_A_LINE - 1))]))
                 line = builder.mul(builder.and_(channel, integer(-_CHANNELS_A_LINE)), integer(FLOAT_BYTES))
                 prefetch(builder, builder.add(row, line))
