@@ -42,19 +42,29 @@ def coarse_shape(spatial_shape: Sequence[int], kernel_size: int, stride: int, pa
     return [(n + 2 * padding - kernel_size) // stride + 1 for n in spatial_shape]
 
 
-def _sorted_keys(indices: torch.Tensor) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the sorted keys of the sites and, where the rows are not in that order, the row of each key."""
+def _sorted_keys(tensor: SparseConvTensor) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the sorted keys of the sites and, where the rows are not in that order, the row of each key.
+
+    They are kept beside the kernel maps, since several of these start from the same sites.
+    """
+    known = tensor.indice_dict.setdefault("sorted keys", [])
+    for indices, keys, rows in known:
+        if indices is tensor.indices:
+            return keys, rows
+    keys, rows = _sorted_and_checked(tensor.indices)
+    known.append((tensor.indices, keys, rows))
+    return keys, rows
+
+
+def _sorted_and_checked(indices: torch.Tensor) -> tuple[np.ndarray, np.ndarray | None]:
     keys = keys_from_coordinates(indices.long().numpy())
-    if len(keys) < 2:
+    if (keys[1:] > keys[:-1]).all():
         return keys, None
-    steps = np.diff(keys)
-    rows = None
-    if (steps < 0).any():
-        rows = np.argsort(keys, kind="stable")
-        keys = keys[rows]
-        steps = np.diff(keys)
-    if (steps == 0).any():
-        batch, x, y, z = coordinates_from_keys(keys[1:][steps == 0][:1])[0]
+    rows = np.argsort(keys, kind="stable")
+    keys = keys[rows]
+    same = keys[1:] == keys[:-1]
+    if same.any():
+        batch, x, y, z = coordinates_from_keys(keys[1:][same][:1])[0]
         raise ValueError(f"site ({x}, {y}, {z}) of image {batch} occurs more than once")
     return keys, rows
 
@@ -67,7 +77,7 @@ def submanifold_sites(tensor: SparseConvTensor, kernel_size: int, indice_key: st
         if size != kernel_size or sites.shape != tensor.indices.shape:
             raise ValueError(f"indice_key '{indice_key}' is in use for other sites or another kernel size")
         return kernel_map
-    keys, rows = _sorted_keys(tensor.indices)
+    keys, rows = _sorted_keys(tensor)
     kernel_map = submanifold_map(keys, kernel_size)
     if rows is not None:
         kernel_map = kernel_map.with_rows(in_order=rows, out_order=rows)
@@ -87,11 +97,12 @@ def strided_sites(
             raise ValueError(f"indice_key '{indice_key}' is in use for another convolution")
         return sites
     shape = coarse_shape(tensor.spatial_shape, kernel_size, stride, padding)
-    keys, rows = _sorted_keys(tensor.indices)
+    keys, rows = _sorted_keys(tensor)
     kernel_map, coarse_keys = downsample_map(keys, kernel_size, stride, padding, shape)
     if rows is not None:
         kernel_map = kernel_map.with_rows(in_order=rows)
     coarse = torch.from_numpy(coordinates_from_keys(coarse_keys)).to(tensor.indices.dtype)
+    tensor.indice_dict["sorted keys"].append((coarse, coarse_keys, None))
     sites = StridedSites(
         kernel_map, tensor.indices, coarse, tensor.spatial_shape, shape, (kernel_size, stride, padding)
     )
