@@ -1,7 +1,9 @@
 """Sparse convolutions on the CPU, compiled by numba.
 
-The doors are ``backend`` (convolutions on torch tensors, packed weights, fused inference) and ``norm_function`` (batch
-normalisation and LeakyReLU in training). Behind them: ``keys``, ``walks`` and ``coarse_walk`` (kernel maps), ``simd``,
-``vector_code``, ``tile`` and ``transpose`` (vector units, register tiles), ``panels`` (packed weights), ``forward``,
-``epilogue`` and ``weight_gradient``, ``normalisation``, ``crew`` (threads), ``memory``, ``jit``.
+The doors are ``backend`` (convolutions on torch tensors, packed weights, fused inference), ``norm_function`` (batch
+normalisation and LeakyReLU in training) and ``block_function`` (a residual block in training). Behind them:
+``keys``, ``walks`` and ``coarse_walk`` (kernel maps); ``simd``, ``vector_code``, ``tile``, ``strips`` and ``transpose``
+(vector units, what stays in their registers); ``panels`` (weights as the tiles read them), ``forward``, ``epilogue`` and
+``weight_gradient``; ``column_moments``, ``norm_kernels`` and ``normalisation``; ``crew``, ``bell`` and
+``shared_memory`` (threads); ``memory``, ``jit``.
 """
