@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_search_while_importing(library: str) -> Iterator[None]:
-    """Look for no garbage inside the block that imports a large library, nor later among what the block has made.
+    """Look for no garbage inside the block that imports a large library, nor later among all that is there at its end.
 
     It stays until the end of the process, but would be looked through again and again while it grows, and once more at
     the end: a third of the time that the import of torch takes.

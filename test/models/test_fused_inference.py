@@ -1,5 +1,8 @@
 """The fused U-Net of inference against the modules it stands for."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from conftest import make_batch
@@ -60,3 +63,26 @@ def test_changed_weights_are_seen(unet):
     assert not torch.allclose(encoder(image)[0].features, before)
     encoder.input.weight.div_(2)
     torch.testing.assert_close(encoder(image)[0].features, before)
+
+
+@torch.no_grad()
+def test_weights_changed_by_a_fused_optimiser_are_seen_after_training(unet):
+    encoder, _, depth = unet
+    image = sparse_image(make_batch([50])["input_data"], depth)
+    encoder(image)
+    for parameter in encoder.train().parameters():
+        parameter.grad = torch.ones_like(parameter)
+    torch.optim.SGD(encoder.parameters(), lr=0.1, fused=True).step()
+    found = encoder.eval()(image)[0].features
+    fresh = copy.deepcopy(encoder)
+    assert torch.equal(found, fresh(image)[0].features)
+
+
+@torch.no_grad()
+def test_a_copy_does_not_take_over_what_was_made(unet):
+    encoder, _, depth = unet
+    image = sparse_image(make_batch([50])["input_data"], depth)
+    before = encoder(image)[0].features
+    other = pickle.loads(pickle.dumps(encoder))
+    assert not any(layer.__dict__.get("_made_for_inference") for layer in other.modules())
+    assert torch.equal(other(image)[0].features, before)

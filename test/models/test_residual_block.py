@@ -91,3 +91,18 @@ def test_left_to_the_modules_where_statistics_are_frozen_or_nothing_is_recorded(
         assert not block._is_one_function(image.features)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert not block._is_one_function(image.features)
+
+
+def test_constant_columns_have_the_gradient_of_the_modules():
+    """Their normalised numbers are nothing but rounding; every pass must round alike."""
+    block, image = block_and_image(16, 16, [300])
+    constant = image.replace_feature(torch.ones_like(image.features) * torch.linspace(0.1, 7, 16))
+    found, expected = trained(block, constant), trained(block, constant, torch.float32, plain)
+    largest = expected[1]["features"].abs().max()
+    assert found[1]["features"].abs().max() <= 2 * largest
+
+
+def test_weights_of_another_type_are_left_to_the_modules():
+    block, image = block_and_image(8, 8, [50])
+    block.convolution_1.double()
+    assert not block._is_one_function(image.features)

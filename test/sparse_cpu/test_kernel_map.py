@@ -1,3 +1,7 @@
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import sparse_references as references
@@ -119,3 +123,23 @@ def test_no_voxels_give_an_empty_map():
     assert len(kernel_map.starts) == 28
     assert len(coarse_map.starts) == 9
     assert kernel_map.bounds.shape == (27, 1)
+
+
+def test_threads_that_share_a_new_map_see_the_same_tables():
+    for seed in range(20):
+        sites = references.random_sites(np.random.default_rng(seed), 1, 300, 12)
+        kernel_map = submanifold_map(keys_from_coordinates(sites))
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: (kernel_map.bounds, kernel_map.addresses), range(8)))  # noqa: B023
+        assert all(addresses == found[0][1] for _, addresses in found)
+        assert kernel_map.bounds.ctypes.data == found[0][1][2]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda kept: pickle.loads(pickle.dumps(kept))])
+def test_a_copied_map_has_tables_of_its_own(copied):
+    sites = references.random_sites(np.random.default_rng(0), 1, 100, 8)
+    kernel_map = submanifold_map(keys_from_coordinates(sites))
+    places = set(kernel_map.addresses)
+    other = copied(kernel_map)
+    assert not places & set(other.addresses)
+    assert np.array_equal(other.bounds, kernel_map.bounds)

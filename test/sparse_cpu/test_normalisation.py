@@ -67,3 +67,20 @@ def test_results_are_the_same_for_any_number_of_threads():
         results.append((moments.mean, moments.variance, out, *sums, activated))
     for others in results[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(others, results[0], strict=True))
+
+
+@pytest.mark.parametrize("channels", [1, 16, 37, 80])
+def test_equal_gradients_of_constant_columns_cancel(channels):
+    rng = np.random.default_rng(channels)
+    x = np.broadcast_to(rng.normal(size=channels).astype(np.float32), (300, channels)).copy()
+    weight, bias, grad = np.ones(channels, np.float32), np.zeros(channels, np.float32), np.ones_like(x)
+    out = np.empty_like(x)
+    normalisation.gradients(x, grad, normalisation.moments(x), weight, bias, EPS, 0.33, out)
+    largest_scale, rounding_of_the_mean = 1 / np.sqrt(EPS), 1e-5
+    assert abs(out).max() < rounding_of_the_mean * largest_scale
+
+
+def test_other_types_are_refused():
+    x = np.ones((4, 3))
+    with pytest.raises(ValueError, match="float64"):
+        normalisation.moments(x)

@@ -7,7 +7,7 @@ from torch import nn
 
 from mlreco.models.layers.norm import VoxelBatchNorm
 from mlreco.models.layers.precision import autocast_dtype, residual_sum
-from mlreco.models.layers.remembered import remembered
+from mlreco.models.layers.remembered import Remembering, remembered
 from mlreco.models.layers.sparse import SparseConvTensor, SubMConv3d, engine
 from mlreco.models.layers.sparse.cpu import backend as compiled
 from mlreco.models.layers.sparse.cpu.block_function import BlockSettings, residual_block
@@ -16,7 +16,7 @@ from mlreco.models.layers.sparse.cpu.norm_function import batch_norm_leaky_relu
 from mlreco.models.layers.sparse.sites import submanifold_sites
 
 
-class NormActivation(nn.Module):
+class NormActivation(Remembering):
     """BatchNorm followed by LeakyReLU.
 
     Args:
@@ -55,10 +55,10 @@ class NormActivation(nn.Module):
             shift = norm.bias - norm.running_mean * scale
             return compiled.affine(scale[first:last], shift[first:last], self.leakiness)
 
-        return remembered(self, (first, last), tensors, fold)
+        return remembered(self, (first, last, norm.eps, self.leakiness), tensors, fold)
 
 
-class ResidualBlock(nn.Module):
+class ResidualBlock(Remembering):
     """Two 3x3x3 submanifold convolutions, each after BatchNorm and LeakyReLU, added to a shortcut.
 
     Args:
@@ -89,7 +89,8 @@ class ResidualBlock(nn.Module):
         """Tell whether the compiled engine trains with these features, in their own precision."""
         norms = self.activation_1.norm, self.activation_2.norm
         trained = torch.is_grad_enabled() and all(norm.training for norm in norms) and len(features) > 1
-        return trained and engine.is_compiled(features) and autocast_dtype(features) == features.dtype
+        precision = {autocast_dtype(features), features.dtype, *(parameter.dtype for parameter in self.parameters())}
+        return trained and engine.is_compiled(features) and len(precision) == 1
 
     def _run_as_one_function(self, image: SparseConvTensor) -> torch.Tensor:
         norms = self.activation_1.norm, self.activation_2.norm

@@ -11,13 +11,14 @@ import math
 import torch
 from torch import nn
 
+from mlreco.models.layers.remembered import Remembering
 from mlreco.models.layers.sparse import cuda, engine
 from mlreco.models.layers.sparse.function import sparse_convolution
 from mlreco.models.layers.sparse.sites import StridedSites, strided_sites, submanifold_sites
 from mlreco.models.layers.sparse.tensor import SparseConvTensor
 
 
-class SparseConvolution(nn.Module):
+class SparseConvolution(Remembering):
     """What the three convolutions share: parameters, their initialisation and the product with a kernel map.
 
     Args:

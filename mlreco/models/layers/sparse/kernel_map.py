@@ -10,13 +10,13 @@ import numpy as np
 
 from mlreco.models.layers.sparse.cpu import coarse_walk, walks
 from mlreco.models.layers.sparse.cpu.keys import coordinates_from_keys, join, keys_from_coordinates, split
-from mlreco.models.layers.sparse.cpu.memory import address
+from mlreco.models.layers.sparse.cpu.memory import HoldsAddresses, address
 
 __all__ = ["KernelMap", "coordinates_from_keys", "downsample_map", "keys_from_coordinates", "submanifold_map"]
 
 
 @dataclass(frozen=True)
-class KernelMap:
+class KernelMap(HoldsAddresses):
     """Pairs (input row, output row) grouped by kernel offset, in ascending order of output rows within an offset.
 
     Attributes:
@@ -36,14 +36,15 @@ class KernelMap:
     def bounds(self) -> np.ndarray:
         """(K, B + 1) int64: the first pair of offset k whose output row is at least j * ``walks.BLOCK``."""
         if "bounds" not in self._derived:
-            self._derived["bounds"] = walks.block_bounds(self.out_rows, self.starts, self.n_out, walks.BLOCK)
+            bounds = walks.block_bounds(self.out_rows, self.starts, self.n_out, walks.BLOCK)
+            self._derived.setdefault("bounds", bounds)
         return self._derived["bounds"]
 
     @property
     def identity(self) -> np.ndarray:
         """(n_out,) int32: the numbers of the output rows."""
         if "identity" not in self._derived:
-            self._derived["identity"] = np.arange(self.n_out, dtype=np.int32)
+            self._derived.setdefault("identity", np.arange(self.n_out, dtype=np.int32))
         return self._derived["identity"]
 
     @property

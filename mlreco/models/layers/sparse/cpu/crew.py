@@ -14,12 +14,14 @@ import threading
 import time
 
 import numpy as np
+from numba import types
 
 from mlreco.models.layers.sparse.cpu.bell import BELL_BYTES, POSIX, make_bell, ring, sleep_while
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
 from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty
 from mlreco.models.layers.sparse.cpu.shared_memory import (
     call,
+    cycles,
     give_way,
     integers_at,
     let_others_run,
@@ -37,8 +39,13 @@ _DESK = _BELL + BELL_BYTES
 _MOST_HELPERS = 62
 _AWAKE = 2e-4
 """Seconds that a helper waits for more work before it sleeps."""
+_BETWEEN_LOOKS = 2e-3
+"""Seconds that it sleeps where nobody can wake it."""
+_DESK_AND_TURNS = (types.int64, types.int64)
 _POLITE = 32
 """Pauses of a waiting helper after which others that wait for the processor get it."""
+_PUSHED_ASIDE = 100_000
+"""Cycles after which others have had it: the helper sleeps then, for the system hurries to whom it wakes."""
 _PATIENCE = 2000
 """Pauses of a caller that waits for a helper, before others get the processor."""
 
@@ -51,7 +58,7 @@ def _pauses(turns: int) -> None:
 
 @kernel
 def _look_for_work(desk: int, turns: int) -> None:
-    """Do the work left at a desk until none comes for so many pauses."""
+    """Do the work left at a desk until none comes for so many pauses, or others need the processor."""
     waited = 0
     while waited < turns:
         if read(desk) == _POSTED and swap_if(desk, _POSTED, _RUNNING):
@@ -63,7 +70,10 @@ def _look_for_work(desk: int, turns: int) -> None:
             pause()
             waited += 1
             if waited % _POLITE == 0:
+                before = cycles()
                 let_others_run()
+                if cycles() - before > _PUSHED_ASIDE:
+                    return
 
 
 @kernel
@@ -123,20 +133,24 @@ class _Crew:
     def _hire(self, helpers: int) -> None:
         with self._hiring:
             turns = _turns_in(_AWAKE)
+            _look_for_work.compile(_DESK_AND_TURNS)
+            _serve.compile(_DESK_AND_TURNS)
             while self._hired < helpers:
-                desk = address(self._desks[self._hired])
-                make_bell(desk + _BELL)
+                make_bell(address(self._desks[self._hired]) + _BELL)
                 name = f"sparse-{self._hired + 1}"
-                threading.Thread(target=_help, args=(desk, turns), name=name, daemon=True).start()
+                arguments = (self._desks, self._hired, turns)
+                threading.Thread(target=_help, args=arguments, name=name, daemon=True).start()
                 self._hired += 1
 
 
-def _help(desk: int, turns: int) -> None:
+def _help(desks: np.ndarray, number: int, turns: int) -> None:
+    """Be a helper; the desks stay as long as one works at them, also when the interpreter ends."""
+    desk = address(desks[number])
     if POSIX:
         _serve(desk, turns)
     while True:
         _look_for_work(desk, turns)
-        time.sleep(_AWAKE)
+        time.sleep(_BETWEEN_LOOKS)
 
 
 def _turns_in(seconds: float) -> int:

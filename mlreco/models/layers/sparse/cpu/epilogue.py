@@ -10,7 +10,7 @@ import numpy as np
 
 from mlreco.models.layers.sparse.cpu.column_moments import write_moments
 from mlreco.models.layers.sparse.cpu.jit import kernel
-from mlreco.models.layers.sparse.cpu.memory import address, bits
+from mlreco.models.layers.sparse.cpu.memory import HoldsAddresses, address_of_floats, bits
 from mlreco.models.layers.sparse.cpu.shared_memory import floats_at
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
 
@@ -18,7 +18,7 @@ _PLACES = ("bias", "residual", "scale", "shift", "raw", "active", "moments")
 
 
 @dataclass(frozen=True)
-class Activation:
+class Activation(HoldsAddresses):
     """BatchNorm in evaluation and LeakyReLU: leaky_relu(x * scale + shift, slope).
 
     Attributes:
@@ -33,7 +33,7 @@ class Activation:
     @cached_property
     def numbers(self) -> tuple[int, int, int]:
         """Addresses of scale and shift, and the bits of the slope."""
-        return address(self.scale), address(self.shift), bits(self.slope)
+        return address_of_floats(self.scale), address_of_floats(self.shift), bits(self.slope)
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class Epilogue:
             active: the same for its activated copy.
             stride: Cout.
         """
-        bias, residual, raw_place, active_place, moments = (
-            0 if array is None else address(array) for array in (self.bias, self.residual, raw, active, self.moments)
-        )
+        arrays = self.bias, self.residual, raw, active, self.moments
+        places = (0 if array is None else address_of_floats(array) for array in arrays)
+        bias, residual, raw_place, active_place, moments = places
         scale, shift, slope = (0, 0, 0) if self.activation is None else self.activation.numbers
         return bias, residual, scale, shift, raw_place, active_place, moments, stride, slope
 

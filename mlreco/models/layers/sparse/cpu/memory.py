@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import struct
 import threading
+from dataclasses import fields
 from math import prod
 
 import numpy as np
@@ -38,6 +39,25 @@ def job(*numbers: int) -> np.ndarray:
 def bits(number: float) -> int:
     """Return the int64 whose memory is that of a float64, for the fields of a job that are none."""
     return struct.unpack("q", struct.pack("d", number))[0]
+
+
+class HoldsAddresses:
+    """What remembers where its arrays are: a dataclass whose copies are made of copies of its arguments alone."""
+
+    def __reduce__(self) -> tuple[type, tuple]:
+        """Return how a copy is made, also in another process."""
+        return type(self), tuple(getattr(self, field.name) for field in fields(self) if field.init)
+
+
+def address_of_floats(array: np.ndarray) -> int:
+    """Return where the numbers of an array begin.
+
+    Raises:
+        ValueError: they are not float32, or do not follow each other.
+    """
+    if array.dtype != np.float32 or not array.flags.c_contiguous:
+        raise ValueError(f"a C-contiguous float32 array is needed, not one of {array.dtype}")
+    return address(array)
 
 
 def address(array: np.ndarray) -> int:

@@ -11,7 +11,7 @@ from numba import carray
 from mlreco.models.layers.sparse.cpu.column_moments import write_moments
 from mlreco.models.layers.sparse.cpu.crew import crew_for, share
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
-from mlreco.models.layers.sparse.cpu.memory import address, bits, job
+from mlreco.models.layers.sparse.cpu.memory import address_of_floats, bits, job
 from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, memory_at
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.strips import WIDTHS, gradient_strip
@@ -134,5 +134,5 @@ chunk_gradients, input_gradient = SharedKernel(_sum_gradients), SharedKernel(_in
 def run(work: SharedKernel, threads: int, shape: tuple[int, int], slope: float = 0.0, **arrays: np.ndarray) -> None:
     """Run a kernel on all rows; ``arrays`` are what it reads and writes, by their names in the call."""
     rows, columns = shape
-    places = (address(arrays[name]) if name in arrays else 0 for name in _ADDRESSES)
+    places = (address_of_floats(arrays[name]) if name in arrays else 0 for name in _ADDRESSES)
     share(work, job(0, rows, columns, *places, bits(slope), bits(slope)), crew_for(threads, numbers=rows * columns))

@@ -10,7 +10,7 @@ from numba import carray
 
 from mlreco.models.layers.sparse.cpu.crew import crew_for, share
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel
-from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty, job, scratch
+from mlreco.models.layers.sparse.cpu.memory import HoldsAddresses, address, aligned_empty, job, scratch
 from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, integers_at, memory_at
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.transpose import transpose_squares
@@ -19,7 +19,7 @@ _LANES = UNIT.lanes
 
 
 @dataclass(frozen=True)
-class Panels:
+class Panels(HoldsAddresses):
     """A weight (K, Cin, Cout) cut into panels: for every offset and column group Cin x (vectors x lanes) numbers.
 
     Attributes:
@@ -145,7 +145,12 @@ def pack(weight: np.ndarray, threads: int = 1, keep: bool = True) -> Panels:
         threads: how many threads work at most.
         keep: the panels stay as they are; otherwise only until the weight changes or this thread packs the next one:
             they are in memory that is used again and again, or in that of the weight.
+
+    Raises:
+        ValueError: the weight is not float32.
     """
+    if weight.dtype != np.float32:
+        raise ValueError(f"a weight of float32 is needed, not of {weight.dtype}")
     offsets, rows, columns = weight.shape
     vectors = split_columns(columns, len(UNIT.rows), share=2)
     width = _LANES * -(-columns // _LANES)

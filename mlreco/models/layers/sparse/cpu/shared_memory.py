@@ -15,6 +15,7 @@ from mlreco.models.layers.sparse.cpu.vector_code import I64, integer
 
 _SLEEP = "usleep" if llvm.address_of_symbol("usleep") else None
 _NAP = 20
+_IS_X86 = llvm.get_default_triple().startswith(("x86", "i686"))
 _YIELD = "sched_yield" if llvm.address_of_symbol("sched_yield") else None
 
 
@@ -80,7 +81,7 @@ def _instruction(generate: Callable[[ir.IRBuilder], None]) -> Callable:
 def _pause(builder: ir.IRBuilder) -> None:
     target = llvm.get_default_triple()
     name, operands = "", []
-    if target.startswith(("x86", "i686")):
+    if _IS_X86:
         name = "llvm.x86.sse2.pause"
     elif target.startswith(("aarch64", "arm64")):
         name, operands = "llvm.aarch64.hint", [ir.Constant(ir.IntType(32), 1)]
@@ -108,6 +109,19 @@ let_others_run = _instruction(_let_others_run)
 """Let the system run another thread on this processor if one waits."""
 give_way = _instruction(_give_way)
 """Leave the processor to other threads for some ten microseconds."""
+
+
+@intrinsic
+def cycles(typing):  # noqa: ANN001, ANN201
+    """Return the processor's count of cycles; 0 where a program may not read it."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        if not _IS_X86:
+            return integer(0)
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(I64, []), "llvm.readcyclecounter")
+        return builder.call(function, [])
+
+    return types.int64(), generate
 
 
 @intrinsic

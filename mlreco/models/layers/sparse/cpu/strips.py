@@ -56,7 +56,8 @@ def gradient_strip(vectors: int) -> Callable:
     """Make ``strip((x, grad, stride, rows, scale, shift, mean, slope, total, product))``.
 
     The gradient g before a leaky ReLU of x * scale + shift is grad, times the slope (given by its bits) where that is
-    not positive; ``total`` becomes the sum of g and ``product`` that of g (x - mean).
+    not positive; ``total`` becomes the sum of g and ``product`` that of g (x - mean). Scale and shift are applied in
+    two roundings, as everywhere: in a constant column x * scale + shift is but rounding, and all must see one sign.
     """
 
     def generate(builder: ir.IRBuilder, operands: list[ir.Value]) -> None:
@@ -71,7 +72,7 @@ def gradient_strip(vectors: int) -> Callable:
             gradients = load_row(builder, builder.add(grad, place), vectors)
             totals, products = [], []
             for v in range(vectors):
-                active = multiply_add(builder, values[v], scales[v], shifts[v])
+                active = builder.fadd(builder.fmul(values[v], scales[v]), shifts[v])
                 factor = builder.select(builder.fcmp_ordered(">", active, zero), one, slopes)
                 inner = builder.fmul(gradients[v], factor)
                 totals.append(builder.fadd(sums[v], inner))

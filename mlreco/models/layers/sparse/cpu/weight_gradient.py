@@ -15,7 +15,7 @@ from numba import carray
 
 from mlreco.models.layers.sparse.cpu.crew import crew_for, share
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
-from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty, job, scratch
+from mlreco.models.layers.sparse.cpu.memory import address, address_of_floats, aligned_empty, job, scratch
 from mlreco.models.layers.sparse.cpu.panels import split_columns
 from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, integers_at, memory_at
 from mlreco.models.layers.sparse.cpu.simd import UNIT
@@ -151,7 +151,8 @@ def weight_gradient(x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, thre
     groups = split_columns(columns, len(UNIT.gradient_rows))
     pairs = min(_MOST_PAIRS, max(_FEWEST_PAIRS, _NEAR_CACHE // (4 * (rows + int(groups[0]) * _LANES))))
     in_at, out_at, bounds_at, _ = kernel_map.addresses
-    x_at, grad_at, groups_at, sums_at, gradient_at = map(address, (x, grad, groups, sums, gradient))
+    x_at, grad_at, sums_at, gradient_at = map(address_of_floats, (x, grad, sums, gradient))
+    groups_at = address(groups)
     numbers = (
         *(0, x_at, in_at, columns, grad_at, out_at, grad.shape[1], bounds_at, offsets, blocks),
         *(groups_at, len(groups), chunk_blocks, chunks, pairs, rows),
