@@ -44,7 +44,7 @@ _BETWEEN_LOOKS = 2e-3
 _DESK_AND_TURNS = (types.int64, types.int64)
 _POLITE = 32
 """Pauses of a waiting helper after which others that wait for the processor get it."""
-_PUSHED_ASIDE = 100_000
+_PUSHED_ASIDE = 500_000
 """Cycles after which others have had it: the helper sleeps then, for the system hurries to whom it wakes."""
 _PATIENCE = 2000
 """Pauses of a caller that waits for a helper, before others get the processor."""
