@@ -10,7 +10,7 @@ import torch
 
 from benchmarks.measurement import Measurement, Settings
 
-_TURN = 0.2
+_TURN = 0.5
 _MOST_CALLS = 20
 
 
@@ -36,7 +36,7 @@ class Contender:
 
 
 def interleave(contenders: Sequence[Contender], settings: Settings) -> list[Measurement]:
-    """Time every contender in every round: one call, or where that is short, calls for a fifth of a second.
+    """Time every contender in every round: one call, or where that is short, calls for half a second.
 
     The first of several calls, which finds the caches full of others' numbers, is not counted. The first round is
     preceded by one that is not counted, in which code is compiled and memory is taken.
