@@ -11,6 +11,7 @@ import torch
 from benchmarks.measurement import Measurement, Settings
 
 _TURN = 0.5
+_LONG = 2.0
 _MOST_CALLS = 20
 
 
@@ -38,8 +39,9 @@ class Contender:
 def interleave(contenders: Sequence[Contender], settings: Settings) -> list[Measurement]:
     """Time every contender in every round: one call, or where that is short, calls for half a second.
 
-    The first of several calls, which finds the caches full of others' numbers, is not counted. The first round is
-    preceded by one that is not counted, in which code is compiled and memory is taken.
+    The first of several calls, which finds the caches and the memory full of others' numbers, is not counted; only what
+    takes longer than two seconds is called once. The first round is preceded by one that is not counted, in which code
+    is compiled and memory is taken.
     """
     times: list[list[float]] = [[] for _ in contenders]
     before = torch.get_num_threads()
@@ -60,8 +62,13 @@ def interleave(contenders: Sequence[Contender], settings: Settings) -> list[Meas
 
 def _turn(run: Callable[[], object], once: bool) -> list[float]:
     spent: list[float] = []
-    while not spent or (not once and sum(spent) < _TURN and len(spent) < _MOST_CALLS):
+    while not spent or (not once and _goes_on(spent)):
         started = time.perf_counter()
         run()
         spent.append(time.perf_counter() - started)
     return spent[1:] or spent
+
+
+def _goes_on(spent: list[float]) -> bool:
+    """Tell whether a turn has another call: until its time is over, but a second one of all but the longest."""
+    return len(spent) < _MOST_CALLS and sum(spent) < (_LONG if len(spent) == 1 else _TURN)

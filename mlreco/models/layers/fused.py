@@ -63,9 +63,14 @@ def _run_block(
 
 
 def _run_level(
-    blocks: nn.Sequential, parts: Sequence[Part], kernel_map: KernelMap, then: Activation | None
+    blocks: nn.Sequential, parts: list[Part], kernel_map: KernelMap, then: Activation | None
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Run the residual blocks of one level; return the output of the last, and the same after ``then``."""
+    """Run the residual blocks of one level; return the output of the last, and the same after ``then``.
+
+    The list is emptied: on large images its features are not to be kept longer than the first block needs them.
+    """
+    parts, given = [*parts], parts
+    given.clear()
     for block, following in pairwise(blocks):
         parts = [Part(*_run_block(block, parts, kernel_map, following.activation_1.affine()))]
     return _run_block(blocks[-1], parts, kernel_map, then)
@@ -81,18 +86,19 @@ def encode(encoder: UNetEncoder, image: SparseConvTensor) -> list[SparseConvTens
     levels = []
     kernel_map = submanifold_sites(image, 3, encoder.input.indice_key)
     entry = encoder.blocks[0][0].activation_1.affine()
-    part = _convolve(encoder.input, image.features.contiguous(), kernel_map, entry)
+    parts = [_convolve(encoder.input, image.features.contiguous(), kernel_map, entry)]
     for level, blocks in enumerate(encoder.blocks):
         last = level == len(encoder.downsamplings)
         kernel_map = submanifold_sites(image, 3, blocks[0].convolution_1.indice_key)
         then = None if last else encoder.activations[level].affine()
-        raw, active = _run_level(blocks, [part], kernel_map, then)
+        raw, active = _run_level(blocks, parts, kernel_map, then)
         levels.append(image.replace_feature(raw))
         if not last:
             down = encoder.downsamplings[level]
             sites = strided_sites(image, down.kernel_size, down.stride, down.padding, down.indice_key)
-            part = _convolve(down, active, sites.kernel_map, encoder.blocks[level + 1][0].activation_1.affine())
-            image = SparseConvTensor(part.raw, sites.coarse, sites.coarse_shape, image.batch_size, image.indice_dict)
+            coarse = _convolve(down, active, sites.kernel_map, encoder.blocks[level + 1][0].activation_1.affine())
+            image = SparseConvTensor(coarse.raw, sites.coarse, sites.coarse_shape, image.batch_size, image.indice_dict)
+            parts.append(coarse)
     return levels
 
 
@@ -104,10 +110,10 @@ def decode(decoder: UNetDecoder, levels: list[SparseConvTensor]) -> SparseConvTe
         up, blocks, skip = decoder.upsamplings[level], decoder.blocks[level], levels[level]
         sites: StridedSites = skip.indice_dict[("strided", up.indice_key)]
         entry, width = blocks[0].activation_1, skip.features.shape[1]
-        beside = Part(skip.features, compiled.activate(skip.features, entry.affine(0, width)))
-        raised = _convolve(up, active, sites.kernel_map.transposed(), entry.affine(width))
+        parts = [Part(skip.features, compiled.activate(skip.features, entry.affine(0, width)))]
+        parts.append(_convolve(up, active, sites.kernel_map.transposed(), entry.affine(width)))
         kernel_map = submanifold_sites(skip, 3, blocks[0].convolution_1.indice_key)
         then = decoder.activations[level - 1].affine() if level else None
-        raw, active = _run_level(blocks, [beside, raised], kernel_map, then)
+        raw, active = _run_level(blocks, parts, kernel_map, then)
         image = skip.replace_feature(raw)
     return image
