@@ -6,23 +6,10 @@ import numba
 import numpy as np
 
 from mlreco.post_processing.box_tree import LEAF_SIZE, leaf_distances
+from mlreco.post_processing.disjoint_sets import root, unite_roots
 
 MIXED = -1
 """In the place of a component: points of several, or of none known."""
-
-
-@numba.njit(cache=True, nogil=True)
-def root(parents: np.ndarray, point: int) -> int:
-    """Return the root of a point and halve the way to it, so that the next search is short.
-
-    Args:
-        parents: (N,) int32, written; the root of a component is its own parent.
-        point: position of the point.
-    """
-    while parents[point] != point:
-        parents[point] = parents[parents[point]]
-        point = parents[point]
-    return point
 
 
 @numba.njit(cache=True, nogil=True)
@@ -109,7 +96,7 @@ def link_between(
             continue
         for other_slot in near[1, :other_count]:
             if squared[other_slot] <= squared_reach:
-                _unite(parents, point, other * LEAF_SIZE + other_slot)
+                unite_roots(parents, root(parents, point), root(parents, other * LEAF_SIZE + other_slot))
                 if one_is_enough:
                     return
 
@@ -124,13 +111,6 @@ def _common_root(parents: np.ndarray, first: int, slots: np.ndarray) -> int:
         if root(parents, first + slot) != common:
             return MIXED
     return common
-
-
-@numba.njit(cache=True, nogil=True)
-def _unite(parents: np.ndarray, point: int, other: int) -> None:
-    """Make two components one, or leave one as it is."""
-    one_root, other_root = root(parents, point), root(parents, other)
-    parents[max(one_root, other_root)] = min(one_root, other_root)
 
 
 @numba.njit(cache=True, nogil=True)

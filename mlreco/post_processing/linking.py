@@ -6,7 +6,8 @@ import numba
 import numpy as np
 
 from mlreco.post_processing.box_tree import FAN_OUT, LEAF_SIZE, NO_CHILD, build_tree, take_blocks
-from mlreco.post_processing.link_leaves import MIXED, link_between, link_within, root
+from mlreco.post_processing.disjoint_sets import root
+from mlreco.post_processing.link_leaves import MIXED, link_between, link_within
 from mlreco.post_processing.morton import extent, morton_order
 from mlreco.post_processing.numbering import in_order_of_rows
 

@@ -69,11 +69,11 @@ def _run_level(
 
     The list is emptied: on large images its features are not to be kept longer than the first block needs them.
     """
-    parts, given = [*parts], parts
-    given.clear()
     for block, following in pairwise(blocks):
-        parts = [Part(*_run_block(block, parts, kernel_map, following.activation_1.affine()))]
-    return _run_block(blocks[-1], parts, kernel_map, then)
+        parts[:] = [Part(*_run_block(block, parts, kernel_map, following.activation_1.affine()))]
+    out = _run_block(blocks[-1], parts, kernel_map, then)
+    parts.clear()
+    return out
 
 
 def _convolve(layer: SparseConvolution, features: torch.Tensor, kernel_map: KernelMap, then: Activation) -> Part:
@@ -96,9 +96,10 @@ def encode(encoder: UNetEncoder, image: SparseConvTensor) -> list[SparseConvTens
         if not last:
             down = encoder.downsamplings[level]
             sites = strided_sites(image, down.kernel_size, down.stride, down.padding, down.indice_key)
-            coarse = _convolve(down, active, sites.kernel_map, encoder.blocks[level + 1][0].activation_1.affine())
-            image = SparseConvTensor(coarse.raw, sites.coarse, sites.coarse_shape, image.batch_size, image.indice_dict)
-            parts.append(coarse)
+            entry = encoder.blocks[level + 1][0].activation_1.affine()
+            parts.append(_convolve(down, active, sites.kernel_map, entry))
+            shape, size, maps = sites.coarse_shape, image.batch_size, image.indice_dict
+            image = SparseConvTensor(parts[0].raw, sites.coarse, shape, size, maps)
     return levels
 
 

@@ -21,8 +21,14 @@ class VoxelBatchNorm(nn.BatchNorm1d):
         return super().forward(features)
 
     @torch.no_grad()
-    def track(self, mean: torch.Tensor, variance: torch.Tensor) -> None:
-        """Take the (C,) mean and unbiased variance of a batch into the running statistics, as ``forward`` does."""
+    def track(self, mean: torch.Tensor, variance: torch.Tensor, rows: int) -> None:
+        """Take (C,) mean and biased variance of a batch into the running statistics, as ``forward`` does.
+
+        Args:
+            mean: of the columns.
+            variance: mean squared deviation of the columns; the running variance is that of an unbiased estimate.
+            rows: how many there are, at least 2.
+        """
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)
+        self.running_var.lerp_(variance * (rows / (rows - 1)), self.momentum)

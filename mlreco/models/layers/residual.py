@@ -34,7 +34,7 @@ class NormActivation(Remembering):
         if self.norm.training and len(features) > 1 and engine.is_compiled(features):
             norm = self.norm
             out, mean, variance = batch_norm_leaky_relu(features, norm.weight, norm.bias, norm.eps, self.leakiness)
-            norm.track(mean, variance * (len(features) / (len(features) - 1)))
+            norm.track(mean, variance, len(features))
             return out
         if engine.is_inference(self, features):
             return compiled.activate(features, self.affine())
@@ -88,9 +88,10 @@ class ResidualBlock(Remembering):
     def _is_one_function(self, features: torch.Tensor) -> bool:
         """Tell whether the compiled engine trains with these features, in their own precision."""
         norms = self.activation_1.norm, self.activation_2.norm
-        trained = torch.is_grad_enabled() and all(norm.training for norm in norms) and len(features) > 1
+        if not torch.is_grad_enabled() or not all(norm.training for norm in norms) or len(features) < 2:
+            return False
         precision = {autocast_dtype(features), features.dtype, *(parameter.dtype for parameter in self.parameters())}
-        return trained and engine.is_compiled(features) and len(precision) == 1
+        return engine.is_compiled(features) and len(precision) == 1
 
     def _run_as_one_function(self, image: SparseConvTensor) -> torch.Tensor:
         norms = self.activation_1.norm, self.activation_2.norm
@@ -104,5 +105,5 @@ class ResidualBlock(Remembering):
             BlockSettings(kernel_map, tuple(norm.eps for norm in norms), self.activation_1.leakiness),
         )
         for norm, (mean, variance) in zip(norms, statistics, strict=True):
-            norm.track(mean, variance * (len(out) / (len(out) - 1)))
+            norm.track(mean, variance, len(out))
         return out

@@ -7,6 +7,7 @@ import math
 import numba
 import numpy as np
 
+from mlreco.post_processing.disjoint_sets import root, unite_roots
 from mlreco.post_processing.numbering import in_order_of_rows
 
 AXIS_BITS = 20
@@ -51,21 +52,13 @@ def _join_cells(points: np.ndarray, names: np.ndarray, starts: np.ndarray, eps: 
                 low = names[cell] + (((dx << AXIS_BITS) + dy) << AXIS_BITS)
                 other = max(np.searchsorted(names, low - REACH), cell + 1)
                 while other < len(names) and names[other] <= low + REACH:
-                    one, two = _root(parents, cell), _root(parents, other)
+                    one, two = root(parents, cell), root(parents, other)
                     if one != two and _touch(points, starts, cell, other, eps):
-                        parents[max(one, two)] = min(one, two)
+                        unite_roots(parents, one, two)
                     other += 1
     for cell in range(len(names)):
-        parents[cell] = _root(parents, cell)
+        parents[cell] = root(parents, cell)
     return parents
-
-
-@numba.njit(cache=True, nogil=True)
-def _root(parents: np.ndarray, cell: int) -> int:
-    while parents[cell] != cell:
-        parents[cell] = parents[parents[cell]]
-        cell = parents[cell]
-    return cell
 
 
 @numba.njit(cache=True, nogil=True)

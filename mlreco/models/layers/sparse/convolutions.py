@@ -13,7 +13,7 @@ from torch import nn
 
 from mlreco.models.layers.remembered import Remembering
 from mlreco.models.layers.sparse import cuda, engine
-from mlreco.models.layers.sparse.function import sparse_convolution
+from mlreco.models.layers.sparse.function import kernel_major, sparse_convolution
 from mlreco.models.layers.sparse.sites import StridedSites, strided_sites, submanifold_sites
 from mlreco.models.layers.sparse.tensor import SparseConvTensor
 
@@ -50,7 +50,7 @@ class SparseConvolution(Remembering):
 
     def kernel_major_weight(self) -> torch.Tensor:
         """Return the weight as (K, Cin, Cout), K offsets in row-major order of (kx, ky, kz)."""
-        return self.weight.permute(1, 2, 3, 4, 0).reshape(-1, self.in_channels, self.out_channels)
+        return kernel_major(self.weight)
 
     def extra_repr(self) -> str:
         """Describe the layer in printed models."""

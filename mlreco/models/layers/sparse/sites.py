@@ -102,10 +102,10 @@ def strided_sites(
     if rows is not None:
         kernel_map = kernel_map.with_rows(in_order=rows)
     coarse = torch.from_numpy(coordinates_from_keys(coarse_keys)).to(tensor.indices.dtype)
-    tensor.indice_dict["sorted keys"].append((coarse, coarse_keys, None))
     sites = StridedSites(
         kernel_map, tensor.indices, coarse, tensor.spatial_shape, shape, (kernel_size, stride, padding)
     )
     if indice_key is not None:
         tensor.indice_dict[cache_key] = sites
+        tensor.indice_dict["sorted keys"].append((coarse, coarse_keys, None))
     return sites

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from mlreco.models.layers.sparse.cpu import normalisation
 from mlreco.models.layers.sparse.cpu.epilogue import Activation, Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolve
+from mlreco.models.layers.sparse.cpu.memory import array_of
 from mlreco.models.layers.sparse.cpu.panels import Panels, pack
 from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient
 from mlreco.models.layers.sparse.kernel_map import KernelMap
@@ -18,10 +18,6 @@ from mlreco.models.layers.sparse.kernel_map import KernelMap
 def supports(features: torch.Tensor) -> bool:
     """Tell whether the engine takes these features: float32 on the CPU."""
     return features.dtype == torch.float32 and features.device.type == "cpu"
-
-
-def _rows(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.detach().contiguous().numpy()
 
 
 def pack_weight(weight: torch.Tensor) -> Panels:
@@ -40,7 +36,7 @@ def conv_forward(features: torch.Tensor, weight: torch.Tensor | Panels, kernel_m
     threads = torch.get_num_threads()
     panels = weight if isinstance(weight, Panels) else pack(weight.detach().numpy(), threads, keep=False)
     out = torch.empty(kernel_map.n_out, panels.columns)
-    convolve([Source(_rows(features), panels)], kernel_map, out.numpy(), threads=threads)
+    convolve([Source(array_of(features), panels)], kernel_map, out.numpy(), threads=threads)
     return out
 
 
@@ -51,18 +47,20 @@ def conv_backward_input(grad_out: torch.Tensor, weight: torch.Tensor, kernel_map
 
 def conv_backward_weight(features: torch.Tensor, grad_out: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
     """Return the (K, Cin, Cout) gradient of the weight, a view of memory in spconv's order (Cout, K, Cin)."""
-    return torch.from_numpy(weight_gradient(_rows(features), _rows(grad_out), kernel_map, torch.get_num_threads()))
+    return torch.from_numpy(
+        weight_gradient(array_of(features), array_of(grad_out), kernel_map, torch.get_num_threads())
+    )
 
 
 def affine(scale: torch.Tensor, shift: torch.Tensor, slope: float) -> Activation:
     """Return leaky_relu(x * scale + shift, slope) as the engine takes it, scale and shift (C,) float32."""
-    return Activation(_rows(scale), _rows(shift), slope)
+    return Activation(array_of(scale), array_of(shift), slope)
 
 
 def activate(features: torch.Tensor, activation: Activation) -> torch.Tensor:
     """Return the activation of (N, C) float32 features."""
     out = torch.empty(features.shape)
-    normalisation.activate(_rows(features), activation, out.numpy(), threads=torch.get_num_threads())
+    normalisation.activate(array_of(features), activation, out.numpy(), threads=torch.get_num_threads())
     return out
 
 
@@ -99,12 +97,12 @@ def conv_fused(
     raw = torch.empty(kernel_map.n_out, panels.columns) if keep_raw or activation is None else None
     active = torch.empty(kernel_map.n_out, panels.columns) if activation is not None else None
     convolve(
-        [Source(_rows(features), panels), *(Source(_rows(x), w) for x, w in beside)],
+        [Source(array_of(features), panels), *(Source(array_of(x), w) for x, w in beside)],
         kernel_map,
         None if raw is None else raw.numpy(),
         None if active is None else active.numpy(),
-        [Source(_rows(x), w) for x, w in shortcuts],
-        Epilogue(*(None if t is None else _rows(t) for t in (bias, residual)), activation),
+        [Source(array_of(x), w) for x, w in shortcuts],
+        Epilogue(*(None if t is None else array_of(t) for t in (bias, residual)), activation),
         torch.get_num_threads(),
     )
     return raw, active

@@ -11,11 +11,11 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from mlreco.models.layers.sparse.cpu.jit import kernel
 from mlreco.models.layers.sparse.cpu.shared_memory import read
+from mlreco.models.layers.sparse.cpu.vector_code import I32, at, call_named
 
 BELL_BYTES = 256
 """Memory of a bell: more than mutex and condition need on any system."""
@@ -28,10 +28,7 @@ def _posix(name: str, operands: int) -> Callable:
 
     def code(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         if POSIX:
-            address = ir.IntType(8).as_pointer()
-            kind = ir.FunctionType(ir.IntType(32), [address] * len(args))
-            function = cgutils.get_or_insert_function(builder.module, kind, name)
-            builder.call(function, [builder.inttoptr(place, address) for place in args])
+            call_named(builder, name, I32, [at(builder, place, ir.IntType(8)) for place in args])
         return context.get_dummy_value()
 
     if operands == 1:

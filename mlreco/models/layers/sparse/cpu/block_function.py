@@ -9,19 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch.autograd.function import once_differentiable
 
-from mlreco.models.layers.sparse.cpu import normalisation
-from mlreco.models.layers.sparse.cpu.column_moments import combined
+from mlreco.models.layers.sparse.cpu import backend, normalisation
+from mlreco.models.layers.sparse.cpu.column_moments import chunk_sums, combined
 from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
-from mlreco.models.layers.sparse.cpu.forward import Source, convolution, convolve
-from mlreco.models.layers.sparse.cpu.memory import aligned_empty
-from mlreco.models.layers.sparse.cpu.norm_function import array_of
+from mlreco.models.layers.sparse.cpu.forward import Source, convolve
+from mlreco.models.layers.sparse.cpu.memory import array_of
+from mlreco.models.layers.sparse.cpu.norm_function import activated, norm_gradients, statistics
 from mlreco.models.layers.sparse.cpu.panels import pack
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
-from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient
+from mlreco.models.layers.sparse.function import kernel_major
 
 if TYPE_CHECKING:
     from mlreco.models.layers.sparse.kernel_map import KernelMap
@@ -42,15 +41,17 @@ class BlockSettings:
     slope: float
 
 
-def _kernel_major(weight: torch.Tensor) -> np.ndarray:
-    """Return a weight (Cout, k, k, k, Cin) seen as (K, Cin, Cout)."""
-    out_channels, *_, in_channels = weight.shape
-    return array_of(weight).reshape(out_channels, -1, in_channels).transpose(1, 2, 0)
+def _convolve(features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap, epilogue: Epilogue) -> torch.Tensor:
+    threads, out = torch.get_num_threads(), torch.empty(len(features), len(weight))
+    source = Source(array_of(features), pack(kernel_major(weight).numpy(), threads, keep=False))
+    convolve([source], kernel_map, out.numpy(), epilogue=epilogue, threads=threads)
+    return out
 
 
-def _weight_gradient(x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, like: torch.Tensor) -> torch.Tensor:
-    gradient = weight_gradient(x, grad, kernel_map, torch.get_num_threads())
-    return torch.from_numpy(gradient.transpose(2, 0, 1)).reshape(like.shape)
+def _weight_gradient(
+    features: torch.Tensor, grad: torch.Tensor, kernel_map: KernelMap, weight: torch.Tensor
+) -> torch.Tensor:
+    return backend.conv_backward_weight(features, grad, kernel_map).permute(2, 0, 1).reshape(weight.shape)
 
 
 class _ResidualBlock(torch.autograd.Function):
@@ -67,33 +68,24 @@ class _ResidualBlock(torch.autograd.Function):
         weight_2: torch.Tensor,
         shortcut: torch.Tensor | None,
     ) -> tuple[torch.Tensor, ...]:
-        threads, kernel_map, (eps_1, eps_2) = torch.get_num_threads(), settings.kernel_map, settings.eps
-        x, rows = array_of(features), len(features)
-        moments_1 = normalisation.moments(x, threads)
-        activation = normalisation.affine(moments_1, array_of(scale_1), array_of(shift_1), eps_1, settings.slope)
-        active_1 = torch.empty(features.shape)
-        normalisation.activate(x, activation, active_1.numpy(), threads)
-
-        inner, active_2, out = (torch.empty(rows, len(weight_1)) for _ in range(3))
-        sums = aligned_empty((-(-rows // BLOCK), 2, len(weight_1)))
-        source = Source(active_1.numpy(), pack(_kernel_major(weight_1), threads, keep=False))
-        convolve([source], kernel_map, inner.numpy(), epilogue=Epilogue(moments=sums), threads=threads)
+        kernel_map, (eps_1, eps_2), slope = settings.kernel_map, settings.eps, settings.slope
+        moments_1 = normalisation.moments(array_of(features), torch.get_num_threads())
+        active_1 = activated(features, moments_1, scale_1, shift_1, eps_1, slope)
+        rows, channels = len(features), len(weight_1)
+        sums = chunk_sums(rows, channels, BLOCK)
+        inner = _convolve(active_1, weight_1, kernel_map, Epilogue(moments=sums))
         moments_2 = combined(sums, rows, BLOCK)
-        activation = normalisation.affine(moments_2, array_of(scale_2), array_of(shift_2), eps_2, settings.slope)
-        normalisation.activate(inner.numpy(), activation, active_2.numpy(), threads)
-
-        residual = features.detach() if shortcut is None else features.detach() @ shortcut.detach().T
-        source = Source(active_2.numpy(), pack(_kernel_major(weight_2), threads, keep=False))
-        epilogue = Epilogue(residual=array_of(residual))
-        convolve([source], kernel_map, out.numpy(), epilogue=epilogue, threads=threads)
+        active_2 = activated(inner, moments_2, scale_2, shift_2, eps_2, slope)
+        residual = features if shortcut is None else features @ shortcut.T
+        out = _convolve(active_2, weight_2, kernel_map, Epilogue(residual=array_of(residual)))
 
         ctx.save_for_backward(
             features, active_1, inner, active_2, scale_1, shift_1, weight_1, scale_2, shift_2, weight_2, shortcut
         )
         ctx.settings, ctx.moments = settings, (moments_1, moments_2)
-        statistics = [torch.from_numpy(m.astype(np.float32)) for s in ctx.moments for m in (s.mean, s.variance)]
-        ctx.mark_non_differentiable(*statistics)
-        return out, *statistics
+        found = *statistics(moments_1), *statistics(moments_2)
+        ctx.mark_non_differentiable(*found)
+        return out, *found
 
     @staticmethod
     @once_differentiable
@@ -101,31 +93,19 @@ class _ResidualBlock(torch.autograd.Function):
         features, active_1, inner, active_2, *parameters, shortcut = ctx.saved_tensors
         scale_1, shift_1, weight_1, scale_2, shift_2, weight_2 = parameters
         kernel_map, (eps_1, eps_2), slope = ctx.settings.kernel_map, ctx.settings.eps, ctx.settings.slope
-        needed, threads, grad = ctx.needs_input_grad, torch.get_num_threads(), grad.contiguous()
+        (moments_1, moments_2), needed, grad = ctx.moments, ctx.needs_input_grad, grad.contiguous()
 
-        def back(out_gradient: np.ndarray, weight: torch.Tensor) -> np.ndarray:
-            packed = pack(_kernel_major(weight).swapaxes(1, 2), threads, keep=False)
-            return convolution(out_gradient, packed, kernel_map.transposed(), threads)
-
-        grad_2 = _weight_gradient(array_of(active_2), array_of(grad), kernel_map, weight_2) if needed[7] else None
-        at_inner = back(array_of(grad), weight_2)
-        norm_2 = (ctx.moments[1], array_of(scale_2), array_of(shift_2), eps_2, slope)
-        norm_grads_2 = normalisation.gradients(array_of(inner), at_inner, *norm_2, at_inner, threads)
-        grad_1 = _weight_gradient(array_of(active_1), at_inner, kernel_map, weight_1) if needed[4] else None
-        at_features = back(at_inner, weight_1)
+        grad_2 = _weight_gradient(active_2, grad, kernel_map, weight_2) if needed[7] else None
+        at_inner = backend.conv_backward_input(grad, kernel_major(weight_2), kernel_map)
+        norm_2 = moments_2, scale_2, shift_2, eps_2, slope
+        norm_grads_2 = norm_gradients(inner, at_inner, *norm_2, out=at_inner)
+        grad_1 = _weight_gradient(active_1, at_inner, kernel_map, weight_1) if needed[4] else None
+        at_features = backend.conv_backward_input(at_inner, kernel_major(weight_1), kernel_map)
         beside = grad if shortcut is None else grad @ shortcut
-        norm_1 = (ctx.moments[0], array_of(scale_1), array_of(shift_1), eps_1, slope)
-        x = array_of(features)
-        norm_grads_1 = normalisation.gradients(x, at_features, *norm_1, at_features, threads, array_of(beside))
+        norm_1 = moments_1, scale_1, shift_1, eps_1, slope
+        norm_grads_1 = norm_gradients(features, at_features, *norm_1, out=at_features, beside=beside)
         grad_shortcut = grad.T @ features if needed[8] else None
-        (of_scale_1, of_shift_1), (of_scale_2, of_shift_2) = (
-            map(torch.from_numpy, found) for found in (norm_grads_1, norm_grads_2)
-        )
-        return (
-            *(None, torch.from_numpy(at_features)),
-            *(of_scale_1, of_shift_1, grad_1, of_scale_2, of_shift_2, grad_2),
-            grad_shortcut,
-        )
+        return None, at_features, *norm_grads_1, grad_1, *norm_grads_2, grad_2, grad_shortcut
 
 
 def residual_block(

@@ -11,12 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlreco.models.layers.sparse.cpu.jit import kernel
+from mlreco.models.layers.sparse.cpu.memory import aligned_empty
 from mlreco.models.layers.sparse.cpu.shared_memory import floats_at
-from mlreco.models.layers.sparse.cpu.simd import UNIT
-from mlreco.models.layers.sparse.cpu.strips import WIDTHS, moments_strip
-
-_LANES = UNIT.lanes
-_wide, _middle, _narrow = (moments_strip(vectors) for vectors in WIDTHS)
+from mlreco.models.layers.sparse.cpu.strips import moments_strip, strip_columns
 
 
 @dataclass(frozen=True)
@@ -25,6 +22,11 @@ class Moments:
 
     mean: np.ndarray
     variance: np.ndarray
+
+
+def chunk_sums(rows: int, columns: int, chunk: int) -> np.ndarray:
+    """Return room for two sums of every chunk of rows and every column, (chunks, 2, columns) float32."""
+    return aligned_empty((-(-rows // chunk), 2, columns))
 
 
 @kernel
@@ -40,17 +42,12 @@ def write_moments(x: int, rows: int, columns: int, stride: int, mean: int, squar
         squares: where the sums go.
     """
     first = 0
-    while columns - first >= _LANES:
-        places = x + 4 * first, 4 * stride, rows, mean + 4 * first, squares + 4 * first
-        if columns - first >= WIDTHS[0] * _LANES:
-            _wide(places)
-            first += WIDTHS[0] * _LANES
-        elif columns - first >= WIDTHS[1] * _LANES:
-            _middle(places)
-            first += WIDTHS[1] * _LANES
-        else:
-            _narrow(places)
-            first += _LANES
+    strip = strip_columns(columns)
+    while strip:
+        places = strip, x + 4 * first, 4 * stride, rows, mean + 4 * first, squares + 4 * first
+        moments_strip(places)
+        first += strip
+        strip = strip_columns(columns - first)
     means, sums, share_of_row = floats_at(mean), floats_at(squares), np.float32(1) / np.float32(rows)
     for c in range(first, columns):
         means[c] = sums[c] = np.float32(0)

@@ -7,8 +7,12 @@ import struct
 import threading
 from dataclasses import fields
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    import torch
 
 _LINE = 64
 _own = threading.local()
@@ -29,6 +33,11 @@ def scratch(size: int, purpose: str) -> np.ndarray:
         buffer = aligned_empty((max(size, 1 << 16),))
         setattr(_own, purpose, buffer)
     return buffer
+
+
+def array_of(tensor: torch.Tensor) -> np.ndarray:
+    """Return the numbers of a tensor on the CPU, C-contiguous, without its gradient."""
+    return tensor.detach().contiguous().numpy()
 
 
 def job(*numbers: int) -> np.ndarray:

@@ -7,12 +7,52 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlreco.models.layers.sparse.cpu import normalisation
+from mlreco.models.layers.sparse.cpu import backend, normalisation
+from mlreco.models.layers.sparse.cpu.column_moments import Moments
+from mlreco.models.layers.sparse.cpu.memory import array_of
 
 
-def array_of(tensor: torch.Tensor) -> np.ndarray:
-    """Return the numbers of a tensor on the CPU, C-contiguous, without its gradient."""
-    return tensor.detach().contiguous().numpy()
+def activated(
+    features: torch.Tensor, moments: Moments, weight: torch.Tensor, bias: torch.Tensor, eps: float, slope: float
+) -> torch.Tensor:
+    """Return leaky_relu(normalised features * weight + bias), (N, C) float32, given the moments of the columns."""
+    return backend.activate(features, normalisation.affine(moments, array_of(weight), array_of(bias), eps, slope))
+
+
+def norm_gradients(
+    features: torch.Tensor,
+    grad: torch.Tensor,
+    moments: Moments,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    eps: float,
+    slope: float,
+    out: torch.Tensor,
+    beside: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Write the gradient of the features of ``activated`` to ``out`` and return those of weight and bias, (C,).
+
+    Args:
+        features: as in ``activated``.
+        grad: (N, C) float32 gradient of its output.
+        moments: as in ``activated``.
+        weight: as in ``activated``.
+        bias: as in ``activated``.
+        eps: as in ``activated``.
+        slope: as in ``activated``.
+        out: (N, C) float32, contiguous; may be grad.
+        beside: (N, C) float32 added to the gradient of the features.
+    """
+    norm = moments, array_of(weight), array_of(bias), eps, slope
+    added = None if beside is None else array_of(beside)
+    threads = torch.get_num_threads()
+    found = normalisation.gradients(array_of(features), array_of(grad), *norm, out.numpy(), threads, added)
+    return torch.from_numpy(found[0]), torch.from_numpy(found[1])
+
+
+def statistics(moments: Moments) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return mean and biased variance, (C,) float32."""
+    return tuple(torch.from_numpy(m.astype(np.float32)) for m in (moments.mean, moments.variance))
 
 
 class _NormActivation(torch.autograd.Function):
@@ -20,24 +60,20 @@ class _NormActivation(torch.autograd.Function):
     def forward(
         ctx: Any, features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float, slope: float
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        threads, x = torch.get_num_threads(), array_of(features)
-        moments = normalisation.moments(x, threads)
-        activation = normalisation.affine(moments, array_of(weight), array_of(bias), eps, slope)
-        out = torch.empty(features.shape)
-        normalisation.activate(x, activation, out.numpy(), threads)
+        moments = normalisation.moments(array_of(features), torch.get_num_threads())
+        out = activated(features, moments, weight, bias, eps, slope)
         ctx.save_for_backward(features, weight, bias)
         ctx.moments, ctx.eps, ctx.slope = moments, eps, slope
-        mean, variance = (torch.from_numpy(m.astype(np.float32)) for m in (moments.mean, moments.variance))
+        mean, variance = statistics(moments)
         ctx.mark_non_differentiable(mean, variance)
         return out, mean, variance
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor, *_: Any) -> tuple[torch.Tensor | None, ...]:
-        features, weight, bias = (array_of(tensor) for tensor in ctx.saved_tensors)
+        features, weight, bias = ctx.saved_tensors
         out = torch.empty(features.shape)
-        arguments = (ctx.moments, weight, bias, ctx.eps, ctx.slope, out.numpy(), torch.get_num_threads())
-        grad_weight, grad_bias = normalisation.gradients(features, array_of(grad), *arguments)
-        return out, torch.from_numpy(grad_weight), torch.from_numpy(grad_bias), None, None
+        found = norm_gradients(features, grad, ctx.moments, weight, bias, ctx.eps, ctx.slope, out=out)
+        return out, *found, None, None
 
 
 def batch_norm_leaky_relu(

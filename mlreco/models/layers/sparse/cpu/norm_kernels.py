@@ -12,18 +12,13 @@ from mlreco.models.layers.sparse.cpu.column_moments import write_moments
 from mlreco.models.layers.sparse.cpu.crew import crew_for, share
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
 from mlreco.models.layers.sparse.cpu.memory import address_of_floats, bits, job
-from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, memory_at
-from mlreco.models.layers.sparse.cpu.simd import UNIT
-from mlreco.models.layers.sparse.cpu.strips import WIDTHS, gradient_strip
+from mlreco.models.layers.sparse.cpu.shared_memory import bits_of, claim, floats_at, memory_at
+from mlreco.models.layers.sparse.cpu.strips import gradient_strip, strip_columns
 
 CHUNK = 256
 """Rows of a chunk."""
-_LANES = UNIT.lanes
-_wide, _middle, _narrow = (gradient_strip(vectors) for vectors in WIDTHS)
 _ADDRESSES = ("x", "grad", "beside", "scale", "shift", "mean", "factor", "offset", "sums", "out")
-_JOB = np.dtype(
-    [(name, np.int64) for name in ("counter", "rows", "columns", *_ADDRESSES, "slope_bits")] + [("slope", np.float64)]
-)
+_JOB = np.dtype([(name, np.int64) for name in ("counter", "rows", "columns", *_ADDRESSES)] + [("slope", np.float64)])
 
 
 @kernel
@@ -64,21 +59,17 @@ def _activate(job_address: int, _: int) -> None:
 def _sum_columns(call: np.void, row_0: int, rows: int, total: int, product: int) -> None:
     """Write the sums of g and g (x - mean) of all columns of a few rows, g the gradient before LeakyReLU."""
     columns, first, place = call.columns, 0, 4 * row_0 * call.columns
-    while columns - first >= _LANES:
+    slope_bits = bits_of(call.slope)
+    strip = strip_columns(columns)
+    while strip:
         skip = 4 * first
         places = (
-            *(call.x + place + skip, call.grad + place + skip, 4 * columns, rows),
-            *(call.scale + skip, call.shift + skip, call.mean + skip, call.slope_bits, total + skip, product + skip),
+            *(strip, call.x + place + skip, call.grad + place + skip, 4 * columns, rows),
+            *(call.scale + skip, call.shift + skip, call.mean + skip, slope_bits, total + skip, product + skip),
         )
-        if columns - first >= WIDTHS[0] * _LANES:
-            _wide(places)
-            first += WIDTHS[0] * _LANES
-        elif columns - first >= WIDTHS[1] * _LANES:
-            _middle(places)
-            first += WIDTHS[1] * _LANES
-        else:
-            _narrow(places)
-            first += _LANES
+        gradient_strip(places)
+        first += strip
+        strip = strip_columns(columns - first)
     x, grad, slope = floats_at(call.x + place), floats_at(call.grad + place), np.float32(call.slope)
     scale, shift, mean = floats_at(call.scale), floats_at(call.shift), floats_at(call.mean)
     for c in range(first, columns):
@@ -135,4 +126,4 @@ def run(work: SharedKernel, threads: int, shape: tuple[int, int], slope: float =
     """Run a kernel on all rows; ``arrays`` are what it reads and writes, by their names in the call."""
     rows, columns = shape
     places = (address_of_floats(arrays[name]) if name in arrays else 0 for name in _ADDRESSES)
-    share(work, job(0, rows, columns, *places, bits(slope), bits(slope)), crew_for(threads, numbers=rows * columns))
+    share(work, job(0, rows, columns, *places, bits(slope)), crew_for(threads, numbers=rows * columns))

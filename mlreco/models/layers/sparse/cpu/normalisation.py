@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlreco.models.layers.sparse.cpu.column_moments import Moments, combined
+from mlreco.models.layers.sparse.cpu.column_moments import Moments, chunk_sums, combined
 from mlreco.models.layers.sparse.cpu.epilogue import Activation
 from mlreco.models.layers.sparse.cpu.jit import kernel
-from mlreco.models.layers.sparse.cpu.memory import aligned_empty
 from mlreco.models.layers.sparse.cpu.norm_kernels import (
     CHUNK,
     activate_rows,
@@ -22,13 +21,9 @@ from mlreco.models.layers.sparse.cpu.norm_kernels import (
 )
 
 
-def _sums(x: np.ndarray) -> np.ndarray:
-    return aligned_empty((-(-len(x) // CHUNK), 2, x.shape[1]))
-
-
 def moments(x: np.ndarray, threads: int = 1) -> Moments:
     """Return mean and variance of the columns of x, (N, C) float32, C-contiguous, N at least 1."""
-    sums = _sums(x)
+    sums = chunk_sums(*x.shape, CHUNK)
     run(chunk_moments, threads, x.shape, x=x, sums=sums)
     return combined(sums, len(x), CHUNK)
 
@@ -124,7 +119,7 @@ def gradients(
         beside: (N, C) float32, C-contiguous, added to the gradient of x.
     """
     activation = affine(moments, weight, bias, eps, slope)
-    sums, middle = _sums(x), moments.mean.astype(np.float32)
+    sums, middle = chunk_sums(*x.shape, CHUNK), moments.mean.astype(np.float32)
     arrays = {"x": x, "grad": grad, "scale": activation.scale, "shift": activation.shift}
     run(chunk_gradients, threads, x.shape, slope, **arrays, mean=middle, sums=sums)
     of_input, of_parameters = np.empty((2, 2, x.shape[1]), np.float32)

@@ -8,19 +8,13 @@ from typing import Any
 import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-from mlreco.models.layers.sparse.cpu.vector_code import I64, integer
+from mlreco.models.layers.sparse.cpu.vector_code import I32, I64, at, call_named, integer
 
-_SLEEP = "usleep" if llvm.address_of_symbol("usleep") else None
 _NAP = 20
 _IS_X86 = llvm.get_default_triple().startswith(("x86", "i686"))
-_YIELD = "sched_yield" if llvm.address_of_symbol("sched_yield") else None
-
-
-def _word(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
-    return builder.inttoptr(address, I64.as_pointer())
+_IS_ARM64 = llvm.get_default_triple().startswith(("aarch64", "arm64"))
 
 
 @intrinsic
@@ -28,7 +22,7 @@ def claim(typing, counter):  # noqa: ANN001, ANN201
     """Return the next item of a list that threads share: the int64 at an address, which it increments."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        return builder.atomic_rmw("add", _word(builder, args[0]), integer(1), "monotonic")
+        return builder.atomic_rmw("add", at(builder, args[0], I64), integer(1), "monotonic")
 
     return types.int64(types.int64), generate
 
@@ -38,7 +32,7 @@ def read(typing, address):  # noqa: ANN001, ANN201
     """Return the int64 at an address; what the thread that wrote it did before is seen."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        return builder.load_atomic(_word(builder, args[0]), "acquire", 8)
+        return builder.load_atomic(at(builder, args[0], I64), "acquire", 8)
 
     return types.int64(types.int64), generate
 
@@ -48,7 +42,7 @@ def write(typing, address, value):  # noqa: ANN001, ANN201
     """Write an int64 to an address; who reads it sees what was done before."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        builder.store_atomic(args[1], _word(builder, args[0]), "release", 8)
+        builder.store_atomic(args[1], at(builder, args[0], I64), "release", 8)
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64), generate
@@ -60,7 +54,7 @@ def swap_if(typing, address, expected, value):  # noqa: ANN001, ANN201
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         address, expected, value = args
-        swapped = builder.cmpxchg(_word(builder, address), expected, value, "acq_rel", "acquire")
+        swapped = builder.cmpxchg(at(builder, address, I64), expected, value, "acq_rel", "acquire")
         return builder.extract_value(swapped, 1)
 
     return types.boolean(types.int64, types.int64, types.int64), generate
@@ -79,28 +73,20 @@ def _instruction(generate: Callable[[ir.IRBuilder], None]) -> Callable:
 
 
 def _pause(builder: ir.IRBuilder) -> None:
-    target = llvm.get_default_triple()
-    name, operands = "", []
     if _IS_X86:
-        name = "llvm.x86.sse2.pause"
-    elif target.startswith(("aarch64", "arm64")):
-        name, operands = "llvm.aarch64.hint", [ir.Constant(ir.IntType(32), 1)]
-    if name:
-        kind = ir.FunctionType(ir.VoidType(), [operand.type for operand in operands])
-        builder.call(cgutils.get_or_insert_function(builder.module, kind, name), operands)
+        call_named(builder, "llvm.x86.sse2.pause", ir.VoidType(), [])
+    elif _IS_ARM64:
+        call_named(builder, "llvm.aarch64.hint", ir.VoidType(), [ir.Constant(I32, 1)])
 
 
 def _let_others_run(builder: ir.IRBuilder) -> None:
-    if _YIELD:
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), _YIELD)
-        builder.call(function, [])
+    if llvm.address_of_symbol("sched_yield"):
+        call_named(builder, "sched_yield", I32, [])
 
 
 def _give_way(builder: ir.IRBuilder) -> None:
-    if _SLEEP:
-        microseconds = ir.IntType(32)
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(microseconds, [microseconds]), _SLEEP)
-        builder.call(function, [ir.Constant(microseconds, _NAP)])
+    if llvm.address_of_symbol("usleep"):
+        call_named(builder, "usleep", I32, [ir.Constant(I32, _NAP)])
 
 
 pause = _instruction(_pause)
@@ -118,8 +104,7 @@ def cycles(typing):  # noqa: ANN001, ANN201
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         if not _IS_X86:
             return integer(0)
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(I64, []), "llvm.readcyclecounter")
-        return builder.call(function, [])
+        return call_named(builder, "llvm.readcyclecounter", I64, [])
 
     return types.int64(), generate
 
@@ -137,28 +122,30 @@ def call(typing, function, job, worker):  # noqa: ANN001, ANN201
     return types.void(types.int64, types.int64, types.int64), generate
 
 
-def _array_at(number: types.Type) -> Callable:
+@intrinsic
+def bits_of(typing, number):  # noqa: ANN001, ANN201
+    """Return the int64 whose memory is that of a float64."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        return builder.bitcast(args[0], I64)
+
+    return types.int64(types.float64), generate
+
+
+def _pointer(kind: types.Type) -> Callable:
     @intrinsic
     def pointer(typing, address):  # noqa: ANN001, ANN202
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
             return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
 
-        return types.CPointer(number)(types.int64), generate
+        return kind(types.int64), generate
 
     return pointer
 
 
-floats_at = _array_at(types.float32)
+floats_at = _pointer(types.CPointer(types.float32))
 """Float32 numbers from an address on, to be read and written by index."""
-integers_at = _array_at(types.int64)
+integers_at = _pointer(types.CPointer(types.int64))
 """The same for int64."""
-
-
-@intrinsic
-def memory_at(typing, address):  # noqa: ANN001, ANN201
-    """Return an address as numba's pointer to anything."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-    return types.voidptr(types.int64), generate
+memory_at = _pointer(types.voidptr)
+"""An address as numba's pointer to anything."""

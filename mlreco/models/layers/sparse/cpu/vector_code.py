@@ -23,7 +23,14 @@ def integer(value: int) -> ir.Constant:
     return ir.Constant(I64, value)
 
 
-def _at(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+def call_named(builder: ir.IRBuilder, name: str, result: ir.Type, operands: list[ir.Value]) -> ir.Value:
+    """Call a function of LLVM or of the process by its name."""
+    kind = ir.FunctionType(result, [operand.type for operand in operands])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), operands)
+
+
+def at(builder: ir.IRBuilder, address: ir.Value, kind: ir.Type) -> ir.Value:
+    """Return an address as a pointer to a type."""
     return builder.inttoptr(address, kind.as_pointer())
 
 
@@ -37,20 +44,20 @@ def splat(builder: ir.IRBuilder, scalar: ir.Value) -> ir.Value:
 
 def load_row(builder: ir.IRBuilder, row: ir.Value, vectors: int) -> list[ir.Value]:
     """Load vectors that follow each other from an address, aligned to a number."""
-    pointer = _at(builder, row, VECTOR)
+    pointer = at(builder, row, VECTOR)
     return [builder.load(builder.gep(pointer, [integer(v)]), align=FLOAT_BYTES) for v in range(vectors)]
 
 
 def store_row(builder: ir.IRBuilder, values: list[ir.Value], row: ir.Value) -> None:
     """Store vectors one after another from an address, aligned to a number."""
-    pointer = _at(builder, row, VECTOR)
+    pointer = at(builder, row, VECTOR)
     for v, value in enumerate(values):
         builder.store(value, builder.gep(pointer, [integer(v)]), align=FLOAT_BYTES)
 
 
 def broadcast(builder: ir.IRBuilder, row: ir.Value, column: ir.Value) -> ir.Value:
     """Load one number of a row into all lanes of a vector."""
-    return splat(builder, builder.load(builder.gep(_at(builder, row, _F32), [column])))
+    return splat(builder, builder.load(builder.gep(at(builder, row, _F32), [column])))
 
 
 def number_of_bits(builder: ir.IRBuilder, bits: ir.Value) -> ir.Value:
@@ -60,22 +67,18 @@ def number_of_bits(builder: ir.IRBuilder, bits: ir.Value) -> ir.Value:
 
 def row_number(builder: ir.IRBuilder, rows: ir.Value, pair: ir.Value) -> ir.Value:
     """Load one int32 of a list of rows as int64."""
-    return builder.sext(builder.load(builder.gep(_at(builder, rows, I32), [pair])), I64)
+    return builder.sext(builder.load(builder.gep(at(builder, rows, I32), [pair])), I64)
 
 
 def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
     """Return a * b + c, in one instruction where the CPU has it."""
-    name = f"llvm.fmuladd.v{UNIT.lanes}f32"
-    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(VECTOR, [VECTOR] * 3), name)
-    return builder.call(function, [a, b, c])
+    return call_named(builder, f"llvm.fmuladd.v{UNIT.lanes}f32", VECTOR, [a, b, c])
 
 
 def prefetch(builder: ir.IRBuilder, address: ir.Value, locality: int = 3) -> None:
     """Ask for the cache line at an address: into the nearest cache (locality 3) or the next (2)."""
-    kind = ir.FunctionType(ir.VoidType(), [_I8.as_pointer(), I32, I32, I32])
-    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
     read, where, data = (ir.Constant(I32, number) for number in (0, locality, 1))
-    builder.call(function, [_at(builder, address, _I8), read, where, data])
+    call_named(builder, "llvm.prefetch.p0i8", ir.VoidType(), [at(builder, address, _I8), read, where, data])
 
 
 def loop(builder: ir.IRBuilder, count: ir.Value, carried: list[ir.Value], body: Callable) -> list[ir.Value]:

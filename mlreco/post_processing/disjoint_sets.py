@@ -1,0 +1,26 @@
+"""Sets of points that grow together: every point has a parent, the root of a set is its own."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+
+@numba.njit(cache=True, nogil=True)
+def root(parents: np.ndarray, point: int) -> int:
+    """Return the root of a point and halve the way to it, so that the next search is short.
+
+    Args:
+        parents: (N,) integers, written.
+        point: position of the point.
+    """
+    while parents[point] != point:
+        parents[point] = parents[parents[point]]
+        point = parents[point]
+    return point
+
+
+@numba.njit(cache=True, nogil=True)
+def unite_roots(parents: np.ndarray, one: int, other: int) -> None:
+    """Make the sets of two roots one, whose root is the smaller, or leave one set as it is."""
+    parents[max(one, other)] = min(one, other)
