@@ -1,7 +1,7 @@
 """Mean and variance of the columns of a matrix, taken over chunks of rows and put together.
 
-Sums over a chunk are float32; they are combined in the order of chunks in float64 (Chan, Golub and LeVeque, 1983), so
-they do not depend on the number of threads.
+Sums over a chunk are float32, its mean is corrected by what its rounding left; they are combined in the order of chunks
+in float64 (Chan, Golub and LeVeque, 1983), so they do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -24,38 +24,44 @@ class Moments:
     variance: np.ndarray
 
 
-def chunk_sums(rows: int, columns: int, chunk: int) -> np.ndarray:
-    """Return room for two sums of every chunk of rows and every column, (chunks, 2, columns) float32."""
-    return aligned_empty((-(-rows // chunk), 2, columns))
+MOMENTS = 3
+"""Numbers of every chunk and column: rounded mean, sum of deviations from it, sum of their squares."""
+
+
+def chunk_sums(rows: int, columns: int, chunk: int, count: int = MOMENTS) -> np.ndarray:
+    """Return room for some numbers of every chunk of rows and every column, (chunks, count, columns) float32."""
+    return aligned_empty((-(-rows // chunk), count, columns))
 
 
 @kernel
-def write_moments(x: int, rows: int, columns: int, stride: int, mean: int, squares: int) -> None:
-    """Write mean and sum of squared deviations of every column of a few rows, at least one.
+def write_moments(x: int, rows: int, columns: int, stride: int, place: int, width: int) -> None:
+    """Write the ``MOMENTS`` of every column of a few rows, at least one.
 
     Args:
         x: where the first row begins.
         rows: how many there are.
         columns: numbers of a row.
         stride: numbers from the beginning of a row to that of the next.
-        mean: where the means go.
-        squares: where the sums go.
+        place: where the means go.
+        width: numbers from the means to the sums of deviations, and from these to the sums of squares.
     """
-    first = 0
+    first, mean, rest, squares = 0, place, place + 4 * width, place + 8 * width
     strip = strip_columns(columns)
     while strip:
-        places = strip, x + 4 * first, 4 * stride, rows, mean + 4 * first, squares + 4 * first
+        places = strip, x + 4 * first, 4 * stride, rows, mean + 4 * first, rest + 4 * first, squares + 4 * first
         moments_strip(places)
         first += strip
         strip = strip_columns(columns - first)
-    means, sums, share_of_row = floats_at(mean), floats_at(squares), np.float32(1) / np.float32(rows)
+    means, rests, sums = floats_at(mean), floats_at(rest), floats_at(squares)
+    share_of_row = np.float32(1) / np.float32(rows)
     for c in range(first, columns):
-        means[c] = sums[c] = np.float32(0)
+        means[c] = rests[c] = sums[c] = np.float32(0)
         for row in range(rows):
             means[c] += floats_at(x)[row * stride + c]
         means[c] *= share_of_row
         for row in range(rows):
             deviation = floats_at(x)[row * stride + c] - means[c]
+            rests[c] += deviation
             sums[c] += deviation * deviation
 
 
@@ -67,14 +73,14 @@ def _combine(sums: np.ndarray, rows: int, chunk: int, mean: np.ndarray, variance
     for number in range(chunks):
         count = min(chunk, rows - number * chunk)
         for c in range(columns):
-            mean[c] += count * np.float64(sums[number, 0, c])
+            mean[c] += count * np.float64(sums[number, 0, c]) + sums[number, 1, c]
     for c in range(columns):
         mean[c] /= rows
     for number in range(chunks):
         count = min(chunk, rows - number * chunk)
         for c in range(columns):
             deviation = sums[number, 0, c] - mean[c]
-            variance[c] += sums[number, 1, c] + count * deviation * deviation
+            variance[c] += sums[number, 2, c] + 2 * deviation * sums[number, 1, c] + count * deviation * deviation
     for c in range(columns):
         variance[c] /= rows
 
@@ -83,7 +89,7 @@ def combined(sums: np.ndarray, rows: int, chunk: int) -> Moments:
     """Return the moments of all rows from those of chunks.
 
     Args:
-        sums: (chunks, 2, C) float32, mean and sum of squared deviations of every chunk.
+        sums: (chunks, MOMENTS, C) float32, those of every chunk.
         rows: how many there are in all.
         chunk: rows of a chunk; the last may have fewer.
     """

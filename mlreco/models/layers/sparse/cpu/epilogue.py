@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from mlreco.models.layers.sparse.cpu.column_moments import write_moments
+from mlreco.models.layers.sparse.cpu.column_moments import MOMENTS, write_moments
 from mlreco.models.layers.sparse.cpu.jit import kernel
 from mlreco.models.layers.sparse.cpu.memory import HoldsAddresses, address_of_floats, bits
 from mlreco.models.layers.sparse.cpu.shared_memory import floats_at
@@ -44,8 +44,8 @@ class Epilogue:
         bias: (Cout,) float32 added to every row.
         residual: (n_out, Cout) float32 added.
         activation: of the second copy.
-        moments: (ceil(n_out / BLOCK), 2, Cout) float32, C-contiguous: mean and sum of squared deviations of every
-            block of output rows and column are written there.
+        moments: (ceil(n_out / BLOCK), MOMENTS, Cout) float32, C-contiguous: those of every block of output rows and
+            column are written there.
     """
 
     bias: np.ndarray | None = None
@@ -105,6 +105,6 @@ def finish(sums: int, width: int, row_0: int, row_1: int, column_0: int, epilogu
                 active[there + c] = max(value, zero) + slope * min(value, zero)
     if epilogue.moments:
         for first in range(row_0, row_1, BLOCK):
-            place = epilogue.moments + 4 * (2 * (first // BLOCK) * epilogue.stride + column_0)
+            place = epilogue.moments + 4 * (MOMENTS * (first // BLOCK) * epilogue.stride + column_0)
             rows = min(BLOCK, row_1 - first)
-            write_moments(sums + 4 * (first - row_0) * width, rows, columns, width, place, place + 4 * epilogue.stride)
+            write_moments(sums + 4 * (first - row_0) * width, rows, columns, width, place, epilogue.stride)

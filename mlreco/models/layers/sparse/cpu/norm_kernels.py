@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import carray
 
-from mlreco.models.layers.sparse.cpu.column_moments import write_moments
+from mlreco.models.layers.sparse.cpu.column_moments import MOMENTS, write_moments
 from mlreco.models.layers.sparse.cpu.crew import crew_for, share
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
 from mlreco.models.layers.sparse.cpu.memory import address_of_floats, bits, job
@@ -29,15 +29,15 @@ def _claim_rows(job_address: int, call: np.void) -> tuple[int, int, int]:
 
 
 def _moments_of_chunks(job_address: int, _: int) -> None:
-    """Write mean and sum of squared deviations of every chunk and column to ``sums`` (chunks, 2, columns)."""
+    """Write the moments of every chunk and column to ``sums`` (chunks, MOMENTS, columns)."""
     call = carray(memory_at(job_address), 1, _JOB)[0]
     columns = call.columns
     while True:
         chunk, row_0, row_1 = _claim_rows(job_address, call)
         if row_0 == row_1:
             return
-        place = call.sums + 8 * chunk * columns
-        write_moments(call.x + 4 * row_0 * columns, row_1 - row_0, columns, columns, place, place + 4 * columns)
+        place = call.sums + 4 * MOMENTS * chunk * columns
+        write_moments(call.x + 4 * row_0 * columns, row_1 - row_0, columns, columns, place, columns)
 
 
 def _activate(job_address: int, _: int) -> None:
@@ -94,13 +94,11 @@ def _sum_gradients(job_address: int, _: int) -> None:
 
 
 def _input_gradient_rows(job_address: int, _: int) -> None:
-    """Write g * scale + x * factor + offset, g the gradient before LeakyReLU, plus what comes beside."""
+    """Write g * scale + (x - mean) * factor + offset, g the gradient before LeakyReLU, plus what comes beside."""
     call = carray(memory_at(job_address), 1, _JOB)[0]
     columns, slope, zero, one = call.columns, np.float32(call.slope), np.float32(0), np.float32(1)
-    scale, shift, factor, offset = (
-        *(floats_at(call.scale), floats_at(call.shift)),
-        *(floats_at(call.factor), floats_at(call.offset)),
-    )
+    scale, shift, mean = floats_at(call.scale), floats_at(call.shift), floats_at(call.mean)
+    factor, offset = floats_at(call.factor), floats_at(call.offset)
     while True:
         _, row_0, row_1 = _claim_rows(job_address, call)
         if row_0 == row_1:
@@ -111,7 +109,7 @@ def _input_gradient_rows(job_address: int, _: int) -> None:
             for c in range(columns):
                 value = x[c] * scale[c] + shift[c]
                 inner = grad[c] * (one if value > zero else slope)
-                out[c] = inner * scale[c] + x[c] * factor[c] + offset[c]
+                out[c] = inner * scale[c] + (x[c] - mean[c]) * factor[c] + offset[c]
             if call.beside:
                 beside = floats_at(call.beside + place)
                 for c in range(columns):

@@ -77,7 +77,8 @@ def _add_sums(
 ) -> None:
     """Add up the sums of g and g (x - middle) of all chunks, middle the mean as float32, g as everywhere here.
 
-    ``of_input`` (2, C): factor and offset with which g * scale + x * factor + offset is the gradient of x;
+    ``of_input`` (2, C): factor and offset with which g * scale + (x - middle) * factor + offset is the gradient of x;
+    without the middle, large terms would cancel where a column varies little about a large mean;
     ``of_parameters`` (2, C): the gradients of weight and bias.
     """
     for c in range(len(mean)):
@@ -88,7 +89,7 @@ def _add_sums(
         product += total * (middle[c] - mean[c])
         inverse = 1 / (variance[c] + eps)
         factor = -scale[c] * inverse * product / rows
-        of_input[0, c], of_input[1, c] = factor, -scale[c] * total / rows - factor * mean[c]
+        of_input[0, c], of_input[1, c] = factor, -scale[c] * total / rows - factor * (mean[c] - middle[c])
         of_parameters[0, c], of_parameters[1, c] = product * np.sqrt(inverse), total
 
 
@@ -119,9 +120,9 @@ def gradients(
         beside: (N, C) float32, C-contiguous, added to the gradient of x.
     """
     activation = affine(moments, weight, bias, eps, slope)
-    sums, middle = chunk_sums(*x.shape, CHUNK), moments.mean.astype(np.float32)
-    arrays = {"x": x, "grad": grad, "scale": activation.scale, "shift": activation.shift}
-    run(chunk_gradients, threads, x.shape, slope, **arrays, mean=middle, sums=sums)
+    sums, middle = chunk_sums(*x.shape, CHUNK, 2), moments.mean.astype(np.float32)
+    arrays = {"x": x, "grad": grad, "scale": activation.scale, "shift": activation.shift, "mean": middle}
+    run(chunk_gradients, threads, x.shape, slope, **arrays, sums=sums)
     of_input, of_parameters = np.empty((2, 2, x.shape[1]), np.float32)
     statistics = len(x), moments.mean, moments.variance, eps
     _add_sums(sums, *statistics, activation.scale, middle, of_input, of_parameters)

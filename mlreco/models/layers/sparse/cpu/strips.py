@@ -56,7 +56,7 @@ def _of_all_widths(generate: Callable[[ir.IRBuilder, list[ir.Value], int], None]
 
 
 def _moments(builder: ir.IRBuilder, operands: list[ir.Value], vectors: int) -> None:
-    x, stride, rows, mean, squares = operands
+    x, stride, rows, mean, rest, squares = operands
     none = [ir.Constant(VECTOR, [0.0] * UNIT.lanes)] * vectors
 
     def values(row: ir.Value) -> list[ir.Value]:
@@ -69,12 +69,15 @@ def _moments(builder: ir.IRBuilder, operands: list[ir.Value], vectors: int) -> N
     share_of_row = splat(builder, share_of_row)
     means = [builder.fmul(total, share_of_row) for total in loop(builder, rows, none, add)]
 
-    def add_squares(row: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
+    def add_deviations(row: ir.Value, sums: list[ir.Value]) -> list[ir.Value]:
         deviations = [builder.fsub(value, middle) for value, middle in zip(values(row), means, strict=True)]
-        return [multiply_add(builder, d, d, total) for d, total in zip(deviations, sums, strict=True)]
+        rests = [builder.fadd(total, d) for d, total in zip(deviations, sums[:vectors], strict=True)]
+        return rests + [multiply_add(builder, d, d, total) for d, total in zip(deviations, sums[vectors:], strict=True)]
 
+    sums = loop(builder, rows, none + none, add_deviations)
     store_row(builder, means, mean)
-    store_row(builder, loop(builder, rows, none, add_squares), squares)
+    store_row(builder, sums[:vectors], rest)
+    store_row(builder, sums[vectors:], squares)
 
 
 def _gradient(builder: ir.IRBuilder, operands: list[ir.Value], vectors: int) -> None:
@@ -102,7 +105,8 @@ def _gradient(builder: ir.IRBuilder, operands: list[ir.Value], vectors: int) -> 
 
 
 moments_strip = _of_all_widths(_moments)
-"""``moments_strip((columns, x, stride, rows, mean, squares))``: mean and sum of squared deviations of every column."""
+"""``moments_strip((columns, x, stride, rows, mean, rest, squares))``: the mean, rounded, of every column, the sum of
+deviations from it, that is, what rounding left, and the sum of squared deviations."""
 gradient_strip = _of_all_widths(_gradient)
 """``gradient_strip((columns, x, grad, stride, rows, scale, shift, mean, slope, total, product))``.
 
