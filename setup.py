@@ -10,6 +10,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "mlreco" / "__init__.py").r
 
 CORE = [
     "h5py>=3.10",
+    "isal>=1.6",
     "numba>=0.60",
     "numpy>=1.26",
     "plotly>=5.20",
@@ -20,7 +21,7 @@ CORE = [
     "torch>=2.4",
     "tqdm>=4.66",
 ]
-ROOT = ["awkward>=2.6", "isal>=1.6", "uproot>=5.3"]
+ROOT = ["awkward>=2.6", "uproot>=5.3"]
 PARQUET = ["pyarrow>=16"]
 EXTRAS = {
     "cuda": ["spconv-cu126==2.3.8"],

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import sys
 import threading
 import time
 from collections import deque
@@ -13,6 +15,22 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 _END = object()
+_TURN = 1e-4
+"""Seconds after which a thread that runs Python hands the interpreter to one that waits for it."""
+
+
+@contextlib.contextmanager
+def short_turns() -> Iterator[None]:
+    """Let threads change often: a network gives the interpreter away in every layer and must have it back for the next.
+
+    With Python's own interval it may wait 5 ms each time while another thread reads or writes.
+    """
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(min(before, _TURN))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def timed(items: Iterable[T]) -> Iterator[tuple[T, float]]:

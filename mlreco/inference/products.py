@@ -27,7 +27,7 @@ def voxel_products(voxels: VoxelBatch, products: Mapping[str, Any]) -> dict[str,
         if isinstance(value, torch.Tensor) and name != "segmentation":
             found[name] = value
     if "segmentation" in products:
-        found["semantic_scores"] = products["segmentation"].float().softmax(dim=1)
+        found["semantic_scores"] = _probabilities(products["segmentation"].float())
         found["semantics_predicted"] = products["segmentation"].argmax(dim=1)
     labels: Labels = products["labels"]
     if labels.semantics is not None:
@@ -40,6 +40,11 @@ def voxel_products(voxels: VoxelBatch, products: Mapping[str, Any]) -> dict[str,
         torch.cuda.current_stream(device).synchronize()
     coordinates = voxels.coordinates[:, 1:].cpu().numpy().astype(np.int32)
     return {"coordinates": coordinates, **{name: _array(name, tensor) for name, tensor in arrays.items()}}
+
+
+def _probabilities(logits: torch.Tensor) -> torch.Tensor:
+    """Return the softmax over the few columns of (N, C), calculated along the many rows, where it is a vector loop."""
+    return logits.T.contiguous().softmax(dim=0).T.contiguous()
 
 
 def _array(name: str, tensor: torch.Tensor) -> np.ndarray:

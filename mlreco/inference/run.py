@@ -18,7 +18,7 @@ from mlreco import __version__
 from mlreco.atomic import refuse_to_replace
 from mlreco.errors import UserError
 from mlreco.inference.on_device import process_batch, remaining
-from mlreco.inference.pipeline import InOrder, prefetched, timed
+from mlreco.inference.pipeline import InOrder, prefetched, short_turns, timed
 from mlreco.inference.products import events_of, voxel_products
 from mlreco.iotools import HDF5Writer, loader_factory
 from mlreco.iotools.skipped import Skipped
@@ -107,6 +107,7 @@ def run_inference(
         Progress("inference", total=len(loader.dataset)) as progress,
         InOrder() as finisher,
         tf32(config["trainval"]["tf32"]),
+        short_turns(),
     ):
         finish = _Finish(processors, chain, writer, progress)
         batches = timed(itertools.islice(loader, config["trainval"].get("iterations")))

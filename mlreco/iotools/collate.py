@@ -56,7 +56,8 @@ def join_voxels(events: Sequence[EventVoxels], key: str = "voxels") -> VoxelBatc
     counts = [len(event) for event in events]
     coordinates = np.empty((sum(counts), 4), dtype=np.int64)
     coordinates[:, 0] = np.repeat(np.arange(len(events)), counts)
-    coordinates[:, 1:] = np.concatenate([event.coordinates for event in events])
+    for axis in range(3):
+        np.concatenate([event.coordinates[:, axis] for event in events], out=coordinates[:, axis + 1])
     features = np.concatenate([event.features for event in events]).astype(np.float32, copy=False)
     return VoxelBatch(
         torch.from_numpy(coordinates),

@@ -1,11 +1,12 @@
 """Threads that keep the order, lose nothing and hand on what goes wrong."""
 
+import sys
 import threading
 import time
 
 import pytest
 
-from mlreco.inference.pipeline import InOrder, prefetched, timed
+from mlreco.inference.pipeline import InOrder, prefetched, short_turns, timed
 
 
 def test_prefetched_items_come_in_order():
@@ -88,3 +89,11 @@ def test_an_exception_of_the_block_drops_what_waits():
             calls.submit(lambda n: (time.sleep(0.02), done.append(n)), number)
         raise KeyboardInterrupt
     assert len(done) < 50
+
+
+def test_turns_are_short_in_the_block_alone():
+    before = sys.getswitchinterval()
+    with pytest.raises(ValueError, match="broken"), short_turns():
+        assert sys.getswitchinterval() < before
+        raise ValueError("broken")
+    assert sys.getswitchinterval() == before

@@ -37,14 +37,14 @@ def test_zlib_reads_it(kind, count, seed):
 
 
 @pytest.mark.parametrize("count", [65535, 65536, 70000, 140000])
-def test_more_than_a_stored_block_holds(count):
+def test_noise_hardly_grows(count):
     numbers = numbers_of("noise", count, np.random.default_rng(count))
     stream = deflated(numbers)
     assert zlib.decompress(stream) == shuffled(numbers)
-    assert numbers.nbytes < len(stream) < numbers.nbytes + 100
+    assert numbers.nbytes < len(stream) < 1.001 * numbers.nbytes
 
 
-@pytest.mark.parametrize(("kind", "most"), [("normal", 0.85), ("classes", 0.5), ("one value", 0.01), ("rows", 0.3)])
+@pytest.mark.parametrize(("kind", "most"), [("normal", 0.95), ("classes", 0.5), ("one value", 0.01), ("rows", 0.3)])
 def test_what_repeats_is_compressed(kind, most):
     numbers = numbers_of(kind, 4096, np.random.default_rng(0))
     assert len(deflated(numbers)) <= most * numbers.nbytes

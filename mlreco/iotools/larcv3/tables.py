@@ -11,39 +11,11 @@ from mlreco.errors import UserError
 from mlreco.iotools.interface import NO_IMAGE
 from mlreco.iotools.larcv3.extension import CHILDREN, EXTENSION
 from mlreco.iotools.larcv3.layout import KINDS, TYPES, group_name, split_product
+from mlreco.iotools.larcv3.table_rows import TableRows, table_rows
 from mlreco.iotools.voxel_rows import Fail
 from mlreco.voxels import ImageMeta
 
 _CACHED_ROWS = 1 << 20
-
-
-class TableRows:
-    """Rows of a one-dimensional table by slice.
-
-    Calls the HDF5 library directly: h5py's own indexing builds the types of the columns anew for each read, which
-    takes several times as long as reading the few thousand rows of an event.
-
-    Args:
-        table: the table; stays open as long as this object.
-    """
-
-    def __init__(self, table: h5py.Dataset) -> None:
-        self._id = table.id
-        self._dtype = table.dtype
-        self._type = h5py.h5t.py_create(table.dtype)
-        self._space = table.id.get_space()
-        self._length = len(table)
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, rows: slice) -> np.ndarray:
-        count = rows.stop - rows.start
-        values = np.empty(count, dtype=self._dtype)
-        if count:
-            self._space.select_hyperslab((rows.start,), (count,))
-            self._id.read(h5py.h5s.create_simple((count,)), self._space, values, self._type)
-        return values
 
 
 class ProductTables:
@@ -72,10 +44,10 @@ class ProductTables:
             if table.dtype.names is None or not needed <= set(table.dtype.names):
                 raise UserError(f"{path}: {product}: table '{name}' lacks the columns {', '.join(sorted(needed))}")
             small = name.endswith(("extents", "meta")) and len(table) <= _CACHED_ROWS
-            self.tables[name] = table[()] if small else TableRows(table)
+            self.tables[name] = table[()] if small else table_rows(table)
         for name in (EXTENSION, CHILDREN):
             if kind == "particle" and name in group:
-                self.tables[name] = TableRows(sound_table(group[name], name, f"{path}: {product}"))
+                self.tables[name] = table_rows(sound_table(group[name], name, f"{path}: {product}"))
         if EXTENSION in self.tables and len(self.tables[EXTENSION]) != len(self.tables["particles"]):
             rows, particles = len(self.tables[EXTENSION]), len(self.tables["particles"])
             raise UserError(f"{path}: {product}: table '{EXTENSION}' has {rows} rows for {particles} particles")

@@ -169,7 +169,10 @@ def _rows_of(wanted: np.ndarray, sorted_voxels: np.ndarray) -> tuple[np.ndarray,
 
 def _look_up(voxels: np.ndarray, image: EventVoxels, default: np.ndarray) -> np.ndarray:
     """Return the image's first feature at the voxels, the default where it has none."""
-    rows, inside = _rows_of(voxels, flat_index(image.coordinates, image.meta.shape))
+    there = flat_index(image.coordinates, image.meta.shape)
+    if np.array_equal(there, voxels):
+        return image.features[:, 0]
+    rows, inside = _rows_of(voxels, there)
     values = default.copy()
     values[inside] = image.features[rows[inside], 0]
     return values
