@@ -6,6 +6,7 @@ adds the residual, and so does the gradient of the first normalisation.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -41,10 +42,16 @@ class BlockSettings:
     slope: float
 
 
-def _convolve(features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap, epilogue: Epilogue) -> torch.Tensor:
+def _convolve(
+    features: torch.Tensor,
+    weight: torch.Tensor,
+    kernel_map: KernelMap,
+    epilogue: Epilogue,
+    shortcuts: Sequence[Source] = (),
+) -> torch.Tensor:
     threads, out = torch.get_num_threads(), torch.empty(len(features), len(weight))
     source = Source(array_of(features), pack(kernel_major(weight).numpy(), threads, keep=False))
-    convolve([source], kernel_map, out.numpy(), epilogue=epilogue, threads=threads)
+    convolve([source], kernel_map, out.numpy(), shortcuts=shortcuts, epilogue=epilogue, threads=threads)
     return out
 
 
@@ -76,8 +83,11 @@ class _ResidualBlock(torch.autograd.Function):
         inner = _convolve(active_1, weight_1, kernel_map, Epilogue(moments=sums))
         moments_2 = combined(sums, rows, BLOCK)
         active_2 = activated(inner, moments_2, scale_2, shift_2, eps_2, slope)
-        residual = features if shortcut is None else features @ shortcut.T
-        out = _convolve(active_2, weight_2, kernel_map, Epilogue(residual=array_of(residual)))
+        if shortcut is None:
+            out = _convolve(active_2, weight_2, kernel_map, Epilogue(residual=array_of(features)))
+        else:
+            product = Source(array_of(features), backend.pack_weight(shortcut.T[None]))
+            out = _convolve(active_2, weight_2, kernel_map, Epilogue(), [product])
 
         ctx.save_for_backward(
             features, active_1, inner, active_2, scale_1, shift_1, weight_1, scale_2, shift_2, weight_2, shortcut
@@ -101,10 +111,11 @@ class _ResidualBlock(torch.autograd.Function):
         norm_grads_2 = norm_gradients(inner, at_inner, *norm_2, out=at_inner)
         grad_1 = _weight_gradient(active_1, at_inner, kernel_map, weight_1) if needed[4] else None
         at_features = backend.conv_backward_input(at_inner, kernel_major(weight_1), kernel_map)
-        beside = grad if shortcut is None else grad @ shortcut
+        rows = kernel_map.of_rows
+        beside = grad if shortcut is None else backend.conv_backward_input(grad, shortcut.T[None], rows)
         norm_1 = moments_1, scale_1, shift_1, eps_1, slope
         norm_grads_1 = norm_gradients(features, at_features, *norm_1, out=at_features, beside=beside)
-        grad_shortcut = grad.T @ features if needed[8] else None
+        grad_shortcut = _weight_gradient(features, grad, rows, shortcut) if needed[8] else None
         return None, at_features, *norm_grads_1, grad_1, *norm_grads_2, grad_2, grad_shortcut
 
 
