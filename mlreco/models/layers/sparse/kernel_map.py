@@ -48,15 +48,6 @@ class KernelMap(HoldsAddresses):
         return self._derived["identity"]
 
     @property
-    def of_rows(self) -> KernelMap:
-        """The map of a linear layer on the output rows: each with itself, one offset."""
-        if "of_rows" not in self._derived:
-            starts = np.array([0, self.n_out], np.int64)
-            rows = KernelMap(self.n_out, self.n_out, self.identity, self.identity, starts)
-            self._derived.setdefault("of_rows", rows)
-        return self._derived["of_rows"]
-
-    @property
     def addresses(self) -> tuple[int, int, int, int]:
         """Where in_rows, out_rows, bounds and identity begin."""
         if "addresses" not in self._derived:

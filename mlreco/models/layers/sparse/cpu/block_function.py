@@ -111,11 +111,10 @@ class _ResidualBlock(torch.autograd.Function):
         norm_grads_2 = norm_gradients(inner, at_inner, *norm_2, out=at_inner)
         grad_1 = _weight_gradient(active_1, at_inner, kernel_map, weight_1) if needed[4] else None
         at_features = backend.conv_backward_input(at_inner, kernel_major(weight_1), kernel_map)
-        rows = kernel_map.of_rows
-        beside = grad if shortcut is None else backend.conv_backward_input(grad, shortcut.T[None], rows)
+        beside = grad if shortcut is None else grad @ shortcut
         norm_1 = moments_1, scale_1, shift_1, eps_1, slope
         norm_grads_1 = norm_gradients(features, at_features, *norm_1, out=at_features, beside=beside)
-        grad_shortcut = _weight_gradient(features, grad, rows, shortcut) if needed[8] else None
+        grad_shortcut = grad.T @ features if needed[8] else None
         return None, at_features, *norm_grads_1, grad_1, *norm_grads_2, grad_2, grad_shortcut
 
 
