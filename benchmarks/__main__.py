@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import subjects
+from mlreco.allocator import keep_freed_memory
 from mlreco.threads import let_idle_threads_sleep
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -35,6 +36,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run the benchmarks of a command line."""
     arguments = _arguments(words)
     let_idle_threads_sleep()
+    keep_freed_memory()
 
     from benchmarks import machine, report
     from benchmarks.figure import draw

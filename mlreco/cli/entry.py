@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from mlreco import __version__
+from mlreco.allocator import keep_freed_memory
 from mlreco.cli import commands
 from mlreco.console import remark
 from mlreco.errors import UserError, nearest
@@ -39,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     let_idle_threads_sleep()
+    keep_freed_memory()
     try:
         return _run(words)
     except UserError as error:

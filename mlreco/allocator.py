@@ -1,0 +1,32 @@
+"""The allocator of the C library that tensors come from."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Parameters of ``mallopt(3)`` of glibc."""
+
+_KEPT, _OWN_MAPPING = 256 << 20, 8 << 20
+_USER_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_")
+
+
+def keep_freed_memory() -> bool:
+    """Let glibc keep what an event frees for the next one, and give back what a very large one frees.
+
+    By itself it returns the end of its heap after every event, and the next one waits for new pages; and it learns to
+    take ever larger tensors from the heap, where those of large images leave holes. A user's own settings in the
+    environment stay, other C libraries are left alone.
+
+    Returns:
+        whether glibc was told.
+    """
+    tuned = "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
+    if tuned or any(name in os.environ for name in _USER_SETTINGS) or sys.platform != "linux":
+        return False
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "gnu_get_libc_version"):
+        return False
+    return bool(library.mallopt(_TRIM_THRESHOLD, _KEPT) and library.mallopt(_MMAP_THRESHOLD, _OWN_MAPPING))
