@@ -9,7 +9,7 @@ import sys
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Parameters of ``mallopt(3)`` of glibc."""
 
-_KEPT, _OWN_MAPPING = 256 << 20, 8 << 20
+_KEPT, _OWN_MAPPING = 256 << 20, 16 << 20
 _USER_SETTINGS = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TOP_PAD_")
 
 
