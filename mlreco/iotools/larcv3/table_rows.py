@@ -56,7 +56,7 @@ class InflatedRows(TableRows):
         table: the table, of the filters and types that ``table_rows`` asks for.
 
     Raises:
-        OSError: (of ``[]``) a chunk is missing or damaged.
+        OSError: (of ``[]``) a chunk is damaged.
     """
 
     def __init__(self, table: h5py.Dataset) -> None:
