@@ -18,9 +18,10 @@ from mlreco.models.layers.sparse.cpu.epilogue import Epilogue, finish
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
 from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty, job, scratch
 from mlreco.models.layers.sparse.cpu.panels import Panels
+from mlreco.models.layers.sparse.cpu.row_lists import ADDRESS_BYTES, fill_up, list_rows
 from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, integers_at, memory_at
 from mlreco.models.layers.sparse.cpu.simd import UNIT
-from mlreco.models.layers.sparse.cpu.tile import forward_tile
+from mlreco.models.layers.sparse.cpu.tile import BEYOND, forward_tile
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ if TYPE_CHECKING:
 _LANES = UNIT.lanes
 _one, _two, _three = forward_tile(1), forward_tile(2), forward_tile(3)
 _four = forward_tile(min(4, len(UNIT.rows)))
+_HEIGHTS = np.array(UNIT.rows, np.int64)
 _HEIGHT, _LOWEST = 768, 320
+_STRIP = 256
+"""Pairs whose rows are listed at once."""
+_LIST = _STRIP + BEYOND
 _NO_EPILOGUE = Epilogue()
 
 
@@ -57,35 +62,44 @@ def _multiply(vectors: int, operands: tuple[int, ...]) -> None:
 def _add_source(
     source: int,
     offset: int,
-    in_rows: int,
-    out_rows: int,
-    pairs: int,
+    rows: int,
+    count: int,
+    sources: int,
+    targets: int,
     vectors: int,
     groups: tuple[int, int],
     first_column: int,
-    row_0: int,
-    sums: int,
-    width: int,
-    spare: int,
 ) -> None:
-    """Add one offset of one source to the sums, for the column groups of a part, which begins at a column."""
+    """Add rows of one source, times one offset of its weight, to the target rows.
+
+    Args:
+        source: where its numbers are, see ``_operands``.
+        offset: of the kernel.
+        rows: where the numbers of the rows are.
+        count: how many there are.
+        sources: room for a list of their addresses.
+        targets: a list of addresses of their sums.
+        vectors: where the widths of all column groups are.
+        groups: the first column group and the one after the last.
+        first_column: where the first group begins in the output.
+    """
     operand, widths = integers_at(source), integers_at(vectors)
     features, panels, channels = operand[0], operand[1], operand[2]
     offset_step, column_step, row_step = operand[3], operand[4], operand[5]
+    list_rows(sources, features, 4 * channels, rows, count)
+    fill_up(sources, count, BEYOND, features)
     column = 0
     for group in range(groups[0], groups[1]):
         panel = panels + 4 * (offset * offset_step + (first_column + column) * column_step)
         row_bytes = 4 * row_step if row_step else 4 * widths[group] * _LANES
-        target = sums + 4 * column
+        here = 4 * column
         column += widths[group] * _LANES
         following = panels + 4 * ((offset + 1) * offset_step + first_column * column_step)
         if group + 1 < groups[1]:
             following = panels + 4 * (offset * offset_step + (first_column + column) * column_step)
-        operands = (
-            *(features, 4 * channels, channels, in_rows, out_rows, pairs),
-            *(panel, row_bytes, following, target, 4 * width, row_0, spare),
-        )
-        _multiply(widths[group], operands)
+        height = _HEIGHTS[widths[group] - 1]
+        tiles = (count + height - 1) // height
+        _multiply(widths[group], (sources, targets, here, tiles, channels, panel, row_bytes, following))
 
 
 @kernel
@@ -97,7 +111,7 @@ def _lanes_of(vectors: int, first: int, last: int) -> int:
     return total * _LANES
 
 
-_ADDRESSES = ("sources", "in_rows", "out_rows", "bounds", "identity", "vectors", "sums")
+_ADDRESSES = ("sources", "in_rows", "out_rows", "bounds", "identity", "vectors", "sums", "lists")
 _SOURCE_BYTES = 6 * 8
 _COUNTS = ("n_sources", "n_shortcuts", "offsets", "n_blocks", "n_groups", "n_out", "height", "parts", "sums_size")
 _JOB = np.dtype(
@@ -109,10 +123,48 @@ _JOB = np.dtype(
 )
 
 
+@kernel
+def _add_pairs(
+    call: np.void,
+    sources: range,
+    offset: int,
+    rows: tuple[int, int],
+    count: int,
+    lists: int,
+    groups: tuple[int, int],
+    first_column: int,
+    sums: tuple[int, int, int],
+) -> None:
+    """Add pairs of rows to a block of sums, a strip of pairs after the other.
+
+    Args:
+        call: the job.
+        sources: numbers of those that are added.
+        offset: of the kernel.
+        rows: where the numbers of the input rows and of the output rows are.
+        count: how many pairs there are.
+        lists: room for two lists of addresses.
+        groups: the first column group and the one after the last.
+        first_column: where the first group begins in the output.
+        sums: where output row 0 would be in the block, the bytes of a row, and where a row is that nobody reads.
+    """
+    base, row_bytes, spare = sums
+    targets = lists + ADDRESS_BYTES * _LIST
+    for first in range(0, count, _STRIP):
+        strip = min(_STRIP, count - first)
+        list_rows(targets, base, row_bytes, rows[1] + 4 * first, strip)
+        fill_up(targets, strip, BEYOND, spare)
+        for source in sources:
+            numbers = call.sources + _SOURCE_BYTES * source
+            places = rows[0] + 4 * first, strip, lists, targets
+            _add_source(numbers, offset, *places, call.vectors, groups, first_column)
+
+
 def _convolve_blocks(job_address: int, worker: int) -> None:
     call = carray(memory_at(job_address), 1, _JOB)[0]
     blocks = (call.n_out + call.height - 1) // call.height
     sums = call.sums + 4 * worker * call.sums_size
+    lists = call.lists + 2 * ADDRESS_BYTES * _LIST * worker
     bounds = integers_at(call.bounds)
     while True:
         item = claim(job_address)
@@ -124,22 +176,19 @@ def _convolve_blocks(job_address: int, worker: int) -> None:
         width = _lanes_of(call.vectors, groups[0], groups[1])
         row_0, row_1 = block * call.height, min(call.n_out, (block + 1) * call.height)
         size = (row_1 - row_0) * width
-        spare = sums + 4 * size
         clean = floats_at(sums)
         for place in range(size):
             clean[place] = np.float32(0)
+        where = sums - 4 * width * row_0, 4 * width, sums + 4 * size
         for k in range(call.offsets):
             first = bounds[k * call.n_blocks + row_0 // BLOCK]
             last = bounds[k * call.n_blocks + (row_1 + BLOCK - 1) // BLOCK]
-            if first < last:
-                places = call.in_rows + 4 * first, call.out_rows + 4 * first, last - first
-                for source in range(call.n_sources):
-                    operand = call.sources + _SOURCE_BYTES * source
-                    _add_source(operand, k, *places, call.vectors, groups, column_0, row_0, sums, width, spare)
-        places = call.identity + 4 * row_0, call.identity + 4 * row_0, row_1 - row_0
-        for source in range(call.n_shortcuts):
-            operand = call.sources + _SOURCE_BYTES * (call.n_sources + source)
-            _add_source(operand, 0, *places, call.vectors, groups, column_0, row_0, sums, width, spare)
+            rows = call.in_rows + 4 * first, call.out_rows + 4 * first
+            _add_pairs(call, range(call.n_sources), k, rows, last - first, lists, groups, column_0, where)
+        rows = call.identity + 4 * row_0, call.identity + 4 * row_0
+        shortcuts = range(call.n_sources, call.n_sources + call.n_shortcuts)
+        if call.n_shortcuts:
+            _add_pairs(call, shortcuts, 0, rows, row_1 - row_0, lists, groups, column_0, where)
         finish(sums, width, row_0, row_1, column_0, call.epilogue)
 
 
@@ -216,8 +265,9 @@ def convolve(
     height, parts = _blocking(n_out, panels.vectors, threads)
     sums_size = (min(height, n_out) + 1) * panels.width
     sums = scratch(threads * sums_size, "sums")
+    lists = scratch(2 * threads * _LIST * ADDRESS_BYTES // 4, "row lists")
     table = job(*operands)
-    places = address(table), *kernel_map.addresses, panels.vectors_address, address(sums)
+    places = address(table), *kernel_map.addresses, panels.vectors_address, address(sums), address(lists)
     counts = (len(sources), len(shortcuts), offsets, n_blocks, len(panels.vectors), n_out, height, parts, sums_size)
     share(_convolve, job(0, *places, *counts, *epilogue.layout(out, active, panels.columns)), threads)
 

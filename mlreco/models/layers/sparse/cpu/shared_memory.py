@@ -147,5 +147,7 @@ floats_at = _pointer(types.CPointer(types.float32))
 """Float32 numbers from an address on, to be read and written by index."""
 integers_at = _pointer(types.CPointer(types.int64))
 """The same for int64."""
+rows_at = _pointer(types.CPointer(types.int32))
+"""The same for int32."""
 memory_at = _pointer(types.voidptr)
 """An address as numba's pointer to anything."""

@@ -17,20 +17,20 @@ class VectorUnit:
         lanes: float32 numbers in a register.
         registers: how many there are.
         rows: height of the tiles of 1, 2, ... vectors a row.
-        gradient_rows: the same for the tiles of the weight gradient.
+        gradient_rows: the same for the tiles of the weight gradient: tall ones, and low ones for what these leave.
     """
 
     name: str
     lanes: int
     registers: int
     rows: tuple[int, ...]
-    gradient_rows: tuple[int, ...]
+    gradient_rows: tuple[tuple[int, int], ...]
 
 
-AVX512 = VectorUnit("avx512", 16, 32, (12, 12, 8, 6), (16, 8, 8))
-AVX2 = VectorUnit("avx2", 8, 16, (10, 6, 4), (8, 4, 4))
-NEON = VectorUnit("neon", 4, 32, (14, 10, 8, 6), (16, 8, 8))
-GENERIC = VectorUnit("generic", 4, 16, (8, 5, 3), (8, 4, 3))
+AVX512 = VectorUnit("avx512", 16, 32, (12, 12, 8, 6), ((16, 16), (8, 8), (8, 8)))
+AVX2 = VectorUnit("avx2", 8, 16, (10, 6, 4), ((8, 8), (6, 4), (4, 4)))
+NEON = VectorUnit("neon", 4, 32, (14, 10, 8, 6), ((16, 16), (8, 8), (8, 8)))
+GENERIC = VectorUnit("generic", 4, 16, (8, 5, 3), ((8, 8), (4, 4), (3, 3)))
 
 
 def compiled_features() -> set[str]:

@@ -65,9 +65,9 @@ def number_of_bits(builder: ir.IRBuilder, bits: ir.Value) -> ir.Value:
     return builder.fptrunc(builder.bitcast(bits, ir.DoubleType()), _F32)
 
 
-def row_number(builder: ir.IRBuilder, rows: ir.Value, pair: ir.Value) -> ir.Value:
-    """Load one int32 of a list of rows as int64."""
-    return builder.sext(builder.load(builder.gep(at(builder, rows, I32), [pair])), I64)
+def listed(builder: ir.IRBuilder, addresses: ir.Value, place: ir.Value) -> ir.Value:
+    """Load one address of a list of int64."""
+    return builder.load(builder.gep(at(builder, addresses, I64), [place]))
 
 
 def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> ir.Value:
@@ -82,24 +82,22 @@ def prefetch(builder: ir.IRBuilder, address: ir.Value, locality: int = 3) -> Non
 
 
 def loop(builder: ir.IRBuilder, count: ir.Value, carried: list[ir.Value], body: Callable) -> list[ir.Value]:
-    """Emit ``for i in range(count): carried = body(i, carried)``, count at least 1, and return the last values."""
+    """Emit ``for i in range(count): carried = body(i, carried)`` and return the last values."""
     before = builder.block
-    block, after = builder.append_basic_block("loop"), builder.append_basic_block("after")
-    builder.branch(block)
-    builder.position_at_end(block)
+    head, block, after = (builder.append_basic_block(name) for name in ("head", "loop", "after"))
+    builder.branch(head)
+    builder.position_at_end(head)
     index = builder.phi(I64)
     phis = [builder.phi(value.type) for value in carried]
-    index.add_incoming(integer(0), before)
-    for phi, value in zip(phis, carried, strict=True):
-        phi.add_incoming(value, before)
-    updated = body(index, phis)
-    following = builder.add(index, integer(1))
-    index.add_incoming(following, builder.block)
-    for phi, value in zip(phis, updated, strict=True):
+    builder.cbranch(builder.icmp_signed("<", index, count), block, after)
+    builder.position_at_end(block)
+    updated = [builder.add(index, integer(1)), *body(index, phis)]
+    for phi, first, value in zip([index, *phis], [integer(0), *carried], updated, strict=True):
+        phi.add_incoming(first, before)
         phi.add_incoming(value, builder.block)
-    builder.cbranch(builder.icmp_signed("<", following, count), block, after)
+    builder.branch(head)
     builder.position_at_end(after)
-    return updated
+    return phis
 
 
 def procedure(generate: Callable[[ir.IRBuilder, list[ir.Value]], None]) -> Callable:

@@ -1,9 +1,9 @@
 """Gradient of the weight of a sparse convolution on float32.
 
 For every offset, the sum over its pairs of the outer products of gradient row and input row, in register tiles, a few
-pairs at a time so that their rows stay in the nearest cache. Output rows are cut into chunks; every chunk and offset
-has a sum of its own, and these are added in the order of chunks. Chunks depend on shapes only, so the result does not
-depend on the number of threads.
+pairs at a time so that their rows stay in the nearest cache. Output rows are cut into chunks whose rows stay in the
+second; every chunk and offset has a sum of its own, and these are added in the order of chunks. Chunks depend on shapes
+only, so the result does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from mlreco.models.layers.sparse.cpu.crew import crew_for, share
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
 from mlreco.models.layers.sparse.cpu.memory import address, address_of_floats, aligned_empty, job, scratch
 from mlreco.models.layers.sparse.cpu.panels import split_columns
+from mlreco.models.layers.sparse.cpu.row_lists import ADDRESS_BYTES, list_rows
 from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, integers_at, memory_at
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.tile import gradient_tile
@@ -26,36 +27,69 @@ if TYPE_CHECKING:
     from mlreco.models.layers.sparse.kernel_map import KernelMap
 
 _LANES = UNIT.lanes
-_one, _two, _three = gradient_tile(1), gradient_tile(2), gradient_tile(3)
+_one, _two, _three = (gradient_tile(tall, v + 1) for v, (tall, _) in enumerate(UNIT.gradient_rows))
+_one_low, _two_low, _three_low = (gradient_tile(low, v + 1) for v, (_, low) in enumerate(UNIT.gradient_rows))
 _HEIGHTS = np.array(UNIT.gradient_rows, np.int64)
-_CACHE = 1 << 20
-_NEAR_CACHE = 40 * 1024
-_FEWEST_PAIRS, _MOST_PAIRS = 32, 128
+_CACHE = 1 << 18
+_PAIRS = 96
+"""Pairs whose rows are listed at once: those parts of them that a tile reads stay in the nearest cache."""
 _MOST_CHUNKS = 16
 
 
 @kernel
-def _add_products(vectors: int, operands: tuple[int, ...]) -> None:
+def _add_products(vectors: int, is_low: bool, operands: tuple[int, ...]) -> None:
     if vectors == 1:
-        _one(operands)
+        if is_low:
+            _one_low(operands)
+        else:
+            _one(operands)
     elif vectors == 2:
-        _two(operands)
+        if is_low:
+            _two_low(operands)
+        else:
+            _two(operands)
+    elif is_low:
+        _three_low(operands)
     else:
         _three(operands)
 
 
 _FIELDS = (
     *("counter", "x", "in_rows", "x_width", "grad", "out_rows", "grad_width", "bounds", "offsets", "blocks"),
-    *("vectors", "n_groups", "chunk_blocks", "chunks", "pairs", "rows"),
+    *("vectors", "n_groups", "chunk_blocks", "chunks", "lists", "rows"),
     *("sums", "chunk_stride", "offset_stride", "row_stride", "spare", "gradient", "width"),
 )
 _JOB = np.dtype([(name, np.int64) for name in _FIELDS])
 
 
-def _sum_pairs_of_chunks(job_address: int, _: int) -> None:
+@kernel
+def _add_pairs(call: np.void, grads: int, inputs: int, count: int, add: int, corner: int) -> None:
+    """Add the products of all columns of listed rows to a sum, or replace it; low tiles come first, then tall ones."""
+    vectors = integers_at(call.vectors)
+    column = 0
+    for group in range(call.n_groups):
+        tall, low = _HEIGHTS[vectors[group] - 1]
+        row = 0
+        while row < call.rows:
+            is_low = (call.rows - row) % tall != 0
+            height = low if is_low else tall
+            top = min(row, call.grad_width - height)
+            operands = (
+                *(grads, 4 * top, inputs, 4 * column, count, add),
+                *(corner + 4 * (top * call.row_stride + column), 4 * call.row_stride),
+                *(row - top, call.rows - top, call.spare),
+            )
+            _add_products(vectors[group], is_low, operands)
+            row += height
+        column += vectors[group] * _LANES
+
+
+def _sum_pairs_of_chunks(job_address: int, worker: int) -> None:
     """Sum the products of every chunk and offset."""
     call = carray(memory_at(job_address), 1, _JOB)[0]
-    bounds, vectors = integers_at(call.bounds), integers_at(call.vectors)
+    bounds = integers_at(call.bounds)
+    grads = call.lists + 2 * ADDRESS_BYTES * _PAIRS * worker
+    inputs = grads + ADDRESS_BYTES * _PAIRS
     while True:
         item = claim(job_address)
         if item >= call.chunks * call.offsets:
@@ -71,20 +105,10 @@ def _sum_pairs_of_chunks(job_address: int, _: int) -> None:
                     empty[column] = np.float32(0)
         add = 0
         while first < end:
-            count = min(call.pairs, end - first)
-            column = 0
-            for group in range(call.n_groups):
-                height = _HEIGHTS[vectors[group] - 1]
-                for row in range(0, call.rows, height):
-                    top = min(row, call.grad_width - height)
-                    operands = (
-                        *(call.grad + 4 * top, 4 * call.grad_width, call.out_rows + 4 * first),
-                        *(call.x + 4 * column, 4 * call.x_width, call.in_rows + 4 * first, count, add),
-                        *(corner + 4 * (top * call.row_stride + column), 4 * call.row_stride),
-                        *(row - top, call.rows - top, call.spare),
-                    )
-                    _add_products(vectors[group], operands)
-                column += vectors[group] * _LANES
+            count = min(_PAIRS, end - first)
+            list_rows(grads, call.grad, 4 * call.grad_width, call.out_rows + 4 * first, count)
+            list_rows(inputs, call.x, 4 * call.x_width, call.in_rows + 4 * first, count)
+            _add_pairs(call, grads, inputs, count, add, corner)
             first += count
             add = 1
 
@@ -142,20 +166,21 @@ def weight_gradient(x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, thre
         return result
     x, grad = _padded(x, columns), _padded(grad, int(_HEIGHTS.max()))
     row_bytes = 4 * (rows + columns)
-    chunk_blocks = max(1, _CACHE // (row_bytes * BLOCK), -(-blocks // _MOST_CHUNKS))
+    chunk_bytes = max(_CACHE, 2 * offsets * rows * columns)
+    chunk_blocks = max(1, chunk_bytes // (row_bytes * BLOCK), -(-blocks // _MOST_CHUNKS))
     chunks = -(-blocks // chunk_blocks)
     in_place = chunks == 1 and columns == width
     size = total if in_place else chunks * offsets * rows * columns
     sums = gradient if in_place else scratch(size + spare, "gradients")
     strides = (0, width, offsets * width) if in_place else (offsets * rows * columns, rows * columns, columns)
     groups = split_columns(columns, len(UNIT.gradient_rows))
-    pairs = min(_MOST_PAIRS, max(_FEWEST_PAIRS, _NEAR_CACHE // (4 * (rows + int(groups[0]) * _LANES))))
+    lists = scratch(2 * threads * _PAIRS * ADDRESS_BYTES // 4, "row lists")
     in_at, out_at, bounds_at, _ = kernel_map.addresses
     x_at, grad_at, sums_at, gradient_at = map(address_of_floats, (x, grad, sums, gradient))
     groups_at = address(groups)
     numbers = (
         *(0, x_at, in_at, columns, grad_at, out_at, grad.shape[1], bounds_at, offsets, blocks),
-        *(groups_at, len(groups), chunk_blocks, chunks, pairs, rows),
+        *(groups_at, len(groups), chunk_blocks, chunks, address(lists), rows),
         *(sums_at, *strides, sums_at + 4 * size, gradient_at, width),
     )
     share(_sum_chunks, job(*numbers), crew_for(threads, 2.0 * len(kernel_map.in_rows) * rows * width))
