@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from math import gcd
 
 import numpy as np
 from numba import carray
@@ -14,8 +15,11 @@ from mlreco.models.layers.sparse.cpu.memory import HoldsAddresses, address, alig
 from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, integers_at, memory_at
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.transpose import transpose_squares
+from mlreco.models.layers.sparse.cpu.vector_code import LINE_BYTES
 
 _LANES = UNIT.lanes
+_SETS, _WAYS = 64, 8
+"""Of the nearest cache, at least on processors of the x86 kind."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,15 @@ def _pack_rows_of(job_address: int, _: int) -> None:
 _pack_columns, _pack_rows = SharedKernel(_pack_columns_of), SharedKernel(_pack_rows_of)
 
 
+def _rows_fit(stride: int, rows: int) -> bool:
+    """Tell whether the nearest cache holds a line of each of so many rows, ``stride`` bytes apart, beside other things.
+
+    Rows whose distance has a large power of two among its factors share few of the places that a line may have.
+    """
+    places = _WAYS * _SETS // gcd(stride // LINE_BYTES, _SETS)
+    return 4 * rows < 3 * places
+
+
 def pack(weight: np.ndarray, threads: int = 1, keep: bool = True) -> Panels:
     """Cut a weight into panels.
 
@@ -156,7 +169,7 @@ def pack(weight: np.ndarray, threads: int = 1, keep: bool = True) -> Panels:
     width = _LANES * -(-columns // _LANES)
     strides = [stride // weight.itemsize for stride in weight.strides]
     in_rows = strides[2] == 1 and strides[1] > 1
-    if in_rows and width == columns and not keep:
+    if in_rows and width == columns and not keep and _rows_fit(4 * strides[1], rows):
         return Panels(weight, vectors, *weight.shape, width, strides[0], 1, strides[1])
     size = offsets * rows * width
     values = aligned_empty((size,)) if keep else scratch(size, "panels")

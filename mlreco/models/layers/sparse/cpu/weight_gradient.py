@@ -31,7 +31,7 @@ _one, _two, _three = (gradient_tile(tall, v + 1) for v, (tall, _) in enumerate(U
 _one_low, _two_low, _three_low = (gradient_tile(low, v + 1) for v, (_, low) in enumerate(UNIT.gradient_rows))
 _HEIGHTS = np.array(UNIT.gradient_rows, np.int64)
 _CACHE = 1 << 18
-_PAIRS = 96
+_PAIRS = 64
 """Pairs whose rows are listed at once: those parts of them that a tile reads stay in the nearest cache."""
 _MOST_CHUNKS = 16
 
