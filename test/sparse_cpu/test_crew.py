@@ -3,13 +3,14 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
 import sparse_references as references
 
 from mlreco.models.layers.sparse.cpu import crew
-from mlreco.models.layers.sparse.cpu.crew import share
+from mlreco.models.layers.sparse.cpu.crew import begun, share
 from mlreco.models.layers.sparse.cpu.forward import convolution
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel
 from mlreco.models.layers.sparse.cpu.panels import pack
@@ -86,6 +87,61 @@ def test_a_call_ends_while_all_helpers_are_busy():
     for call in calls:
         call.join()
     assert (numbers[1 : 1 + ITEMS] == 1).all()
+
+
+def test_a_job_goes_on_while_its_caller_does_something_else():
+    numbers = np.zeros(1 + ITEMS + 2, np.int64)
+    with begun(count_items, numbers, 2):
+        deadline = time.monotonic() + 60
+        while numbers[0] <= ITEMS and time.monotonic() < deadline:
+            time.sleep(0.001)
+        by_helper = numbers[1 : 1 + ITEMS].sum()
+    assert by_helper == ITEMS
+    assert (numbers[1 : 1 + ITEMS] == 1).all()
+    assert (numbers[1 + ITEMS :] == 1).all()
+
+
+def test_jobs_begun_within_each_other_are_complete_at_the_end_of_their_blocks():
+    for threads in (1, 2, 3, 5):
+        for _ in range(100):
+            outer, inner, between = (np.zeros(1 + ITEMS + threads, np.int64) for _ in range(3))
+            with begun(count_items, outer, threads):
+                share(count_items, between, threads)
+                assert (between[1 : 1 + ITEMS] == 1).all()
+                with begun(count_items, inner, threads):
+                    pass
+                assert (inner[1 : 1 + ITEMS] == 1).all()
+            assert (outer[1 : 1 + ITEMS] == 1).all()
+
+
+def test_a_job_is_finished_though_its_block_fails():
+    numbers = np.zeros(1 + ITEMS + 2, np.int64)
+    with pytest.raises(KeyError), begun(count_items, numbers, 2):
+        raise KeyError
+    assert (numbers[1 : 1 + ITEMS] == 1).all()
+
+
+def test_more_jobs_than_the_board_has_room_for():
+    jobs = [np.zeros(1 + ITEMS + 2, np.int64) for _ in range(30)]
+    with ExitStack() as stack:
+        for numbers in jobs:
+            stack.enter_context(begun(count_items, numbers, 2))
+    assert all((numbers[1 : 1 + ITEMS] == 1).all() for numbers in jobs)
+
+
+def test_threads_that_begin_and_share_jobs_all_at_once():
+    def call(seed):
+        rng = np.random.default_rng(seed)
+        for _ in range(100):
+            background, foreground = (np.zeros(1 + ITEMS + 4, np.int64) for _ in range(2))
+            with begun(count_items, background, int(rng.integers(1, 5))):
+                share(count_items, foreground, int(rng.integers(1, 5)))
+            assert (background[1 : 1 + ITEMS] == 1).all()
+            assert (foreground[1 : 1 + ITEMS] == 1).all()
+            assert background[1 + ITEMS :].max() == foreground[1 + ITEMS :].max() == 1
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(call, range(12)))
 
 
 def test_many_python_threads_may_convolve_at_once():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
@@ -11,7 +12,7 @@ from mlreco.models.layers.sparse.cpu.epilogue import Activation, Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolve
 from mlreco.models.layers.sparse.cpu.memory import array_of
 from mlreco.models.layers.sparse.cpu.panels import Panels, pack
-from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient
+from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient, weight_gradient_meanwhile
 from mlreco.models.layers.sparse.kernel_map import KernelMap
 
 
@@ -50,6 +51,19 @@ def conv_backward_weight(features: torch.Tensor, grad_out: torch.Tensor, kernel_
     return torch.from_numpy(
         weight_gradient(array_of(features), array_of(grad_out), kernel_map, torch.get_num_threads())
     )
+
+
+@contextmanager
+def conv_backward_weight_meanwhile(
+    features: torch.Tensor, grad_out: torch.Tensor, kernel_map: KernelMap
+) -> Iterator[torch.Tensor]:
+    """Begin what ``conv_backward_weight`` does and give its result, which is complete at the end of the block.
+
+    Other threads work on it meanwhile; what goes into it must stay as it is until then.
+    """
+    arrays = array_of(features), array_of(grad_out)
+    with weight_gradient_meanwhile(*arrays, kernel_map, torch.get_num_threads()) as gradient:
+        yield torch.from_numpy(gradient)
 
 
 def affine(scale: torch.Tensor, shift: torch.Tensor, slope: float) -> Activation:

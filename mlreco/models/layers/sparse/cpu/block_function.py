@@ -1,12 +1,14 @@
 """A residual block in training as one differentiable function: less to write, to read again and to record.
 
 The first convolution takes the moments for the second normalisation while its output is in the cache, the second one
-adds the residual, and so does the gradient of the first normalisation.
+adds the residual, and so does the gradient of the first normalisation. Going back, helper threads work on the gradients
+of the weights while the calling thread is busy with what the next step needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,10 +57,16 @@ def _convolve(
     return out
 
 
+@contextmanager
 def _weight_gradient(
-    features: torch.Tensor, grad: torch.Tensor, kernel_map: KernelMap, weight: torch.Tensor
-) -> torch.Tensor:
-    return backend.conv_backward_weight(features, grad, kernel_map).permute(2, 0, 1).reshape(weight.shape)
+    features: torch.Tensor, grad: torch.Tensor, kernel_map: KernelMap, weight: torch.Tensor, needed: bool
+) -> Iterator[torch.Tensor | None]:
+    """Give the gradient of a weight, which is complete at the end of the block; None where it is not needed."""
+    if not needed:
+        yield None
+        return
+    with backend.conv_backward_weight_meanwhile(features, grad, kernel_map) as gradient:
+        yield gradient.permute(2, 0, 1).view(weight.shape)
 
 
 class _ResidualBlock(torch.autograd.Function):
@@ -105,16 +113,16 @@ class _ResidualBlock(torch.autograd.Function):
         kernel_map, (eps_1, eps_2), slope = ctx.settings.kernel_map, ctx.settings.eps, ctx.settings.slope
         (moments_1, moments_2), needed, grad = ctx.moments, ctx.needs_input_grad, grad.contiguous()
 
-        grad_2 = _weight_gradient(active_2, grad, kernel_map, weight_2) if needed[7] else None
-        at_inner = backend.conv_backward_input(grad, kernel_major(weight_2), kernel_map)
-        norm_2 = moments_2, scale_2, shift_2, eps_2, slope
-        norm_grads_2 = norm_gradients(inner, at_inner, *norm_2, out=at_inner)
-        grad_1 = _weight_gradient(active_1, at_inner, kernel_map, weight_1) if needed[4] else None
-        at_features = backend.conv_backward_input(at_inner, kernel_major(weight_1), kernel_map)
         beside = grad if shortcut is None else grad @ shortcut
-        norm_1 = moments_1, scale_1, shift_1, eps_1, slope
-        norm_grads_1 = norm_gradients(features, at_features, *norm_1, out=at_features, beside=beside)
         grad_shortcut = grad.T @ features if needed[8] else None
+        with _weight_gradient(active_2, grad, kernel_map, weight_2, needed[7]) as grad_2:
+            at_inner = backend.conv_backward_input(grad, kernel_major(weight_2), kernel_map)
+            norm_2 = moments_2, scale_2, shift_2, eps_2, slope
+            norm_grads_2 = norm_gradients(inner, at_inner, *norm_2, out=at_inner)
+            with _weight_gradient(active_1, at_inner, kernel_map, weight_1, needed[4]) as grad_1:
+                at_features = backend.conv_backward_input(at_inner, kernel_major(weight_1), kernel_map)
+                norm_1 = moments_1, scale_1, shift_1, eps_1, slope
+                norm_grads_1 = norm_gradients(features, at_features, *norm_1, out=at_features, beside=beside)
         return None, at_features, *norm_grads_1, grad_1, *norm_grads_2, grad_2, grad_shortcut
 
 

@@ -1,10 +1,12 @@
-"""Helper threads that share one call's work items; any number of Python threads may call at once.
+"""Helper threads that share the work items of calls; any number of Python threads may call at once.
 
-Kernels claim items from an atomic counter, so whoever is free takes the next one. The calling thread works too and
-takes back what no helper has begun, so a call never waits for helpers that are busy with another call.
+Kernels claim items from an atomic counter, so whoever is free takes the next one. A call opens its job on a board where
+helpers find it, works on it too, closes it and waits only for the helpers inside; so it never waits for helpers that
+are busy with another call. A job may also be begun, left to the helpers while the caller does something else, and
+finished later.
 
 A helper waits for work in compiled code, without the interpreter lock: awake for a short time, in which a network's
-next layer usually comes, then asleep until somebody rings. Each has memory of its own in which callers leave work.
+next layer usually comes, then asleep until somebody rings.
 """
 
 from __future__ import annotations
@@ -12,42 +14,38 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numba import types
 
-from mlreco.models.layers.sparse.cpu.bell import BELL_BYTES, POSIX, make_bell, ring, sleep_while
+from mlreco.models.layers.sparse.cpu.bell import POSIX, make_bell, ring, sleep_while
+from mlreco.models.layers.sparse.cpu.board import (
+    ASLEEP,
+    AWAKE,
+    BELL,
+    BOARD_BYTES,
+    DESK_BYTES,
+    close_job,
+    help_somebody,
+    is_wanted,
+    open_job,
+)
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
 from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty
-from mlreco.models.layers.sparse.cpu.shared_memory import (
-    call,
-    cycles,
-    give_way,
-    integers_at,
-    let_others_run,
-    pause,
-    read,
-    swap_if,
-    write,
-)
+from mlreco.models.layers.sparse.cpu.shared_memory import call, cycles, let_others_run, pause, swap_if
 
-_FREE, _TAKEN, _POSTED, _RUNNING, _DONE, _ASLEEP = range(6)
-_FUNCTION, _JOB, _WORKER = 1, 2, 3
-_BELL = 64
-_DESK = _BELL + BELL_BYTES
-"""Bytes of a helper's memory: a line with its state and its work, and its bell."""
 _MOST_HELPERS = 62
-_AWAKE = 2e-4
+_STAY_AWAKE = 2e-4
 """Seconds that a helper waits for more work before it sleeps."""
 _BETWEEN_LOOKS = 2e-3
 """Seconds that it sleeps where nobody can wake it."""
-_DESK_AND_TURNS = (types.int64, types.int64)
+_PLACES_AND_TURNS = (types.int64, types.int64, types.int64)
 _POLITE = 32
 """Pauses of a waiting helper after which others that wait for the processor get it."""
 _PUSHED_ASIDE = 500_000
 """Cycles after which others have had it: the helper sleeps then, for the system hurries to whom it wakes."""
-_PATIENCE = 2000
-"""Pauses of a caller that waits for a helper, before others get the processor."""
 
 
 @kernel
@@ -57,14 +55,11 @@ def _pauses(turns: int) -> None:
 
 
 @kernel
-def _look_for_work(desk: int, turns: int) -> None:
-    """Do the work left at a desk until none comes for so many pauses, or others need the processor."""
+def _look_for_work(board: int, desk: int, turns: int) -> None:
+    """Help until no job is open for so many pauses, or others need the processor."""
     waited = 0
     while waited < turns:
-        if read(desk) == _POSTED and swap_if(desk, _POSTED, _RUNNING):
-            post = integers_at(desk)
-            call(post[_FUNCTION], post[_JOB], post[_WORKER])
-            write(desk, _DONE)
+        if help_somebody(board, desk):
             waited = 0
         else:
             pause()
@@ -77,79 +72,82 @@ def _look_for_work(desk: int, turns: int) -> None:
 
 
 @kernel
-def _serve(desk: int, turns: int) -> None:
-    """Do the work left at a desk for ever, asleep where none has come for so many pauses."""
+def _serve(board: int, desk: int, turns: int) -> None:
+    """Help for ever, asleep where no job has been open for so many pauses."""
     while True:
-        _look_for_work(desk, turns)
-        if swap_if(desk, _FREE, _ASLEEP):
-            sleep_while(desk + _BELL, desk, _ASLEEP)
+        _look_for_work(board, desk, turns)
+        swap_if(desk, AWAKE, ASLEEP)
+        if is_wanted(board, desk):  # who opened a job just before has not seen that this helper sleeps
+            swap_if(desk, ASLEEP, AWAKE)
+        else:
+            sleep_while(desk + BELL, desk, ASLEEP)
 
 
 @kernel
-def _await(desk: int) -> None:
-    """Wait until a helper is done."""
-    waited = 0
-    while read(desk) != _DONE:
-        pause()
-        waited += 1
-        if waited > _PATIENCE:
-            give_way()
-    write(desk, _FREE)
+def _begin(function: int, job: int, board: int, desks: int, helpers: int) -> int:
+    """Open a job to so many helpers and wake those that sleep; return its slot, 0 where nobody can help."""
+    slot = open_job(board, function, job, helpers) if helpers > 0 else 0
+    if slot:
+        for helper in range(helpers):
+            desk = desks + DESK_BYTES * helper
+            if swap_if(desk, ASLEEP, AWAKE):
+                ring(desk + BELL)
+    return slot
 
 
 @kernel
-def _work(function: int, job: int, desks: int, helpers: int) -> None:
-    """Leave a job to the helpers that have no other, work on it, and return when nobody works on it any more."""
-    taken = 0
-    for helper in range(helpers):
-        desk = desks + _DESK * helper
-        asleep = swap_if(desk, _ASLEEP, _TAKEN)
-        if asleep or swap_if(desk, _FREE, _TAKEN):
-            post = integers_at(desk)
-            post[_FUNCTION], post[_JOB], post[_WORKER] = function, job, helper + 1
-            write(desk, _POSTED)
-            taken |= 1 << helper
-            if asleep:
-                ring(desk + _BELL)
+def _finish(slot: int, function: int, job: int) -> None:
+    """Work on a job, and return when nobody works on it any more."""
     call(function, job, 0)
-    for helper in range(helpers):
-        desk = desks + _DESK * helper
-        if (taken >> helper) & 1 and not swap_if(desk, _POSTED, _FREE):
-            _await(desk)
+    if slot:
+        close_job(slot)
+
+
+@kernel
+def _work(function: int, job: int, board: int, desks: int, helpers: int) -> None:
+    _finish(_begin(function, job, board, desks, helpers), function, job)
 
 
 class _Crew:
     def __init__(self) -> None:
-        self._desks = aligned_empty((_MOST_HELPERS, _DESK), np.uint8)
+        self._board = aligned_empty((BOARD_BYTES,), np.uint8)
+        self._desks = aligned_empty((_MOST_HELPERS, DESK_BYTES), np.uint8)
+        self._board[:] = 0
         self._desks[:] = 0
+        self._places = address(self._board), address(self._desks)
         self._hired = 0
         self._hiring = threading.Lock()
 
     def work(self, function: int, job: int, helpers: int) -> None:
-        if self._hired < helpers:
-            self._hire(helpers)
-        _work(function, job, address(self._desks), helpers)
+        self._have(helpers)
+        _work(function, job, *self._places, helpers)
 
-    def _hire(self, helpers: int) -> None:
+    def begin(self, function: int, job: int, helpers: int) -> int:
+        self._have(helpers)
+        return _begin(function, job, *self._places, helpers)
+
+    def _have(self, helpers: int) -> None:
+        if self._hired >= helpers:
+            return
         with self._hiring:
-            turns = _turns_in(_AWAKE)
-            _look_for_work.compile(_DESK_AND_TURNS)
-            _serve.compile(_DESK_AND_TURNS)
+            turns = _turns_in(_STAY_AWAKE)
+            _look_for_work.compile(_PLACES_AND_TURNS)
+            _serve.compile(_PLACES_AND_TURNS)
             while self._hired < helpers:
-                make_bell(address(self._desks[self._hired]) + _BELL)
+                make_bell(address(self._desks[self._hired]) + BELL)
                 name = f"sparse-{self._hired + 1}"
-                arguments = (self._desks, self._hired, turns)
+                arguments = (self._board, self._desks, self._hired, turns)
                 threading.Thread(target=_help, args=arguments, name=name, daemon=True).start()
                 self._hired += 1
 
 
-def _help(desks: np.ndarray, number: int, turns: int) -> None:
-    """Be a helper; the desks stay as long as one works at them, also when the interpreter ends."""
-    desk = address(desks[number])
+def _help(board: np.ndarray, desks: np.ndarray, number: int, turns: int) -> None:
+    """Be a helper; board and desks stay as long as one works at them, also when the interpreter ends."""
+    places = address(board), address(desks[number])
     if POSIX:
-        _serve(desk, turns)
+        _serve(*places, turns)
     while True:
-        _look_for_work(desk, turns)
+        _look_for_work(*places, turns)
         time.sleep(_BETWEEN_LOOKS)
 
 
@@ -200,3 +198,19 @@ def share(work: SharedKernel, job: np.ndarray, threads: int) -> None:
         threads: how many run it at most.
     """
     _crew.work(work.address, address(job), min(threads - 1, _MOST_HELPERS))
+
+
+@contextmanager
+def begun(work: SharedKernel, job: np.ndarray, threads: int) -> Iterator[None]:
+    """Let up to ``threads - 1`` helpers run a kernel during the block, and finish it at the block's end.
+
+    Args:
+        work: as in ``share``.
+        job: as in ``share``; nobody may use or change what the kernel writes before the end of the block.
+        threads: how many run it at most, the thread of the block at its end included.
+    """
+    slot = _crew.begin(work.address, address(job), min(threads - 1, _MOST_HELPERS))
+    try:
+        yield
+    finally:
+        _finish(slot, work.address, address(job))

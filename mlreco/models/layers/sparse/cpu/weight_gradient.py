@@ -8,14 +8,16 @@ only, so the result does not depend on the number of threads.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import carray
 
-from mlreco.models.layers.sparse.cpu.crew import crew_for, share
+from mlreco.models.layers.sparse.cpu.crew import begun, crew_for, share
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
-from mlreco.models.layers.sparse.cpu.memory import address, address_of_floats, aligned_empty, job, scratch
+from mlreco.models.layers.sparse.cpu.memory import address, address_of_floats, aligned_empty, job
 from mlreco.models.layers.sparse.cpu.panels import split_columns
 from mlreco.models.layers.sparse.cpu.row_lists import ADDRESS_BYTES, list_rows
 from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, integers_at, memory_at
@@ -154,6 +156,19 @@ def weight_gradient(x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, thre
         kernel_map: pairs of input and output rows.
         threads: how many threads work at most.
     """
+    with weight_gradient_meanwhile(x, grad, kernel_map, threads) as gradient:
+        pass
+    return gradient
+
+
+@contextmanager
+def weight_gradient_meanwhile(
+    x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, threads: int = 1
+) -> Iterator[np.ndarray]:
+    """Begin what ``weight_gradient`` does and give its result, which is complete at the end of the block.
+
+    Helpers work on it while the thread of the block does other things; x and grad must stay as they are until then.
+    """
     offsets, rows, width = len(kernel_map.starts) - 1, grad.shape[1], x.shape[1]
     columns = -(-width // _LANES) * _LANES
     total = rows * offsets * width
@@ -163,7 +178,8 @@ def weight_gradient(x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, thre
     blocks = kernel_map.bounds.shape[1] - 1
     if blocks == 0:
         result[:] = 0
-        return result
+        yield result
+        return
     x, grad = _padded(x, columns), _padded(grad, int(_HEIGHTS.max()))
     row_bytes = 4 * (rows + columns)
     chunk_bytes = max(_CACHE, 2 * offsets * rows * columns)
@@ -171,19 +187,20 @@ def weight_gradient(x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, thre
     chunks = -(-blocks // chunk_blocks)
     in_place = chunks == 1 and columns == width
     size = total if in_place else chunks * offsets * rows * columns
-    sums = gradient if in_place else scratch(size + spare, "gradients")
+    sums = gradient if in_place else aligned_empty((size + spare,))
     strides = (0, width, offsets * width) if in_place else (offsets * rows * columns, rows * columns, columns)
     groups = split_columns(columns, len(UNIT.gradient_rows))
-    lists = scratch(2 * threads * _PAIRS * ADDRESS_BYTES // 4, "row lists")
+    lists = aligned_empty((threads, 2, _PAIRS), np.int64)
     in_at, out_at, bounds_at, _ = kernel_map.addresses
     x_at, grad_at, sums_at, gradient_at = map(address_of_floats, (x, grad, sums, gradient))
     groups_at = address(groups)
-    numbers = (
+    numbers = job(
         *(0, x_at, in_at, columns, grad_at, out_at, grad.shape[1], bounds_at, offsets, blocks),
         *(groups_at, len(groups), chunk_blocks, chunks, address(lists), rows),
         *(sums_at, *strides, sums_at + 4 * size, gradient_at, width),
     )
-    share(_sum_chunks, job(*numbers), crew_for(threads, 2.0 * len(kernel_map.in_rows) * rows * width))
+    with begun(_sum_chunks, numbers, crew_for(threads, 2.0 * len(kernel_map.in_rows) * rows * width)):
+        yield result
     if not in_place:
-        share(_add_chunks, job(*numbers), crew_for(threads, numbers=size))
-    return result
+        numbers[0] = 0
+        share(_add_chunks, numbers, crew_for(threads, numbers=size))
