@@ -10,9 +10,8 @@ import torch
 from mlreco.models.layers.sparse.cpu import normalisation
 from mlreco.models.layers.sparse.cpu.epilogue import Activation, Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolve
-from mlreco.models.layers.sparse.cpu.memory import array_of
 from mlreco.models.layers.sparse.cpu.panels import Panels, pack
-from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient, weight_gradient_meanwhile
+from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient_meanwhile
 from mlreco.models.layers.sparse.kernel_map import KernelMap
 
 
@@ -37,7 +36,7 @@ def conv_forward(features: torch.Tensor, weight: torch.Tensor | Panels, kernel_m
     threads = torch.get_num_threads()
     panels = weight if isinstance(weight, Panels) else pack(weight.detach().numpy(), threads, keep=False)
     out = torch.empty(kernel_map.n_out, panels.columns)
-    convolve([Source(array_of(features), panels)], kernel_map, out.numpy(), threads=threads)
+    convolve([Source(features.contiguous(), panels)], kernel_map, out, threads=threads)
     return out
 
 
@@ -48,9 +47,8 @@ def conv_backward_input(grad_out: torch.Tensor, weight: torch.Tensor, kernel_map
 
 def conv_backward_weight(features: torch.Tensor, grad_out: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
     """Return the (K, Cin, Cout) gradient of the weight, a view of memory in spconv's order (Cout, K, Cin)."""
-    return torch.from_numpy(
-        weight_gradient(array_of(features), array_of(grad_out), kernel_map, torch.get_num_threads())
-    )
+    with conv_backward_weight_meanwhile(features, grad_out, kernel_map) as gradient:
+        return gradient
 
 
 @contextmanager
@@ -61,20 +59,20 @@ def conv_backward_weight_meanwhile(
 
     Other threads work on it meanwhile; what goes into it must stay as it is until then.
     """
-    arrays = array_of(features), array_of(grad_out)
-    with weight_gradient_meanwhile(*arrays, kernel_map, torch.get_num_threads()) as gradient:
+    operands = features.detach().contiguous(), grad_out.detach().contiguous()
+    with weight_gradient_meanwhile(*operands, kernel_map, torch.get_num_threads()) as gradient:
         yield torch.from_numpy(gradient)
 
 
 def affine(scale: torch.Tensor, shift: torch.Tensor, slope: float) -> Activation:
     """Return leaky_relu(x * scale + shift, slope) as the engine takes it, scale and shift (C,) float32."""
-    return Activation(array_of(scale), array_of(shift), slope)
+    return Activation(scale.detach().contiguous(), shift.detach().contiguous(), slope)
 
 
 def activate(features: torch.Tensor, activation: Activation) -> torch.Tensor:
     """Return the activation of (N, C) float32 features."""
     out = torch.empty(features.shape)
-    normalisation.activate(array_of(features), activation, out.numpy(), threads=torch.get_num_threads())
+    normalisation.activate(features.contiguous(), activation, out, threads=torch.get_num_threads())
     return out
 
 
@@ -111,12 +109,12 @@ def conv_fused(
     raw = torch.empty(kernel_map.n_out, panels.columns) if keep_raw or activation is None else None
     active = torch.empty(kernel_map.n_out, panels.columns) if activation is not None else None
     convolve(
-        [Source(array_of(features), panels), *(Source(array_of(x), w) for x, w in beside)],
+        [Source(x.contiguous(), w) for x, w in ((features, panels), *beside)],
         kernel_map,
-        None if raw is None else raw.numpy(),
-        None if active is None else active.numpy(),
-        [Source(array_of(x), w) for x, w in shortcuts],
-        Epilogue(*(None if t is None else array_of(t) for t in (bias, residual)), activation),
+        raw,
+        active,
+        [Source(x.contiguous(), w) for x, w in shortcuts],
+        Epilogue(*(None if t is None else t.contiguous() for t in (bias, residual)), activation),
         torch.get_num_threads(),
     )
     return raw, active

@@ -19,7 +19,6 @@ from mlreco.models.layers.sparse.cpu import backend, normalisation
 from mlreco.models.layers.sparse.cpu.column_moments import chunk_sums, combined
 from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolve
-from mlreco.models.layers.sparse.cpu.memory import array_of
 from mlreco.models.layers.sparse.cpu.norm_function import activated, norm_gradients, statistics
 from mlreco.models.layers.sparse.cpu.panels import pack
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
@@ -52,8 +51,8 @@ def _convolve(
     shortcuts: Sequence[Source] = (),
 ) -> torch.Tensor:
     threads, out = torch.get_num_threads(), torch.empty(len(features), len(weight))
-    source = Source(array_of(features), pack(kernel_major(weight).numpy(), threads, keep=False))
-    convolve([source], kernel_map, out.numpy(), shortcuts=shortcuts, epilogue=epilogue, threads=threads)
+    source = Source(features, pack(kernel_major(weight).numpy(), threads, keep=False))
+    convolve([source], kernel_map, out, shortcuts=shortcuts, epilogue=epilogue, threads=threads)
     return out
 
 
@@ -84,7 +83,7 @@ class _ResidualBlock(torch.autograd.Function):
         shortcut: torch.Tensor | None,
     ) -> tuple[torch.Tensor, ...]:
         kernel_map, (eps_1, eps_2), slope = settings.kernel_map, settings.eps, settings.slope
-        moments_1 = normalisation.moments(array_of(features), torch.get_num_threads())
+        moments_1 = normalisation.moments(features, torch.get_num_threads())
         active_1 = activated(features, moments_1, scale_1, shift_1, eps_1, slope)
         rows, channels = len(features), len(weight_1)
         sums = chunk_sums(rows, channels, BLOCK)
@@ -92,9 +91,9 @@ class _ResidualBlock(torch.autograd.Function):
         moments_2 = combined(sums, rows, BLOCK)
         active_2 = activated(inner, moments_2, scale_2, shift_2, eps_2, slope)
         if shortcut is None:
-            out = _convolve(active_2, weight_2, kernel_map, Epilogue(residual=array_of(features)))
+            out = _convolve(active_2, weight_2, kernel_map, Epilogue(residual=features))
         else:
-            product = Source(array_of(features), backend.pack_weight(shortcut.T[None]))
+            product = Source(features, backend.pack_weight(shortcut.T[None]))
             out = _convolve(active_2, weight_2, kernel_map, Epilogue(), [product])
 
         ctx.save_for_backward(

@@ -10,7 +10,7 @@ import numpy as np
 
 from mlreco.models.layers.sparse.cpu.column_moments import MOMENTS, write_moments
 from mlreco.models.layers.sparse.cpu.jit import kernel
-from mlreco.models.layers.sparse.cpu.memory import HoldsAddresses, address_of_floats, bits
+from mlreco.models.layers.sparse.cpu.memory import Array, HoldsAddresses, address_of_floats, bits
 from mlreco.models.layers.sparse.cpu.shared_memory import floats_at
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
 
@@ -26,8 +26,8 @@ class Activation(HoldsAddresses):
         slope: of the leaky ReLU on negative numbers.
     """
 
-    scale: np.ndarray
-    shift: np.ndarray
+    scale: Array
+    shift: Array
     slope: float
 
     @cached_property
@@ -48,15 +48,15 @@ class Epilogue:
             column are written there.
     """
 
-    bias: np.ndarray | None = None
-    residual: np.ndarray | None = None
+    bias: Array | None = None
+    residual: Array | None = None
     activation: Activation | None = None
-    moments: np.ndarray | None = None
+    moments: Array | None = None
 
     LAYOUT: ClassVar[np.dtype] = np.dtype([*((name, np.int64) for name in (*_PLACES, "stride")), ("slope", np.float64)])
     """What ``finish`` reads: where the arrays begin (0: there is none), how long a row is, and the slope."""
 
-    def layout(self, raw: np.ndarray | None, active: np.ndarray | None, stride: int) -> tuple[int, ...]:
+    def layout(self, raw: Array | None, active: Array | None, stride: int) -> tuple[int, ...]:
         """Return the numbers of ``LAYOUT``.
 
         Args:

@@ -16,7 +16,7 @@ from numba import carray
 from mlreco.models.layers.sparse.cpu.crew import crew_for, share
 from mlreco.models.layers.sparse.cpu.epilogue import Epilogue, finish
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
-from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty, job, scratch
+from mlreco.models.layers.sparse.cpu.memory import Array, address, address_of_floats, aligned_empty, job, scratch
 from mlreco.models.layers.sparse.cpu.panels import Panels
 from mlreco.models.layers.sparse.cpu.row_lists import ADDRESS_BYTES, fill_up, list_rows
 from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, integers_at, memory_at
@@ -42,7 +42,7 @@ _NO_EPILOGUE = Epilogue()
 class Source:
     """Features (n, Cin), float32 and C-contiguous, and the packed weight (K, Cin, Cout) that multiplies them."""
 
-    features: np.ndarray
+    features: Array
     panels: Panels
 
 
@@ -221,9 +221,7 @@ def _operands(sources: Sequence[Source], rows: int, offsets: int, columns: int) 
         if shapes != ((rows, panels.rows), offsets, columns):
             expected = f"({rows}, {panels.rows}), {offsets}, {columns}"
             raise ValueError(f"features, offsets and columns of the weight do not match: {shapes}, expected {expected}")
-        if features.dtype != np.float32 or not features.flags.c_contiguous:
-            raise ValueError("features must be float32 and C-contiguous")
-        operands += address(features), panels.address, panels.rows
+        operands += address_of_floats(features, "features"), panels.address, panels.rows
         operands += panels.offset_step, panels.column_step, panels.row_step
     return operands
 
@@ -231,8 +229,8 @@ def _operands(sources: Sequence[Source], rows: int, offsets: int, columns: int) 
 def convolve(
     sources: Sequence[Source],
     kernel_map: KernelMap,
-    out: np.ndarray | None,
-    active: np.ndarray | None = None,
+    out: Array | None,
+    active: Array | None = None,
     shortcuts: Sequence[Source] = (),
     epilogue: Epilogue = _NO_EPILOGUE,
     threads: int = 1,
@@ -254,8 +252,8 @@ def convolve(
     """
     n_out, panels = kernel_map.n_out, sources[0].panels
     for array in (out, active, epilogue.residual):
-        if array is not None and (array.shape != (n_out, panels.columns) or not array.flags.c_contiguous):
-            raise ValueError(f"output and residual must be ({n_out}, {panels.columns}) and C-contiguous")
+        if array is not None and array.shape != (n_out, panels.columns):
+            raise ValueError(f"output and residual must be ({n_out}, {panels.columns}), not {tuple(array.shape)}")
     offsets, n_blocks = kernel_map.bounds.shape
     operands = _operands(sources, kernel_map.n_in, offsets, panels.columns)
     operands += _operands(shortcuts, n_out, 1, panels.columns)

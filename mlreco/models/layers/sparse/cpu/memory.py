@@ -6,24 +6,19 @@ import ctypes
 import struct
 import threading
 from dataclasses import fields
-from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
-if TYPE_CHECKING:
-    import torch
-
-_LINE = 64
+Array = np.ndarray | torch.Tensor
+"""What kernels read and write: numbers on the CPU. A tensor tells soonest where it is; its gradient does not matter."""
+_TORCH = {np.float32: torch.float32, np.int64: torch.int64, np.uint8: torch.uint8}
 _own = threading.local()
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
-    """Return an uninitialised C-contiguous array that begins on a 64-byte boundary."""
-    size = prod(shape) * np.dtype(dtype).itemsize
-    raw = np.empty(size + _LINE, np.uint8)
-    start = -raw.ctypes.data % _LINE
-    return raw[start : start + size].view(dtype).reshape(shape)
+    """Return an uninitialised C-contiguous array that begins on a 64-byte boundary, as all tensors of torch do."""
+    return torch.empty(shape, dtype=_TORCH[dtype]).numpy()
 
 
 def scratch(size: int, purpose: str) -> np.ndarray:
@@ -58,19 +53,29 @@ class HoldsAddresses:
         return type(self), tuple(getattr(self, field.name) for field in fields(self) if field.init)
 
 
-def address_of_floats(array: np.ndarray) -> int:
+def address_of_floats(array: Array, name: str = "an array of numbers") -> int:
     """Return where the numbers of an array begin.
+
+    Args:
+        array: float32, C-contiguous.
+        name: what it is, for the error.
 
     Raises:
         ValueError: they are not float32, or do not follow each other.
     """
-    if array.dtype != np.float32 or not array.flags.c_contiguous:
-        raise ValueError(f"a C-contiguous float32 array is needed, not one of {array.dtype}")
+    if isinstance(array, torch.Tensor):
+        fits = array.dtype is torch.float32 and array.is_contiguous()
+    else:
+        fits = array.dtype == np.float32 and array.flags.c_contiguous
+    if not fits:
+        raise ValueError(f"{name} must be float32 and C-contiguous; this is of {array.dtype}")
     return address(array)
 
 
-def address(array: np.ndarray) -> int:
+def address(array: Array) -> int:
     """Return where the numbers of an array begin."""
+    if isinstance(array, torch.Tensor):
+        return array.data_ptr()
     if array.flags.c_contiguous and array.flags.writeable and array.size:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))  # a third of the time of the other way
     return array.__array_interface__["data"][0]

@@ -41,12 +41,11 @@ def norm_gradients(
         eps: as in ``activated``.
         slope: as in ``activated``.
         out: (N, C) float32, contiguous; may be grad.
-        beside: (N, C) float32 added to the gradient of the features.
+        beside: (N, C) float32, contiguous, added to the gradient of the features.
     """
     norm = moments, array_of(weight), array_of(bias), eps, slope
-    added = None if beside is None else array_of(beside)
     threads = torch.get_num_threads()
-    found = normalisation.gradients(array_of(features), array_of(grad), *norm, out.numpy(), threads, added)
+    found = normalisation.gradients(features.contiguous(), grad.contiguous(), *norm, out, threads, beside)
     return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
 
@@ -60,7 +59,7 @@ class _NormActivation(torch.autograd.Function):
     def forward(
         ctx: Any, features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float, slope: float
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        moments = normalisation.moments(array_of(features), torch.get_num_threads())
+        moments = normalisation.moments(features.contiguous(), torch.get_num_threads())
         out = activated(features, moments, weight, bias, eps, slope)
         ctx.save_for_backward(features, weight, bias)
         ctx.moments, ctx.eps, ctx.slope = moments, eps, slope

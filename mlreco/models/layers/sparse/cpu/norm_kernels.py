@@ -11,7 +11,7 @@ from numba import carray
 from mlreco.models.layers.sparse.cpu.column_moments import MOMENTS, write_moments
 from mlreco.models.layers.sparse.cpu.crew import crew_for, share
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
-from mlreco.models.layers.sparse.cpu.memory import address_of_floats, bits, job
+from mlreco.models.layers.sparse.cpu.memory import Array, address_of_floats, bits, job
 from mlreco.models.layers.sparse.cpu.shared_memory import bits_of, claim, floats_at, memory_at
 from mlreco.models.layers.sparse.cpu.strips import gradient_strip, strip_columns
 
@@ -120,7 +120,7 @@ chunk_moments, activate_rows = SharedKernel(_moments_of_chunks), SharedKernel(_a
 chunk_gradients, input_gradient = SharedKernel(_sum_gradients), SharedKernel(_input_gradient_rows)
 
 
-def run(work: SharedKernel, threads: int, shape: tuple[int, int], slope: float = 0.0, **arrays: np.ndarray) -> None:
+def run(work: SharedKernel, threads: int, shape: tuple[int, int], slope: float = 0.0, **arrays: Array) -> None:
     """Run a kernel on all rows; ``arrays`` are what it reads and writes, by their names in the call."""
     rows, columns = shape
     places = (address_of_floats(arrays[name]) if name in arrays else 0 for name in _ADDRESSES)

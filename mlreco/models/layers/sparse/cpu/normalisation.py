@@ -11,6 +11,7 @@ import numpy as np
 from mlreco.models.layers.sparse.cpu.column_moments import Moments, chunk_sums, combined
 from mlreco.models.layers.sparse.cpu.epilogue import Activation
 from mlreco.models.layers.sparse.cpu.jit import kernel
+from mlreco.models.layers.sparse.cpu.memory import Array
 from mlreco.models.layers.sparse.cpu.norm_kernels import (
     CHUNK,
     activate_rows,
@@ -21,14 +22,14 @@ from mlreco.models.layers.sparse.cpu.norm_kernels import (
 )
 
 
-def moments(x: np.ndarray, threads: int = 1) -> Moments:
+def moments(x: Array, threads: int = 1) -> Moments:
     """Return mean and variance of the columns of x, (N, C) float32, C-contiguous, N at least 1."""
     sums = chunk_sums(*x.shape, CHUNK)
     run(chunk_moments, threads, x.shape, x=x, sums=sums)
     return combined(sums, len(x), CHUNK)
 
 
-def activate(x: np.ndarray, activation: Activation, out: np.ndarray, threads: int = 1) -> None:
+def activate(x: Array, activation: Activation, out: Array, threads: int = 1) -> None:
     """Write the activation of x to ``out``.
 
     Args:
@@ -94,16 +95,16 @@ def _add_sums(
 
 
 def gradients(
-    x: np.ndarray,
-    grad: np.ndarray,
+    x: Array,
+    grad: Array,
     moments: Moments,
     weight: np.ndarray,
     bias: np.ndarray,
     eps: float,
     slope: float,
-    out: np.ndarray,
+    out: Array,
     threads: int = 1,
-    beside: np.ndarray | None = None,
+    beside: Array | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Write the gradient of x to ``out`` and return those of weight and bias, (C,) float32.
 

@@ -17,7 +17,7 @@ from numba import carray
 
 from mlreco.models.layers.sparse.cpu.crew import begun, crew_for, share
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
-from mlreco.models.layers.sparse.cpu.memory import address, address_of_floats, aligned_empty, job
+from mlreco.models.layers.sparse.cpu.memory import Array, address, address_of_floats, aligned_empty, job
 from mlreco.models.layers.sparse.cpu.panels import split_columns
 from mlreco.models.layers.sparse.cpu.row_lists import ADDRESS_BYTES, list_rows
 from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, integers_at, memory_at
@@ -138,16 +138,16 @@ def _add_chunks_of(job_address: int, _: int) -> None:
 _sum_chunks, _add_chunks = SharedKernel(_sum_pairs_of_chunks), SharedKernel(_add_chunks_of)
 
 
-def _padded(matrix: np.ndarray, columns: int) -> np.ndarray:
+def _padded(matrix: Array, columns: int) -> Array:
     """Return the matrix with zeros up to that many columns, itself where it has them."""
     if matrix.shape[1] >= columns:
         return matrix
-    padded = np.zeros((len(matrix), columns), matrix.dtype)
+    padded = np.zeros((len(matrix), columns), np.float32)
     padded[:, : matrix.shape[1]] = matrix
     return padded
 
 
-def weight_gradient(x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, threads: int = 1) -> np.ndarray:
+def weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int = 1) -> np.ndarray:
     """Return the gradient of the weight, (K, Cin, Cout) seen, laid out in memory as (Cout, K, Cin).
 
     Args:
@@ -162,9 +162,7 @@ def weight_gradient(x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, thre
 
 
 @contextmanager
-def weight_gradient_meanwhile(
-    x: np.ndarray, grad: np.ndarray, kernel_map: KernelMap, threads: int = 1
-) -> Iterator[np.ndarray]:
+def weight_gradient_meanwhile(x: Array, grad: Array, kernel_map: KernelMap, threads: int = 1) -> Iterator[np.ndarray]:
     """Begin what ``weight_gradient`` does and give its result, which is complete at the end of the block.
 
     Helpers work on it while the thread of the block does other things; x and grad must stay as they are until then.
