@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlreco.models.layers.sparse.cpu import coarse_walk, walks
-from mlreco.models.layers.sparse.cpu.keys import coordinates_from_keys, join, keys_from_coordinates, split
+from mlreco.models.layers.sparse.cpu.keys import coordinates_from_keys, join, keys_from_coordinates, largest, split
 from mlreco.models.layers.sparse.cpu.memory import HoldsAddresses, address
 
 __all__ = ["KernelMap", "coordinates_from_keys", "downsample_map", "keys_from_coordinates", "submanifold_map"]
@@ -115,7 +115,7 @@ def downsample_map(
         shape: number of output sites along x, y, z; sites beyond are left out. None: no limit.
     """
     coordinates = coordinates_from_keys(keys)
-    inside = shape is None or (coordinates[:, 1:].max(axis=0, initial=0) // stride < np.asarray(shape)).all()
+    inside = shape is None or (largest(coordinates[:, 1:]) // stride < np.asarray(shape)).all()
     if kernel_size == stride and padding == 0 and inside:
         in_rows, out_rows, starts, *coarse = coarse_walk.coarse_pairs(*split(keys), stride)
         coarse_keys = join(*coarse)

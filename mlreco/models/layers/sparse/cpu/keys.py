@@ -31,7 +31,7 @@ def keys_from_coordinates(coordinates: np.ndarray) -> np.ndarray:
     """
     coordinates = np.asarray(coordinates, np.int64)
     limits = np.array([MAX_BATCH, MAX_COORDINATE, MAX_COORDINATE, MAX_COORDINATE])
-    if len(coordinates) and (coordinates.min() < 0 or (coordinates.max(axis=0) > limits).any()):
+    if len(coordinates) and (coordinates.min() < 0 or (largest(coordinates) > limits).any()):
         bad = ((coordinates < 0) | (coordinates > limits)).any(axis=1)
         batch, x, y, z = coordinates[bad][0]
         raise UserError(
@@ -40,6 +40,15 @@ def keys_from_coordinates(coordinates: np.ndarray) -> np.ndarray:
         )
     batch, x, y, z = coordinates.T
     return join(batch << 2 * AXIS_BITS | x << AXIS_BITS | y, z)
+
+
+def largest(coordinates: np.ndarray) -> np.ndarray:
+    """Return the largest number of every column, (C,), at least 0: column by column, which is faster than all at once.
+
+    Args:
+        coordinates: (N, C) integers.
+    """
+    return np.array([column.max(initial=0) for column in coordinates.T])
 
 
 def coordinates_from_keys(keys: np.ndarray) -> np.ndarray:
