@@ -10,6 +10,7 @@ from mlreco.atomic import refuse_to_replace
 from mlreco.console import remark
 from mlreco.errors import UserError
 from mlreco.garbage import no_search_while_importing
+from mlreco.numba_extensions import leave_out_numba_extensions
 
 if TYPE_CHECKING:
     from mlreco.config import Config
@@ -78,6 +79,7 @@ def read_config(arguments: argparse.Namespace) -> Config:
         from mlreco.config import load_config
 
         config = load_config(arguments.config, overrides, sources=arguments.source)
+    leave_out_numba_extensions()
     for notice in config.notices:
         remark(notice)
     return config
