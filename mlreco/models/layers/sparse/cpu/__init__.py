@@ -4,6 +4,6 @@ The doors are ``backend`` (convolutions on torch tensors, packed weights, fused 
 normalisation and LeakyReLU in training) and ``block_function`` (a residual block in training). Behind them:
 ``keys``, ``walks`` and ``coarse_walk`` (kernel maps); ``simd``, ``vector_code``, ``tile``, ``strips`` and ``transpose``
 (vector units, what stays in registers); ``panels`` (weights as the tiles read them); ``forward``, ``epilogue`` and
-``weight_gradient``; ``column_moments``, ``norm_kernels`` and ``normalisation``; ``crew``, ``bell`` and
-``shared_memory`` (threads); ``memory``, ``jit``.
+``weight_gradient``, and ``row_lists`` of what they read; ``column_moments``, ``norm_kernels`` and ``normalisation``;
+``crew``, ``board``, ``bell`` and ``shared_memory`` (threads); ``memory``, ``jit``.
 """
