@@ -12,7 +12,7 @@ from benchmarks.measurement import Measurement, Settings
 
 _TURN = 0.5
 _LONG = 2.0
-_MOST_CALLS = 20
+_FEWEST_CALLS, _MOST_CALLS = 4, 20
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,10 @@ class Contender:
 
 
 def interleave(contenders: Sequence[Contender], settings: Settings) -> list[Measurement]:
-    """Time every contender in every round: one call, or where that is short, calls for half a second.
+    """Time every contender in every round: calls for half a second, four at least, or one that takes two seconds.
 
-    The first of several calls, which finds the caches and the memory full of others' numbers, is not counted; only what
-    takes longer than two seconds is called once. The first round is preceded by one that is not counted, in which code
-    is compiled and memory is taken.
+    The first of several calls, which finds the caches and the memory full of others' numbers, is not counted. The first
+    round is preceded by one that is not counted, in which code is compiled and memory is taken.
     """
     times: list[list[float]] = [[] for _ in contenders]
     before = torch.get_num_threads()
@@ -70,5 +69,7 @@ def _turn(run: Callable[[], object], once: bool) -> list[float]:
 
 
 def _goes_on(spent: list[float]) -> bool:
-    """Tell whether a turn has another call: until its time is over, but a second one of all but the longest."""
-    return len(spent) < _MOST_CALLS and sum(spent) < (_LONG if len(spent) == 1 else _TURN)
+    """Tell whether a turn has another call: until its time is over, but some more of all but the longest."""
+    if len(spent) < _FEWEST_CALLS:
+        return spent[0] < _LONG
+    return len(spent) < _MOST_CALLS and sum(spent) < _TURN

@@ -1,13 +1,14 @@
 """The benchmarks run, compare like with like and count right."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import children, event_files, fma_peak, images, peers, report
+from benchmarks import children, event_files, fma_peak, images, peers, report, timing
 from benchmarks.__main__ import main
 from benchmarks.measurement import OURS, Measurement, Settings
 from benchmarks.network import forward, forward_flops, network
@@ -97,6 +98,18 @@ def test_operations_of_a_dense_image_are_those_of_dense_convolutions():
 def test_no_engine_beats_the_peak():
     (peak,) = fma_peak.measure(Settings(rounds=3))
     assert 1e9 < peak.flops / peak.least < 1e12
+
+
+def test_a_turn_has_several_calls_that_count_unless_one_takes_long(monkeypatch):
+    calls = []
+    contender = Contender("case", "a", lambda: calls.append(time.sleep(0.02)))
+    monkeypatch.setattr(timing, "_TURN", 0.03)
+    (found,) = timing.interleave([contender], Settings(rounds=2))
+    assert len(found.values) == 2 * 3
+    assert len(calls) == 1 + 2 * 4
+    monkeypatch.setattr(timing, "_LONG", 0.01)
+    (found,) = timing.interleave([contender], Settings(rounds=2))
+    assert len(found.values) == 2
 
 
 def test_the_peak_is_the_highest_of_all_turns():

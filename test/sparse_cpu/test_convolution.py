@@ -199,6 +199,10 @@ def test_arrays_that_do_not_match_are_refused():
     for features in wrong:
         with pytest.raises(ValueError, match="features"):
             convolution(features, panels, kernel_map)
+    elsewhere = torch.empty(x.shape, device="meta")
+    for features in (torch.from_numpy(x).double(), torch.from_numpy(x).T.contiguous().T, elsewhere):
+        with pytest.raises(ValueError, match="features must be float32, C-contiguous and on the CPU"):
+            convolve([Source(features, panels)], kernel_map, torch.empty(rows, 16))
     with pytest.raises(ValueError, match="offsets"):
         convolution(x, pack(normal(rng, 8, 8, 16)), kernel_map)
     with pytest.raises(ValueError, match="output"):

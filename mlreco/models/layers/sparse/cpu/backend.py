@@ -10,6 +10,7 @@ import torch
 from mlreco.models.layers.sparse.cpu import normalisation
 from mlreco.models.layers.sparse.cpu.epilogue import Activation, Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolve
+from mlreco.models.layers.sparse.cpu.memory import array_of
 from mlreco.models.layers.sparse.cpu.panels import Panels, pack
 from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient_meanwhile
 from mlreco.models.layers.sparse.kernel_map import KernelMap
@@ -66,7 +67,7 @@ def conv_backward_weight_meanwhile(
 
 def affine(scale: torch.Tensor, shift: torch.Tensor, slope: float) -> Activation:
     """Return leaky_relu(x * scale + shift, slope) as the engine takes it, scale and shift (C,) float32."""
-    return Activation(scale.detach().contiguous(), shift.detach().contiguous(), slope)
+    return Activation(array_of(scale), array_of(shift), slope)
 
 
 def activate(features: torch.Tensor, activation: Activation) -> torch.Tensor:

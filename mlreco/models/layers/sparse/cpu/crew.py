@@ -34,7 +34,7 @@ from mlreco.models.layers.sparse.cpu.board import (
 )
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
 from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty
-from mlreco.models.layers.sparse.cpu.shared_memory import call, cycles, let_others_run, pause, swap_if
+from mlreco.models.layers.sparse.cpu.shared_memory import call, cycles, let_others_run, pause, read, swap_if, write
 
 _MOST_HELPERS = 62
 _STAY_AWAKE = 2e-4
@@ -84,7 +84,7 @@ def _serve(board: int, desk: int, turns: int) -> None:
 
 
 @kernel
-def _begin(function: int, job: int, board: int, desks: int, helpers: int) -> int:
+def _open(function: int, job: int, board: int, desks: int, helpers: int) -> int:
     """Open a job to so many helpers and wake those that sleep; return its slot, 0 where nobody can help."""
     slot = open_job(board, function, job, helpers) if helpers > 0 else 0
     if slot:
@@ -96,7 +96,7 @@ def _begin(function: int, job: int, board: int, desks: int, helpers: int) -> int
 
 
 @kernel
-def _finish(slot: int, function: int, job: int) -> None:
+def _work_and_close(function: int, job: int, slot: int) -> None:
     """Work on a job, and return when nobody works on it any more."""
     call(function, job, 0)
     if slot:
@@ -105,7 +105,18 @@ def _finish(slot: int, function: int, job: int) -> None:
 
 @kernel
 def _work(function: int, job: int, board: int, desks: int, helpers: int) -> None:
-    _finish(_begin(function, job, board, desks, helpers), function, job)
+    _work_and_close(function, job, _open(function, job, board, desks, helpers))
+
+
+@kernel
+def _begin(function: int, job: int, board: int, desks: int, helpers: int, held: int) -> None:
+    """Open a job and write its slot to ``held``."""
+    write(held, _open(function, job, board, desks, helpers))
+
+
+@kernel
+def _finish(function: int, job: int, held: int) -> None:
+    _work_and_close(function, job, read(held))
 
 
 class _Crew:
@@ -118,13 +129,10 @@ class _Crew:
         self._hired = 0
         self._hiring = threading.Lock()
 
-    def work(self, function: int, job: int, helpers: int) -> None:
+    def places(self, helpers: int) -> tuple[int, int]:
+        """Return where board and desks are, so many helpers hired."""
         self._have(helpers)
-        _work(function, job, *self._places, helpers)
-
-    def begin(self, function: int, job: int, helpers: int) -> int:
-        self._have(helpers)
-        return _begin(function, job, *self._places, helpers)
+        return self._places
 
     def _have(self, helpers: int) -> None:
         if self._hired >= helpers:
@@ -133,6 +141,8 @@ class _Crew:
             turns = _turns_in(_STAY_AWAKE)
             _look_for_work.compile(_PLACES_AND_TURNS)
             _serve.compile(_PLACES_AND_TURNS)
+            _begin.compile((types.int64,) * 6)
+            _finish.compile((types.int64,) * 3)
             while self._hired < helpers:
                 make_bell(address(self._desks[self._hired]) + BELL)
                 name = f"sparse-{self._hired + 1}"
@@ -197,7 +207,8 @@ def share(work: SharedKernel, job: np.ndarray, threads: int) -> None:
         job: the structure that ``work`` reads; it must stay unchanged and so must the memory it points to.
         threads: how many run it at most.
     """
-    _crew.work(work.address, address(job), min(threads - 1, _MOST_HELPERS))
+    helpers = min(threads - 1, _MOST_HELPERS)
+    _work(work.address, address(job), *_crew.places(helpers), helpers)
 
 
 @contextmanager
@@ -209,8 +220,10 @@ def begun(work: SharedKernel, job: np.ndarray, threads: int) -> Iterator[None]:
         job: as in ``share``; nobody may use or change what the kernel writes before the end of the block.
         threads: how many run it at most, the thread of the block at its end included.
     """
-    slot = _crew.begin(work.address, address(job), min(threads - 1, _MOST_HELPERS))
+    helpers, held = min(threads - 1, _MOST_HELPERS), np.zeros(1, np.int64)
+    call, place = (work.address, address(job)), address(held)
     try:
+        _begin(*call, *_crew.places(helpers), helpers, place)
         yield
-    finally:
-        _finish(slot, work.address, address(job))
+    finally:  # whatever interrupts, also just behind the beginning: helpers may be at work on memory of the caller
+        _finish(*call, place)

@@ -26,8 +26,8 @@ class Activation(HoldsAddresses):
         slope: of the leaky ReLU on negative numbers.
     """
 
-    scale: Array
-    shift: Array
+    scale: np.ndarray
+    shift: np.ndarray
     slope: float
 
     @cached_property

@@ -18,7 +18,7 @@ _own = threading.local()
 
 def aligned_empty(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
     """Return an uninitialised C-contiguous array that begins on a 64-byte boundary, as all tensors of torch do."""
-    return torch.empty(shape, dtype=_TORCH[dtype]).numpy()
+    return torch.empty(shape, dtype=_TORCH[dtype], device="cpu").numpy()
 
 
 def scratch(size: int, purpose: str) -> np.ndarray:
@@ -61,14 +61,14 @@ def address_of_floats(array: Array, name: str = "an array of numbers") -> int:
         name: what it is, for the error.
 
     Raises:
-        ValueError: they are not float32, or do not follow each other.
+        ValueError: they are not float32, do not follow each other, or are not on the CPU.
     """
     if isinstance(array, torch.Tensor):
-        fits = array.dtype is torch.float32 and array.is_contiguous()
+        fits = array.dtype is torch.float32 and array.is_contiguous() and array.is_cpu
     else:
         fits = array.dtype == np.float32 and array.flags.c_contiguous
     if not fits:
-        raise ValueError(f"{name} must be float32 and C-contiguous; this is of {array.dtype}")
+        raise ValueError(f"{name} must be float32, C-contiguous and on the CPU; this is of {array.dtype}")
     return address(array)
 
 

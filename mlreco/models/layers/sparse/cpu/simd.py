@@ -17,6 +17,8 @@ class VectorUnit:
         lanes: float32 numbers in a register.
         registers: how many there are.
         rows: height of the tiles of 1, 2, ... vectors a row.
+        channels: input channels that these tiles add between two looks at where they are, a power of two up to 16.
+            Several save instructions, but may need more registers than a tile leaves free.
         gradient_rows: the same for the tiles of the weight gradient: tall ones, and low ones for what these leave.
     """
 
@@ -24,13 +26,14 @@ class VectorUnit:
     lanes: int
     registers: int
     rows: tuple[int, ...]
+    channels: int
     gradient_rows: tuple[tuple[int, int], ...]
 
 
-AVX512 = VectorUnit("avx512", 16, 32, (12, 12, 8, 6), ((16, 16), (8, 8), (8, 8)))
-AVX2 = VectorUnit("avx2", 8, 16, (10, 6, 4), ((8, 8), (6, 4), (4, 4)))
-NEON = VectorUnit("neon", 4, 32, (14, 10, 8, 6), ((16, 16), (8, 8), (8, 8)))
-GENERIC = VectorUnit("generic", 4, 16, (8, 5, 3), ((8, 8), (4, 4), (3, 3)))
+AVX512 = VectorUnit("avx512", 16, 32, (12, 12, 8, 6), 1, ((16, 16), (8, 8), (8, 8)))
+AVX2 = VectorUnit("avx2", 8, 16, (10, 6, 4), 4, ((8, 8), (6, 4), (4, 4)))
+NEON = VectorUnit("neon", 4, 32, (14, 10, 8, 6), 1, ((16, 16), (8, 8), (8, 8)))
+GENERIC = VectorUnit("generic", 4, 16, (8, 5, 3), 1, ((8, 8), (4, 4), (3, 3)))
 
 
 def compiled_features() -> set[str]:

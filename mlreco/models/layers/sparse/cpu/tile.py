@@ -28,10 +28,16 @@ from mlreco.models.layers.sparse.cpu.vector_code import (
     store_row,
 )
 
-_STEP = 4
-"""Channels that are added before the loop looks where it is."""
+_STEP = UNIT.channels
 _STEPS_A_LINE = LINE_BYTES // (FLOAT_BYTES * _STEP)
-BEYOND = 2 * max(UNIT.rows) + _STEPS_A_LINE
+
+
+def _lines_a_step(rows: int) -> int:
+    """Return how many lines of the next tile's rows are brought into the cache at every step."""
+    return -(-rows // _STEPS_A_LINE)
+
+
+BEYOND = max(rows - 1 + _STEPS_A_LINE * _lines_a_step(rows) for rows in UNIT.rows)
 """Addresses behind the last source that the last tile and its look ahead read, at most."""
 
 
@@ -44,7 +50,7 @@ def forward_tile(vectors: int) -> Callable:
     into the nearest cache, and the panel at ``following`` into the second. Strides are in bytes.
     """
     rows = UNIT.rows[vectors - 1]
-    lines_a_step = -(-rows // _STEPS_A_LINE)
+    lines_a_step = _lines_a_step(rows)
 
     def generate(builder: ir.IRBuilder, operands: list[ir.Value]) -> None:
         sources, targets, column, tiles, channels, panel, panel_stride, following = operands
