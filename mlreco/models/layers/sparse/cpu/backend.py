@@ -12,7 +12,7 @@ from mlreco.models.layers.sparse.cpu.epilogue import Activation, Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolve
 from mlreco.models.layers.sparse.cpu.memory import array_of
 from mlreco.models.layers.sparse.cpu.panels import Panels, pack
-from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient_meanwhile
+from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient, weight_gradient_meanwhile
 from mlreco.models.layers.sparse.kernel_map import KernelMap
 
 
@@ -48,8 +48,8 @@ def conv_backward_input(grad_out: torch.Tensor, weight: torch.Tensor, kernel_map
 
 def conv_backward_weight(features: torch.Tensor, grad_out: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
     """Return the (K, Cin, Cout) gradient of the weight, a view of memory in spconv's order (Cout, K, Cin)."""
-    with conv_backward_weight_meanwhile(features, grad_out, kernel_map) as gradient:
-        return gradient
+    operands = features.detach().contiguous(), grad_out.detach().contiguous()
+    return torch.from_numpy(weight_gradient(*operands, kernel_map, torch.get_num_threads()))
 
 
 @contextmanager
