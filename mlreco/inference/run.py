@@ -6,7 +6,7 @@ import datetime
 import itertools
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from mlreco.errors import UserError
 from mlreco.inference.on_device import process_batch, remaining
 from mlreco.inference.pipeline import InOrder, prefetched, short_turns, timed
 from mlreco.inference.products import events_of, voxel_products
+from mlreco.inference.side_by_side import side_by_side
 from mlreco.iotools import HDF5Writer, loader_factory
 from mlreco.iotools.skipped import Skipped
 from mlreco.models.assembly import build_chain
@@ -31,6 +32,11 @@ from mlreco.progress import Progress
 
 TIME_COLUMNS = ("io", "network", "post_processing")
 """Columns of the product ``times``: seconds an event; those of a batch are shared equally by its events."""
+_MOST_AT_ONCE = 8
+"""Batches whose network runs at the same time on a CPU, each with its part of the threads: no layer of one waits for
+the others, nor for the threads that read and write."""
+_VOXELS_AT_ONCE = 150_000
+"""Voxels that they have together, unless a batch alone has more; what a network needs of memory grows with them."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,8 @@ class InferenceSummary:
         events_in: events in the input.
         events_out: events in the output; fewer only where ``trainval.iterations`` says so or events are skipped.
         seconds: wall-clock time of the loop.
-        stage_seconds: time spent reading, in the network, in post-processing and writing; these overlap.
+        stage_seconds: time spent reading, in the network, in post-processing and writing; these overlap, and so do the
+            networks of several batches.
         left_out: blobs of labels that the files do not hold, with the reason.
         skipped: events and files that cannot be read, where ``iotool.on_error`` is ``skip``.
         remarks: what the user should know of the files.
@@ -110,10 +117,13 @@ def run_inference(
         short_turns(),
     ):
         finish = _Finish(processors, chain, writer, progress)
+        network = _Network(chain, config["trainval"]["amp"], processors)
         batches = timed(itertools.islice(loader, config["trainval"].get("iterations")))
-        amp = autocast(config["trainval"]["amp"], device)
-        for event, seconds in _network_output(prefetched(send(batches, device)), chain, amp, processors):
-            finisher.submit(finish, event, seconds)
+        places = 1 if device.type == "cuda" else min(_MOST_AT_ONCE, torch.get_num_threads())
+        waiting = prefetched(send(batches, device), depth=places + 1)
+        for events in side_by_side(network, waiting, places, network.voxels, _VOXELS_AT_ONCE):
+            for event, seconds in events:
+                finisher.submit(finish, event, seconds)
         writer.list_skipped(loader.skipped)
     return InferenceSummary(
         output,
@@ -141,27 +151,35 @@ def _info(config: Mapping[str, Any], chain: Chain, processors: list[Any], loader
     }
 
 
-@torch.inference_mode()
-def _network_output(
-    batches: Iterable[BatchOnItsWay], chain: Chain, amp: torch.autocast, processors: list[Any]
-) -> Iterator[tuple[dict[str, np.ndarray], tuple[float, float, float]]]:
-    """Yield every event with the seconds of reading, of the network and of post-processing on its device."""
-    device = next(chain.parameters()).device
-    for batch in batches:
+class _Network:
+    """The chain, and post-processing where its output is; several threads may call it at once."""
+
+    def __init__(self, chain: Chain, amp: str, processors: list[Any]) -> None:
+        self.chain = chain
+        self.amp = amp
+        self.processors = processors
+        self.device = next(chain.parameters()).device
+
+    def voxels(self, batch: BatchOnItsWay) -> int:
+        """Return how many voxels a batch has."""
+        return len(batch.host[self.chain.network_input])
+
+    @torch.inference_mode()
+    def __call__(self, batch: BatchOnItsWay) -> list[tuple[dict[str, np.ndarray], tuple[float, float, float]]]:
+        """Return every event with the seconds of reading, of the network and of post-processing on its device."""
         started = time.perf_counter()
-        voxels = batch.host[chain.network_input]
-        with amp:
-            products = chain(batch.arrived())
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        voxels = batch.host[self.chain.network_input]
+        with autocast(self.amp, self.device):
+            products = self.chain(batch.arrived())
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
         computed = time.perf_counter()
-        products |= process_batch(processors, products, voxels.batch_size, chain.scheme)
+        products |= process_batch(self.processors, products, voxels.batch_size, self.chain.scheme)
         processed = time.perf_counter()
         arrays = voxel_products(voxels, products)
         network = computed - started + time.perf_counter() - processed
         times = tuple(seconds / voxels.batch_size for seconds in (batch.seconds, network, processed - computed))
-        for event in events_of(batch.host, voxels, arrays):
-            yield event, times
+        return [(event, times) for event in events_of(batch.host, voxels, arrays)]
 
 
 class _Finish:

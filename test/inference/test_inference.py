@@ -1,5 +1,6 @@
 """From a LArCV3 file to an output file with an untrained network: nothing is dropped, bad input is told in one line."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import h5py
@@ -92,6 +93,27 @@ def test_the_output_does_not_depend_on_batches_and_workers(tmp_path, weights):
             assert a.keys() == b.keys()
             for name in set(a) - {"times"}:
                 np.testing.assert_allclose(a[name], b[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_the_output_does_not_depend_on_the_number_of_threads(tmp_path, weights):
+    source = write(tmp_path / "in.h5", [make_event(size, size) for size in (40, 300, 0, 1, 90, 200, 60)])
+    before = torch.get_num_threads()
+    try:
+        for name, threads in (("one", 1), ("three", 3), ("again", 3)):
+            torch.set_num_threads(threads)
+            infer(source, tmp_path / f"{name}.h5", weights, "iotool.batch_size=1")
+    finally:
+        torch.set_num_threads(before)
+    with ExitStack() as files:
+        readers = [files.enter_context(HDF5Reader(tmp_path / f"{name}.h5")) for name in ("one", "three", "again")]
+        for one, three, again in zip(*readers, strict=True):
+            assert one.keys() == three.keys() == again.keys()
+            for name in set(one) - {"times"}:
+                assert np.array_equal(three[name], again[name]), name
+                if name == "semantic_scores":  # torch's softmax rounds differently at the end of a thread's part
+                    np.testing.assert_allclose(one[name], three[name], rtol=1e-6)
+                else:
+                    assert np.array_equal(one[name], three[name]), name
 
 
 def test_events_of_different_image_sizes(tmp_path, weights):

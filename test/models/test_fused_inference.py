@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -52,6 +53,19 @@ def test_not_taken_in_training_or_with_gradients(unet):
     with torch.no_grad():
         assert not engine.is_inference(encoder.train(), features)
         assert not engine.is_inference(encoder.eval(), features.double())
+
+
+def test_threads_may_call_a_fresh_model_at_once(unet):
+    encoder, decoder, depth = unet
+    images = [sparse_image(make_batch([90 + 30 * number])["input_data"], depth) for number in range(8)]
+
+    @torch.no_grad()
+    def run(image):
+        return decoder(encoder(image)).features
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(run, images))
+    assert all(torch.equal(a, run(image)) for a, image in zip(found, images, strict=True))
 
 
 @torch.no_grad()

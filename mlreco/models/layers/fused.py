@@ -19,6 +19,7 @@ from mlreco.models.layers.remembered import remembered
 from mlreco.models.layers.residual import ResidualBlock
 from mlreco.models.layers.sparse import SparseConvolution, SparseConvTensor
 from mlreco.models.layers.sparse.cpu import backend as compiled
+from mlreco.models.layers.sparse.cpu.calls import Calls, InOneGo
 from mlreco.models.layers.sparse.cpu.epilogue import Activation
 from mlreco.models.layers.sparse.cpu.panels import Panels
 from mlreco.models.layers.sparse.kernel_map import KernelMap
@@ -47,74 +48,78 @@ def _packed(layer: SparseConvolution | nn.Linear, widths: tuple[int, ...]) -> li
 
 
 def _run_block(
-    block: ResidualBlock, parts: Sequence[Part], kernel_map: KernelMap, then: Activation | None
+    block: ResidualBlock, parts: Sequence[Part], kernel_map: KernelMap, then: Activation | None, calls: Calls
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return the output of a residual block, and the same after ``then``."""
     widths = tuple(part.raw.shape[1] for part in parts)
     first, *others = zip((part.active for part in parts), _packed(block.convolution_1, widths), strict=True)
     _, inner = compiled.conv_fused(
-        *first, kernel_map, beside=others, activation=block.activation_2.affine(), keep_raw=False
+        *first, kernel_map, beside=others, activation=block.activation_2.affine(), keep_raw=False, calls=calls
     )
     (weight,) = _packed(block.convolution_2, (inner.shape[1],))
     if isinstance(block.shortcut, nn.Identity):
-        return compiled.conv_fused(inner, weight, kernel_map, residual=parts[0].raw, activation=then)
+        return compiled.conv_fused(inner, weight, kernel_map, residual=parts[0].raw, activation=then, calls=calls)
     shortcuts = list(zip((part.raw for part in parts), _packed(block.shortcut, widths), strict=True))
-    return compiled.conv_fused(inner, weight, kernel_map, shortcuts=shortcuts, activation=then)
+    return compiled.conv_fused(inner, weight, kernel_map, shortcuts=shortcuts, activation=then, calls=calls)
 
 
 def _run_level(
-    blocks: nn.Sequential, parts: list[Part], kernel_map: KernelMap, then: Activation | None
+    blocks: nn.Sequential, parts: list[Part], kernel_map: KernelMap, then: Activation | None, calls: Calls
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Run the residual blocks of one level; return the output of the last, and the same after ``then``.
 
     The list is emptied: on large images its features are not to be kept longer than the first block needs them.
     """
     for block, following in pairwise(blocks):
-        parts[:] = [Part(*_run_block(block, parts, kernel_map, following.activation_1.affine()))]
-    out = _run_block(blocks[-1], parts, kernel_map, then)
+        parts[:] = [Part(*_run_block(block, parts, kernel_map, following.activation_1.affine(), calls))]
+    out = _run_block(blocks[-1], parts, kernel_map, then, calls)
     parts.clear()
     return out
 
 
-def _convolve(layer: SparseConvolution, features: torch.Tensor, kernel_map: KernelMap, then: Activation) -> Part:
+def _convolve(
+    layer: SparseConvolution, features: torch.Tensor, kernel_map: KernelMap, then: Activation, calls: Calls
+) -> Part:
     (weight,) = _packed(layer, (features.shape[1],))
-    return Part(*compiled.conv_fused(features, weight, kernel_map, bias=layer.bias, activation=then))
+    return Part(*compiled.conv_fused(features, weight, kernel_map, bias=layer.bias, activation=then, calls=calls))
 
 
 def encode(encoder: UNetEncoder, image: SparseConvTensor) -> list[SparseConvTensor]:
     """Return what ``encoder(image)`` returns in evaluation mode."""
-    levels = []
+    levels, calls = [], InOneGo()
     kernel_map = submanifold_sites(image, 3, encoder.input.indice_key)
     entry = encoder.blocks[0][0].activation_1.affine()
-    parts = [_convolve(encoder.input, image.features.contiguous(), kernel_map, entry)]
+    parts = [_convolve(encoder.input, image.features.contiguous(), kernel_map, entry, calls)]
     for level, blocks in enumerate(encoder.blocks):
         last = level == len(encoder.downsamplings)
         kernel_map = submanifold_sites(image, 3, blocks[0].convolution_1.indice_key)
         then = None if last else encoder.activations[level].affine()
-        raw, active = _run_level(blocks, parts, kernel_map, then)
+        raw, active = _run_level(blocks, parts, kernel_map, then, calls)
         levels.append(image.replace_feature(raw))
         if not last:
             down = encoder.downsamplings[level]
             sites = strided_sites(image, down.kernel_size, down.stride, down.padding, down.indice_key)
             entry = encoder.blocks[level + 1][0].activation_1.affine()
-            parts.append(_convolve(down, active, sites.kernel_map, entry))
+            parts.append(_convolve(down, active, sites.kernel_map, entry, calls))
             shape, size, maps = sites.coarse_shape, image.batch_size, image.indice_dict
             image = SparseConvTensor(parts[0].raw, sites.coarse, shape, size, maps)
+    calls.make()
     return levels
 
 
 def decode(decoder: UNetDecoder, levels: list[SparseConvTensor]) -> SparseConvTensor:
     """Return what ``decoder(levels)`` returns in evaluation mode."""
-    image = levels[-1]
-    active = compiled.activate(image.features, decoder.activations[-1].affine()) if decoder.blocks else None
+    image, calls = levels[-1], InOneGo()
+    active = compiled.activate(image.features, decoder.activations[-1].affine(), calls) if decoder.blocks else None
     for level in reversed(range(len(decoder.blocks))):
         up, blocks, skip = decoder.upsamplings[level], decoder.blocks[level], levels[level]
         sites: StridedSites = skip.indice_dict[("strided", up.indice_key)]
         entry, width = blocks[0].activation_1, skip.features.shape[1]
-        parts = [Part(skip.features, compiled.activate(skip.features, entry.affine(0, width)))]
-        parts.append(_convolve(up, active, sites.kernel_map.transposed(), entry.affine(width)))
+        parts = [Part(skip.features, compiled.activate(skip.features, entry.affine(0, width), calls))]
+        parts.append(_convolve(up, active, sites.kernel_map.transposed(), entry.affine(width), calls))
         kernel_map = submanifold_sites(skip, 3, blocks[0].convolution_1.indice_key)
         then = decoder.activations[level - 1].affine() if level else None
-        raw, active = _run_level(blocks, parts, kernel_map, then)
+        raw, active = _run_level(blocks, parts, kernel_map, then, calls)
         image = skip.replace_feature(raw)
+    calls.make()
     return image

@@ -8,10 +8,12 @@ from contextlib import contextmanager
 import torch
 
 from mlreco.models.layers.sparse.cpu import normalisation
+from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, Calls
 from mlreco.models.layers.sparse.cpu.epilogue import Activation, Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolve
 from mlreco.models.layers.sparse.cpu.memory import array_of
 from mlreco.models.layers.sparse.cpu.panels import Panels, pack
+from mlreco.models.layers.sparse.cpu.thread_count import thread_count
 from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient, weight_gradient_meanwhile
 from mlreco.models.layers.sparse.kernel_map import KernelMap
 
@@ -23,7 +25,7 @@ def supports(features: torch.Tensor) -> bool:
 
 def pack_weight(weight: torch.Tensor) -> Panels:
     """Return a (K, Cin, Cout) float32 weight of any strides as the tiles read it, for use in many calls."""
-    return pack(weight.detach().numpy(), torch.get_num_threads())
+    return pack(weight.detach().numpy(), thread_count())
 
 
 def conv_forward(features: torch.Tensor, weight: torch.Tensor | Panels, kernel_map: KernelMap) -> torch.Tensor:
@@ -34,7 +36,7 @@ def conv_forward(features: torch.Tensor, weight: torch.Tensor | Panels, kernel_m
         weight: (K, Cin, Cout) float32 of any strides (a permuted view of spconv's layout costs nothing), or packed.
         kernel_map: the pairs of input and output rows of every offset.
     """
-    threads = torch.get_num_threads()
+    threads = thread_count()
     panels = weight if isinstance(weight, Panels) else pack(weight.detach().numpy(), threads, keep=False)
     out = torch.empty(kernel_map.n_out, panels.columns)
     convolve([Source(features.contiguous(), panels)], kernel_map, out, threads=threads)
@@ -49,7 +51,7 @@ def conv_backward_input(grad_out: torch.Tensor, weight: torch.Tensor, kernel_map
 def conv_backward_weight(features: torch.Tensor, grad_out: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
     """Return the (K, Cin, Cout) gradient of the weight, a view of memory in spconv's order (Cout, K, Cin)."""
     operands = features.detach().contiguous(), grad_out.detach().contiguous()
-    return torch.from_numpy(weight_gradient(*operands, kernel_map, torch.get_num_threads()))
+    return torch.from_numpy(weight_gradient(*operands, kernel_map, thread_count()))
 
 
 @contextmanager
@@ -61,7 +63,7 @@ def conv_backward_weight_meanwhile(
     Other threads work on it meanwhile; what goes into it must stay as it is until then.
     """
     operands = features.detach().contiguous(), grad_out.detach().contiguous()
-    with weight_gradient_meanwhile(*operands, kernel_map, torch.get_num_threads()) as gradient:
+    with weight_gradient_meanwhile(*operands, kernel_map, thread_count()) as gradient:
         yield torch.from_numpy(gradient)
 
 
@@ -70,10 +72,10 @@ def affine(scale: torch.Tensor, shift: torch.Tensor, slope: float) -> Activation
     return Activation(array_of(scale), array_of(shift), slope)
 
 
-def activate(features: torch.Tensor, activation: Activation) -> torch.Tensor:
-    """Return the activation of (N, C) float32 features."""
-    out = torch.empty(features.shape)
-    normalisation.activate(features.contiguous(), activation, out, threads=torch.get_num_threads())
+def activate(features: torch.Tensor, activation: Activation, calls: Calls = AT_ONCE) -> torch.Tensor:
+    """Return the activation of (N, C) float32 features, complete when ``calls`` has made the call."""
+    out = calls.empty(*features.shape)
+    normalisation.activate(features.contiguous(), activation, out, thread_count(), calls)
     return out
 
 
@@ -88,6 +90,7 @@ def conv_fused(
     residual: torch.Tensor | None = None,
     activation: Activation | None = None,
     keep_raw: bool = True,
+    calls: Calls = AT_ONCE,
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Return a convolution and its activation, written in one pass, for inference.
 
@@ -102,13 +105,15 @@ def conv_fused(
         residual: (n_out, Cout) added to the output.
         activation: what is done to the output for the second result.
         keep_raw: return the output before the activation, too.
+        calls: makes the call.
 
     Returns:
-        (n_out, Cout) output or None, (n_out, Cout) activated output or None.
+        (n_out, Cout) output or None, (n_out, Cout) activated output or None, complete when ``calls`` has made the call.
     """
     panels = weight if isinstance(weight, Panels) else pack_weight(weight)
-    raw = torch.empty(kernel_map.n_out, panels.columns) if keep_raw or activation is None else None
-    active = torch.empty(kernel_map.n_out, panels.columns) if activation is not None else None
+    shape = kernel_map.n_out, panels.columns
+    raw = calls.empty(*shape) if keep_raw or activation is None else None
+    active = calls.empty(*shape) if activation is not None else None
     convolve(
         [Source(x.contiguous(), w) for x, w in ((features, panels), *beside)],
         kernel_map,
@@ -116,6 +121,7 @@ def conv_fused(
         active,
         [Source(x.contiguous(), w) for x, w in shortcuts],
         Epilogue(*(None if t is None else t.contiguous() for t in (bias, residual)), activation),
-        torch.get_num_threads(),
+        thread_count(),
+        calls,
     )
     return raw, active

@@ -21,6 +21,7 @@ from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolve
 from mlreco.models.layers.sparse.cpu.norm_function import activated, norm_gradients, statistics
 from mlreco.models.layers.sparse.cpu.panels import pack
+from mlreco.models.layers.sparse.cpu.thread_count import thread_count
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
 from mlreco.models.layers.sparse.function import kernel_major
 
@@ -50,7 +51,7 @@ def _convolve(
     epilogue: Epilogue,
     shortcuts: Sequence[Source] = (),
 ) -> torch.Tensor:
-    threads, out = torch.get_num_threads(), torch.empty(len(features), len(weight))
+    threads, out = thread_count(), torch.empty(len(features), len(weight))
     source = Source(features, pack(kernel_major(weight).numpy(), threads, keep=False))
     convolve([source], kernel_map, out, shortcuts=shortcuts, epilogue=epilogue, threads=threads)
     return out
@@ -83,7 +84,7 @@ class _ResidualBlock(torch.autograd.Function):
         shortcut: torch.Tensor | None,
     ) -> tuple[torch.Tensor, ...]:
         kernel_map, (eps_1, eps_2), slope = settings.kernel_map, settings.eps, settings.slope
-        moments_1 = normalisation.moments(features, torch.get_num_threads())
+        moments_1 = normalisation.moments(features, thread_count())
         active_1 = activated(features, moments_1, scale_1, shift_1, eps_1, slope)
         rows, channels = len(features), len(weight_1)
         sums = chunk_sums(rows, channels, BLOCK)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -34,7 +34,16 @@ from mlreco.models.layers.sparse.cpu.board import (
 )
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
 from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty
-from mlreco.models.layers.sparse.cpu.shared_memory import call, cycles, let_others_run, pause, read, swap_if, write
+from mlreco.models.layers.sparse.cpu.shared_memory import (
+    call,
+    cycles,
+    integers_at,
+    let_others_run,
+    pause,
+    read,
+    swap_if,
+    write,
+)
 
 _MOST_HELPERS = 62
 _STAY_AWAKE = 2e-4
@@ -106,6 +115,14 @@ def _work_and_close(function: int, job: int, slot: int) -> None:
 @kernel
 def _work(function: int, job: int, board: int, desks: int, helpers: int) -> None:
     _work_and_close(function, job, _open(function, job, board, desks, helpers))
+
+
+@kernel
+def _work_in_turn(calls: int, count: int, board: int, desks: int) -> None:
+    """Work on one job after the other; ``calls`` are function, job and helpers of each, (count, 3) int64."""
+    table = integers_at(calls)
+    for place in range(0, 3 * count, 3):
+        _work(table[place], table[place + 1], board, desks, table[place + 2])
 
 
 @kernel
@@ -209,6 +226,14 @@ def share(work: SharedKernel, job: np.ndarray, threads: int) -> None:
     """
     helpers = min(threads - 1, _MOST_HELPERS)
     _work(work.address, address(job), *_crew.places(helpers), helpers)
+
+
+def share_all(calls: Sequence[tuple[SharedKernel, np.ndarray, int]]) -> None:
+    """Do what ``share`` does with several kernels, jobs and numbers of threads, one after the other."""
+    if not calls:
+        return
+    table = np.array([(work.address, address(job), min(n - 1, _MOST_HELPERS)) for work, job, n in calls], np.int64)
+    _work_in_turn(address(table), len(table), *_crew.places(int(table[:, 2].max())))
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numba import carray
 
-from mlreco.models.layers.sparse.cpu.crew import crew_for, share
+from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, Calls
+from mlreco.models.layers.sparse.cpu.crew import crew_for
 from mlreco.models.layers.sparse.cpu.epilogue import Epilogue, finish
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
 from mlreco.models.layers.sparse.cpu.memory import Array, address, address_of_floats, aligned_empty, job, scratch
@@ -234,6 +235,7 @@ def convolve(
     shortcuts: Sequence[Source] = (),
     epilogue: Epilogue = _NO_EPILOGUE,
     threads: int = 1,
+    calls: Calls = AT_ONCE,
 ) -> None:
     """Write a sparse convolution to ``out`` and, activated, to ``active``.
 
@@ -246,6 +248,7 @@ def convolve(
         shortcuts: features on the output rows; their products with weights of one offset are added.
         epilogue: what else is added before writing, and the activation.
         threads: how many threads work at most.
+        calls: makes the call.
 
     Raises:
         ValueError: shapes or types do not match.
@@ -267,7 +270,8 @@ def convolve(
     table = job(*operands)
     places = address(table), *kernel_map.addresses, panels.vectors_address, address(sums), address(lists)
     counts = (len(sources), len(shortcuts), offsets, n_blocks, len(panels.vectors), n_out, height, parts, sums_size)
-    share(_convolve, job(0, *places, *counts, *epilogue.layout(out, active, panels.columns)), threads)
+    numbers = job(0, *places, *counts, *epilogue.layout(out, active, panels.columns))
+    calls(_convolve, numbers, threads, sources, shortcuts, kernel_map, epilogue, out, active, table, sums, lists)
 
 
 def convolution(x: np.ndarray, panels: Panels, kernel_map: KernelMap, threads: int = 1) -> np.ndarray:

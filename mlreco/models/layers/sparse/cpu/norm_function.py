@@ -10,6 +10,7 @@ import torch
 from mlreco.models.layers.sparse.cpu import backend, normalisation
 from mlreco.models.layers.sparse.cpu.column_moments import Moments
 from mlreco.models.layers.sparse.cpu.memory import array_of
+from mlreco.models.layers.sparse.cpu.thread_count import thread_count
 
 
 def activated(
@@ -44,7 +45,7 @@ def norm_gradients(
         beside: (N, C) float32, contiguous, added to the gradient of the features.
     """
     norm = moments, array_of(weight), array_of(bias), eps, slope
-    threads = torch.get_num_threads()
+    threads = thread_count()
     found = normalisation.gradients(features.contiguous(), grad.contiguous(), *norm, out, threads, beside)
     return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
@@ -59,7 +60,7 @@ class _NormActivation(torch.autograd.Function):
     def forward(
         ctx: Any, features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float, slope: float
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        moments = normalisation.moments(features.contiguous(), torch.get_num_threads())
+        moments = normalisation.moments(features.contiguous(), thread_count())
         out = activated(features, moments, weight, bias, eps, slope)
         ctx.save_for_backward(features, weight, bias)
         ctx.moments, ctx.eps, ctx.slope = moments, eps, slope

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numba import carray
 
+from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, Calls
 from mlreco.models.layers.sparse.cpu.column_moments import MOMENTS, write_moments
-from mlreco.models.layers.sparse.cpu.crew import crew_for, share
+from mlreco.models.layers.sparse.cpu.crew import crew_for
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
 from mlreco.models.layers.sparse.cpu.memory import Array, address_of_floats, bits, job
 from mlreco.models.layers.sparse.cpu.shared_memory import bits_of, claim, floats_at, memory_at
@@ -120,8 +121,16 @@ chunk_moments, activate_rows = SharedKernel(_moments_of_chunks), SharedKernel(_a
 chunk_gradients, input_gradient = SharedKernel(_sum_gradients), SharedKernel(_input_gradient_rows)
 
 
-def run(work: SharedKernel, threads: int, shape: tuple[int, int], slope: float = 0.0, **arrays: Array) -> None:
+def run(
+    work: SharedKernel,
+    threads: int,
+    shape: tuple[int, int],
+    slope: float = 0.0,
+    calls: Calls = AT_ONCE,
+    **arrays: Array,
+) -> None:
     """Run a kernel on all rows; ``arrays`` are what it reads and writes, by their names in the call."""
     rows, columns = shape
     places = (address_of_floats(arrays[name]) if name in arrays else 0 for name in _ADDRESSES)
-    share(work, job(0, rows, columns, *places, bits(slope)), crew_for(threads, numbers=rows * columns))
+    threads = crew_for(threads, numbers=rows * columns)
+    calls(work, job(0, rows, columns, *places, bits(slope)), threads, arrays)

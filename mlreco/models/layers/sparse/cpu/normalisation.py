@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, Calls
 from mlreco.models.layers.sparse.cpu.column_moments import Moments, chunk_sums, combined
 from mlreco.models.layers.sparse.cpu.epilogue import Activation
 from mlreco.models.layers.sparse.cpu.jit import kernel
@@ -29,7 +30,7 @@ def moments(x: Array, threads: int = 1) -> Moments:
     return combined(sums, len(x), CHUNK)
 
 
-def activate(x: Array, activation: Activation, out: Array, threads: int = 1) -> None:
+def activate(x: Array, activation: Activation, out: Array, threads: int = 1, calls: Calls = AT_ONCE) -> None:
     """Write the activation of x to ``out``.
 
     Args:
@@ -37,9 +38,10 @@ def activate(x: Array, activation: Activation, out: Array, threads: int = 1) -> 
         activation: leaky_relu(x * scale + shift, slope).
         out: (N, C) float32, C-contiguous; may be x.
         threads: how many threads work at most.
+        calls: makes the call.
     """
-    arrays = {"scale": activation.scale, "shift": activation.shift}
-    run(activate_rows, threads, x.shape, activation.slope, x=x, out=out, **arrays)
+    arrays = {"scale": activation.scale, "shift": activation.shift, "x": x, "out": out}
+    run(activate_rows, threads, x.shape, activation.slope, calls, **arrays)
 
 
 def affine(moments: Moments, weight: np.ndarray, bias: np.ndarray, eps: float, slope: float) -> Activation:

@@ -1,0 +1,78 @@
+"""When the calls of shared kernels are made: each at once, or many in one go without the interpreter in between.
+
+Threads that infer side by side each need the interpreter for what is between two kernels; the fewer the kernels after
+which they must have it back, the less they wait for each other.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from mlreco.models.layers.sparse.cpu.crew import share, share_all
+from mlreco.models.layers.sparse.cpu.jit import SharedKernel
+
+_FEW_BYTES = 16 << 20
+
+
+class Calls(Protocol):
+    """What makes calls in the order in which they come, and the memory for what they write."""
+
+    def __call__(self, work: SharedKernel, job: np.ndarray, threads: int, *uses: Any) -> None:
+        """Call a kernel as ``share`` does; ``uses`` hold the memory that the job points to."""
+
+    def empty(self, *shape: int) -> torch.Tensor:
+        """Return float32 memory for the result of a call."""
+
+
+class AtOnce:
+    """Makes every call before it returns."""
+
+    def __call__(self, work: SharedKernel, job: np.ndarray, threads: int, *uses: Any) -> None:
+        """Call a kernel."""
+        share(work, job, threads)
+
+    def empty(self, *shape: int) -> torch.Tensor:
+        """Return memory for a result."""
+        return torch.empty(shape)
+
+
+class InOneGo:
+    """Collects calls until ``make`` is called, or the results of those that wait take much memory.
+
+    Nothing else may read a result, or write what a call reads, before ``make`` has returned.
+
+    Args:
+        most: bytes of results that may wait; few, for memory that is used again soon is still in the cache.
+    """
+
+    def __init__(self, most: int = _FEW_BYTES) -> None:
+        self._most = most
+        self._bytes = 0
+        self._calls: list[tuple[SharedKernel, np.ndarray, int]] = []
+        self._uses: list[Any] = []
+
+    def __call__(self, work: SharedKernel, job: np.ndarray, threads: int, *uses: Any) -> None:
+        """Take a call on."""
+        self._calls.append((work, job, threads))
+        self._uses += uses
+        if self._bytes >= self._most:
+            self.make()
+
+    def empty(self, *shape: int) -> torch.Tensor:
+        """Return memory for a result."""
+        memory = torch.empty(shape)
+        self._bytes += memory.nbytes
+        return memory
+
+    def make(self) -> None:
+        """Make the calls that wait, in their order."""
+        share_all(self._calls)
+        self._calls.clear()
+        self._uses.clear()
+        self._bytes = 0
+
+
+AT_ONCE = AtOnce()
