@@ -97,7 +97,7 @@ class Spice(nn.Module):
         embedding = self.embedding_head(self.embedding_decoder(levels).features)
         seediness = self.seediness_head(self.seediness_decoder(levels).features)
         return {
-            "embeddings": torch.tanh(embedding[:, :3]) + image.features[:, :3],
+            "embeddings": torch.tanh(embedding)[:, :3] + image.features[:, :3],
             "margins": 2 * torch.sigmoid(embedding[:, 3]),
             "seediness": torch.sigmoid(seediness[:, 0]),
             "semantics": self._semantics(products),

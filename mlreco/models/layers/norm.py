@@ -5,6 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from mlreco.models.layers.sparse.cpu.column_moments import Moments
+from mlreco.models.layers.sparse.cpu.norm_function import track
+
 
 class VoxelBatchNorm(nn.BatchNorm1d):
     """BatchNorm1d over the rows of (N, C); a batch of fewer than two voxels is normalised with the running statistics.
@@ -20,15 +23,7 @@ class VoxelBatchNorm(nn.BatchNorm1d):
             )
         return super().forward(features)
 
-    @torch.no_grad()
-    def track(self, mean: torch.Tensor, variance: torch.Tensor, rows: int) -> None:
-        """Take (C,) mean and biased variance of a batch into the running statistics, as ``forward`` does.
-
-        Args:
-            mean: of the columns.
-            variance: mean squared deviation of the columns; the running variance is that of an unbiased estimate.
-            rows: how many there are, at least 2.
-        """
+    def track(self, moments: Moments, rows: int) -> None:
+        """Take the moments of a batch of so many rows, at least 2, into the running statistics, as ``forward`` does."""
         self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance * (rows / (rows - 1)), self.momentum)
+        track(moments, rows, self.running_mean, self.running_var, self.momentum)

@@ -33,8 +33,8 @@ class NormActivation(Remembering):
         """Return the normalised, rectified (N, C) features."""
         if self.norm.training and len(features) > 1 and engine.is_compiled(features):
             norm = self.norm
-            out, mean, variance = batch_norm_leaky_relu(features, norm.weight, norm.bias, norm.eps, self.leakiness)
-            norm.track(mean, variance, len(features))
+            out, moments = batch_norm_leaky_relu(features, norm.weight, norm.bias, norm.eps, self.leakiness)
+            norm.track(moments, len(features))
             return out
         if engine.is_inference(self, features):
             return compiled.activate(features, self.affine())
@@ -97,13 +97,13 @@ class ResidualBlock(Remembering):
         norms = self.activation_1.norm, self.activation_2.norm
         convolutions = self.convolution_1, self.convolution_2
         kernel_map = submanifold_sites(image, convolutions[0].kernel_size, convolutions[0].indice_key)
-        out, *statistics = residual_block(
+        out, *found = residual_block(
             image.features,
             tuple((norm.weight, norm.bias) for norm in norms),
             tuple(convolution.weight for convolution in convolutions),
             None if isinstance(self.shortcut, nn.Identity) else self.shortcut.weight,
             BlockSettings(kernel_map, tuple(norm.eps for norm in norms), self.activation_1.leakiness),
         )
-        for norm, (mean, variance) in zip(norms, statistics, strict=True):
-            norm.track(mean, variance, len(out))
+        for norm, moments in zip(norms, found, strict=True):
+            norm.track(moments, len(out))
         return out

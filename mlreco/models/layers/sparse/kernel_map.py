@@ -48,6 +48,14 @@ class KernelMap(HoldsAddresses):
         return self._derived["identity"]
 
     @property
+    def pointwise(self) -> KernelMap:
+        """The map of a linear layer on the output rows: one offset, every row paired with itself."""
+        if "pointwise" not in self._derived:
+            rows, starts = self.identity, np.array([0, self.n_out], np.int64)
+            self._derived.setdefault("pointwise", KernelMap(self.n_out, self.n_out, rows, rows, starts))
+        return self._derived["pointwise"]
+
+    @property
     def addresses(self) -> tuple[int, int, int, int]:
         """Where in_rows, out_rows, bounds and identity begin."""
         if "addresses" not in self._derived:

@@ -16,10 +16,10 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from mlreco.models.layers.sparse.cpu import backend, normalisation
-from mlreco.models.layers.sparse.cpu.column_moments import chunk_sums, combined
+from mlreco.models.layers.sparse.cpu.column_moments import Moments, chunk_sums, combined
 from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolve
-from mlreco.models.layers.sparse.cpu.norm_function import activated, norm_gradients, statistics
+from mlreco.models.layers.sparse.cpu.norm_function import activated, norm_gradients
 from mlreco.models.layers.sparse.cpu.panels import pack
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
@@ -59,7 +59,7 @@ def _convolve(
 
 @contextmanager
 def _weight_gradient(
-    features: torch.Tensor, grad: torch.Tensor, kernel_map: KernelMap, weight: torch.Tensor, needed: bool
+    features: torch.Tensor, grad: torch.Tensor, kernel_map: KernelMap, weight: torch.Tensor | None, needed: bool
 ) -> Iterator[torch.Tensor | None]:
     """Give the gradient of a weight, which is complete at the end of the block; None where it is not needed."""
     if not needed:
@@ -82,7 +82,7 @@ class _ResidualBlock(torch.autograd.Function):
         shift_2: torch.Tensor,
         weight_2: torch.Tensor,
         shortcut: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, ...]:
+    ) -> tuple[torch.Tensor, Moments, Moments]:
         kernel_map, (eps_1, eps_2), slope = settings.kernel_map, settings.eps, settings.slope
         moments_1 = normalisation.moments(features, thread_count())
         active_1 = activated(features, moments_1, scale_1, shift_1, eps_1, slope)
@@ -101,9 +101,7 @@ class _ResidualBlock(torch.autograd.Function):
             features, active_1, inner, active_2, scale_1, shift_1, weight_1, scale_2, shift_2, weight_2, shortcut
         )
         ctx.settings, ctx.moments = settings, (moments_1, moments_2)
-        found = *statistics(moments_1), *statistics(moments_2)
-        ctx.mark_non_differentiable(*found)
-        return out, *found
+        return out, moments_1, moments_2
 
     @staticmethod
     @once_differentiable
@@ -113,9 +111,13 @@ class _ResidualBlock(torch.autograd.Function):
         kernel_map, (eps_1, eps_2), slope = ctx.settings.kernel_map, ctx.settings.eps, ctx.settings.slope
         (moments_1, moments_2), needed, grad = ctx.moments, ctx.needs_input_grad, grad.contiguous()
 
-        beside = grad if shortcut is None else grad @ shortcut
-        grad_shortcut = grad.T @ features if needed[8] else None
-        with _weight_gradient(active_2, grad, kernel_map, weight_2, needed[7]) as grad_2:
+        with (
+            _weight_gradient(features, grad, kernel_map.pointwise, shortcut, needed[8]) as grad_shortcut,
+            _weight_gradient(active_2, grad, kernel_map, weight_2, needed[7]) as grad_2,
+        ):
+            beside = grad
+            if shortcut is not None:
+                beside = backend.conv_backward_input(grad, shortcut.T[None], kernel_map.pointwise)
             at_inner = backend.conv_backward_input(grad, kernel_major(weight_2), kernel_map)
             norm_2 = moments_2, scale_2, shift_2, eps_2, slope
             norm_grads_2 = norm_gradients(inner, at_inner, *norm_2, out=at_inner)
@@ -132,7 +134,7 @@ def residual_block(
     weights: tuple[torch.Tensor, torch.Tensor],
     shortcut: torch.Tensor | None,
     settings: BlockSettings,
-) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+) -> tuple[torch.Tensor, Moments, Moments]:
     """Return a residual block's output in training, differentiable in features and all weights.
 
     Twice batch normalisation, leaky ReLU and submanifold convolution; the features, or their product with the
@@ -146,11 +148,10 @@ def residual_block(
         settings: kernel map, eps and slope.
 
     Returns:
-        (N, Cout) output; (C,) mean and (C,) biased variance of the columns, for the running statistics, twice.
+        (N, Cout) output; what both normalisations found of the columns, for the running statistics.
     """
     (scale_1, shift_1), (scale_2, shift_2) = norms
     weight_1, weight_2 = weights
-    out, *statistics = _ResidualBlock.apply(
+    return _ResidualBlock.apply(
         settings, features.contiguous(), scale_1, shift_1, weight_1, scale_2, shift_2, weight_2, shortcut
     )
-    return out, tuple(statistics[:2]), tuple(statistics[2:])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
 
 from mlreco.models.layers.sparse.cpu import backend, normalisation
@@ -50,23 +49,25 @@ def norm_gradients(
     return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
 
-def statistics(moments: Moments) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return mean and biased variance, (C,) float32."""
-    return tuple(torch.from_numpy(m.astype(np.float32)) for m in (moments.mean, moments.variance))
+@torch.no_grad()
+def track(moments: Moments, rows: int, running_mean: torch.Tensor, running_var: torch.Tensor, momentum: float) -> None:
+    """Take moments of so many rows, at least 2, into running statistics, (C,), as torch's batch normalisation does.
+
+    Torch is not told that these change.
+    """
+    normalisation.track(moments, rows, array_of(running_mean), array_of(running_var), momentum)
 
 
 class _NormActivation(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float, slope: float
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, Moments]:
         moments = normalisation.moments(features.contiguous(), thread_count())
         out = activated(features, moments, weight, bias, eps, slope)
         ctx.save_for_backward(features, weight, bias)
         ctx.moments, ctx.eps, ctx.slope = moments, eps, slope
-        mean, variance = statistics(moments)
-        ctx.mark_non_differentiable(mean, variance)
-        return out, mean, variance
+        return out, moments
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor, *_: Any) -> tuple[torch.Tensor | None, ...]:
@@ -78,7 +79,7 @@ class _NormActivation(torch.autograd.Function):
 
 def batch_norm_leaky_relu(
     features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float, slope: float
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, Moments]:
     """Return leaky_relu(batch_norm(features)) as in training, differentiable in features, weight and bias.
 
     Args:
@@ -89,6 +90,6 @@ def batch_norm_leaky_relu(
         slope: of LeakyReLU on negative numbers.
 
     Returns:
-        (N, C) output, (C,) mean and (C,) biased variance of the columns, for the running statistics.
+        (N, C) output; what was found of the columns, for the running statistics.
     """
     return _NormActivation.apply(features, weight, bias, eps, slope)

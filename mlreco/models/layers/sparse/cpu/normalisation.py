@@ -67,6 +67,33 @@ def _affine(
 
 
 @kernel
+def _track(
+    mean: np.ndarray,
+    variance: np.ndarray,
+    rows: int,
+    running_mean: np.ndarray,
+    running_var: np.ndarray,
+    momentum: float,
+) -> None:
+    for c in range(len(mean)):
+        running_mean[c] += momentum * (mean[c] - running_mean[c])
+        running_var[c] += momentum * (variance[c] * rows / (rows - 1) - running_var[c])
+
+
+def track(moments: Moments, rows: int, running_mean: np.ndarray, running_var: np.ndarray, momentum: float) -> None:
+    """Move running statistics towards moments of so many rows, at least 2.
+
+    Args:
+        moments: mean and biased variance; the running variance is that of an unbiased estimate.
+        rows: how many rows they are of.
+        running_mean: (C,) float32, changed.
+        running_var: (C,) float32, changed.
+        momentum: share of the new in the running statistics.
+    """
+    _track(moments.mean, moments.variance, rows, running_mean, running_var, momentum)
+
+
+@kernel
 def _add_sums(
     sums: np.ndarray,
     rows: int,

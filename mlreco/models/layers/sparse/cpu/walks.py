@@ -35,16 +35,16 @@ def _walk_neighbours(
     z: np.ndarray,
     starts: np.ndarray,
     size: int,
-    fill: bool,
-    cursor: np.ndarray,
-    in_rows: np.ndarray,
-    out_rows: np.ndarray,
+    neighbours: np.ndarray,
+    rows: np.ndarray,
+    counts: np.ndarray,
 ) -> None:
-    """Count the pairs of every offset in ``cursor``, or write them from where ``cursor`` points.
+    """Write the pairs of the H offsets above the center, those of the others being the same the other way round.
 
-    Only the second half of the offsets is walked; the first half are the same pairs the other way round.
+    ``neighbours`` and ``rows`` (H, N) have room for all pairs of an offset there may be; ``counts`` (H,) says how many
+    there are, 0 before.
     """
-    half, last = size // 2, size**3 - 1
+    half, above = size // 2, size**3 // 2 + 1
     count = len(starts) - 1
     for plane in range((size * size) // 2, size * size):
         shift = ((plane // size - half) << AXIS_BITS) + plane % size - half
@@ -64,28 +64,44 @@ def _walk_neighbours(
                     nearest += 1
                 other = nearest
                 while other < end and z[other] <= z[row] + half:
-                    offset = plane * size + z[other] - z[row] + half
-                    if fill:
-                        in_rows[cursor[offset]], out_rows[cursor[offset]] = other, row
-                        in_rows[cursor[last - offset]], out_rows[cursor[last - offset]] = row, other
-                    cursor[offset] += 1
-                    cursor[last - offset] += 1
+                    offset = plane * size + z[other] - z[row] + half - above
+                    pair = counts[offset]
+                    neighbours[offset, pair], rows[offset, pair] = other, row
+                    counts[offset] = pair + 1
                     other += 1
+
+
+@kernel
+def _lay_out(
+    neighbours: np.ndarray, rows: np.ndarray, counts: np.ndarray, starts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return input and output row of the pairs of all 2 H + 1 offsets, and write where those of each begin."""
+    offsets, sites = rows.shape
+    pairs = 2 * counts.sum() + sites
+    in_rows, out_rows = np.empty(pairs, np.int32), np.empty(pairs, np.int32)
+    pair = 0
+    for offset in range(-offsets, offsets + 1):
+        starts[offset + offsets] = pair
+        place = abs(offset) - 1
+        for number in range(counts[place] if offset else sites):
+            if offset == 0:
+                in_rows[pair], out_rows[pair] = number, number
+            elif offset < 0:
+                in_rows[pair], out_rows[pair] = rows[place, number], neighbours[place, number]
+            else:
+                in_rows[pair], out_rows[pair] = neighbours[place, number], rows[place, number]
+            pair += 1
+    starts[2 * offsets + 1] = pair
+    return in_rows, out_rows
 
 
 def submanifold_pairs(lines: np.ndarray, z: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return in_rows (P,) int32, out_rows (P,) int32 and starts (K + 1,) int64 of a submanifold convolution."""
-    first_rows = line_starts(lines)
-    counts = np.zeros(size**3, np.int64)
-    nothing = np.empty(0, np.int32)
-    _walk_neighbours(lines, z, first_rows, size, False, counts, nothing, nothing)
-    center = size**3 // 2
-    counts[center] = len(z)
-    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-    in_rows, out_rows = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.int32)
-    _walk_neighbours(lines, z, first_rows, size, True, starts[:-1].copy(), in_rows, out_rows)
-    for rows in (in_rows, out_rows):
-        rows[starts[center] : starts[center + 1]] = np.arange(len(z), dtype=np.int32)
+    offsets = size**3
+    room, counts, starts = (offsets // 2, len(z)), np.zeros(offsets // 2, np.int64), np.empty(offsets + 1, np.int64)
+    found = np.empty(room, np.int32), np.empty(room, np.int32), counts
+    _walk_neighbours(lines, z, line_starts(lines), size, *found)
+    in_rows, out_rows = _lay_out(*found, starts)
     return in_rows, out_rows, starts
 
 
