@@ -19,10 +19,12 @@ CODE = {
     [("mlreco", None, "PASSIVE"), ("mlreco", "ACTIVE", "ACTIVE"), ("benchmarks", None, "PASSIVE")],
 )
 def test_idle_threads_sleep_unless_the_user_wants_otherwise(door, users, expected, tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    ours = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
     environment |= {"PYTHONPATH": str(ROOT), "OMP_DISPLAY_ENV": "TRUE"}
     environment |= {} if users is None else {"OMP_WAIT_POLICY": users}
     code = f"import sys; {CODE[door]}; import os, torch; assert os.environ['OMP_WAIT_POLICY'] == '{expected}'"
+    code += f"; assert ('GOMP_SPINCOUNT' in os.environ) == {users is None}"
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], env=environment, capture_output=True, text=True, check=True
     )

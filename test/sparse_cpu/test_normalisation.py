@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from mlreco.models.layers.sparse.cpu import normalisation
 from mlreco.models.layers.sparse.cpu.norm_function import batch_norm_leaky_relu
+from mlreco.models.layers.sparse.cpu.normalisation import Norm
 
 EPS = 1e-5
 
@@ -16,6 +17,13 @@ def problem(seed, rows, columns, offset=0.0):
     x = (rng.normal(size=(rows, columns)) * rng.uniform(0.5, 3, columns) + offset).astype(np.float32)
     weight, bias = rng.normal(size=(2, columns)).astype(np.float32)
     return [torch.from_numpy(array) for array in (x, weight, bias, rng.normal(size=x.shape).astype(np.float32))]
+
+
+def normalise(x):
+    """Moments of the columns of x."""
+    columns = x.shape[1]
+    norm = Norm(np.ones(columns, np.float32), np.zeros(columns, np.float32), EPS, 0.33)
+    return normalisation.normalise(x, norm, np.empty_like(x))
 
 
 @example(seed=140, rows=2, columns=2, slope=1.0)  # columns that vary little about a large mean
@@ -44,7 +52,7 @@ def test_output_moments_and_gradients_are_those_of_torch_in_float64(seed, rows, 
 
 def test_a_large_mean_leaves_the_variance_precise():
     x, *_ = problem(1, 5000, 16, offset=1000.0)
-    moments = normalisation.moments(x.numpy())
+    moments = normalise(x.numpy())
     expected = x.double().var(0, unbiased=False).numpy()
     np.testing.assert_allclose(moments.variance, expected, rtol=1e-3)
 
@@ -61,12 +69,10 @@ def test_results_are_the_same_for_any_number_of_threads():
     x, weight, bias, grad = (tensor.numpy() for tensor in problem(2, 9000, 24))
     results = []
     for threads in (1, 2, 4):
-        moments = normalisation.moments(x, threads)
-        out = np.empty_like(x)
-        sums = normalisation.gradients(x, grad, moments, weight, bias, EPS, 0.33, out, threads)
-        activated = np.empty_like(x)
-        normalisation.activate(x, normalisation.affine(moments, weight, bias, EPS, 0.33), activated, threads)
-        results.append((moments.mean, moments.variance, out, *sums, activated))
+        norm, activated, out = Norm(weight, bias, EPS, 0.33), np.empty_like(x), np.empty_like(x)
+        moments = normalisation.normalise(x, norm, activated, threads)
+        sums = normalisation.gradients(x, grad, moments, norm, out, threads)
+        results.append((moments.values, out, sums.numpy(), activated))
     for others in results[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(others, results[0], strict=True))
 
@@ -77,7 +83,7 @@ def test_equal_gradients_of_constant_columns_cancel(channels):
     x = np.broadcast_to(rng.normal(size=channels).astype(np.float32), (300, channels)).copy()
     weight, bias, grad = np.ones(channels, np.float32), np.zeros(channels, np.float32), np.ones_like(x)
     out = np.empty_like(x)
-    normalisation.gradients(x, grad, normalisation.moments(x), weight, bias, EPS, 0.33, out)
+    normalisation.gradients(x, grad, normalise(x), Norm(weight, bias, EPS, 0.33), out)
     largest_scale, rounding_of_the_mean = 1 / np.sqrt(EPS), 1e-5
     assert abs(out).max() < rounding_of_the_mean * largest_scale
 
@@ -85,4 +91,4 @@ def test_equal_gradients_of_constant_columns_cancel(channels):
 def test_other_types_are_refused():
     x = np.ones((4, 3))
     with pytest.raises(ValueError, match="float64"):
-        normalisation.moments(x)
+        normalise(x)

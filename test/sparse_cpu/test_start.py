@@ -40,7 +40,10 @@ for channels in (3, 16, 37, 70):
         out[target] -= x[source] @ weight[k]
         gradient[k] -= x[source].T @ grad[target]
     assert abs(out).max() < 1e-3 and abs(gradient).max() < 1e-3
-normalisation.gradients(x, x, normalisation.moments(x), x[0], x[0], 1e-5, 0.3, np.empty_like(x))
+norm = normalisation.Norm(x[0].copy(), x[0].copy(), 1e-5, 0.3)
+moments = normalisation.normalise(x, norm, np.empty_like(x))
+normalisation.gradients(x, x, moments, norm, np.empty_like(x))
+normalisation.track(moments, 9, x[0].copy(), x[0].copy(), 0.1)
 normalisation.activate(x, epilogue.Activation(x[0].copy(), x[0].copy(), 0.3), x)
 modules = (coarse_walk, column_moments, crew, epilogue, forward, norm_kernels)
 modules += (normalisation, panels, walks, weight_gradient)

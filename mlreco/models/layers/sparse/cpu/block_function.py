@@ -16,10 +16,10 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from mlreco.models.layers.sparse.cpu import backend, normalisation
-from mlreco.models.layers.sparse.cpu.column_moments import Moments, chunk_sums, combined
+from mlreco.models.layers.sparse.cpu.column_moments import Moments, chunk_sums
 from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolve
-from mlreco.models.layers.sparse.cpu.norm_function import activated, norm_gradients
+from mlreco.models.layers.sparse.cpu.normalisation import Norm
 from mlreco.models.layers.sparse.cpu.panels import pack
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
@@ -84,13 +84,12 @@ class _ResidualBlock(torch.autograd.Function):
         shortcut: torch.Tensor | None,
     ) -> tuple[torch.Tensor, Moments, Moments]:
         kernel_map, (eps_1, eps_2), slope = settings.kernel_map, settings.eps, settings.slope
-        moments_1 = normalisation.moments(features, thread_count())
-        active_1 = activated(features, moments_1, scale_1, shift_1, eps_1, slope)
-        rows, channels = len(features), len(weight_1)
-        sums = chunk_sums(rows, channels, BLOCK)
+        threads, active_1 = thread_count(), torch.empty(features.shape)
+        moments_1 = normalisation.normalise(features, Norm(scale_1, shift_1, eps_1, slope), active_1, threads)
+        sums = chunk_sums(len(features), len(weight_1), BLOCK)
         inner = _convolve(active_1, weight_1, kernel_map, Epilogue(moments=sums))
-        moments_2 = combined(sums, rows, BLOCK)
-        active_2 = activated(inner, moments_2, scale_2, shift_2, eps_2, slope)
+        active_2 = torch.empty(inner.shape)
+        moments_2 = normalisation.normalise(inner, Norm(scale_2, shift_2, eps_2, slope), active_2, threads, sums, BLOCK)
         if shortcut is None:
             out = _convolve(active_2, weight_2, kernel_map, Epilogue(residual=features))
         else:
@@ -110,6 +109,7 @@ class _ResidualBlock(torch.autograd.Function):
         scale_1, shift_1, weight_1, scale_2, shift_2, weight_2 = parameters
         kernel_map, (eps_1, eps_2), slope = ctx.settings.kernel_map, ctx.settings.eps, ctx.settings.slope
         (moments_1, moments_2), needed, grad = ctx.moments, ctx.needs_input_grad, grad.contiguous()
+        threads = thread_count()
 
         with (
             _weight_gradient(features, grad, kernel_map.pointwise, shortcut, needed[8]) as grad_shortcut,
@@ -119,13 +119,15 @@ class _ResidualBlock(torch.autograd.Function):
             if shortcut is not None:
                 beside = backend.conv_backward_input(grad, shortcut.T[None], kernel_map.pointwise)
             at_inner = backend.conv_backward_input(grad, kernel_major(weight_2), kernel_map)
-            norm_2 = moments_2, scale_2, shift_2, eps_2, slope
-            norm_grads_2 = norm_gradients(inner, at_inner, *norm_2, out=at_inner)
+            norm = Norm(scale_2, shift_2, eps_2, slope)
+            norm_grads_2 = normalisation.gradients(inner, at_inner, moments_2, norm, at_inner, threads)
             with _weight_gradient(active_1, at_inner, kernel_map, weight_1, needed[4]) as grad_1:
                 at_features = backend.conv_backward_input(at_inner, kernel_major(weight_1), kernel_map)
-                norm_1 = moments_1, scale_1, shift_1, eps_1, slope
-                norm_grads_1 = norm_gradients(features, at_features, *norm_1, out=at_features, beside=beside)
-        return None, at_features, *norm_grads_1, grad_1, *norm_grads_2, grad_2, grad_shortcut
+                norm = Norm(scale_1, shift_1, eps_1, slope)
+                norm_grads_1 = normalisation.gradients(
+                    features, at_features, moments_1, norm, at_features, threads, beside
+                )
+        return None, at_features, *norm_grads_1.unbind(), grad_1, *norm_grads_2.unbind(), grad_2, grad_shortcut
 
 
 def residual_block(

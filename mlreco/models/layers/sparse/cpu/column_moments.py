@@ -7,30 +7,53 @@ in float64 (Chan, Golub and LeVeque, 1983), so they do not depend on the number 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from mlreco.models.layers.sparse.cpu.jit import kernel
-from mlreco.models.layers.sparse.cpu.memory import aligned_empty
+from mlreco.models.layers.sparse.cpu.memory import HoldsAddresses, address, scratch
 from mlreco.models.layers.sparse.cpu.shared_memory import floats_at
 from mlreco.models.layers.sparse.cpu.strips import moments_strip, strip_columns
 
 
 @dataclass(frozen=True)
-class Moments:
-    """Mean and biased variance of every column, (C,) float64."""
+class Moments(HoldsAddresses):
+    """Moments of every column.
 
-    mean: np.ndarray
-    variance: np.ndarray
+    Attributes:
+        values: (2, C) float64, C-contiguous: mean and biased variance.
+    """
+
+    values: np.ndarray
+
+    @cached_property
+    def address(self) -> int:
+        """Where the values begin."""
+        return address(self.values)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(C,) means."""
+        return self.values[0]
+
+    @property
+    def variance(self) -> np.ndarray:
+        """(C,) mean squared deviations from them."""
+        return self.values[1]
 
 
 MOMENTS = 3
 """Numbers of every chunk and column: rounded mean, sum of deviations from it, sum of their squares."""
 
 
-def chunk_sums(rows: int, columns: int, chunk: int, count: int = MOMENTS) -> np.ndarray:
-    """Return room for some numbers of every chunk of rows and every column, (chunks, count, columns) float32."""
-    return aligned_empty((-(-rows // chunk), count, columns))
+def chunk_sums(rows: int, columns: int, chunk: int) -> np.ndarray:
+    """Return room for the ``MOMENTS`` of every chunk of rows and every column, until this thread asks again.
+
+    Returns:
+        (at least chunks * MOMENTS * columns,) float32.
+    """
+    return scratch(-(-rows // chunk) * MOMENTS * columns, "chunk sums")
 
 
 @kernel
@@ -66,10 +89,19 @@ def write_moments(x: int, rows: int, columns: int, stride: int, place: int, widt
 
 
 @kernel
-def _combine(sums: np.ndarray, rows: int, chunk: int, mean: np.ndarray, variance: np.ndarray) -> None:
+def combine(sums: np.ndarray, rows: int, chunk: int, moments: np.ndarray) -> None:
+    """Write the ``Moments.values`` of so many rows from the ``MOMENTS`` of chunks of rows; the last may be low.
+
+    Args:
+        sums: (chunks, MOMENTS, C) float32.
+        rows: how many there are in all.
+        chunk: rows of a chunk.
+        moments: (2, C) float64.
+    """
     chunks, _, columns = sums.shape
-    for c in range(columns):
-        mean[c] = variance[c] = 0.0
+    mean, variance = moments
+    mean[:] = 0.0
+    variance[:] = 0.0
     for number in range(chunks):
         count = min(chunk, rows - number * chunk)
         for c in range(columns):
@@ -83,16 +115,3 @@ def _combine(sums: np.ndarray, rows: int, chunk: int, mean: np.ndarray, variance
             variance[c] += sums[number, 2, c] + 2 * deviation * sums[number, 1, c] + count * deviation * deviation
     for c in range(columns):
         variance[c] /= rows
-
-
-def combined(sums: np.ndarray, rows: int, chunk: int) -> Moments:
-    """Return the moments of all rows from those of chunks.
-
-    Args:
-        sums: (chunks, MOMENTS, C) float32, those of every chunk.
-        rows: how many there are in all.
-        chunk: rows of a chunk; the last may have fewer.
-    """
-    mean, variance = np.empty((2, sums.shape[2]))
-    _combine(sums, rows, chunk, mean, variance)
-    return Moments(mean, variance)

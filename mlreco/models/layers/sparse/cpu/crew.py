@@ -113,7 +113,8 @@ def _work_and_close(function: int, job: int, slot: int) -> None:
 
 
 @kernel
-def _work(function: int, job: int, board: int, desks: int, helpers: int) -> None:
+def work_together(function: int, job: int, board: int, desks: int, helpers: int) -> None:
+    """Work on a job in this thread and so many helpers, from a kernel; ``crew_places`` tells the last three numbers."""
     _work_and_close(function, job, _open(function, job, board, desks, helpers))
 
 
@@ -122,7 +123,7 @@ def _work_in_turn(calls: int, count: int, board: int, desks: int) -> None:
     """Work on one job after the other; ``calls`` are function, job and helpers of each, (count, 3) int64."""
     table = integers_at(calls)
     for place in range(0, 3 * count, 3):
-        _work(table[place], table[place + 1], board, desks, table[place + 2])
+        work_together(table[place], table[place + 1], board, desks, table[place + 2])
 
 
 @kernel
@@ -224,8 +225,13 @@ def share(work: SharedKernel, job: np.ndarray, threads: int) -> None:
         job: the structure that ``work`` reads; it must stay unchanged and so must the memory it points to.
         threads: how many run it at most.
     """
+    work_together(work.address, address(job), *crew_places(threads))
+
+
+def crew_places(threads: int) -> tuple[int, int, int]:
+    """Return where board and desks are, and how many helpers there are beside a calling thread, hired already."""
     helpers = min(threads - 1, _MOST_HELPERS)
-    _work(work.address, address(job), *_crew.places(helpers), helpers)
+    return *_crew.places(helpers), helpers
 
 
 def share_all(calls: Sequence[tuple[SharedKernel, np.ndarray, int]]) -> None:

@@ -6,47 +6,11 @@ from typing import Any
 
 import torch
 
-from mlreco.models.layers.sparse.cpu import backend, normalisation
+from mlreco.models.layers.sparse.cpu import normalisation
 from mlreco.models.layers.sparse.cpu.column_moments import Moments
 from mlreco.models.layers.sparse.cpu.memory import array_of
+from mlreco.models.layers.sparse.cpu.normalisation import Norm
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
-
-
-def activated(
-    features: torch.Tensor, moments: Moments, weight: torch.Tensor, bias: torch.Tensor, eps: float, slope: float
-) -> torch.Tensor:
-    """Return leaky_relu(normalised features * weight + bias), (N, C) float32, given the moments of the columns."""
-    return backend.activate(features, normalisation.affine(moments, array_of(weight), array_of(bias), eps, slope))
-
-
-def norm_gradients(
-    features: torch.Tensor,
-    grad: torch.Tensor,
-    moments: Moments,
-    weight: torch.Tensor,
-    bias: torch.Tensor,
-    eps: float,
-    slope: float,
-    out: torch.Tensor,
-    beside: torch.Tensor | None = None,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Write the gradient of the features of ``activated`` to ``out`` and return those of weight and bias, (C,).
-
-    Args:
-        features: as in ``activated``.
-        grad: (N, C) float32 gradient of its output.
-        moments: as in ``activated``.
-        weight: as in ``activated``.
-        bias: as in ``activated``.
-        eps: as in ``activated``.
-        slope: as in ``activated``.
-        out: (N, C) float32, contiguous; may be grad.
-        beside: (N, C) float32, contiguous, added to the gradient of the features.
-    """
-    norm = moments, array_of(weight), array_of(bias), eps, slope
-    threads = thread_count()
-    found = normalisation.gradients(features.contiguous(), grad.contiguous(), *norm, out, threads, beside)
-    return torch.from_numpy(found[0]), torch.from_numpy(found[1])
 
 
 @torch.no_grad()
@@ -63,18 +27,18 @@ class _NormActivation(torch.autograd.Function):
     def forward(
         ctx: Any, features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float, slope: float
     ) -> tuple[torch.Tensor, Moments]:
-        moments = normalisation.moments(features.contiguous(), thread_count())
-        out = activated(features, moments, weight, bias, eps, slope)
+        out = torch.empty(features.shape)
+        moments = normalisation.normalise(features, Norm(weight, bias, eps, slope), out, thread_count())
         ctx.save_for_backward(features, weight, bias)
         ctx.moments, ctx.eps, ctx.slope = moments, eps, slope
         return out, moments
 
     @staticmethod
-    def backward(ctx: Any, grad: torch.Tensor, *_: Any) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, grad: torch.Tensor, _: None) -> tuple[torch.Tensor | None, ...]:
         features, weight, bias = ctx.saved_tensors
-        out = torch.empty(features.shape)
-        found = norm_gradients(features, grad, ctx.moments, weight, bias, ctx.eps, ctx.slope, out=out)
-        return out, *found, None, None
+        norm, out = Norm(weight, bias, ctx.eps, ctx.slope), torch.empty(features.shape)
+        found = normalisation.gradients(features, grad.contiguous(), ctx.moments, norm, out, thread_count())
+        return out, *found.unbind(), None, None
 
 
 def batch_norm_leaky_relu(
@@ -92,4 +56,4 @@ def batch_norm_leaky_relu(
     Returns:
         (N, C) output; what was found of the columns, for the running statistics.
     """
-    return _NormActivation.apply(features, weight, bias, eps, slope)
+    return _NormActivation.apply(features.contiguous(), weight, bias, eps, slope)

@@ -8,18 +8,16 @@ from __future__ import annotations
 import numpy as np
 from numba import carray
 
-from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, Calls
 from mlreco.models.layers.sparse.cpu.column_moments import MOMENTS, write_moments
-from mlreco.models.layers.sparse.cpu.crew import crew_for
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
-from mlreco.models.layers.sparse.cpu.memory import Array, address_of_floats, bits, job
+from mlreco.models.layers.sparse.cpu.memory import bits, job
 from mlreco.models.layers.sparse.cpu.shared_memory import bits_of, claim, floats_at, memory_at
 from mlreco.models.layers.sparse.cpu.strips import gradient_strip, strip_columns
 
 CHUNK = 256
 """Rows of a chunk."""
-_ADDRESSES = ("x", "grad", "beside", "scale", "shift", "mean", "factor", "offset", "sums", "out")
-_JOB = np.dtype([(name, np.int64) for name in ("counter", "rows", "columns", *_ADDRESSES)] + [("slope", np.float64)])
+ADDRESSES = ("x", "grad", "beside", "scale", "shift", "mean", "factor", "offset", "sums", "out")
+JOB = np.dtype([(name, np.int64) for name in ("counter", "rows", "columns", *ADDRESSES)] + [("slope", np.float64)])
 
 
 @kernel
@@ -31,7 +29,7 @@ def _claim_rows(job_address: int, call: np.void) -> tuple[int, int, int]:
 
 def _moments_of_chunks(job_address: int, _: int) -> None:
     """Write the moments of every chunk and column to ``sums`` (chunks, MOMENTS, columns)."""
-    call = carray(memory_at(job_address), 1, _JOB)[0]
+    call = carray(memory_at(job_address), 1, JOB)[0]
     columns = call.columns
     while True:
         chunk, row_0, row_1 = _claim_rows(job_address, call)
@@ -42,7 +40,7 @@ def _moments_of_chunks(job_address: int, _: int) -> None:
 
 
 def _activate(job_address: int, _: int) -> None:
-    call = carray(memory_at(job_address), 1, _JOB)[0]
+    call = carray(memory_at(job_address), 1, JOB)[0]
     columns, slope, zero = call.columns, np.float32(call.slope), np.float32(0)
     scale, shift = floats_at(call.scale), floats_at(call.shift)
     while True:
@@ -85,7 +83,7 @@ def _sum_columns(call: np.void, row_0: int, rows: int, total: int, product: int)
 
 def _sum_gradients(job_address: int, _: int) -> None:
     """Write the sums of every chunk to ``sums`` (chunks, 2, columns)."""
-    call = carray(memory_at(job_address), 1, _JOB)[0]
+    call = carray(memory_at(job_address), 1, JOB)[0]
     while True:
         chunk, row_0, row_1 = _claim_rows(job_address, call)
         if row_0 == row_1:
@@ -96,7 +94,7 @@ def _sum_gradients(job_address: int, _: int) -> None:
 
 def _input_gradient_rows(job_address: int, _: int) -> None:
     """Write g * scale + (x - mean) * factor + offset, g the gradient before LeakyReLU, plus what comes beside."""
-    call = carray(memory_at(job_address), 1, _JOB)[0]
+    call = carray(memory_at(job_address), 1, JOB)[0]
     columns, slope, zero, one = call.columns, np.float32(call.slope), np.float32(0), np.float32(1)
     scale, shift, mean = floats_at(call.scale), floats_at(call.shift), floats_at(call.mean)
     factor, offset = floats_at(call.factor), floats_at(call.offset)
@@ -121,16 +119,6 @@ chunk_moments, activate_rows = SharedKernel(_moments_of_chunks), SharedKernel(_a
 chunk_gradients, input_gradient = SharedKernel(_sum_gradients), SharedKernel(_input_gradient_rows)
 
 
-def run(
-    work: SharedKernel,
-    threads: int,
-    shape: tuple[int, int],
-    slope: float = 0.0,
-    calls: Calls = AT_ONCE,
-    **arrays: Array,
-) -> None:
-    """Run a kernel on all rows; ``arrays`` are what it reads and writes, by their names in the call."""
-    rows, columns = shape
-    places = (address_of_floats(arrays[name]) if name in arrays else 0 for name in _ADDRESSES)
-    threads = crew_for(threads, numbers=rows * columns)
-    calls(work, job(0, rows, columns, *places, bits(slope)), threads, arrays)
+def norm_job(shape: tuple[int, int], slope: float, **places: int) -> np.ndarray:
+    """Return the job of the kernels for all rows; ``places`` are those of ``ADDRESSES`` that they read and write."""
+    return job(0, *shape, *(places.get(name, 0) for name in ADDRESSES), bits(slope))
