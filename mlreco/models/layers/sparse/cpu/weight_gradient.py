@@ -32,6 +32,8 @@ _LANES = UNIT.lanes
 _one, _two, _three = (gradient_tile(tall, v + 1) for v, (tall, _) in enumerate(UNIT.gradient_rows))
 _one_low, _two_low, _three_low = (gradient_tile(low, v + 1) for v, (_, low) in enumerate(UNIT.gradient_rows))
 _HEIGHTS = np.array(UNIT.gradient_rows, np.int64)
+_ARE_LOWER = any(low < tall for tall, low in UNIT.gradient_rows)
+"""Whether there are low tiles; where not, only one code is compiled."""
 _CACHE = 1 << 18
 _PAIRS = 64
 """Pairs whose rows are listed at once: those parts of them that a tile reads stay in the nearest cache."""
@@ -73,7 +75,7 @@ def _add_pairs(call: np.void, grads: int, inputs: int, count: int, add: int, cor
         tall, low = _HEIGHTS[vectors[group] - 1]
         row = 0
         while row < call.rows:
-            is_low = (call.rows - row) % tall != 0
+            is_low = _ARE_LOWER and (call.rows - row) % tall != 0
             height = low if is_low else tall
             top = min(row, call.grad_width - height)
             operands = (
