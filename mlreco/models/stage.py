@@ -30,7 +30,10 @@ class StageLoss(nn.Module):
 
 @runtime_checkable
 class Stage(Protocol):
-    """The interface of a stage, for type checkers."""
+    """The interface of a stage, for type checkers.
+
+    In inference on a CPU several threads may call a stage at once, so a call keeps nothing in the stage.
+    """
 
     requires: ClassVar[tuple[str, ...]]
     provides: ClassVar[tuple[str, ...]]

@@ -57,6 +57,17 @@ wait_for_a_helper = SharedKernel(_wait_for_a_helper)
 wait_to_be_released = SharedKernel(_wait_to_be_released)
 
 
+def test_threads_that_are_first_at_once_share_the_code_of_a_kernel():
+    fresh, meeting = SharedKernel(_wait_to_be_released), threading.Barrier(4)
+
+    def address(_):
+        meeting.wait(10)
+        return fresh.address
+
+    with ThreadPoolExecutor(4) as pool:
+        assert len(set(pool.map(address, range(4)))) == 1
+
+
 def test_every_item_is_worked_on_once_and_every_worker_comes_once():
     for _ in range(100):
         numbers = np.zeros(1 + ITEMS + 4, np.int64)

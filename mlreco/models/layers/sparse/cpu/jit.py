@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +58,23 @@ class SharedKernel:
 
     def __init__(self, function: Callable[[int, int], None]) -> None:
         self._function = function
+        self._compiled: CFunc | None = None
+        self._compiling = threading.Lock()
 
-    @cached_property
+    @property
     def compiled(self) -> CFunc:
-        """The machine code, compiled or taken from the disk at the first use."""
+        """The machine code, compiled or taken from the disk at the first use; threads that are first at once share it.
+
+        It stays where it is: its address goes into calls, and code that two threads made each for itself would be given
+        back by one of them.
+        """
+        if self._compiled is None:
+            with self._compiling:
+                if self._compiled is None:
+                    self._compiled = self._compile()
+        return self._compiled
+
+    def _compile(self) -> CFunc:
         code = CFunc(self._function, (_SIGNATURE.args, _SIGNATURE.return_type), {}, dict(_OPTIONS))
         with suppress(RuntimeError):  # no writable cache folder
             code.enable_caching()
