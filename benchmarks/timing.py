@@ -36,11 +36,16 @@ class Contender:
     flops: float | None = None
 
 
-def interleave(contenders: Sequence[Contender], settings: Settings) -> list[Measurement]:
+def interleave(contenders: Sequence[Contender], settings: Settings, single: bool = False) -> list[Measurement]:
     """Time every contender in every round: calls for half a second, four at least, or one that takes two seconds.
 
     The first of several calls, which finds the caches and the memory full of others' numbers, is not counted. The first
     round is preceded by one that is not counted, in which code is compiled and memory is taken.
+
+    Args:
+        contenders: those that take turns.
+        settings: how many rounds, and whether it is to be quick.
+        single: a turn is one call, whatever it takes, so that the values of contenders belong together one by one.
     """
     times: list[list[float]] = [[] for _ in contenders]
     before = torch.get_num_threads()
@@ -48,7 +53,7 @@ def interleave(contenders: Sequence[Contender], settings: Settings) -> list[Meas
         for number in range(-1, settings.rounds):
             for contender, spent in zip(contenders, times, strict=True):
                 torch.set_num_threads(contender.threads)
-                turn = _turn(contender.run, once=settings.quick or number < 0)
+                turn = _turn(contender.run, once=settings.quick or single or number < 0)
                 if number >= 0:
                     spent += turn
     finally:

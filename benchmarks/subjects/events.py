@@ -38,7 +38,7 @@ def measure(settings: Settings) -> Iterator[Measurement]:
             pair = ((OURS, whole), (_NETWORK, alone))
             case = f"{count} {name}"
             contenders = [Contender(case, who, run, voxels, n) for n in settings.threads for who, run in pair]
-            found = interleave(contenders, replace(settings, rounds=min(settings.rounds, _ROUNDS)))
+            found = interleave(contenders, replace(settings, rounds=min(settings.rounds, _ROUNDS)), single=True)
             for one, network in zip(found[::2], found[1::2], strict=True):
                 yield replace(one, note=f"{_extra(one, network):+.0%} on the network")
                 yield replace(network, compared=False)

@@ -73,6 +73,12 @@ def test_contenders_take_turns():
     assert [len(m.values) for m in found] == [2, 2]
 
 
+def test_single_calls_belong_together_however_short_they_are():
+    contenders = [Contender("case", "quick", int), Contender("case", "slow", lambda: time.sleep(0.01))]
+    found = interleave(contenders, Settings(rounds=3), single=True)
+    assert [len(m.values) for m in found] == [3, 3]
+
+
 @pytest.mark.parametrize("count", [1, 500, 13_218, 19_738, 60_000])
 def test_images_have_the_voxels_asked_for_sorted_and_once(count):
     voxels = images.voxels(count).numpy()
