@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+import torch
+
 from mlreco.models.layers.sparse.cpu.thread_count import Division
 
 T, R = TypeVar("T"), TypeVar("R")
@@ -19,7 +21,8 @@ def side_by_side(
 ) -> Iterator[R]:
     """Yield what is made of the items, in their order.
 
-    Those at work at the same time divide torch's threads among themselves.
+    Those at work at the same time divide torch's threads among themselves in the engine; torch's own operations have
+    one thread each, for every thread that calls them would wake a team of its own.
 
     Args:
         work: makes something of an item; threads call it at the same time, unless there is one place alone.
@@ -31,7 +34,8 @@ def side_by_side(
     if places == 1:
         yield from map(work, items)
         return
-    division, running, taken = Division(), deque[tuple[Future[R], int]](), 0
+    threads = torch.get_num_threads()
+    division, running, taken = Division(threads), deque[tuple[Future[R], int]](), 0
 
     def run(item: T) -> R:
         with division.part():
@@ -45,7 +49,7 @@ def side_by_side(
         taken -= needed
         return result
 
-    pool = ThreadPoolExecutor(places, thread_name_prefix="network")
+    pool = ThreadPoolExecutor(places, "network", torch.set_num_threads, (1,))
     try:
         for item in items:
             needed = size(item)
@@ -59,3 +63,4 @@ def side_by_side(
             yield finished()
     finally:
         pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)  # for threads that begin later: torch has one number for all of these

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -68,6 +69,13 @@ def test_those_at_work_divide_the_threads(four_threads):
     assert list(side_by_side(work, range(2), 2, one, ROOM))[1] == 2
     assert list(side_by_side(lambda _: thread_count(), range(3), 2, lambda _: ROOM, ROOM)) == [4, 4, 4]
     assert thread_count() == 4
+
+
+def test_torch_has_one_thread_inside_and_all_of_them_before_and_after(four_threads):
+    assert set(side_by_side(lambda _: torch.get_num_threads(), range(5), 2, one, ROOM)) == {1}
+    assert torch.get_num_threads() == 4
+    with ThreadPoolExecutor(1) as later:
+        assert later.submit(torch.get_num_threads).result() == 4
 
 
 def test_there_is_always_one_thread(four_threads):

@@ -14,16 +14,20 @@ _own = threading.local()
 class Division:
     """Division of torch's threads among those that compute at once.
 
+    Args:
+        threads: how many there are to divide.
+
     Attributes:
-        parts: how many they are, at least 1; may change while they compute.
+        parts: how many compute, at least 1; may change meanwhile.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
         self.parts = 1
 
     @contextmanager
     def part(self) -> Iterator[None]:
-        """Let what this thread computes inside the block use one part."""
+        """Let what the engine computes in this thread inside the block use one part."""
         before = getattr(_own, "division", None)
         _own.division = self
         try:
@@ -35,5 +39,4 @@ class Division:
 def thread_count() -> int:
     """Return how many threads a call of this thread may use, at least 1."""
     division = getattr(_own, "division", None)
-    threads = torch.get_num_threads()
-    return threads if division is None else max(1, threads // division.parts)
+    return torch.get_num_threads() if division is None else max(1, division.threads // division.parts)
