@@ -19,3 +19,13 @@ def all_threads_work():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crew, "WORTH_A_THREAD", 1.0)
         yield
+
+
+@pytest.fixture
+def set_threads():
+    """What sets the number of torch's threads; at the end of the test it is as before."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)

@@ -95,15 +95,11 @@ def test_the_output_does_not_depend_on_batches_and_workers(tmp_path, weights):
                 np.testing.assert_allclose(a[name], b[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
-def test_the_output_does_not_depend_on_the_number_of_threads(tmp_path, weights):
+def test_the_output_does_not_depend_on_the_number_of_threads(tmp_path, weights, set_threads):
     source = write(tmp_path / "in.h5", [make_event(size, size) for size in (40, 300, 0, 1, 90, 200, 60)])
-    before = torch.get_num_threads()
-    try:
-        for name, threads in (("one", 1), ("three", 3), ("again", 3)):
-            torch.set_num_threads(threads)
-            infer(source, tmp_path / f"{name}.h5", weights, "iotool.batch_size=1")
-    finally:
-        torch.set_num_threads(before)
+    for name, threads in (("one", 1), ("three", 3), ("again", 3)):
+        set_threads(threads)
+        infer(source, tmp_path / f"{name}.h5", weights, "iotool.batch_size=1")
     with ExitStack() as files:
         readers = [files.enter_context(HDF5Reader(tmp_path / f"{name}.h5")) for name in ("one", "three", "again")]
         for one, three, again in zip(*readers, strict=True):

@@ -52,11 +52,8 @@ def test_one_place_is_the_calling_thread():
 
 
 @pytest.fixture
-def four_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(before)
+def four_threads(set_threads):
+    set_threads(4)
 
 
 def test_those_at_work_divide_the_threads(four_threads):
@@ -78,8 +75,8 @@ def test_torch_has_one_thread_inside_and_all_of_them_before_and_after(four_threa
         assert later.submit(torch.get_num_threads).result() == 4
 
 
-def test_there_is_always_one_thread(four_threads):
-    torch.set_num_threads(1)
+def test_there_is_always_one_thread(set_threads):
+    set_threads(1)
     assert set(side_by_side(lambda _: thread_count(), range(9), 3, one, ROOM)) == {1}
 
 

@@ -17,11 +17,9 @@ ENGINES = {"plain": (torch.float64, 1e-10), "compiled": (torch.float32, 1e-4)}
 @pytest.fixture(
     params=[("plain", 1), ("compiled", 1), ("compiled", 2), ("compiled", 4)], ids=lambda p: f"{p[0]}-{p[1]}"
 )
-def engine_and_threads(request):
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param[1])
-    yield ENGINES[request.param[0]]
-    torch.set_num_threads(before)
+def engine_and_threads(request, set_threads):
+    set_threads(request.param[1])
+    return ENGINES[request.param[0]]
 
 
 def random_image(seed, sites=60, channels=3, batch_size=3, shape=SHAPE, dtype=torch.float64):

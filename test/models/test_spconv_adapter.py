@@ -19,12 +19,9 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(autouse=True)
-def on_spconv(monkeypatch):
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
+def on_spconv(monkeypatch, set_threads):
+    set_threads(1)
     monkeypatch.setattr(engine, "uses_spconv", lambda features: True)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -21,11 +21,8 @@ def chain(model_config):
 
 
 @pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def one_thread(set_threads):
+    set_threads(1)
 
 
 @torch.no_grad()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from mlreco.models.layers.sparse.cpu import normalisation
 from mlreco.models.layers.sparse.cpu.column_moments import Moments
-from mlreco.models.layers.sparse.cpu.norm_function import track
+from mlreco.models.layers.sparse.cpu.memory import array_of
 
 
 class VoxelBatchNorm(nn.BatchNorm1d):
@@ -24,6 +25,10 @@ class VoxelBatchNorm(nn.BatchNorm1d):
         return super().forward(features)
 
     def track(self, moments: Moments, rows: int) -> None:
-        """Take the moments of a batch of so many rows, at least 2, into the running statistics, as ``forward`` does."""
+        """Take the moments of a batch of so many rows, at least 2, into the running statistics, as ``forward`` does.
+
+        Torch is not told that these change.
+        """
         self.num_batches_tracked.add_(1)
-        track(moments, rows, self.running_mean, self.running_var, self.momentum)
+        running = array_of(self.running_mean), array_of(self.running_var)
+        normalisation.track(moments, rows, *running, self.momentum)

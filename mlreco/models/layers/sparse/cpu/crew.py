@@ -149,12 +149,11 @@ class _Crew:
 
     def places(self, helpers: int) -> tuple[int, int]:
         """Return where board and desks are, so many helpers hired."""
-        self._have(helpers)
+        if self._hired < helpers:
+            self._hire(helpers)
         return self._places
 
-    def _have(self, helpers: int) -> None:
-        if self._hired >= helpers:
-            return
+    def _hire(self, helpers: int) -> None:
         with self._hiring:
             turns = _turns_in(_STAY_AWAKE)
             _look_for_work.compile(_PLACES_AND_TURNS)

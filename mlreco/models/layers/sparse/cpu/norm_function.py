@@ -8,18 +8,8 @@ import torch
 
 from mlreco.models.layers.sparse.cpu import normalisation
 from mlreco.models.layers.sparse.cpu.column_moments import Moments
-from mlreco.models.layers.sparse.cpu.memory import array_of
 from mlreco.models.layers.sparse.cpu.normalisation import Norm
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
-
-
-@torch.no_grad()
-def track(moments: Moments, rows: int, running_mean: torch.Tensor, running_var: torch.Tensor, momentum: float) -> None:
-    """Take moments of so many rows, at least 2, into running statistics, (C,), as torch's batch normalisation does.
-
-    Torch is not told that these change.
-    """
-    normalisation.track(moments, rows, array_of(running_mean), array_of(running_var), momentum)
 
 
 class _NormActivation(torch.autograd.Function):
