@@ -17,7 +17,8 @@ def all_threads_work():
     from mlreco.models.layers.sparse.cpu import crew
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(crew, "WORTH_A_THREAD", 1.0)
+        patch.setattr(crew, "WORTH_A_THREAD", 1)
+        patch.setattr(crew, "_crew", crew._Crew())
         yield
 
 

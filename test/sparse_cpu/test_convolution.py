@@ -5,17 +5,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlreco.models.layers.sparse.cpu import weight_gradient as gradients
 from mlreco.models.layers.sparse.cpu.epilogue import Activation, Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolution, convolve
 from mlreco.models.layers.sparse.cpu.panels import pack
 from mlreco.models.layers.sparse.cpu.simd import UNIT
-from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient
 from mlreco.models.layers.sparse.kernel_map import (
     coordinates_from_keys,
     downsample_map,
     keys_from_coordinates,
     submanifold_map,
 )
+
+
+def weight_gradient(x, grad, kernel_map, threads=1):
+    return gradients.weight_gradient(x, grad, kernel_map, threads).numpy()
 
 
 def normal(rng, *shape):

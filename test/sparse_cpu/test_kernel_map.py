@@ -1,4 +1,5 @@
 import copy
+import ctypes
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlreco.models.layers.sparse.cpu.keys import MAX_COORDINATE
-from mlreco.models.layers.sparse.cpu.walks import BLOCK
+from mlreco.models.layers.sparse.cpu.walks import BLOCK, MAP
 from mlreco.models.layers.sparse.kernel_map import (
     coordinates_from_keys,
     downsample_map,
@@ -125,21 +126,27 @@ def test_no_voxels_give_an_empty_map():
     assert kernel_map.bounds.shape == (27, 1)
 
 
+def record_at(place):
+    """A copy of what kernels read of a map."""
+    return np.frombuffer((ctypes.c_char * MAP.itemsize).from_address(place), MAP)[0].copy()
+
+
 def test_threads_that_share_a_new_map_see_the_same_tables():
     for seed in range(20):
         sites = references.random_sites(np.random.default_rng(seed), 1, 300, 12)
         kernel_map = submanifold_map(keys_from_coordinates(sites))
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda _: (kernel_map.bounds, kernel_map.addresses), range(8)))  # noqa: B023
-        assert all(addresses == found[0][1] for _, addresses in found)
-        assert kernel_map.bounds.ctypes.data == found[0][1][2]
+            found = list(pool.map(lambda _: (kernel_map.bounds, kernel_map.place), range(8)))  # noqa: B023
+        assert all(place == found[0][1] for _, place in found)
+        assert kernel_map.bounds.ctypes.data == record_at(found[0][1])["bounds"]
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda kept: pickle.loads(pickle.dumps(kept))])
 def test_a_copied_map_has_tables_of_its_own(copied):
     sites = references.random_sites(np.random.default_rng(0), 1, 100, 8)
     kernel_map = submanifold_map(keys_from_coordinates(sites))
-    places = set(kernel_map.addresses)
+    record = record_at(kernel_map.place)
     other = copied(kernel_map)
-    assert not places & set(other.addresses)
+    for table in ("in_rows", "out_rows", "bounds", "identity"):
+        assert record_at(other.place)[table] != record[table]
     assert np.array_equal(other.bounds, kernel_map.bounds)

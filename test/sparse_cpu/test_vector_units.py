@@ -34,12 +34,11 @@ for kernel_map in (submanifold_map(keys), down, down.transposed()):
         offsets = len(kernel_map.starts) - 1
         x, grad = torch.randn(kernel_map.n_in, fan_in), torch.randn(kernel_map.n_out, fan_out)
         weight = torch.randn(fan_out, offsets, fan_in).permute(1, 2, 0) / (offsets * fan_in) ** 0.5
-        for name, one, other in (
-            ("conv_forward", x, weight), ("conv_backward_input", grad, weight), ("conv_backward_weight", x, grad)
-        ):
-            found = getattr(backend, name)(one, other, kernel_map)
-            expected = getattr(plain, name)(one.double(), other.double(), kernel_map)
-            torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=3e-6 * float(expected.abs().max()))
+        for name, operands in (("conv_forward", (x, weight)), ("conv_backward", (x, grad, weight))):
+            found = getattr(backend, name)(*operands, kernel_map)
+            expected = getattr(plain, name)(*(operand.double() for operand in operands), kernel_map)
+            for mine, other in zip(found, expected) if name == "conv_backward" else [(found, expected)]:
+                torch.testing.assert_close(mine.double(), other, rtol=1e-5, atol=3e-6 * float(other.abs().max()))
 """
 
 

@@ -19,7 +19,7 @@ from mlreco.models.layers.remembered import remembered
 from mlreco.models.layers.residual import ResidualBlock
 from mlreco.models.layers.sparse import SparseConvolution, SparseConvTensor
 from mlreco.models.layers.sparse.cpu import backend as compiled
-from mlreco.models.layers.sparse.cpu.calls import Calls, InOneGo
+from mlreco.models.layers.sparse.cpu.calls import FEW_BYTES, Calls, InOneGo
 from mlreco.models.layers.sparse.cpu.epilogue import Activation
 from mlreco.models.layers.sparse.cpu.panels import Panels
 from mlreco.models.layers.sparse.kernel_map import KernelMap
@@ -86,7 +86,7 @@ def _convolve(
 
 def encode(encoder: UNetEncoder, image: SparseConvTensor) -> list[SparseConvTensor]:
     """Return what ``encoder(image)`` returns in evaluation mode."""
-    levels, calls = [], InOneGo()
+    levels, calls = [], InOneGo(FEW_BYTES)
     kernel_map = submanifold_sites(image, 3, encoder.input.indice_key)
     entry = encoder.blocks[0][0].activation_1.affine()
     parts = [_convolve(encoder.input, image.features.contiguous(), kernel_map, entry, calls)]
@@ -109,7 +109,7 @@ def encode(encoder: UNetEncoder, image: SparseConvTensor) -> list[SparseConvTens
 
 def decode(decoder: UNetDecoder, levels: list[SparseConvTensor]) -> SparseConvTensor:
     """Return what ``decoder(levels)`` returns in evaluation mode."""
-    image, calls = levels[-1], InOneGo()
+    image, calls = levels[-1], InOneGo(FEW_BYTES)
     active = compiled.activate(image.features, decoder.activations[-1].affine(), calls) if decoder.blocks else None
     for level in reversed(range(len(decoder.blocks))):
         up, blocks, skip = decoder.upsamplings[level], decoder.blocks[level], levels[level]

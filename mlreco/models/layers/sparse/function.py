@@ -21,13 +21,8 @@ class _SparseConvolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_out: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None]:
         features, weight = ctx.saved_tensors
-        backend, grad_out = engine.backend(features), grad_out.contiguous()
-        grad_features = grad_weight = None
-        if ctx.needs_input_grad[0]:
-            grad_features = backend.conv_backward_input(grad_out, weight, ctx.kernel_map)
-        if ctx.needs_input_grad[1]:
-            grad_weight = backend.conv_backward_weight(features, grad_out, ctx.kernel_map)
-        return grad_features, grad_weight, None
+        backward = engine.backend(features).conv_backward
+        return *backward(features, grad_out.contiguous(), weight, ctx.kernel_map, ctx.needs_input_grad[:2]), None
 
 
 def kernel_major(weight: torch.Tensor) -> torch.Tensor:

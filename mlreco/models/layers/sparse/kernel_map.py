@@ -10,7 +10,7 @@ import numpy as np
 
 from mlreco.models.layers.sparse.cpu import coarse_walk, walks
 from mlreco.models.layers.sparse.cpu.keys import coordinates_from_keys, join, keys_from_coordinates, largest, split
-from mlreco.models.layers.sparse.cpu.memory import HoldsAddresses, address
+from mlreco.models.layers.sparse.cpu.memory import HoldsAddresses, address, job
 
 __all__ = ["KernelMap", "coordinates_from_keys", "downsample_map", "keys_from_coordinates", "submanifold_map"]
 
@@ -31,6 +31,11 @@ class KernelMap(HoldsAddresses):
     out_rows: np.ndarray
     starts: np.ndarray
     _derived: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def offsets(self) -> int:
+        """K."""
+        return len(self.starts) - 1
 
     @property
     def bounds(self) -> np.ndarray:
@@ -56,12 +61,14 @@ class KernelMap(HoldsAddresses):
         return self._derived["pointwise"]
 
     @property
-    def addresses(self) -> tuple[int, int, int, int]:
-        """Where in_rows, out_rows, bounds and identity begin."""
-        if "addresses" not in self._derived:
+    def place(self) -> int:
+        """Where the engine finds what it reads of this map, a record of ``walks.MAP``."""
+        if "record" not in self._derived:
+            counts = self.n_in, self.n_out, *self.bounds.shape, len(self.in_rows)
             arrays = self.in_rows, self.out_rows, self.bounds, self.identity
-            self._derived["addresses"] = tuple(address(array) for array in arrays)
-        return self._derived["addresses"]
+            record = job(*counts, *(address(array) for array in arrays))
+            self._derived.setdefault("record", (record, address(record)))
+        return self._derived["record"][1]
 
     def transposed(self) -> KernelMap:
         """Return the same pairs with the roles of input and output swapped."""

@@ -38,17 +38,19 @@ def conv_forward(features: torch.Tensor, weight: torch.Tensor, kernel_map: Kerne
     return out
 
 
-def conv_backward_input(grad_out: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
-    """Return the (n_in, Cin) gradient of the features from the (n_out, Cout) gradient of the output."""
-    grad_in = grad_out.new_zeros(kernel_map.n_in, weight.shape[1])
+def conv_backward(
+    features: torch.Tensor,
+    grad_out: torch.Tensor,
+    weight: torch.Tensor,
+    kernel_map: KernelMap,
+    needed: tuple[bool, bool] = (True, True),
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Return the gradients of the features, (n_in, Cin), and of the weight, (K, Cin, Cout), None where not needed."""
+    grad_in, grad_weight = features.new_zeros(features.shape), features.new_zeros(weight.shape)
     for k, in_rows, out_rows in _pairs(kernel_map):
-        grad_in.index_add_(0, in_rows, grad_out.index_select(0, out_rows) @ weight[k].T)
-    return grad_in
-
-
-def conv_backward_weight(features: torch.Tensor, grad_out: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
-    """Return the (K, Cin, Cout) gradient of the weight."""
-    grad_weight = features.new_zeros(len(kernel_map.starts) - 1, features.shape[1], grad_out.shape[1])
-    for k, in_rows, out_rows in _pairs(kernel_map):
-        torch.matmul(features.index_select(0, in_rows).T, grad_out.index_select(0, out_rows), out=grad_weight[k])
-    return grad_weight
+        at_pairs = grad_out.index_select(0, out_rows)
+        if needed[0]:
+            grad_in.index_add_(0, in_rows, at_pairs @ weight[k].T)
+        if needed[1]:
+            torch.matmul(features.index_select(0, in_rows).T, at_pairs, out=grad_weight[k])
+    return grad_in if needed[0] else None, grad_weight if needed[1] else None

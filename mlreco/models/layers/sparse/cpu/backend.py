@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 
 from mlreco.models.layers.sparse.cpu import normalisation
-from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, Calls
+from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, Calls, InOneGo
 from mlreco.models.layers.sparse.cpu.epilogue import Activation, Epilogue
-from mlreco.models.layers.sparse.cpu.forward import Source, convolve
+from mlreco.models.layers.sparse.cpu.forward import Source, convolve, convolve_once
 from mlreco.models.layers.sparse.cpu.memory import array_of
 from mlreco.models.layers.sparse.cpu.panels import Panels, pack
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
-from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient, weight_gradient_meanwhile
+from mlreco.models.layers.sparse.cpu.weight_gradient import prepare
 from mlreco.models.layers.sparse.kernel_map import KernelMap
 
 
@@ -28,43 +27,41 @@ def pack_weight(weight: torch.Tensor) -> Panels:
     return pack(weight.detach().numpy(), thread_count())
 
 
-def conv_forward(features: torch.Tensor, weight: torch.Tensor | Panels, kernel_map: KernelMap) -> torch.Tensor:
+def conv_forward(features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
     """Return the (n_out, Cout) output of a sparse convolution.
 
     Args:
         features: (n_in, Cin) float32.
-        weight: (K, Cin, Cout) float32 of any strides (a permuted view of spconv's layout costs nothing), or packed.
+        weight: (K, Cin, Cout) float32 of any strides: a permuted view of spconv's layout costs nothing.
         kernel_map: the pairs of input and output rows of every offset.
     """
-    threads = thread_count()
-    panels = weight if isinstance(weight, Panels) else pack(weight.detach().numpy(), threads, keep=False)
-    out = torch.empty(kernel_map.n_out, panels.columns)
-    convolve([Source(features.contiguous(), panels)], kernel_map, out, threads=threads)
-    return out
+    return convolve_once(features.detach().contiguous(), weight.detach(), kernel_map, threads=thread_count())
 
 
-def conv_backward_input(grad_out: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
-    """Return the (n_in, Cin) gradient of the features from the (n_out, Cout) gradient of the output."""
-    return conv_forward(grad_out, weight.transpose(1, 2), kernel_map.transposed())
+def conv_backward(
+    features: torch.Tensor,
+    grad_out: torch.Tensor,
+    weight: torch.Tensor,
+    kernel_map: KernelMap,
+    needed: tuple[bool, bool] = (True, True),
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Return the gradients of the features, (n_in, Cin), and of the weight, (K, Cin, Cout), None where not needed.
 
-
-def conv_backward_weight(features: torch.Tensor, grad_out: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
-    """Return the (K, Cin, Cout) gradient of the weight, a view of memory in spconv's order (Cout, K, Cin)."""
-    operands = features.detach().contiguous(), grad_out.detach().contiguous()
-    return torch.from_numpy(weight_gradient(*operands, kernel_map, thread_count()))
-
-
-@contextmanager
-def conv_backward_weight_meanwhile(
-    features: torch.Tensor, grad_out: torch.Tensor, kernel_map: KernelMap
-) -> Iterator[torch.Tensor]:
-    """Begin what ``conv_backward_weight`` does and give its result, which is complete at the end of the block.
-
-    Other threads work on it meanwhile; what goes into it must stay as it is until then.
+    Helpers work on the second, a view of memory in spconv's order (Cout, K, Cin), while the first is computed.
     """
-    operands = features.detach().contiguous(), grad_out.detach().contiguous()
-    with weight_gradient_meanwhile(*operands, kernel_map, thread_count()) as gradient:
-        yield torch.from_numpy(gradient)
+    calls, threads = InOneGo(), thread_count()
+    features, grad_out = features.detach().contiguous(), grad_out.detach().contiguous()
+    grad_in = grad_weight = None
+    if needed[1]:
+        grad_weight = prepare(features, grad_out, kernel_map, threads)
+        grad_weight.begin(calls)
+    if needed[0]:
+        back = weight.detach().transpose(1, 2), kernel_map.transposed()
+        grad_in = convolve_once(grad_out, *back, threads=threads, calls=calls)
+    if grad_weight:
+        grad_weight.finish(calls)
+    calls.make()
+    return grad_in, grad_weight and grad_weight.gradient.permute(1, 2, 0)
 
 
 def affine(scale: torch.Tensor, shift: torch.Tensor, slope: float) -> Activation:

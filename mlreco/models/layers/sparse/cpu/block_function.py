@@ -7,19 +7,18 @@ of the weights while the calling thread is busy with what the next step needs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.autograd.function import once_differentiable
 
-from mlreco.models.layers.sparse.cpu import backend, normalisation
+from mlreco.models.layers.sparse.cpu import weight_gradient
+from mlreco.models.layers.sparse.cpu.calls import InOneGo
 from mlreco.models.layers.sparse.cpu.column_moments import Moments, chunk_sums
 from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
-from mlreco.models.layers.sparse.cpu.forward import Source, convolve
-from mlreco.models.layers.sparse.cpu.normalisation import Norm
+from mlreco.models.layers.sparse.cpu.forward import Source, convolve_once
+from mlreco.models.layers.sparse.cpu.normalisation import Norm, gradients, normalise
 from mlreco.models.layers.sparse.cpu.panels import pack
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
@@ -44,29 +43,10 @@ class BlockSettings:
     slope: float
 
 
-def _convolve(
-    features: torch.Tensor,
-    weight: torch.Tensor,
-    kernel_map: KernelMap,
-    epilogue: Epilogue,
-    shortcuts: Sequence[Source] = (),
-) -> torch.Tensor:
-    threads, out = thread_count(), torch.empty(len(features), len(weight))
-    source = Source(features, pack(kernel_major(weight).numpy(), threads, keep=False))
-    convolve([source], kernel_map, out, shortcuts=shortcuts, epilogue=epilogue, threads=threads)
-    return out
-
-
-@contextmanager
-def _weight_gradient(
-    features: torch.Tensor, grad: torch.Tensor, kernel_map: KernelMap, weight: torch.Tensor | None, needed: bool
-) -> Iterator[torch.Tensor | None]:
-    """Give the gradient of a weight, which is complete at the end of the block; None where it is not needed."""
-    if not needed:
-        yield None
-        return
-    with backend.conv_backward_weight_meanwhile(features, grad, kernel_map) as gradient:
-        yield gradient.permute(2, 0, 1).view(weight.shape)
+def _gradient(
+    features: torch.Tensor, grad: torch.Tensor, kernel_map: KernelMap, needed: bool
+) -> weight_gradient.WeightGradient | None:
+    return weight_gradient.prepare(features, grad, kernel_map, thread_count()) if needed else None
 
 
 class _ResidualBlock(torch.autograd.Function):
@@ -84,17 +64,19 @@ class _ResidualBlock(torch.autograd.Function):
         shortcut: torch.Tensor | None,
     ) -> tuple[torch.Tensor, Moments, Moments]:
         kernel_map, (eps_1, eps_2), slope = settings.kernel_map, settings.eps, settings.slope
-        threads, active_1 = thread_count(), torch.empty(features.shape)
-        moments_1 = normalisation.normalise(features, Norm(scale_1, shift_1, eps_1, slope), active_1, threads)
+        threads, calls = thread_count(), InOneGo()
+        norm_1, norm_2 = Norm(scale_1, shift_1, eps_1, slope), Norm(scale_2, shift_2, eps_2, slope)
+        active_1 = torch.empty(features.shape)
+        moments_1 = normalise(features, norm_1, active_1, threads, calls=calls)
         sums = chunk_sums(len(features), len(weight_1), BLOCK)
-        inner = _convolve(active_1, weight_1, kernel_map, Epilogue(moments=sums))
+        how = {"threads": threads, "calls": calls}
+        inner = convolve_once(active_1, kernel_major(weight_1), kernel_map, Epilogue(moments=sums), **how)
         active_2 = torch.empty(inner.shape)
-        moments_2 = normalisation.normalise(inner, Norm(scale_2, shift_2, eps_2, slope), active_2, threads, sums, BLOCK)
-        if shortcut is None:
-            out = _convolve(active_2, weight_2, kernel_map, Epilogue(residual=features))
-        else:
-            product = Source(features, backend.pack_weight(shortcut.T[None]))
-            out = _convolve(active_2, weight_2, kernel_map, Epilogue(), [product])
+        moments_2 = normalise(inner, norm_2, active_2, threads, sums, BLOCK, calls)
+        residual = Epilogue(residual=features if shortcut is None else None)
+        products = () if shortcut is None else [Source(features, pack(shortcut.T[None].numpy(), **how))]
+        out = convolve_once(active_2, kernel_major(weight_2), kernel_map, residual, products, **how)
+        calls.make()
 
         ctx.save_for_backward(
             features, active_1, inner, active_2, scale_1, shift_1, weight_1, scale_2, shift_2, weight_2, shortcut
@@ -109,25 +91,39 @@ class _ResidualBlock(torch.autograd.Function):
         scale_1, shift_1, weight_1, scale_2, shift_2, weight_2 = parameters
         kernel_map, (eps_1, eps_2), slope = ctx.settings.kernel_map, ctx.settings.eps, ctx.settings.slope
         (moments_1, moments_2), needed, grad = ctx.moments, ctx.needs_input_grad, grad.contiguous()
-        threads = thread_count()
+        threads, calls = thread_count(), InOneGo()
+        grad_2 = _gradient(active_2, grad, kernel_map, needed[7])
+        grad_shortcut = _gradient(features, grad, kernel_map.pointwise, needed[8])
+        on_their_way = [found for found in (grad_2, grad_shortcut) if found]
+        for found in on_their_way:
+            found.begin(calls)
 
-        with (
-            _weight_gradient(features, grad, kernel_map.pointwise, shortcut, needed[8]) as grad_shortcut,
-            _weight_gradient(active_2, grad, kernel_map, weight_2, needed[7]) as grad_2,
-        ):
-            beside = grad
-            if shortcut is not None:
-                beside = backend.conv_backward_input(grad, shortcut.T[None], kernel_map.pointwise)
-            at_inner = backend.conv_backward_input(grad, kernel_major(weight_2), kernel_map)
-            norm = Norm(scale_2, shift_2, eps_2, slope)
-            norm_grads_2 = normalisation.gradients(inner, at_inner, moments_2, norm, at_inner, threads)
-            with _weight_gradient(active_1, at_inner, kernel_map, weight_1, needed[4]) as grad_1:
-                at_features = backend.conv_backward_input(at_inner, kernel_major(weight_1), kernel_map)
-                norm = Norm(scale_1, shift_1, eps_1, slope)
-                norm_grads_1 = normalisation.gradients(
-                    features, at_features, moments_1, norm, at_features, threads, beside
-                )
-        return None, at_features, *norm_grads_1.unbind(), grad_1, *norm_grads_2.unbind(), grad_2, grad_shortcut
+        back, how = kernel_map.transposed(), {"threads": threads, "calls": calls}
+        beside = grad if shortcut is None else convolve_once(grad, shortcut[None], kernel_map.pointwise, **how)
+        at_inner = convolve_once(grad, kernel_major(weight_2).transpose(1, 2), back, **how)
+        norm_2 = Norm(scale_2, shift_2, eps_2, slope)
+        norm_grads_2 = gradients(inner, at_inner, moments_2, norm_2, at_inner, threads, calls=calls)
+        grad_1 = _gradient(active_1, at_inner, kernel_map, needed[4])
+        if grad_1:
+            on_their_way.append(grad_1)
+            grad_1.begin(calls)
+        at_features = convolve_once(at_inner, kernel_major(weight_1).transpose(1, 2), back, **how)
+        norm_1 = Norm(scale_1, shift_1, eps_1, slope)
+        norm_grads_1 = gradients(features, at_features, moments_1, norm_1, at_features, threads, beside, calls)
+        for found in reversed(on_their_way):
+            found.finish(calls)
+        calls.make()
+
+        return (
+            *(None, at_features),
+            *(*norm_grads_1.unbind(), _of(weight_1, grad_1), *norm_grads_2.unbind(), _of(weight_2, grad_2)),
+            _of(shortcut, grad_shortcut),
+        )
+
+
+def _of(weight: torch.Tensor | None, found: weight_gradient.WeightGradient | None) -> torch.Tensor | None:
+    """Return the gradient in the shape of its weight."""
+    return None if found is None else found.gradient.view(weight.shape)
 
 
 def residual_block(

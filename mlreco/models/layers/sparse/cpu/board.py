@@ -13,7 +13,9 @@ from mlreco.models.layers.sparse.cpu.shared_memory import call, give_way, intege
 
 _LINE = 64
 _SLOTS = 8
-BOARD_BYTES = _LINE * _SLOTS
+WORTH = _LINE * _SLOTS
+"""Where a board says how many operations are worth a thread, an int64 that nobody changes."""
+BOARD_BYTES = WORTH + _LINE
 _FUNCTION, _JOB = 1, 2
 """Words of a slot behind the gate."""
 _HELD, _OPEN, _INSIDE = 1, 1 << 1, 1 << 2

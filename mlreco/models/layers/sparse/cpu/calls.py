@@ -14,7 +14,8 @@ import torch
 from mlreco.models.layers.sparse.cpu.crew import share, share_all
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel
 
-_FEW_BYTES = 16 << 20
+FEW_BYTES = 16 << 20
+"""Results that may wait in inference: memory that is used again soon is still in the cache."""
 
 
 class Calls(Protocol):
@@ -45,10 +46,10 @@ class InOneGo:
     Nothing else may read a result, or write what a call reads, before ``make`` has returned.
 
     Args:
-        most: bytes of results that may wait; few, for memory that is used again soon is still in the cache.
+        most: bytes of results that may wait.
     """
 
-    def __init__(self, most: int = _FEW_BYTES) -> None:
+    def __init__(self, most: float = float("inf")) -> None:
         self._most = most
         self._bytes = 0
         self._calls: list[tuple[SharedKernel, np.ndarray, int]] = []

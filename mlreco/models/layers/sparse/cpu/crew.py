@@ -14,8 +14,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import numpy as np
 from numba import types
@@ -27,6 +26,7 @@ from mlreco.models.layers.sparse.cpu.board import (
     BELL,
     BOARD_BYTES,
     DESK_BYTES,
+    WORTH,
     close_job,
     help_somebody,
     is_wanted,
@@ -42,7 +42,6 @@ from mlreco.models.layers.sparse.cpu.shared_memory import (
     pause,
     read,
     swap_if,
-    write,
 )
 
 _MOST_HELPERS = 62
@@ -50,6 +49,10 @@ _STAY_AWAKE = 2e-4
 """Seconds that a helper waits for more work before it sleeps."""
 _BETWEEN_LOOKS = 2e-3
 """Seconds that it sleeps where nobody can wake it."""
+WORTH_A_THREAD = 2_000_000
+"""Multiplications and additions that take a thread longer than a helper takes to join in: some 15 microseconds."""
+OPERATIONS_A_NUMBER = 40
+"""In the time in which a number is read and written."""
 _PLACES_AND_TURNS = (types.int64, types.int64, types.int64)
 _POLITE = 32
 """Pauses of a waiting helper after which others that wait for the processor get it."""
@@ -93,7 +96,7 @@ def _serve(board: int, desk: int, turns: int) -> None:
 
 
 @kernel
-def _open(function: int, job: int, board: int, desks: int, helpers: int) -> int:
+def open_to_helpers(function: int, job: int, board: int, desks: int, helpers: int) -> int:
     """Open a job to so many helpers and wake those that sleep; return its slot, 0 where nobody can help."""
     slot = open_job(board, function, job, helpers) if helpers > 0 else 0
     if slot:
@@ -105,7 +108,7 @@ def _open(function: int, job: int, board: int, desks: int, helpers: int) -> int:
 
 
 @kernel
-def _work_and_close(function: int, job: int, slot: int) -> None:
+def work_and_close(function: int, job: int, slot: int) -> None:
     """Work on a job, and return when nobody works on it any more."""
     call(function, job, 0)
     if slot:
@@ -115,7 +118,7 @@ def _work_and_close(function: int, job: int, slot: int) -> None:
 @kernel
 def work_together(function: int, job: int, board: int, desks: int, helpers: int) -> None:
     """Work on a job in this thread and so many helpers, from a kernel; ``crew_places`` tells the last three numbers."""
-    _work_and_close(function, job, _open(function, job, board, desks, helpers))
+    work_and_close(function, job, open_to_helpers(function, job, board, desks, helpers))
 
 
 @kernel
@@ -126,23 +129,13 @@ def _work_in_turn(calls: int, count: int, board: int, desks: int) -> None:
         work_together(table[place], table[place + 1], board, desks, table[place + 2])
 
 
-@kernel
-def _begin(function: int, job: int, board: int, desks: int, helpers: int, held: int) -> None:
-    """Open a job and write its slot to ``held``."""
-    write(held, _open(function, job, board, desks, helpers))
-
-
-@kernel
-def _finish(function: int, job: int, held: int) -> None:
-    _work_and_close(function, job, read(held))
-
-
 class _Crew:
     def __init__(self) -> None:
         self._board = aligned_empty((BOARD_BYTES,), np.uint8)
         self._desks = aligned_empty((_MOST_HELPERS, DESK_BYTES), np.uint8)
         self._board[:] = 0
         self._desks[:] = 0
+        self._board[WORTH : WORTH + 8].view(np.int64)[0] = WORTH_A_THREAD
         self._places = address(self._board), address(self._desks)
         self._hired = 0
         self._hiring = threading.Lock()
@@ -158,8 +151,6 @@ class _Crew:
             turns = _turns_in(_STAY_AWAKE)
             _look_for_work.compile(_PLACES_AND_TURNS)
             _serve.compile(_PLACES_AND_TURNS)
-            _begin.compile((types.int64,) * 6)
-            _finish.compile((types.int64,) * 3)
             while self._hired < helpers:
                 make_bell(address(self._desks[self._hired]) + BELL)
                 name = f"sparse-{self._hired + 1}"
@@ -188,10 +179,12 @@ def _turns_in(seconds: float) -> int:
 
 
 _crew = _Crew()
-WORTH_A_THREAD = 2e6
-"""Multiplications and additions that take a thread longer than a helper takes to join in: some 15 microseconds."""
-_OPERATIONS_A_NUMBER = 40
-"""In the time in which a number is read and written."""
+
+
+@kernel
+def worth(board: int, helpers: int, operations: float) -> int:
+    """Return how many of so many helpers are worth their while for so many multiplications and additions."""
+    return max(0, min(helpers, np.int64(operations / read(board + WORTH)) - 1))
 
 
 def crew_for(threads: int, operations: float = 0, numbers: int = 0) -> int:
@@ -202,8 +195,7 @@ def crew_for(threads: int, operations: float = 0, numbers: int = 0) -> int:
         operations: multiplications and additions to do.
         numbers: float32 numbers to read and write.
     """
-    work = operations + _OPERATIONS_A_NUMBER * numbers
-    return max(1, min(threads, int(work // WORTH_A_THREAD)))
+    return 1 + worth(_crew.places(0)[0], threads - 1, float(operations + OPERATIONS_A_NUMBER * numbers))
 
 
 def _forget_the_parents_threads() -> None:
@@ -239,21 +231,3 @@ def share_all(calls: Sequence[tuple[SharedKernel, np.ndarray, int]]) -> None:
         return
     table = np.array([(work.address, address(job), min(n - 1, _MOST_HELPERS)) for work, job, n in calls], np.int64)
     _work_in_turn(address(table), len(table), *_crew.places(int(table[:, 2].max())))
-
-
-@contextmanager
-def begun(work: SharedKernel, job: np.ndarray, threads: int) -> Iterator[None]:
-    """Let up to ``threads - 1`` helpers run a kernel during the block, and finish it at the block's end.
-
-    Args:
-        work: as in ``share``.
-        job: as in ``share``; nobody may use or change what the kernel writes before the end of the block.
-        threads: how many run it at most, the thread of the block at its end included.
-    """
-    helpers, held = min(threads - 1, _MOST_HELPERS), np.zeros(1, np.int64)
-    call, place = (work.address, address(job)), address(held)
-    try:
-        _begin(*call, *_crew.places(helpers), helpers, place)
-        yield
-    finally:  # whatever interrupts, also just behind the beginning: helpers may be at work on memory of the caller
-        _finish(*call, place)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +14,8 @@ from mlreco.models.layers.sparse.cpu.shared_memory import floats_at
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
 
 _PLACES = ("bias", "residual", "scale", "shift", "raw", "active", "moments")
+EPILOGUE = [*((name, np.int64) for name in (*_PLACES, "stride")), ("slope", np.float64)]
+"""What ``finish`` reads: where the arrays begin (0: there is none), how long a row is, and the slope."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,8 @@ class Epilogue:
     activation: Activation | None = None
     moments: Array | None = None
 
-    LAYOUT: ClassVar[np.dtype] = np.dtype([*((name, np.int64) for name in (*_PLACES, "stride")), ("slope", np.float64)])
-    """What ``finish`` reads: where the arrays begin (0: there is none), how long a row is, and the slope."""
-
     def layout(self, raw: Array | None, active: Array | None, stride: int) -> tuple[int, ...]:
-        """Return the numbers of ``LAYOUT``.
+        """Return the numbers of ``EPILOGUE``.
 
         Args:
             raw: (n_out, Cout) float32, C-contiguous, where the output goes.
@@ -81,7 +79,7 @@ def finish(sums: int, width: int, row_0: int, row_1: int, column_0: int, epilogu
         row_0: first row of the output.
         row_1: row after the last.
         column_0: first column of the output.
-        epilogue: a record of ``Epilogue.LAYOUT``.
+        epilogue: a record with the fields of ``EPILOGUE``.
     """
     bias, residual = floats_at(epilogue.bias + 4 * column_0), floats_at(epilogue.residual)
     scale, shift = floats_at(epilogue.scale + 4 * column_0), floats_at(epilogue.shift + 4 * column_0)

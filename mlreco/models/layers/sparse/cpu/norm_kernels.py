@@ -8,16 +8,28 @@ from __future__ import annotations
 import numpy as np
 from numba import carray
 
-from mlreco.models.layers.sparse.cpu.column_moments import MOMENTS, write_moments
+from mlreco.models.layers.sparse.cpu.column_moments import MOMENTS, combine, write_moments
+from mlreco.models.layers.sparse.cpu.crew import OPERATIONS_A_NUMBER, work_together, worth
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
-from mlreco.models.layers.sparse.cpu.memory import bits, job
+from mlreco.models.layers.sparse.cpu.memory import job
 from mlreco.models.layers.sparse.cpu.shared_memory import bits_of, claim, floats_at, memory_at
 from mlreco.models.layers.sparse.cpu.strips import gradient_strip, strip_columns
 
 CHUNK = 256
 """Rows of a chunk."""
-ADDRESSES = ("x", "grad", "beside", "scale", "shift", "mean", "factor", "offset", "sums", "out")
-JOB = np.dtype([(name, np.int64) for name in ("counter", "rows", "columns", *ADDRESSES)] + [("slope", np.float64)])
+_FIELDS = (
+    *("counter", "rows", "columns", "x", "grad", "beside", "scale", "shift", "mean", "factor", "offset", "sums", "out"),
+    *("weight", "bias", "moments", "of_parameters", "numbers", "sums_are_known", "chunk"),
+    *("first", "second", "board", "desks", "helpers"),
+)
+JOB = np.dtype([*((name, np.int64) for name in _FIELDS), *((name, np.float64) for name in ("slope", "eps"))])
+"""Normalisation and activation, or their gradient, in two kernels, ``first`` and ``second``.
+
+Addresses from ``scale`` to ``offset`` are those of a number a column, for which ``numbers`` is room; ``sums`` is room
+for what the first kernel finds of every chunk of rows.
+"""
+NUMBERS = 5
+"""Numbers a column."""
 
 
 @kernel
@@ -119,6 +131,85 @@ chunk_moments, activate_rows = SharedKernel(_moments_of_chunks), SharedKernel(_a
 chunk_gradients, input_gradient = SharedKernel(_sum_gradients), SharedKernel(_input_gradient_rows)
 
 
-def norm_job(shape: tuple[int, int], slope: float, **places: int) -> np.ndarray:
-    """Return the job of the kernels for all rows; ``places`` are those of ``ADDRESSES`` that they read and write."""
-    return job(0, *shape, *(places.get(name, 0) for name in ADDRESSES), bits(slope))
+@kernel
+def _place_numbers(call: np.void) -> None:
+    row = 4 * call.columns
+    call.scale, call.shift, call.mean = call.numbers, call.numbers + row, call.numbers + 2 * row
+    call.factor, call.offset = call.numbers + 3 * row, call.numbers + 4 * row
+
+
+@kernel
+def _write_affine(call: np.void, moments: np.ndarray) -> None:
+    """Write scale and shift with which x * scale + shift is the normalised x, times weight, plus bias."""
+    weight, bias = floats_at(call.weight), floats_at(call.bias)
+    scale, shift = floats_at(call.scale), floats_at(call.shift)
+    for c in range(call.columns):
+        factor = weight[c] / np.sqrt(moments[1, c] + call.eps)
+        scale[c], shift[c] = factor, bias[c] - moments[0, c] * factor
+
+
+def _normalise(job_address: int, _: int) -> None:
+    """Find the moments of the columns, unless those of chunks are known, and activate."""
+    call = carray(memory_at(job_address), 1, JOB)[0]
+    helpers = worth(call.board, call.helpers, float(OPERATIONS_A_NUMBER * call.rows * call.columns))
+    _place_numbers(call)
+    call.counter = 0
+    if not call.sums_are_known:
+        work_together(call.first, job_address, call.board, call.desks, helpers)
+        call.counter = 0
+    chunks = (call.rows + call.chunk - 1) // call.chunk
+    moments = carray(memory_at(call.moments), (2, call.columns), np.float64)
+    sums = carray(memory_at(call.sums), (chunks, MOMENTS, call.columns), np.float32)
+    combine(sums, call.rows, call.chunk, moments)
+    _write_affine(call, moments)
+    work_together(call.second, job_address, call.board, call.desks, helpers)
+
+
+@kernel
+def _add_sums(call: np.void, moments: np.ndarray) -> None:
+    """Add up the sums of g and g (x - middle) of all chunks, middle the mean as float32.
+
+    Written are factor and offset with which g * scale + (x - middle) * factor + offset is the gradient of x (without
+    the middle, large terms would cancel where a column varies little about a large mean), and to ``of_parameters``
+    (2, C) the gradients of weight and bias.
+    """
+    rows, columns, chunks = call.rows, call.columns, (call.rows + CHUNK - 1) // CHUNK
+    sums = carray(memory_at(call.sums), (chunks, 2, columns), np.float32)
+    scale, middle = floats_at(call.scale), floats_at(call.mean)
+    factor, offset = floats_at(call.factor), floats_at(call.offset)
+    of_weight, of_bias = floats_at(call.of_parameters), floats_at(call.of_parameters + 4 * columns)
+    for c in range(columns):
+        total = product = 0.0
+        for chunk in range(chunks):
+            total += sums[chunk, 0, c]
+            product += sums[chunk, 1, c]
+        product += total * (middle[c] - moments[0, c])
+        inverse = 1 / (moments[1, c] + call.eps)
+        slope = -scale[c] * inverse * product / rows
+        factor[c], offset[c] = slope, -scale[c] * total / rows - slope * (moments[0, c] - middle[c])
+        of_weight[c], of_bias[c] = product * np.sqrt(inverse), total
+
+
+def _gradients(job_address: int, _: int) -> None:
+    """Write the gradients of x and of the parameters of a normalisation."""
+    call = carray(memory_at(job_address), 1, JOB)[0]
+    helpers = worth(call.board, call.helpers, float(OPERATIONS_A_NUMBER * call.rows * call.columns))
+    moments = carray(memory_at(call.moments), (2, call.columns), np.float64)
+    _place_numbers(call)
+    _write_affine(call, moments)
+    middle = floats_at(call.mean)
+    for c in range(call.columns):
+        middle[c] = np.float32(moments[0, c])
+    call.counter = 0
+    work_together(call.first, job_address, call.board, call.desks, helpers)
+    _add_sums(call, moments)
+    call.counter = 0
+    work_together(call.second, job_address, call.board, call.desks, helpers)
+
+
+normalisation, gradients = SharedKernel(_normalise), SharedKernel(_gradients)
+
+
+def norm_job(**fields: int) -> np.ndarray:
+    """Return a job with these fields; others are 0, slope and eps are given by their bits."""
+    return job(*(fields.get(name, 0) for name in JOB.names))

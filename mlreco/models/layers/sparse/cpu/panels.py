@@ -9,7 +9,8 @@ from math import gcd
 import numpy as np
 from numba import carray
 
-from mlreco.models.layers.sparse.cpu.crew import crew_for, share
+from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, Calls
+from mlreco.models.layers.sparse.cpu.crew import crew_for
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel
 from mlreco.models.layers.sparse.cpu.memory import HoldsAddresses, address, aligned_empty, job, scratch
 from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, integers_at, memory_at
@@ -80,17 +81,24 @@ def split_columns(columns: int, widest: int, share: int = 1) -> np.ndarray:
     return split
 
 
-_FIELDS = (
-    *("counter", "weight", "offset_stride", "row_stride", "column_stride"),
-    *("offsets", "rows", "columns", "widths", "width", "panels"),
+PACKING = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            *("offset_stride", "row_stride", "column_stride", "offsets", "rows", "columns"),
+            *("widths", "width"),
+        )
+    ]
 )
-_JOB = np.dtype([(name, np.int64) for name in _FIELDS])
+"""How a weight of a shape is packed; strides and widths, those of the column groups, count numbers."""
+JOB = np.dtype([(name, np.int64) for name in ("counter", "packing", "weight", "panels")])
 
 
 def _pack_columns_of(job_address: int, _: int) -> None:
     """Fill panels column by column, a vector of columns at a time; rows that follow each other in memory are fast."""
-    call = carray(memory_at(job_address), 1, _JOB)[0]
-    weight, panels, widths = floats_at(call.weight), floats_at(call.panels), integers_at(call.widths)
+    job = carray(memory_at(job_address), 1, JOB)[0]
+    call = carray(memory_at(job.packing), 1, PACKING)[0]
+    weight, panels, widths = floats_at(job.weight), floats_at(job.panels), integers_at(call.widths)
     while True:
         first = claim(job_address) * _LANES
         if first >= call.columns:
@@ -105,7 +113,7 @@ def _pack_columns_of(job_address: int, _: int) -> None:
             source = k * call.offset_stride + first * call.column_stride
             target = call.rows * (k * call.width + before) + first - before
             if squares:
-                places = call.weight + 4 * source, call.panels + 4 * target
+                places = job.weight + 4 * source, job.panels + 4 * target
                 transpose_squares((places[0], 4 * call.column_stride, places[1], 4 * width, squares))
             for row in range(squares * _LANES, call.rows):
                 for column in range(inside):
@@ -117,7 +125,8 @@ def _pack_columns_of(job_address: int, _: int) -> None:
 
 def _pack_rows_of(job_address: int, _: int) -> None:
     """Fill panels row by row where the columns of a row follow each other in memory."""
-    call = carray(memory_at(job_address), 1, _JOB)[0]
+    job = carray(memory_at(job_address), 1, JOB)[0]
+    call = carray(memory_at(job.packing), 1, PACKING)[0]
     widths = integers_at(call.widths)
     while True:
         row = claim(job_address)
@@ -128,8 +137,8 @@ def _pack_rows_of(job_address: int, _: int) -> None:
             while first < call.width:
                 width = widths[group]
                 inside = min(width, call.columns - first)
-                source = floats_at(call.weight + 4 * (k * call.offset_stride + row * call.row_stride + first))
-                target = floats_at(call.panels + 4 * (k * call.rows * call.width + call.rows * first + row * width))
+                source = floats_at(job.weight + 4 * (k * call.offset_stride + row * call.row_stride + first))
+                target = floats_at(job.panels + 4 * (k * call.rows * call.width + call.rows * first + row * width))
                 for column in range(inside):
                     target[column] = source[column]
                 for column in range(inside, width):
@@ -150,7 +159,66 @@ def _rows_fit(stride: int, rows: int) -> bool:
     return 4 * rows < 3 * places
 
 
-def pack(weight: np.ndarray, threads: int = 1, keep: bool = True) -> Panels:
+@dataclass(frozen=True)
+class Packing(HoldsAddresses):
+    """How weights of a shape and of strides become panels.
+
+    Attributes:
+        shape: offsets, input channels and output channels.
+        strides: of the weight, in numbers.
+        may_stay: the panels are needed only as long as the weight stays as it is, so they may lie in its memory.
+    """
+
+    shape: tuple[int, int, int]
+    strides: tuple[int, int, int]
+    may_stay: bool
+
+    @cached_property
+    def vectors(self) -> np.ndarray:
+        """(G,) int64, vectors of each column group."""
+        return split_columns(self.shape[2], len(UNIT.rows), share=2)
+
+    @cached_property
+    def width(self) -> int:
+        """Numbers in a row of all panels of an offset, the output channels rounded up to full vectors."""
+        return _LANES * -(-self.shape[2] // _LANES)
+
+    @cached_property
+    def size(self) -> int:
+        """Numbers of all panels, those that lie in the weight's memory included."""
+        return self.shape[0] * self.shape[1] * self.width
+
+    @cached_property
+    def is_in_place(self) -> bool:
+        """Whether the tiles read the weight where it is."""
+        rows_are_whole = self._is_row_by_row and self.width == self.shape[2]
+        return self.may_stay and rows_are_whole and _rows_fit(4 * self.strides[1], self.shape[1])
+
+    @property
+    def _is_row_by_row(self) -> bool:
+        return self.strides[2] == 1 and self.strides[1] > 1
+
+    @cached_property
+    def kernel(self) -> SharedKernel:
+        """What fills the panels."""
+        return _pack_rows if self._is_row_by_row else _pack_columns
+
+    @cached_property
+    def _record(self) -> tuple[np.ndarray, ...]:
+        widths = self.vectors * _LANES
+        return job(*self.strides, *self.shape, address(widths), self.width), widths
+
+    @cached_property
+    def place(self) -> int:
+        """Where a record of ``PACKING`` is."""
+        return address(self._record[0])
+
+
+packing = lru_cache(maxsize=None)(Packing)
+"""The same ``Packing`` for the same arguments."""
+
+
+def pack(weight: np.ndarray, threads: int = 1, keep: bool = True, calls: Calls = AT_ONCE) -> Panels:
     """Cut a weight into panels.
 
     Args:
@@ -158,22 +226,19 @@ def pack(weight: np.ndarray, threads: int = 1, keep: bool = True) -> Panels:
         threads: how many threads work at most.
         keep: the panels stay as they are; otherwise only until the weight changes or this thread packs the next one:
             they are in memory that is used again and again, or in that of the weight.
+        calls: makes the call that fills the panels.
 
     Raises:
         ValueError: the weight is not float32.
     """
     if weight.dtype != np.float32:
         raise ValueError(f"a weight of float32 is needed, not of {weight.dtype}")
-    offsets, rows, columns = weight.shape
-    vectors = split_columns(columns, len(UNIT.rows), share=2)
-    width = _LANES * -(-columns // _LANES)
-    strides = [stride // weight.itemsize for stride in weight.strides]
-    in_rows = strides[2] == 1 and strides[1] > 1
-    if in_rows and width == columns and not keep and _rows_fit(4 * strides[1], rows):
-        return Panels(weight, vectors, *weight.shape, width, strides[0], 1, strides[1])
-    size = offsets * rows * width
-    values = aligned_empty((size,)) if keep else scratch(size, "panels")
-    widths = vectors * _LANES
-    numbers = (0, address(weight), *strides, *weight.shape, address(widths), width, address(values))
-    share(_pack_rows if in_rows else _pack_columns, job(*numbers), crew_for(threads, numbers=size))
-    return Panels(values, vectors, offsets, rows, columns, width, rows * width, rows, 0)
+    strides = tuple(stride // weight.itemsize for stride in weight.strides)
+    plan = packing(weight.shape, strides, not keep)
+    if plan.is_in_place:
+        return Panels(weight, plan.vectors, *weight.shape, plan.width, strides[0], 1, strides[1])
+    values = aligned_empty((plan.size,)) if keep else scratch(plan.size, "panels")
+    numbers = job(0, plan.place, address(weight), address(values))
+    calls(plan.kernel, numbers, crew_for(threads, numbers=plan.size), weight, values)
+    rows = weight.shape[1]
+    return Panels(values, plan.vectors, *weight.shape, plan.width, rows * plan.width, rows, 0)

@@ -14,6 +14,13 @@ from mlreco.models.layers.sparse.cpu.keys import AXIS_BITS
 
 BLOCK = 64
 """Output rows between two entries of the table that ``block_bounds`` returns."""
+MAP = np.dtype(
+    [
+        (name, np.int64)
+        for name in ("n_in", "n_out", "offsets", "n_bounds", "pairs", "in_rows", "out_rows", "bounds", "identity")
+    ]
+)
+"""What kernels read of a kernel map: counts (``n_bounds`` entries of the table an offset), and where its arrays are."""
 
 
 @kernel
