@@ -28,7 +28,7 @@ class _SparseConvolution(torch.autograd.Function):
 def kernel_major(weight: torch.Tensor) -> torch.Tensor:
     """Return a weight (Cout, k, k, k, Cin) seen as (K, Cin, Cout), K offsets in row-major order of (kx, ky, kz)."""
     out_channels, *_, in_channels = weight.shape
-    return weight.permute(1, 2, 3, 4, 0).reshape(-1, in_channels, out_channels)
+    return weight.reshape(out_channels, -1, in_channels).permute(1, 2, 0)
 
 
 def sparse_convolution(features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:

@@ -24,7 +24,7 @@ def supports(features: torch.Tensor) -> bool:
 
 def pack_weight(weight: torch.Tensor) -> Panels:
     """Return a (K, Cin, Cout) float32 weight of any strides as the tiles read it, for use in many calls."""
-    return pack(weight.detach().numpy(), thread_count())
+    return pack(weight.detach(), thread_count())
 
 
 def conv_forward(features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
@@ -108,7 +108,7 @@ def conv_fused(
         (n_out, Cout) output or None, (n_out, Cout) activated output or None, complete when ``calls`` has made the call.
     """
     panels = weight if isinstance(weight, Panels) else pack_weight(weight)
-    shape = kernel_map.n_out, panels.columns
+    shape = kernel_map.n_out, panels.packing.columns
     raw = calls.empty(*shape) if keep_raw or activation is None else None
     active = calls.empty(*shape) if activation is not None else None
     convolve(

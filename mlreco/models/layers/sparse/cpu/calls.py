@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
-from mlreco.models.layers.sparse.cpu.crew import share, share_all
+from mlreco.models.layers.sparse.cpu.crew import helpers_of, share, share_all
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel
+from mlreco.models.layers.sparse.cpu.memory import Job, address, job
 
 FEW_BYTES = 16 << 20
 """Results that may wait in inference: memory that is used again soon is still in the cache."""
@@ -21,8 +21,8 @@ FEW_BYTES = 16 << 20
 class Calls(Protocol):
     """What makes calls in the order in which they come, and the memory for what they write."""
 
-    def __call__(self, work: SharedKernel, job: np.ndarray, threads: int, *uses: Any) -> None:
-        """Call a kernel as ``share`` does; ``uses`` hold the memory that the job points to."""
+    def __call__(self, work: SharedKernel, numbers: Job, threads: int, *uses: Any) -> None:
+        """Call a kernel with its job as ``share`` does; ``uses`` hold the memory that the job points to."""
 
     def empty(self, *shape: int) -> torch.Tensor:
         """Return float32 memory for the result of a call."""
@@ -31,9 +31,9 @@ class Calls(Protocol):
 class AtOnce:
     """Makes every call before it returns."""
 
-    def __call__(self, work: SharedKernel, job: np.ndarray, threads: int, *uses: Any) -> None:
+    def __call__(self, work: SharedKernel, numbers: Job, threads: int, *uses: Any) -> None:
         """Call a kernel."""
-        share(work, job, threads)
+        share(work, numbers, threads)
 
     def empty(self, *shape: int) -> torch.Tensor:
         """Return memory for a result."""
@@ -52,13 +52,16 @@ class InOneGo:
     def __init__(self, most: float = float("inf")) -> None:
         self._most = most
         self._bytes = 0
-        self._calls: list[tuple[SharedKernel, np.ndarray, int]] = []
+        self._calls = job()
+        self._helpers = 0
         self._uses: list[Any] = []
 
-    def __call__(self, work: SharedKernel, job: np.ndarray, threads: int, *uses: Any) -> None:
+    def __call__(self, work: SharedKernel, numbers: Job, threads: int, *uses: Any) -> None:
         """Take a call on."""
-        self._calls.append((work, job, threads))
-        self._uses += uses
+        helpers = helpers_of(threads)
+        self._calls.extend((work.address, address(numbers), helpers))
+        self._helpers = max(self._helpers, helpers)
+        self._uses += numbers, uses
         if self._bytes >= self._most:
             self.make()
 
@@ -70,8 +73,8 @@ class InOneGo:
 
     def make(self) -> None:
         """Make the calls that wait, in their order."""
-        share_all(self._calls)
-        self._calls.clear()
+        share_all(self._calls, self._helpers)
+        self._calls = job()
         self._uses.clear()
         self._bytes = 0
 

@@ -6,19 +6,18 @@ in float64 (Chan, Golub and LeVeque, 1983), so they do not depend on the number 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from mlreco.models.layers.sparse.cpu.jit import kernel
-from mlreco.models.layers.sparse.cpu.memory import HoldsAddresses, address, scratch
+from mlreco.models.layers.sparse.cpu.memory import address, scratch
 from mlreco.models.layers.sparse.cpu.shared_memory import floats_at
 from mlreco.models.layers.sparse.cpu.strips import moments_strip, strip_columns
 
 
-@dataclass(frozen=True)
-class Moments(HoldsAddresses):
+class Moments(NamedTuple):
     """Moments of every column.
 
     Attributes:
@@ -27,7 +26,7 @@ class Moments(HoldsAddresses):
 
     values: np.ndarray
 
-    @cached_property
+    @property
     def address(self) -> int:
         """Where the values begin."""
         return address(self.values)
@@ -47,7 +46,7 @@ MOMENTS = 3
 """Numbers of every chunk and column: rounded mean, sum of deviations from it, sum of their squares."""
 
 
-def chunk_sums(rows: int, columns: int, chunk: int) -> np.ndarray:
+def chunk_sums(rows: int, columns: int, chunk: int) -> torch.Tensor:
     """Return room for the ``MOMENTS`` of every chunk of rows and every column, until this thread asks again.
 
     Returns:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Sequence
 
 import numpy as np
 from numba import types
@@ -33,7 +32,7 @@ from mlreco.models.layers.sparse.cpu.board import (
     open_job,
 )
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
-from mlreco.models.layers.sparse.cpu.memory import address, aligned_empty
+from mlreco.models.layers.sparse.cpu.memory import Job, address, aligned_empty
 from mlreco.models.layers.sparse.cpu.shared_memory import (
     call,
     cycles,
@@ -207,7 +206,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_the_parents_threads)
 
 
-def share(work: SharedKernel, job: np.ndarray, threads: int) -> None:
+def share(work: SharedKernel, job: np.ndarray | Job, threads: int) -> None:
     """Run a kernel in this thread and in up to ``threads - 1`` helpers, and return when all of them have returned.
 
     Args:
@@ -219,15 +218,23 @@ def share(work: SharedKernel, job: np.ndarray, threads: int) -> None:
     work_together(work.address, address(job), *crew_places(threads))
 
 
+def helpers_of(threads: int) -> int:
+    """Return how many helpers there are beside a calling thread."""
+    return min(threads - 1, _MOST_HELPERS)
+
+
 def crew_places(threads: int) -> tuple[int, int, int]:
     """Return where board and desks are, and how many helpers there are beside a calling thread, hired already."""
-    helpers = min(threads - 1, _MOST_HELPERS)
+    helpers = helpers_of(threads)
     return *_crew.places(helpers), helpers
 
 
-def share_all(calls: Sequence[tuple[SharedKernel, np.ndarray, int]]) -> None:
-    """Do what ``share`` does with several kernels, jobs and numbers of threads, one after the other."""
-    if not calls:
-        return
-    table = np.array([(work.address, address(job), min(n - 1, _MOST_HELPERS)) for work, job, n in calls], np.int64)
-    _work_in_turn(address(table), len(table), *_crew.places(int(table[:, 2].max())))
+def share_all(calls: Job, most_helpers: int) -> None:
+    """Do what ``share`` does with several kernels, one after the other.
+
+    Args:
+        calls: of each: where the kernel and its job are, and the number of helpers.
+        most_helpers: the greatest of these numbers.
+    """
+    if calls:
+        _work_in_turn(address(calls), len(calls) // 3, *_crew.places(most_helpers))

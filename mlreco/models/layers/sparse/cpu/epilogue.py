@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,8 +38,7 @@ class Activation(HoldsAddresses):
         return address_of_floats(self.scale), address_of_floats(self.shift), bits(self.slope)
 
 
-@dataclass(frozen=True)
-class Epilogue:
+class Epilogue(NamedTuple):
     """Bias and residual are added to the output; a second, activated copy of it may be written, too.
 
     Attributes:
@@ -63,7 +63,7 @@ class Epilogue:
             stride: Cout.
         """
         arrays = self.bias, self.residual, raw, active, self.moments
-        places = (0 if array is None else address_of_floats(array) for array in arrays)
+        places = [0 if array is None else address_of_floats(array) for array in arrays]
         bias, residual, raw_place, active_place, moments = places
         scale, shift, slope = (0, 0, 0) if self.activation is None else self.activation.numbers
         return bias, residual, scale, shift, raw_place, active_place, moments, stride, slope

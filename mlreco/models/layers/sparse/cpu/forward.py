@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
 _NO_EPILOGUE = Epilogue()
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """Features (n, Cin), float32 and C-contiguous, and the packed weight (K, Cin, Cout) that multiplies them."""
 
     features: Array
@@ -32,16 +30,14 @@ class Source:
 
 
 def _operands(sources: Sequence[Source], rows: int, offsets: int, columns: int) -> list[int]:
-    """Return address of features and of panels, channels and the steps of panels of every source, after checks."""
+    """Return the numbers of the records of all sources, after checks."""
     operands = []
-    for source in sources:
-        features, panels = source.features, source.panels
-        shapes = (features.shape, panels.offsets, panels.columns)
-        if shapes != ((rows, panels.rows), offsets, columns):
-            expected = f"({rows}, {panels.rows}), {offsets}, {columns}"
+    for features, (values, packing) in sources:
+        shapes = (features.shape, packing.offsets, packing.columns)
+        if shapes != ((rows, packing.rows), offsets, columns):
+            expected = f"({rows}, {packing.rows}), {offsets}, {columns}"
             raise ValueError(f"features, offsets and columns of the weight do not match: {shapes}, expected {expected}")
-        operands += address_of_floats(features, "features"), panels.address, panels.rows
-        operands += panels.offset_step, panels.column_step, panels.row_step
+        operands += address_of_floats(features, "features"), values.data_ptr(), packing.rows, *packing.steps
     return operands
 
 
@@ -71,20 +67,21 @@ def convolve(
     Raises:
         ValueError: shapes or types do not match.
     """
-    n_out, panels = kernel_map.n_out, sources[0].panels
+    n_out, packing = kernel_map.n_out, sources[0].panels.packing
+    columns = packing.columns
     for array in (out, active, epilogue.residual):
-        if array is not None and array.shape != (n_out, panels.columns):
-            raise ValueError(f"output and residual must be ({n_out}, {panels.columns}), not {tuple(array.shape)}")
-    operands = _operands(sources, kernel_map.n_in, kernel_map.offsets, panels.columns)
-    operands += _operands(shortcuts, n_out, 1, panels.columns)
+        if array is not None and array.shape != (n_out, columns):
+            raise ValueError(f"output and residual must be ({n_out}, {columns}), not {tuple(array.shape)}")
+    operands = _operands(sources, kernel_map.n_in, kernel_map.offsets, columns)
+    operands += _operands(shortcuts, n_out, 1, columns)
     board, desks, helpers = crew_places(threads)
-    sums = scratch((helpers + 1) * (min(MOST_ROWS, n_out) + 1) * panels.width, "sums")
+    sums = scratch((helpers + 1) * (min(MOST_ROWS, n_out) + 1) * packing.width, "sums")
     lists = scratch((helpers + 1) * LISTS_BYTES // 4, "row lists")
     table = job(*operands)
     numbers = job(
         *(0, blocks_of_output.address, kernel_map.place, address(table), len(sources), len(shortcuts)),
-        *(panels.vectors_address, len(panels.vectors), panels.width, address(sums), address(lists)),
-        *(board, desks, helpers, 0, 0, 0, *epilogue.layout(out, active, panels.columns)),
+        *(packing.vectors_place, packing.n_groups, packing.width, sums.data_ptr(), lists.data_ptr()),
+        *(board, desks, helpers, 0, 0, 0, *epilogue.layout(out, active, columns)),
     )
     room = table, sums, lists
     calls(convolution_kernels.convolution, numbers, 1, sources, shortcuts, kernel_map, epilogue, out, active, room)
@@ -111,13 +108,13 @@ def convolve_once(
         calls: see there; the output is complete when it has made the calls.
     """
     out = calls.empty(kernel_map.n_out, weight.shape[2])
-    source = Source(features, pack(weight.numpy(), threads, keep=False, calls=calls))
+    source = Source(features, pack(weight, threads, keep=False, calls=calls))
     convolve([source], kernel_map, out, None, shortcuts, epilogue, threads, calls)
     return out
 
 
 def convolution(x: np.ndarray, panels: Panels, kernel_map: KernelMap, threads: int = 1) -> np.ndarray:
     """Return the (n_out, Cout) convolution of x, (n_in, Cin) float32 and C-contiguous."""
-    out = aligned_empty((kernel_map.n_out, panels.columns))
+    out = aligned_empty((kernel_map.n_out, panels.packing.columns))
     convolve([Source(x, panels)], kernel_map, out, threads=threads)
     return out

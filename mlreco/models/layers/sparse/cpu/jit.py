@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ class SharedKernel:
         code.compile()
         return code
 
-    @property
+    @cached_property
     def address(self) -> int:
         """Where the machine code begins."""
         return self.compiled.address

@@ -5,13 +5,17 @@ from __future__ import annotations
 import ctypes
 import struct
 import threading
+from array import array
 from dataclasses import fields
+from functools import lru_cache
 
 import numpy as np
 import torch
 
 Array = np.ndarray | torch.Tensor
 """What kernels read and write: numbers on the CPU. A tensor tells soonest where it is; its gradient does not matter."""
+Job = array
+"""The int64 numbers that a kernel reads as a structure."""
 _TORCH = {np.float32: torch.float32, np.int64: torch.int64, np.uint8: torch.uint8}
 _own = threading.local()
 
@@ -21,11 +25,11 @@ def aligned_empty(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarra
     return torch.empty(shape, dtype=_TORCH[dtype], device="cpu").numpy()
 
 
-def scratch(size: int, purpose: str) -> np.ndarray:
+def scratch(size: int, purpose: str) -> torch.Tensor:
     """Return at least ``size`` float32 numbers that this thread may use until it asks for the same purpose again."""
     buffer = getattr(_own, purpose, None)
-    if buffer is None or len(buffer) < size:
-        buffer = aligned_empty((max(size, 1 << 16),))
+    if buffer is None or buffer.numel() < size:
+        buffer = torch.empty(max(size, 1 << 16), dtype=torch.float32, device="cpu")
         setattr(_own, purpose, buffer)
     return buffer
 
@@ -35,11 +39,12 @@ def array_of(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().contiguous().numpy()
 
 
-def job(*numbers: int) -> np.ndarray:
-    """Return the int64 numbers of a job, in the order of its fields."""
-    return np.array(numbers, np.int64)
+def job(*numbers: int) -> Job:
+    """Return the numbers of a job, in the order of its fields."""
+    return array("q", numbers)
 
 
+@lru_cache
 def bits(number: float) -> int:
     """Return the int64 whose memory is that of a float64, for the fields of a job that are none."""
     return struct.unpack("q", struct.pack("d", number))[0]
@@ -53,29 +58,30 @@ class HoldsAddresses:
         return type(self), tuple(getattr(self, field.name) for field in fields(self) if field.init)
 
 
-def address_of_floats(array: Array, name: str = "an array of numbers") -> int:
+def address_of_floats(numbers: Array, name: str = "an array of numbers") -> int:
     """Return where the numbers of an array begin.
 
     Args:
-        array: float32, C-contiguous.
+        numbers: float32, C-contiguous.
         name: what it is, for the error.
 
     Raises:
         ValueError: they are not float32, do not follow each other, or are not on the CPU.
     """
-    if isinstance(array, torch.Tensor):
-        fits = array.dtype is torch.float32 and array.is_contiguous() and array.is_cpu
-    else:
-        fits = array.dtype == np.float32 and array.flags.c_contiguous
-    if not fits:
-        raise ValueError(f"{name} must be float32, C-contiguous and on the CPU; this is of {array.dtype}")
-    return address(array)
+    if isinstance(numbers, torch.Tensor):
+        if numbers.dtype is torch.float32 and numbers.is_contiguous() and numbers.is_cpu:
+            return numbers.data_ptr()
+    elif numbers.dtype == np.float32 and numbers.flags.c_contiguous:
+        return address(numbers)
+    raise ValueError(f"{name} must be float32, C-contiguous and on the CPU; this is of {numbers.dtype}")
 
 
-def address(array: Array) -> int:
+def address(numbers: Array | Job) -> int:
     """Return where the numbers of an array begin."""
-    if isinstance(array, torch.Tensor):
-        return array.data_ptr()
-    if array.flags.c_contiguous and array.flags.writeable and array.size:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # a third of the time of the other way
-    return array.__array_interface__["data"][0]
+    if isinstance(numbers, torch.Tensor):
+        return numbers.data_ptr()
+    if isinstance(numbers, array):
+        return numbers.buffer_info()[0]
+    if numbers.flags.c_contiguous and numbers.flags.writeable and numbers.size:
+        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # a third of the time of the other way
+    return numbers.__array_interface__["data"][0]

@@ -11,16 +11,16 @@ from numba import carray
 from mlreco.models.layers.sparse.cpu.column_moments import MOMENTS, combine, write_moments
 from mlreco.models.layers.sparse.cpu.crew import OPERATIONS_A_NUMBER, work_together, worth
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
-from mlreco.models.layers.sparse.cpu.memory import job
+from mlreco.models.layers.sparse.cpu.memory import Job, job
 from mlreco.models.layers.sparse.cpu.shared_memory import bits_of, claim, floats_at, memory_at
 from mlreco.models.layers.sparse.cpu.strips import gradient_strip, strip_columns
 
 CHUNK = 256
 """Rows of a chunk."""
 _FIELDS = (
-    *("counter", "rows", "columns", "x", "grad", "beside", "scale", "shift", "mean", "factor", "offset", "sums", "out"),
-    *("weight", "bias", "moments", "of_parameters", "numbers", "sums_are_known", "chunk"),
-    *("first", "second", "board", "desks", "helpers"),
+    *("counter", "rows", "columns", "x", "out", "grad", "beside", "of_parameters", "weight", "bias", "moments"),
+    *("first", "second", "sums_are_known", "chunk", "sums", "numbers", "board", "desks", "helpers"),
+    *("scale", "shift", "mean", "factor", "offset"),
 )
 JOB = np.dtype([*((name, np.int64) for name in _FIELDS), *((name, np.float64) for name in ("slope", "eps"))])
 """Normalisation and activation, or their gradient, in two kernels, ``first`` and ``second``.
@@ -210,6 +210,34 @@ def _gradients(job_address: int, _: int) -> None:
 normalisation, gradients = SharedKernel(_normalise), SharedKernel(_gradients)
 
 
-def norm_job(**fields: int) -> np.ndarray:
-    """Return a job with these fields; others are 0, slope and eps are given by their bits."""
-    return job(*(fields.get(name, 0) for name in JOB.names))
+def norm_job(
+    shape: tuple[int, int],
+    x: int,
+    out: int,
+    slope: int,
+    *,
+    grads: tuple[int, int, int] = (0, 0, 0),
+    parameters: tuple[int, int, int, int] = (0, 0, 0, 0),
+    passes: tuple[int, int, int, int] = (0, 0, 0, 0),
+    room: tuple[int, int] = (0, 0),
+    crew: tuple[int, int, int] = (0, 0, 0),
+    scale: int = 0,
+    shift: int = 0,
+) -> Job:
+    """Return a job of all rows; arrays are given by their addresses.
+
+    Args:
+        shape: rows and columns.
+        x: what is read.
+        out: what is written.
+        slope: its bits.
+        grads: gradient of the output, what is added to that of x, and where those of the parameters go.
+        parameters: weight, bias, moments and the bits of eps.
+        passes: addresses of the first and the second kernel, whether the sums are known, and rows of a chunk.
+        room: for sums and for numbers of columns.
+        crew: who helps.
+        scale: of an activation whose numbers are known.
+        shift: the same.
+    """
+    *arrays, eps = parameters
+    return job(0, *shape, x, out, *grads, *arrays, *passes, *room, *crew, scale, shift, 0, 0, 0, slope, eps)

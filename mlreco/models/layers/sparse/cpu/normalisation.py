@@ -7,7 +7,7 @@ both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, Calls
 from mlreco.models.layers.sparse.cpu.column_moments import Moments, chunk_sums
 from mlreco.models.layers.sparse.cpu.crew import crew_for, crew_places
 from mlreco.models.layers.sparse.cpu.epilogue import Activation
-from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
-from mlreco.models.layers.sparse.cpu.memory import Array, address, address_of_floats, bits, scratch
+from mlreco.models.layers.sparse.cpu.jit import kernel
+from mlreco.models.layers.sparse.cpu.memory import Array, address_of_floats, bits, scratch
 from mlreco.models.layers.sparse.cpu.norm_kernels import (
     CHUNK,
     NUMBERS,
@@ -30,8 +30,7 @@ from mlreco.models.layers.sparse.cpu.norm_kernels import (
 )
 
 
-@dataclass(frozen=True)
-class Norm:
+class Norm(NamedTuple):
     """Batch normalisation and leaky ReLU: leaky_relu(normalised x * weight + bias, slope).
 
     Attributes:
@@ -57,10 +56,10 @@ def activate(x: Array, activation: Activation, out: Array, threads: int = 1, cal
         threads: how many threads work at most.
         calls: makes the call.
     """
-    (rows, columns), (scale, shift, slope) = x.shape, activation.numbers
-    places = {"x": address_of_floats(x), "scale": scale, "shift": shift, "out": address_of_floats(out)}
-    job = norm_job(rows=rows, columns=columns, slope=slope, **places)
-    calls(activate_rows, job, crew_for(threads, numbers=rows * columns), x, activation, out)
+    rows, columns = x.shape
+    scale, shift, slope = activation.numbers
+    numbers = norm_job((rows, columns), address_of_floats(x), address_of_floats(out), slope, scale=scale, shift=shift)
+    calls(activate_rows, numbers, crew_for(threads, numbers=rows * columns), x, activation, out)
 
 
 def normalise(
@@ -68,7 +67,7 @@ def normalise(
     norm: Norm,
     out: Array,
     threads: int = 1,
-    sums: np.ndarray | None = None,
+    sums: torch.Tensor | None = None,
     chunk: int = CHUNK,
     calls: Calls = AT_ONCE,
 ) -> Moments:
@@ -86,45 +85,23 @@ def normalise(
     rows, columns = x.shape
     known = sums is not None
     sums = sums if known else chunk_sums(rows, columns, chunk)
-    moments = Moments(np.empty((2, columns)))
-    job, room = _job(
-        norm,
-        x,
-        threads,
-        *(chunk_moments, activate_rows),
-        out=address_of_floats(out),
-        sums=address(sums),
-        moments=moments.address,
-        sums_are_known=int(known),
-        chunk=chunk,
+    moments, room = Moments(np.empty((2, columns))), scratch(NUMBERS * columns, "norm numbers")
+    numbers = norm_job(
+        (rows, columns),
+        address_of_floats(x),
+        address_of_floats(out),
+        bits(norm.slope),
+        parameters=_parameters(norm, moments),
+        passes=(chunk_moments.address, activate_rows.address, int(known), chunk),
+        room=(sums.data_ptr(), room.data_ptr()),
+        crew=crew_places(threads),
     )
-    calls(norm_kernels.normalisation, job, 1, x, norm, out, sums, room, moments)
+    calls(norm_kernels.normalisation, numbers, 1, x, norm, out, sums, room, moments)
     return moments
 
 
-def _job(
-    norm: Norm, x: Array, threads: int, first: SharedKernel, second: SharedKernel, **fields: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return a job and the room for numbers of columns that it points to."""
-    (rows, columns), (board, desks, helpers) = x.shape, crew_places(threads)
-    room = scratch(NUMBERS * columns, "norm numbers")
-    job = norm_job(
-        rows=rows,
-        columns=columns,
-        x=address_of_floats(x),
-        weight=address_of_floats(norm.weight),
-        bias=address_of_floats(norm.bias),
-        slope=bits(norm.slope),
-        eps=bits(norm.eps),
-        numbers=address(room),
-        first=first.address,
-        second=second.address,
-        board=board,
-        desks=desks,
-        helpers=helpers,
-        **fields,
-    )
-    return job, room
+def _parameters(norm: Norm, moments: Moments) -> tuple[int, int, int, int]:
+    return address_of_floats(norm.weight), address_of_floats(norm.bias), moments.address, bits(norm.eps)
 
 
 @kernel
@@ -172,17 +149,17 @@ def gradients(
     """
     rows, columns = x.shape
     of_parameters, sums = torch.empty(2, columns), chunk_sums(rows, columns, CHUNK)
-    job, room = _job(
-        norm,
-        x,
-        threads,
-        *(chunk_gradients, input_gradient),
-        grad=address_of_floats(grad),
-        out=address_of_floats(out),
-        beside=0 if beside is None else address_of_floats(beside),
-        sums=address(sums),
-        moments=moments.address,
-        of_parameters=of_parameters.data_ptr(),
+    room = scratch(NUMBERS * columns, "norm numbers")
+    numbers = norm_job(
+        (rows, columns),
+        address_of_floats(x),
+        address_of_floats(out),
+        bits(norm.slope),
+        grads=(address_of_floats(grad), 0 if beside is None else address_of_floats(beside), of_parameters.data_ptr()),
+        parameters=_parameters(norm, moments),
+        passes=(chunk_gradients.address, input_gradient.address, 0, CHUNK),
+        room=(sums.data_ptr(), room.data_ptr()),
+        crew=crew_places(threads),
     )
-    calls(norm_kernels.gradients, job, 1, x, grad, moments, norm, out, beside, sums, room, of_parameters)
+    calls(norm_kernels.gradients, numbers, 1, x, grad, moments, norm, out, beside, sums, room, of_parameters)
     return of_parameters

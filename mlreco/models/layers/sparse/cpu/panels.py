@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from math import gcd
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from numba import carray
 
 from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, Calls
 from mlreco.models.layers.sparse.cpu.crew import crew_for
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel
-from mlreco.models.layers.sparse.cpu.memory import HoldsAddresses, address, aligned_empty, job, scratch
+from mlreco.models.layers.sparse.cpu.memory import Array, address, job, scratch
 from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, integers_at, memory_at
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.transpose import transpose_squares
@@ -21,44 +22,6 @@ from mlreco.models.layers.sparse.cpu.vector_code import LINE_BYTES
 _LANES = UNIT.lanes
 _SETS, _WAYS = 64, 8
 """Of the nearest cache, at least on processors of the x86 kind."""
-
-
-@dataclass(frozen=True)
-class Panels(HoldsAddresses):
-    """A weight (K, Cin, Cout) cut into panels: for every offset and column group Cin x (vectors x lanes) numbers.
-
-    Attributes:
-        values: float32; the panels one after another, with zeros in columns beyond Cout, or a weight in whose own
-            memory they are.
-        vectors: (G,) int64, vectors of each column group.
-        offsets: kernel offsets K.
-        rows: input channels Cin.
-        columns: output channels Cout.
-        width: numbers in a row of all panels of an offset, Cout rounded up to full vectors.
-        offset_step: numbers from an offset to the next.
-        column_step: numbers from where the panel of a column group begins to the next, a column.
-        row_step: numbers from a row of a panel to the next; 0 where rows follow each other.
-    """
-
-    values: np.ndarray
-    vectors: np.ndarray
-    offsets: int
-    rows: int
-    columns: int
-    width: int
-    offset_step: int
-    column_step: int
-    row_step: int
-
-    @cached_property
-    def address(self) -> int:
-        """Where the panels begin."""
-        return address(self.values)
-
-    @cached_property
-    def vectors_address(self) -> int:
-        """Where the widths of the column groups begin."""
-        return address(self.vectors)
 
 
 @lru_cache
@@ -159,66 +122,68 @@ def _rows_fit(stride: int, rows: int) -> bool:
     return 4 * rows < 3 * places
 
 
-@dataclass(frozen=True)
-class Packing(HoldsAddresses):
+class Packing:
     """How weights of a shape and of strides become panels.
 
-    Attributes:
-        shape: offsets, input channels and output channels.
+    For every offset and column group a panel is Cin x (vectors x lanes) numbers; panels lie one after another, with
+    zeros in columns beyond Cout, unless they lie in the weight's own memory.
+
+    Args:
+        shape: offsets K, input channels Cin and output channels Cout.
         strides: of the weight, in numbers.
-        may_stay: the panels are needed only as long as the weight stays as it is, so they may lie in its memory.
+        may_lend: the panels are needed only as long as the weight stays as it is, so they may lie in its memory.
+
+    Attributes:
+        offsets, rows, columns: the shape.
+        vectors: (G,) int64, vectors of each column group.
+        n_groups: G.
+        width: numbers in a row of all panels of an offset, Cout rounded up to full vectors.
+        size: numbers of all panels.
+        lends: whether the weight's memory holds the panels.
+        steps: numbers from an offset to the next, from where the panel of a column group begins to the next a column,
+            and from a row of a panel to the next, 0 where rows follow each other.
+        kernel: what fills the panels.
+        place: where a record of ``PACKING`` is.
     """
 
-    shape: tuple[int, int, int]
-    strides: tuple[int, int, int]
-    may_stay: bool
-
-    @cached_property
-    def vectors(self) -> np.ndarray:
-        """(G,) int64, vectors of each column group."""
-        return split_columns(self.shape[2], len(UNIT.rows), share=2)
-
-    @cached_property
-    def width(self) -> int:
-        """Numbers in a row of all panels of an offset, the output channels rounded up to full vectors."""
-        return _LANES * -(-self.shape[2] // _LANES)
-
-    @cached_property
-    def size(self) -> int:
-        """Numbers of all panels, those that lie in the weight's memory included."""
-        return self.shape[0] * self.shape[1] * self.width
-
-    @cached_property
-    def is_in_place(self) -> bool:
-        """Whether the tiles read the weight where it is."""
-        rows_are_whole = self._is_row_by_row and self.width == self.shape[2]
-        return self.may_stay and rows_are_whole and _rows_fit(4 * self.strides[1], self.shape[1])
-
-    @property
-    def _is_row_by_row(self) -> bool:
-        return self.strides[2] == 1 and self.strides[1] > 1
-
-    @cached_property
-    def kernel(self) -> SharedKernel:
-        """What fills the panels."""
-        return _pack_rows if self._is_row_by_row else _pack_columns
-
-    @cached_property
-    def _record(self) -> tuple[np.ndarray, ...]:
+    def __init__(self, shape: tuple[int, int, int], strides: tuple[int, int, int], may_lend: bool) -> None:
+        self._arguments = shape, strides, may_lend
+        self.offsets, self.rows, self.columns = shape
+        self.vectors = split_columns(self.columns, len(UNIT.rows), share=2)
+        self.n_groups = len(self.vectors)
+        self.width = _LANES * -(-self.columns // _LANES)
+        self.size = self.offsets * self.rows * self.width
+        by_rows = strides[2] == 1 and strides[1] > 1
+        rows_are_whole = by_rows and self.width == self.columns
+        self.lends = may_lend and rows_are_whole and _rows_fit(4 * strides[1], self.rows)
+        self.steps = (strides[0], 1, strides[1]) if self.lends else (self.rows * self.width, self.rows, 0)
+        self.kernel = _pack_rows if by_rows else _pack_columns
         widths = self.vectors * _LANES
-        return job(*self.strides, *self.shape, address(widths), self.width), widths
+        self._record = job(*strides, *shape, address(widths), self.width), widths
+        self.place = address(self._record[0])
+        self.vectors_place = address(self.vectors)
 
-    @cached_property
-    def place(self) -> int:
-        """Where a record of ``PACKING`` is."""
-        return address(self._record[0])
-
-
-packing = lru_cache(maxsize=None)(Packing)
-"""The same ``Packing`` for the same arguments."""
+    def __reduce__(self) -> tuple[type, tuple]:
+        """Return how a copy is made, with tables of its own."""
+        return type(self), self._arguments
 
 
-def pack(weight: np.ndarray, threads: int = 1, keep: bool = True, calls: Calls = AT_ONCE) -> Panels:
+_packing = lru_cache(maxsize=None)(Packing)
+
+
+class Panels(NamedTuple):
+    """A weight (K, Cin, Cout) cut into panels.
+
+    Attributes:
+        values: float32; the panels, or a weight in whose memory they are.
+        packing: how they lie there.
+    """
+
+    values: torch.Tensor
+    packing: Packing
+
+
+def pack(weight: Array, threads: int = 1, keep: bool = True, calls: Calls = AT_ONCE) -> Panels:
     """Cut a weight into panels.
 
     Args:
@@ -231,14 +196,15 @@ def pack(weight: np.ndarray, threads: int = 1, keep: bool = True, calls: Calls =
     Raises:
         ValueError: the weight is not float32.
     """
-    if weight.dtype != np.float32:
+    if not isinstance(weight, torch.Tensor):
+        weight = torch.from_numpy(weight)
+    if weight.dtype is not torch.float32:
         raise ValueError(f"a weight of float32 is needed, not of {weight.dtype}")
-    strides = tuple(stride // weight.itemsize for stride in weight.strides)
-    plan = packing(weight.shape, strides, not keep)
-    if plan.is_in_place:
-        return Panels(weight, plan.vectors, *weight.shape, plan.width, strides[0], 1, strides[1])
-    values = aligned_empty((plan.size,)) if keep else scratch(plan.size, "panels")
-    numbers = job(0, plan.place, address(weight), address(values))
-    calls(plan.kernel, numbers, crew_for(threads, numbers=plan.size), weight, values)
-    rows = weight.shape[1]
-    return Panels(values, plan.vectors, *weight.shape, plan.width, rows * plan.width, rows, 0)
+    packing = _packing(weight.shape, weight.stride(), not keep)
+    if packing.lends:
+        return Panels(weight, packing)
+    size = packing.size
+    values = torch.empty(size) if keep else scratch(size, "panels")
+    numbers = job(0, packing.place, weight.data_ptr(), values.data_ptr())
+    calls(packing.kernel, numbers, crew_for(threads, numbers=size), weight, values)
+    return Panels(values, packing)

@@ -10,7 +10,7 @@ import torch
 
 from mlreco.models.layers.sparse.cpu.calls import InOneGo
 from mlreco.models.layers.sparse.cpu.crew import crew_places
-from mlreco.models.layers.sparse.cpu.memory import Array, address, address_of_floats, job
+from mlreco.models.layers.sparse.cpu.memory import Array, Job, address, address_of_floats, job
 from mlreco.models.layers.sparse.cpu.panels import split_columns
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
@@ -46,7 +46,7 @@ class WeightGradient:
         gradient: complete when the call that ``finish`` makes has been made.
     """
 
-    def __init__(self, gradient: torch.Tensor, job: np.ndarray, *uses: Any) -> None:
+    def __init__(self, gradient: torch.Tensor, job: Job, *uses: Any) -> None:
         self.gradient = gradient
         self._job = job
         self._uses = uses
