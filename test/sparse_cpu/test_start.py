@@ -19,8 +19,9 @@ import numpy as np
 from mlreco.models.layers.sparse.cpu import simd
 if len(sys.argv) > 1:
     simd.UNIT = getattr(simd, sys.argv[1])
-from mlreco.models.layers.sparse.cpu import coarse_walk, column_moments, crew, epilogue, forward, norm_kernels
-from mlreco.models.layers.sparse.cpu import normalisation, panels, walks, weight_gradient
+from mlreco.models.layers.sparse.cpu import coarse_walk, column_moments, convolution_kernels, crew, epilogue, forward
+from mlreco.models.layers.sparse.cpu import norm_kernels, normalisation, panels, walks
+from mlreco.models.layers.sparse.cpu import weight_gradient, weight_gradient_kernels
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel
 from mlreco.models.layers.sparse.kernel_map import downsample_map, keys_from_coordinates, submanifold_map
 
@@ -32,8 +33,8 @@ for channels in (3, 16, 37, 70):
     x, grad = rng.normal(size=(2, 60, channels)).astype(np.float32)
     weight = rng.normal(size=(27, channels, channels)).astype(np.float32)
     out = forward.convolution(x, panels.pack(weight), kernel_map)
-    gradient = weight_gradient.weight_gradient(x, grad, kernel_map)
-    assert np.array_equal(panels.pack(weight).values, panels.pack(np.asfortranarray(weight)).values)
+    gradient = weight_gradient.weight_gradient(x, grad, kernel_map).numpy()
+    assert panels.pack(weight).values.equal(panels.pack(np.asfortranarray(weight)).values)
     for k in range(27):
         pairs = slice(*kernel_map.starts[k : k + 2])
         source, target = kernel_map.in_rows[pairs], kernel_map.out_rows[pairs]
@@ -43,10 +44,9 @@ for channels in (3, 16, 37, 70):
 norm = normalisation.Norm(x[0].copy(), x[0].copy(), 1e-5, 0.3)
 moments = normalisation.normalise(x, norm, np.empty_like(x))
 normalisation.gradients(x, x, moments, norm, np.empty_like(x))
-normalisation.track(moments, 9, x[0].copy(), x[0].copy(), 0.1)
 normalisation.activate(x, epilogue.Activation(x[0].copy(), x[0].copy(), 0.3), x)
-modules = (coarse_walk, column_moments, crew, epilogue, forward, norm_kernels)
-modules += (normalisation, panels, walks, weight_gradient)
+modules = (coarse_walk, column_moments, convolution_kernels, crew, epilogue, norm_kernels, panels, walks)
+modules += (weight_gradient_kernels,)
 found = {id(k): k for module in modules for k in vars(module).values()}.values()
 kernels = [k.stats for k in found if hasattr(k, "stats")]
 shared = [k.compiled.cache_hits for k in found if isinstance(k, SharedKernel)]

@@ -5,9 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mlreco.models.layers.sparse.cpu import normalisation
-from mlreco.models.layers.sparse.cpu.column_moments import Moments
-from mlreco.models.layers.sparse.cpu.memory import array_of
+from mlreco.models.layers.sparse.cpu.normalisation import Running
 
 
 class VoxelBatchNorm(nn.BatchNorm1d):
@@ -24,11 +22,10 @@ class VoxelBatchNorm(nn.BatchNorm1d):
             )
         return super().forward(features)
 
-    def track(self, moments: Moments, rows: int) -> None:
-        """Take the moments of a batch of so many rows, at least 2, into the running statistics, as ``forward`` does.
+    def running(self) -> Running:
+        """Count a batch and return the running statistics, for a kernel that moves them as ``forward`` does.
 
         Torch is not told that these change.
         """
         self.num_batches_tracked.add_(1)
-        running = array_of(self.running_mean), array_of(self.running_var)
-        normalisation.track(moments, rows, *running, self.momentum)
+        return Running(self.running_mean, self.running_var, self.momentum)

@@ -8,8 +8,9 @@ from torch import nn
 from mlreco.models.layers.norm import VoxelBatchNorm
 from mlreco.models.layers.precision import autocast_dtype, residual_sum
 from mlreco.models.layers.remembered import Remembering, remembered
-from mlreco.models.layers.sparse import SparseConvTensor, SubMConv3d, engine
+from mlreco.models.layers.sparse import SparseConvolution, SparseConvTensor, SubMConv3d, engine
 from mlreco.models.layers.sparse.cpu import backend as compiled
+from mlreco.models.layers.sparse.cpu.activated_function import ActivatedSettings, activated_convolution
 from mlreco.models.layers.sparse.cpu.block_function import BlockSettings, residual_block
 from mlreco.models.layers.sparse.cpu.epilogue import Activation
 from mlreco.models.layers.sparse.cpu.norm_function import batch_norm_leaky_relu
@@ -31,14 +32,17 @@ class NormActivation(Remembering):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the normalised, rectified (N, C) features."""
-        if self.norm.training and len(features) > 1 and engine.is_compiled(features):
+        if self.is_compiled(features):
             norm = self.norm
-            out, moments = batch_norm_leaky_relu(features, norm.weight, norm.bias, norm.eps, self.leakiness)
-            norm.track(moments, len(features))
-            return out
+            parameters = norm.weight, norm.bias, norm.eps, self.leakiness
+            return batch_norm_leaky_relu(features, *parameters, norm.running())[0]
         if engine.is_inference(self, features):
             return compiled.activate(features, self.affine())
         return nn.functional.leaky_relu(self.norm(features), self.leakiness)
+
+    def is_compiled(self, features: torch.Tensor) -> bool:
+        """Tell whether the compiled engine normalises these features as in training."""
+        return self.norm.training and len(features) > 1 and engine.is_compiled(features)
 
     def affine(self, first: int = 0, last: int | None = None) -> Activation:
         """Return normalisation with running statistics and activation as one affine map and a slope.
@@ -56,6 +60,19 @@ class NormActivation(Remembering):
             return compiled.affine(scale[first:last], shift[first:last], self.leakiness)
 
         return remembered(self, (first, last, norm.eps, self.leakiness), tensors, fold)
+
+
+def activate_and_convolve(
+    activation: NormActivation, convolution: SparseConvolution, image: SparseConvTensor
+) -> SparseConvTensor:
+    """Return ``convolution`` of the image after ``activation``, in training in one go where the engine can."""
+    features, norm = image.features, activation.norm
+    is_one = torch.is_grad_enabled() and activation.is_compiled(features) and convolution.bias is None
+    if not is_one or not autocast_dtype(features) == features.dtype == norm.weight.dtype == convolution.weight.dtype:
+        return convolution(image.replace_feature(activation(features)))
+    kernel_map, image_of = convolution.target(image)
+    settings = ActivatedSettings(kernel_map, norm.eps, activation.leakiness, norm.running())
+    return image_of(activated_convolution(features, norm.weight, norm.bias, convolution.weight, settings))
 
 
 class ResidualBlock(Remembering):
@@ -90,20 +107,23 @@ class ResidualBlock(Remembering):
         norms = self.activation_1.norm, self.activation_2.norm
         if not torch.is_grad_enabled() or not all(norm.training for norm in norms) or len(features) < 2:
             return False
-        precision = {autocast_dtype(features), features.dtype, *(parameter.dtype for parameter in self.parameters())}
+        layers = [self.convolution_1, self.convolution_2, *norms]
+        if not isinstance(self.shortcut, nn.Identity):
+            layers.append(self.shortcut)
+        precision = {autocast_dtype(features), features.dtype, *(layer.weight.dtype for layer in layers)}
         return engine.is_compiled(features) and len(precision) == 1
 
     def _run_as_one_function(self, image: SparseConvTensor) -> torch.Tensor:
         norms = self.activation_1.norm, self.activation_2.norm
         convolutions = self.convolution_1, self.convolution_2
         kernel_map = submanifold_sites(image, convolutions[0].kernel_size, convolutions[0].indice_key)
-        out, *found = residual_block(
+        return residual_block(
             image.features,
             tuple((norm.weight, norm.bias) for norm in norms),
             tuple(convolution.weight for convolution in convolutions),
             None if isinstance(self.shortcut, nn.Identity) else self.shortcut.weight,
-            BlockSettings(kernel_map, tuple(norm.eps for norm in norms), self.activation_1.leakiness),
+            BlockSettings(
+                *(kernel_map, tuple(norm.eps for norm in norms), self.activation_1.leakiness),
+                tuple(norm.running() for norm in norms),
+            ),
         )
-        for norm, moments in zip(norms, found, strict=True):
-            norm.track(moments, len(out))
-        return out

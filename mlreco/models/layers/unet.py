@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from mlreco.models.layers import fused
-from mlreco.models.layers.residual import NormActivation, ResidualBlock
+from mlreco.models.layers.residual import NormActivation, ResidualBlock, activate_and_convolve
 from mlreco.models.layers.sparse import SparseConv3d, SparseConvTensor, SparseInverseConv3d, SubMConv3d, engine
 
 
@@ -76,8 +76,7 @@ class UNetEncoder(nn.Module):
             image = blocks(image)
             levels.append(image)
             if level < len(self.downsamplings):
-                activated = self.activations[level](image.features)
-                image = self.downsamplings[level](image.replace_feature(activated))
+                image = activate_and_convolve(self.activations[level], self.downsamplings[level], image)
         return levels
 
 
@@ -111,8 +110,7 @@ class UNetDecoder(nn.Module):
             return fused.decode(self, levels)
         image = levels[-1]
         for level in reversed(range(len(self.blocks))):
-            activated = self.activations[level](image.features)
-            image = self.upsamplings[level](image.replace_feature(activated))
+            image = activate_and_convolve(self.activations[level], self.upsamplings[level], image)
             joined = torch.cat([levels[level].features, image.features], dim=1)
             image = self.blocks[level](image.replace_feature(joined))
         return image

@@ -7,6 +7,7 @@ convolution as in spconv 2. A weight has spconv's shape (Cout, k, k, k, Cin), so
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -14,8 +15,11 @@ from torch import nn
 from mlreco.models.layers.remembered import Remembering
 from mlreco.models.layers.sparse import cuda, engine
 from mlreco.models.layers.sparse.function import kernel_major, sparse_convolution
+from mlreco.models.layers.sparse.kernel_map import KernelMap
 from mlreco.models.layers.sparse.sites import StridedSites, strided_sites, submanifold_sites
 from mlreco.models.layers.sparse.tensor import SparseConvTensor
+
+ImageOf = Callable[[torch.Tensor], SparseConvTensor]
 
 
 class SparseConvolution(Remembering):
@@ -58,9 +62,20 @@ class SparseConvolution(Remembering):
             f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, indice_key={self.indice_key!r}"
         )
 
-    def _convolve(self, features: torch.Tensor, kernel_map: object) -> torch.Tensor:
-        out = sparse_convolution(features, self.kernel_major_weight(), kernel_map)
-        return out if self.bias is None else out + self.bias
+    def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
+        """Return the kernel map on the CPU, and what makes an image of the (n_out, Cout) output."""
+        raise NotImplementedError
+
+    def _on_cuda(self, tensor: SparseConvTensor) -> SparseConvTensor:
+        raise NotImplementedError
+
+    def forward(self, tensor: SparseConvTensor) -> SparseConvTensor:
+        """Return the convolved image."""
+        if engine.uses_spconv(tensor.features):
+            return self._on_cuda(tensor)
+        kernel_map, image_of = self.target(tensor)
+        out = sparse_convolution(tensor.features, self.kernel_major_weight(), kernel_map)
+        return image_of(out if self.bias is None else out + self.bias)
 
 
 def _refuse(**options: tuple[int, int]) -> None:
@@ -99,12 +114,12 @@ class SubMConv3d(SparseConvolution):
             raise ValueError(f"a submanifold convolution needs an odd kernel size, got {kernel_size}")
         super().__init__(in_channels, out_channels, kernel_size, bias, indice_key)
 
-    def forward(self, tensor: SparseConvTensor) -> SparseConvTensor:
-        """Return the convolved features on the same sites and rows."""
-        if engine.uses_spconv(tensor.features):
-            return cuda.submanifold(self, tensor)
-        kernel_map = submanifold_sites(tensor, self.kernel_size, self.indice_key)
-        return tensor.replace_feature(self._convolve(tensor.features, kernel_map))
+    def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
+        """Return the kernel map, and what puts features on the same sites and rows."""
+        return submanifold_sites(tensor, self.kernel_size, self.indice_key), tensor.replace_feature
+
+    def _on_cuda(self, tensor: SparseConvTensor) -> SparseConvTensor:
+        return cuda.submanifold(self, tensor)
 
 
 class SparseConv3d(SparseConvolution):
@@ -138,13 +153,14 @@ class SparseConv3d(SparseConvolution):
         self.stride = stride
         self.padding = padding
 
-    def forward(self, tensor: SparseConvTensor) -> SparseConvTensor:
-        """Return the convolved image on its own sites, sorted by batch, x, y, z on the CPU."""
-        if engine.uses_spconv(tensor.features):
-            return cuda.strided(self, tensor)
+    def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
+        """Return the kernel map, and what puts features on the output's own sites, sorted by batch, x, y, z."""
         sites = strided_sites(tensor, self.kernel_size, self.stride, self.padding, self.indice_key)
-        out = self._convolve(tensor.features, sites.kernel_map)
-        return SparseConvTensor(out, sites.coarse, sites.coarse_shape, tensor.batch_size, tensor.indice_dict)
+        rest = sites.coarse, sites.coarse_shape, tensor.batch_size, tensor.indice_dict
+        return sites.kernel_map, lambda out: SparseConvTensor(out, *rest)
+
+    def _on_cuda(self, tensor: SparseConvTensor) -> SparseConvTensor:
+        return cuda.strided(self, tensor)
 
 
 class SparseInverseConv3d(SparseConvolution):
@@ -163,12 +179,13 @@ class SparseInverseConv3d(SparseConvolution):
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, bias, indice_key)
 
-    def forward(self, tensor: SparseConvTensor) -> SparseConvTensor:
-        """Return the features on the sites that the convolution of the same ``indice_key`` started from."""
-        if engine.uses_spconv(tensor.features):
-            return cuda.inverse(self, tensor)
+    def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
+        """Return the kernel map, and what puts features on the sites that the undone convolution started from."""
         sites = tensor.indice_dict.get(("strided", self.indice_key))
         if not isinstance(sites, StridedSites) or sites.geometry[0] != self.kernel_size:
             raise ValueError(f"no convolution of kernel size {self.kernel_size} with indice_key '{self.indice_key}'")
-        out = self._convolve(tensor.features, sites.kernel_map.transposed())
-        return SparseConvTensor(out, sites.fine, sites.fine_shape, tensor.batch_size, tensor.indice_dict)
+        rest = sites.fine, sites.fine_shape, tensor.batch_size, tensor.indice_dict
+        return sites.kernel_map.transposed(), lambda out: SparseConvTensor(out, *rest)
+
+    def _on_cuda(self, tensor: SparseConvTensor) -> SparseConvTensor:
+        return cuda.inverse(self, tensor)

@@ -15,10 +15,10 @@ from torch.autograd.function import once_differentiable
 
 from mlreco.models.layers.sparse.cpu import weight_gradient
 from mlreco.models.layers.sparse.cpu.calls import InOneGo
-from mlreco.models.layers.sparse.cpu.column_moments import Moments, chunk_sums
+from mlreco.models.layers.sparse.cpu.column_moments import chunk_sums
 from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolve_once
-from mlreco.models.layers.sparse.cpu.normalisation import Norm, gradients, normalise
+from mlreco.models.layers.sparse.cpu.normalisation import Norm, Running, gradients, normalise
 from mlreco.models.layers.sparse.cpu.panels import pack
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
@@ -36,11 +36,13 @@ class BlockSettings:
         kernel_map: that of both convolutions.
         eps: added to the variance in both normalisations.
         slope: of LeakyReLU on negative numbers.
+        running: statistics of both that the batch moves, N at least 2.
     """
 
     kernel_map: KernelMap
     eps: tuple[float, float]
     slope: float
+    running: tuple[Running | None, Running | None] = (None, None)
 
 
 def _gradient(
@@ -62,17 +64,18 @@ class _ResidualBlock(torch.autograd.Function):
         shift_2: torch.Tensor,
         weight_2: torch.Tensor,
         shortcut: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, Moments, Moments]:
+    ) -> torch.Tensor:
         kernel_map, (eps_1, eps_2), slope = settings.kernel_map, settings.eps, settings.slope
         threads, calls = thread_count(), InOneGo()
         norm_1, norm_2 = Norm(scale_1, shift_1, eps_1, slope), Norm(scale_2, shift_2, eps_2, slope)
         active_1 = torch.empty(features.shape)
-        moments_1 = normalise(features, norm_1, active_1, threads, calls=calls)
+        running_1, running_2 = settings.running
+        moments_1 = normalise(features, norm_1, active_1, threads, running=running_1, calls=calls)
         sums = chunk_sums(len(features), len(weight_1), BLOCK)
         how = {"threads": threads, "calls": calls}
         inner = convolve_once(active_1, kernel_major(weight_1), kernel_map, Epilogue(moments=sums), **how)
         active_2 = torch.empty(inner.shape)
-        moments_2 = normalise(inner, norm_2, active_2, threads, sums, BLOCK, calls)
+        moments_2 = normalise(inner, norm_2, active_2, threads, sums, BLOCK, running_2, calls)
         residual = Epilogue(residual=features if shortcut is None else None)
         products = () if shortcut is None else [Source(features, pack(shortcut.T[None], **how))]
         out = convolve_once(active_2, kernel_major(weight_2), kernel_map, residual, products, **how)
@@ -82,11 +85,11 @@ class _ResidualBlock(torch.autograd.Function):
             features, active_1, inner, active_2, scale_1, shift_1, weight_1, scale_2, shift_2, weight_2, shortcut
         )
         ctx.settings, ctx.moments = settings, (moments_1, moments_2)
-        return out, moments_1, moments_2
+        return out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: torch.Tensor, *_: Any) -> tuple[torch.Tensor | None, ...]:
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         features, active_1, inner, active_2, *parameters, shortcut = ctx.saved_tensors
         scale_1, shift_1, weight_1, scale_2, shift_2, weight_2 = parameters
         kernel_map, (eps_1, eps_2), slope = ctx.settings.kernel_map, ctx.settings.eps, ctx.settings.slope
@@ -132,7 +135,7 @@ def residual_block(
     weights: tuple[torch.Tensor, torch.Tensor],
     shortcut: torch.Tensor | None,
     settings: BlockSettings,
-) -> tuple[torch.Tensor, Moments, Moments]:
+) -> torch.Tensor:
     """Return a residual block's output in training, differentiable in features and all weights.
 
     Twice batch normalisation, leaky ReLU and submanifold convolution; the features, or their product with the
@@ -143,10 +146,10 @@ def residual_block(
         norms: (C,) factor and (C,) offset after each normalisation.
         weights: (Cout, k, k, k, C) of both convolutions.
         shortcut: (Cout, Cin), or None where Cin is Cout.
-        settings: kernel map, eps and slope.
+        settings: the rest.
 
     Returns:
-        (N, Cout) output; what both normalisations found of the columns, for the running statistics.
+        (N, Cout).
     """
     (scale_1, shift_1), (scale_2, shift_2) = norms
     weight_1, weight_2 = weights

@@ -8,17 +8,24 @@ import torch
 
 from mlreco.models.layers.sparse.cpu import normalisation
 from mlreco.models.layers.sparse.cpu.column_moments import Moments
-from mlreco.models.layers.sparse.cpu.normalisation import Norm
+from mlreco.models.layers.sparse.cpu.normalisation import Norm, Running
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
 
 
 class _NormActivation(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float, slope: float
+        ctx: Any,
+        features: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        eps: float,
+        slope: float,
+        running: Running | None,
     ) -> tuple[torch.Tensor, Moments]:
         out = torch.empty(features.shape)
-        moments = normalisation.normalise(features, Norm(weight, bias, eps, slope), out, thread_count())
+        norm = Norm(weight, bias, eps, slope)
+        moments = normalisation.normalise(features, norm, out, thread_count(), running=running)
         ctx.save_for_backward(features, weight, bias)
         ctx.moments, ctx.eps, ctx.slope = moments, eps, slope
         return out, moments
@@ -28,11 +35,16 @@ class _NormActivation(torch.autograd.Function):
         features, weight, bias = ctx.saved_tensors
         norm, out = Norm(weight, bias, ctx.eps, ctx.slope), torch.empty(features.shape)
         found = normalisation.gradients(features, grad.contiguous(), ctx.moments, norm, out, thread_count())
-        return out, *found.unbind(), None, None
+        return out, *found.unbind(), None, None, None
 
 
 def batch_norm_leaky_relu(
-    features: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, eps: float, slope: float
+    features: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    eps: float,
+    slope: float,
+    running: Running | None = None,
 ) -> tuple[torch.Tensor, Moments]:
     """Return leaky_relu(batch_norm(features)) as in training, differentiable in features, weight and bias.
 
@@ -42,8 +54,9 @@ def batch_norm_leaky_relu(
         bias: (C,) float32 offset after normalisation.
         eps: added to the variance.
         slope: of LeakyReLU on negative numbers.
+        running: statistics that the batch moves, N at least 2.
 
     Returns:
-        (N, C) output; what was found of the columns, for the running statistics.
+        (N, C) output; what was found of the columns.
     """
-    return _NormActivation.apply(features.contiguous(), weight, bias, eps, slope)
+    return _NormActivation.apply(features.contiguous(), weight, bias, eps, slope, running)

@@ -20,9 +20,11 @@ CHUNK = 256
 _FIELDS = (
     *("counter", "rows", "columns", "x", "out", "grad", "beside", "of_parameters", "weight", "bias", "moments"),
     *("first", "second", "sums_are_known", "chunk", "sums", "numbers", "board", "desks", "helpers"),
-    *("scale", "shift", "mean", "factor", "offset"),
+    *("running_mean", "running_variance", "scale", "shift", "mean", "factor", "offset"),
 )
-JOB = np.dtype([*((name, np.int64) for name in _FIELDS), *((name, np.float64) for name in ("slope", "eps"))])
+JOB = np.dtype(
+    [*((name, np.int64) for name in _FIELDS), *((name, np.float64) for name in ("slope", "eps", "momentum"))]
+)
 """Normalisation and activation, or their gradient, in two kernels, ``first`` and ``second``.
 
 Addresses from ``scale`` to ``offset`` are those of a number a column, for which ``numbers`` is room; ``sums`` is room
@@ -148,6 +150,16 @@ def _write_affine(call: np.void, moments: np.ndarray) -> None:
         scale[c], shift[c] = factor, bias[c] - moments[0, c] * factor
 
 
+@kernel
+def _track(call: np.void, moments: np.ndarray) -> None:
+    """Move running statistics towards the moments; the running variance is that of an unbiased estimate."""
+    running_mean, running_variance = floats_at(call.running_mean), floats_at(call.running_variance)
+    for c in range(call.columns):
+        variance = moments[1, c] * call.rows / (call.rows - 1)
+        running_mean[c] += call.momentum * (moments[0, c] - running_mean[c])
+        running_variance[c] += call.momentum * (variance - running_variance[c])
+
+
 def _normalise(job_address: int, _: int) -> None:
     """Find the moments of the columns, unless those of chunks are known, and activate."""
     call = carray(memory_at(job_address), 1, JOB)[0]
@@ -161,6 +173,8 @@ def _normalise(job_address: int, _: int) -> None:
     moments = carray(memory_at(call.moments), (2, call.columns), np.float64)
     sums = carray(memory_at(call.sums), (chunks, MOMENTS, call.columns), np.float32)
     combine(sums, call.rows, call.chunk, moments)
+    if call.running_mean:
+        _track(call, moments)
     _write_affine(call, moments)
     work_together(call.second, job_address, call.board, call.desks, helpers)
 
@@ -221,6 +235,7 @@ def norm_job(
     passes: tuple[int, int, int, int] = (0, 0, 0, 0),
     room: tuple[int, int] = (0, 0),
     crew: tuple[int, int, int] = (0, 0, 0),
+    running: tuple[int, int, int] = (0, 0, 0),
     scale: int = 0,
     shift: int = 0,
 ) -> Job:
@@ -236,8 +251,11 @@ def norm_job(
         passes: addresses of the first and the second kernel, whether the sums are known, and rows of a chunk.
         room: for sums and for numbers of columns.
         crew: who helps.
+        running: running mean and variance, and the bits of the momentum.
         scale: of an activation whose numbers are known.
         shift: the same.
     """
     *arrays, eps = parameters
-    return job(0, *shape, x, out, *grads, *arrays, *passes, *room, *crew, scale, shift, 0, 0, 0, slope, eps)
+    *statistics, momentum = running
+    numbers = *grads, *arrays, *passes, *room, *crew, *statistics, scale, shift
+    return job(0, *shape, x, out, *numbers, 0, 0, 0, slope, eps, momentum)

@@ -17,7 +17,6 @@ from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, Calls
 from mlreco.models.layers.sparse.cpu.column_moments import Moments, chunk_sums
 from mlreco.models.layers.sparse.cpu.crew import crew_for, crew_places
 from mlreco.models.layers.sparse.cpu.epilogue import Activation
-from mlreco.models.layers.sparse.cpu.jit import kernel
 from mlreco.models.layers.sparse.cpu.memory import Array, address_of_floats, bits, scratch
 from mlreco.models.layers.sparse.cpu.norm_kernels import (
     CHUNK,
@@ -28,6 +27,20 @@ from mlreco.models.layers.sparse.cpu.norm_kernels import (
     input_gradient,
     norm_job,
 )
+
+
+class Running(NamedTuple):
+    """Running statistics of columns, which a batch moves.
+
+    Attributes:
+        mean: (C,) float32, C-contiguous, changed.
+        variance: the same.
+        momentum: share of the new in them.
+    """
+
+    mean: Array
+    variance: Array
+    momentum: float
 
 
 class Norm(NamedTuple):
@@ -69,6 +82,7 @@ def normalise(
     threads: int = 1,
     sums: torch.Tensor | None = None,
     chunk: int = CHUNK,
+    running: Running | None = None,
     calls: Calls = AT_ONCE,
 ) -> Moments:
     """Write the normalised and activated x to ``out`` and return the moments of its columns.
@@ -80,6 +94,7 @@ def normalise(
         threads: how many threads work at most.
         sums: the moments of chunks of rows, as ``write_moments`` writes them, where they are known.
         chunk: rows of a chunk.
+        running: what the moments move, N at least 2; the variance is that of an unbiased estimate.
         calls: makes the call, after which moments and output are complete.
     """
     rows, columns = x.shape
@@ -95,34 +110,18 @@ def normalise(
         passes=(chunk_moments.address, activate_rows.address, int(known), chunk),
         room=(sums.data_ptr(), room.data_ptr()),
         crew=crew_places(threads),
+        running=(0, 0, 0) if running is None else _places(running),
     )
-    calls(norm_kernels.normalisation, numbers, 1, x, norm, out, sums, room, moments)
+    calls(norm_kernels.normalisation, numbers, 1, x, norm, out, sums, room, moments, running)
     return moments
+
+
+def _places(running: Running) -> tuple[int, int, int]:
+    return address_of_floats(running.mean), address_of_floats(running.variance), bits(running.momentum)
 
 
 def _parameters(norm: Norm, moments: Moments) -> tuple[int, int, int, int]:
     return address_of_floats(norm.weight), address_of_floats(norm.bias), moments.address, bits(norm.eps)
-
-
-@kernel
-def _track(moments: np.ndarray, rows: int, running_mean: np.ndarray, running_var: np.ndarray, momentum: float) -> None:
-    mean, variance = moments
-    for c in range(len(mean)):
-        running_mean[c] += momentum * (mean[c] - running_mean[c])
-        running_var[c] += momentum * (variance[c] * rows / (rows - 1) - running_var[c])
-
-
-def track(moments: Moments, rows: int, running_mean: np.ndarray, running_var: np.ndarray, momentum: float) -> None:
-    """Move running statistics towards moments of so many rows, at least 2.
-
-    Args:
-        moments: mean and biased variance; the running variance is that of an unbiased estimate.
-        rows: how many rows they are of.
-        running_mean: (C,) float32, changed.
-        running_var: (C,) float32, changed.
-        momentum: share of the new in the running statistics.
-    """
-    _track(moments.values, rows, running_mean, running_var, momentum)
 
 
 def gradients(

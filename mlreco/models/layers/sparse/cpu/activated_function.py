@@ -1,0 +1,94 @@
+"""Normalisation, activation and a sparse convolution in training as one differentiable function."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from mlreco.models.layers.sparse.cpu import weight_gradient
+from mlreco.models.layers.sparse.cpu.calls import InOneGo
+from mlreco.models.layers.sparse.cpu.forward import convolve_once
+from mlreco.models.layers.sparse.cpu.normalisation import Norm, Running, gradients, normalise
+from mlreco.models.layers.sparse.cpu.thread_count import thread_count
+from mlreco.models.layers.sparse.function import kernel_major
+
+if TYPE_CHECKING:
+    from mlreco.models.layers.sparse.kernel_map import KernelMap
+
+
+class ActivatedSettings(NamedTuple):
+    """What an activated convolution knows beside its weights.
+
+    Attributes:
+        kernel_map: of the convolution.
+        eps: added to the variance.
+        slope: of LeakyReLU on negative numbers.
+        running: statistics that the batch moves, N at least 2.
+    """
+
+    kernel_map: KernelMap
+    eps: float
+    slope: float
+    running: Running | None = None
+
+
+class _ActivatedConvolution(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        settings: ActivatedSettings,
+        features: torch.Tensor,
+        scale: torch.Tensor,
+        shift: torch.Tensor,
+        weight: torch.Tensor,
+    ) -> torch.Tensor:
+        threads, calls, active = thread_count(), InOneGo(), torch.empty(features.shape)
+        norm = Norm(scale, shift, settings.eps, settings.slope)
+        moments = normalise(features, norm, active, threads, running=settings.running, calls=calls)
+        out = convolve_once(active, kernel_major(weight), settings.kernel_map, threads=threads, calls=calls)
+        calls.make()
+        ctx.save_for_backward(features, active, scale, shift, weight)
+        ctx.settings, ctx.moments = settings, moments
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        features, active, scale, shift, weight = ctx.saved_tensors
+        kernel_map, eps, slope, _ = ctx.settings
+        threads, calls, grad, of_weight = thread_count(), InOneGo(), grad.contiguous(), None
+        if ctx.needs_input_grad[4]:
+            of_weight = weight_gradient.prepare(active, grad, kernel_map, threads)
+            of_weight.begin(calls)
+        back = kernel_major(weight).transpose(1, 2), kernel_map.transposed()
+        at_features = convolve_once(grad, *back, threads=threads, calls=calls)
+        norm = Norm(scale, shift, eps, slope)
+        of_norm = gradients(features, at_features, ctx.moments, norm, at_features, threads, calls=calls)
+        if of_weight:
+            of_weight.finish(calls)
+        calls.make()
+        return None, at_features, *of_norm.unbind(), of_weight and of_weight.gradient.view(weight.shape)
+
+
+def activated_convolution(
+    features: torch.Tensor,
+    scale: torch.Tensor,
+    shift: torch.Tensor,
+    weight: torch.Tensor,
+    settings: ActivatedSettings,
+) -> torch.Tensor:
+    """Return the convolution of leaky_relu(batch_norm(features)), differentiable in features and all weights.
+
+    Args:
+        features: (n_in, Cin) float32 on the CPU, n_in at least 1.
+        scale: (Cin,) float32 factor after normalisation.
+        shift: (Cin,) float32 offset after normalisation.
+        weight: (Cout, k, k, k, Cin) float32.
+        settings: the rest.
+
+    Returns:
+        (n_out, Cout).
+    """
+    return _ActivatedConvolution.apply(settings, features.contiguous(), scale, shift, weight)
