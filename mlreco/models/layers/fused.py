@@ -19,9 +19,10 @@ from mlreco.models.layers.remembered import remembered
 from mlreco.models.layers.residual import ResidualBlock
 from mlreco.models.layers.sparse import SparseConvolution, SparseConvTensor
 from mlreco.models.layers.sparse.cpu import backend as compiled
-from mlreco.models.layers.sparse.cpu.calls import FEW_BYTES, Calls, InOneGo
+from mlreco.models.layers.sparse.cpu.calls import FEW_BYTES, Calls, InTurn
 from mlreco.models.layers.sparse.cpu.epilogue import Activation
 from mlreco.models.layers.sparse.cpu.panels import Panels
+from mlreco.models.layers.sparse.cpu.thread_count import thread_count
 from mlreco.models.layers.sparse.kernel_map import KernelMap
 from mlreco.models.layers.sparse.sites import StridedSites, strided_sites, submanifold_sites
 
@@ -86,40 +87,40 @@ def _convolve(
 
 def encode(encoder: UNetEncoder, image: SparseConvTensor) -> list[SparseConvTensor]:
     """Return what ``encoder(image)`` returns in evaluation mode."""
-    levels, calls = [], InOneGo(FEW_BYTES)
-    kernel_map = submanifold_sites(image, 3, encoder.input.indice_key)
-    entry = encoder.blocks[0][0].activation_1.affine()
-    parts = [_convolve(encoder.input, image.features.contiguous(), kernel_map, entry, calls)]
-    for level, blocks in enumerate(encoder.blocks):
-        last = level == len(encoder.downsamplings)
-        kernel_map = submanifold_sites(image, 3, blocks[0].convolution_1.indice_key)
-        then = None if last else encoder.activations[level].affine()
-        raw, active = _run_level(blocks, parts, kernel_map, then, calls)
-        levels.append(image.replace_feature(raw))
-        if not last:
-            down = encoder.downsamplings[level]
-            sites = strided_sites(image, down.kernel_size, down.stride, down.padding, down.indice_key)
-            entry = encoder.blocks[level + 1][0].activation_1.affine()
-            parts.append(_convolve(down, active, sites.kernel_map, entry, calls))
-            shape, size, maps = sites.coarse_shape, image.batch_size, image.indice_dict
-            image = SparseConvTensor(parts[0].raw, sites.coarse, shape, size, maps)
-    calls.make()
+    levels = []
+    with InTurn(thread_count(), FEW_BYTES) as calls:
+        kernel_map = submanifold_sites(image, 3, encoder.input.indice_key)
+        entry = encoder.blocks[0][0].activation_1.affine()
+        parts = [_convolve(encoder.input, image.features.contiguous(), kernel_map, entry, calls)]
+        for level, blocks in enumerate(encoder.blocks):
+            last = level == len(encoder.downsamplings)
+            kernel_map = submanifold_sites(image, 3, blocks[0].convolution_1.indice_key)
+            then = None if last else encoder.activations[level].affine()
+            raw, active = _run_level(blocks, parts, kernel_map, then, calls)
+            levels.append(image.replace_feature(raw))
+            if not last:
+                down = encoder.downsamplings[level]
+                sites = strided_sites(image, down.kernel_size, down.stride, down.padding, down.indice_key)
+                entry = encoder.blocks[level + 1][0].activation_1.affine()
+                parts.append(_convolve(down, active, sites.kernel_map, entry, calls))
+                shape, size, maps = sites.coarse_shape, image.batch_size, image.indice_dict
+                image = SparseConvTensor(parts[0].raw, sites.coarse, shape, size, maps)
     return levels
 
 
 def decode(decoder: UNetDecoder, levels: list[SparseConvTensor]) -> SparseConvTensor:
     """Return what ``decoder(levels)`` returns in evaluation mode."""
-    image, calls = levels[-1], InOneGo(FEW_BYTES)
-    active = compiled.activate(image.features, decoder.activations[-1].affine(), calls) if decoder.blocks else None
-    for level in reversed(range(len(decoder.blocks))):
-        up, blocks, skip = decoder.upsamplings[level], decoder.blocks[level], levels[level]
-        sites: StridedSites = skip.indice_dict[("strided", up.indice_key)]
-        entry, width = blocks[0].activation_1, skip.features.shape[1]
-        parts = [Part(skip.features, compiled.activate(skip.features, entry.affine(0, width), calls))]
-        parts.append(_convolve(up, active, sites.kernel_map.transposed(), entry.affine(width), calls))
-        kernel_map = submanifold_sites(skip, 3, blocks[0].convolution_1.indice_key)
-        then = decoder.activations[level - 1].affine() if level else None
-        raw, active = _run_level(blocks, parts, kernel_map, then, calls)
-        image = skip.replace_feature(raw)
-    calls.make()
+    image = levels[-1]
+    with InTurn(thread_count(), FEW_BYTES) as calls:
+        active = compiled.activate(image.features, decoder.activations[-1].affine(), calls) if decoder.blocks else None
+        for level in reversed(range(len(decoder.blocks))):
+            up, blocks, skip = decoder.upsamplings[level], decoder.blocks[level], levels[level]
+            sites: StridedSites = skip.indice_dict[("strided", up.indice_key)]
+            entry, width = blocks[0].activation_1, skip.features.shape[1]
+            parts = [Part(skip.features, compiled.activate(skip.features, entry.affine(0, width), calls))]
+            parts.append(_convolve(up, active, sites.kernel_map.transposed(), entry.affine(width), calls))
+            kernel_map = submanifold_sites(skip, 3, blocks[0].convolution_1.indice_key)
+            then = decoder.activations[level - 1].affine() if level else None
+            raw, active = _run_level(blocks, parts, kernel_map, then, calls)
+            image = skip.replace_feature(raw)
     return image

@@ -8,7 +8,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from mlreco.models.layers.sparse.cpu import weight_gradient
-from mlreco.models.layers.sparse.cpu.calls import InOneGo
+from mlreco.models.layers.sparse.cpu.calls import InTurn
 from mlreco.models.layers.sparse.cpu.forward import convolve_once
 from mlreco.models.layers.sparse.cpu.normalisation import Norm, Running, gradients, normalise
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
@@ -44,11 +44,11 @@ class _ActivatedConvolution(torch.autograd.Function):
         shift: torch.Tensor,
         weight: torch.Tensor,
     ) -> torch.Tensor:
-        threads, calls, active = thread_count(), InOneGo(), torch.empty(features.shape)
+        threads, active = thread_count(), torch.empty(features.shape)
         norm = Norm(scale, shift, settings.eps, settings.slope)
-        moments = normalise(features, norm, active, threads, running=settings.running, calls=calls)
-        out = convolve_once(active, kernel_major(weight), settings.kernel_map, threads=threads, calls=calls)
-        calls.make()
+        with InTurn(threads) as calls:
+            moments = normalise(features, norm, active, threads, running=settings.running, calls=calls)
+            out = convolve_once(active, kernel_major(weight), settings.kernel_map, threads=threads, calls=calls)
         ctx.save_for_backward(features, active, scale, shift, weight)
         ctx.settings, ctx.moments = settings, moments
         return out
@@ -58,17 +58,16 @@ class _ActivatedConvolution(torch.autograd.Function):
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         features, active, scale, shift, weight = ctx.saved_tensors
         kernel_map, eps, slope, _ = ctx.settings
-        threads, calls, grad, of_weight = thread_count(), InOneGo(), grad.contiguous(), None
-        if ctx.needs_input_grad[4]:
-            of_weight = weight_gradient.prepare(active, grad, kernel_map, threads)
-            of_weight.begin(calls)
-        back = kernel_major(weight).transpose(1, 2), kernel_map.transposed()
-        at_features = convolve_once(grad, *back, threads=threads, calls=calls)
-        norm = Norm(scale, shift, eps, slope)
-        of_norm = gradients(features, at_features, ctx.moments, norm, at_features, threads, calls=calls)
-        if of_weight:
-            of_weight.finish(calls)
-        calls.make()
+        threads, grad, of_weight = thread_count(), grad.contiguous(), None
+        norm, back = Norm(scale, shift, eps, slope), kernel_map.transposed()
+        with InTurn(threads) as calls:
+            if ctx.needs_input_grad[4]:
+                of_weight = weight_gradient.prepare(active, grad, kernel_map, threads)
+                of_weight.begin(calls)
+            at_features = convolve_once(grad, kernel_major(weight).transpose(1, 2), back, threads=threads, calls=calls)
+            of_norm = gradients(features, at_features, ctx.moments, norm, at_features, threads, calls=calls)
+            if of_weight:
+                of_weight.finish(calls)
         return None, at_features, *of_norm.unbind(), of_weight and of_weight.gradient.view(weight.shape)
 
 

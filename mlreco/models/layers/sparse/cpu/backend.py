@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from mlreco.models.layers.sparse.cpu import normalisation
-from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, Calls, InOneGo
+from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, Calls, InTurn
 from mlreco.models.layers.sparse.cpu.epilogue import Activation, Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolve, convolve_once
 from mlreco.models.layers.sparse.cpu.memory import array_of
@@ -49,18 +49,17 @@ def conv_backward(
 
     Helpers work on the second, a view of memory in spconv's order (Cout, K, Cin), while the first is computed.
     """
-    calls, threads = InOneGo(), thread_count()
+    threads, grad_in, grad_weight = thread_count(), None, None
     features, grad_out = features.detach().contiguous(), grad_out.detach().contiguous()
-    grad_in = grad_weight = None
-    if needed[1]:
-        grad_weight = prepare(features, grad_out, kernel_map, threads)
-        grad_weight.begin(calls)
-    if needed[0]:
-        back = weight.detach().transpose(1, 2), kernel_map.transposed()
-        grad_in = convolve_once(grad_out, *back, threads=threads, calls=calls)
-    if grad_weight:
-        grad_weight.finish(calls)
-    calls.make()
+    with InTurn(threads) as calls:
+        if needed[1]:
+            grad_weight = prepare(features, grad_out, kernel_map, threads)
+            grad_weight.begin(calls)
+        if needed[0]:
+            back = weight.detach().transpose(1, 2), kernel_map.transposed()
+            grad_in = convolve_once(grad_out, *back, threads=threads, calls=calls)
+        if grad_weight:
+            grad_weight.finish(calls)
     return grad_in, grad_weight and grad_weight.gradient.permute(1, 2, 0)
 
 

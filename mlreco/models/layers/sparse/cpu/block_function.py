@@ -14,7 +14,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from mlreco.models.layers.sparse.cpu import weight_gradient
-from mlreco.models.layers.sparse.cpu.calls import InOneGo
+from mlreco.models.layers.sparse.cpu.calls import InTurn
 from mlreco.models.layers.sparse.cpu.column_moments import chunk_sums
 from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolve_once
@@ -66,20 +66,20 @@ class _ResidualBlock(torch.autograd.Function):
         shortcut: torch.Tensor | None,
     ) -> torch.Tensor:
         kernel_map, (eps_1, eps_2), slope = settings.kernel_map, settings.eps, settings.slope
-        threads, calls = thread_count(), InOneGo()
+        threads = thread_count()
         norm_1, norm_2 = Norm(scale_1, shift_1, eps_1, slope), Norm(scale_2, shift_2, eps_2, slope)
         active_1 = torch.empty(features.shape)
         running_1, running_2 = settings.running
-        moments_1 = normalise(features, norm_1, active_1, threads, running=running_1, calls=calls)
-        sums = chunk_sums(len(features), len(weight_1), BLOCK)
-        how = {"threads": threads, "calls": calls}
-        inner = convolve_once(active_1, kernel_major(weight_1), kernel_map, Epilogue(moments=sums), **how)
-        active_2 = torch.empty(inner.shape)
-        moments_2 = normalise(inner, norm_2, active_2, threads, sums, BLOCK, running_2, calls)
-        residual = Epilogue(residual=features if shortcut is None else None)
-        products = () if shortcut is None else [Source(features, pack(shortcut.T[None], **how))]
-        out = convolve_once(active_2, kernel_major(weight_2), kernel_map, residual, products, **how)
-        calls.make()
+        with InTurn(threads) as calls:
+            moments_1 = normalise(features, norm_1, active_1, threads, running=running_1, calls=calls)
+            sums = chunk_sums(len(features), len(weight_1), BLOCK)
+            how = {"threads": threads, "calls": calls}
+            inner = convolve_once(active_1, kernel_major(weight_1), kernel_map, Epilogue(moments=sums), **how)
+            active_2 = torch.empty(inner.shape)
+            moments_2 = normalise(inner, norm_2, active_2, threads, sums, BLOCK, running_2, calls)
+            residual = Epilogue(residual=features if shortcut is None else None)
+            products = () if shortcut is None else [Source(features, pack(shortcut.T[None], **how))]
+            out = convolve_once(active_2, kernel_major(weight_2), kernel_map, residual, products, **how)
 
         ctx.save_for_backward(
             features, active_1, inner, active_2, scale_1, shift_1, weight_1, scale_2, shift_2, weight_2, shortcut
@@ -94,28 +94,26 @@ class _ResidualBlock(torch.autograd.Function):
         scale_1, shift_1, weight_1, scale_2, shift_2, weight_2 = parameters
         kernel_map, (eps_1, eps_2), slope = ctx.settings.kernel_map, ctx.settings.eps, ctx.settings.slope
         (moments_1, moments_2), needed, grad = ctx.moments, ctx.needs_input_grad, grad.contiguous()
-        threads, calls = thread_count(), InOneGo()
+        threads = thread_count()
+        norm_1, norm_2 = Norm(scale_1, shift_1, eps_1, slope), Norm(scale_2, shift_2, eps_2, slope)
         grad_2 = _gradient(active_2, grad, kernel_map, needed[7])
         grad_shortcut = _gradient(features, grad, kernel_map.pointwise, needed[8])
         on_their_way = [found for found in (grad_2, grad_shortcut) if found]
-        for found in on_their_way:
-            found.begin(calls)
-
-        back, how = kernel_map.transposed(), {"threads": threads, "calls": calls}
-        beside = grad if shortcut is None else convolve_once(grad, shortcut[None], kernel_map.pointwise, **how)
-        at_inner = convolve_once(grad, kernel_major(weight_2).transpose(1, 2), back, **how)
-        norm_2 = Norm(scale_2, shift_2, eps_2, slope)
-        norm_grads_2 = gradients(inner, at_inner, moments_2, norm_2, at_inner, threads, calls=calls)
-        grad_1 = _gradient(active_1, at_inner, kernel_map, needed[4])
-        if grad_1:
-            on_their_way.append(grad_1)
-            grad_1.begin(calls)
-        at_features = convolve_once(at_inner, kernel_major(weight_1).transpose(1, 2), back, **how)
-        norm_1 = Norm(scale_1, shift_1, eps_1, slope)
-        norm_grads_1 = gradients(features, at_features, moments_1, norm_1, at_features, threads, beside, calls)
-        for found in reversed(on_their_way):
-            found.finish(calls)
-        calls.make()
+        with InTurn(threads) as calls:
+            for found in on_their_way:
+                found.begin(calls)
+            back, how = kernel_map.transposed(), {"threads": threads, "calls": calls}
+            beside = grad if shortcut is None else convolve_once(grad, shortcut[None], kernel_map.pointwise, **how)
+            at_inner = convolve_once(grad, kernel_major(weight_2).transpose(1, 2), back, **how)
+            norm_grads_2 = gradients(inner, at_inner, moments_2, norm_2, at_inner, threads, calls=calls)
+            grad_1 = _gradient(active_1, at_inner, kernel_map, needed[4])
+            if grad_1:
+                on_their_way.append(grad_1)
+                grad_1.begin(calls)
+            at_features = convolve_once(at_inner, kernel_major(weight_1).transpose(1, 2), back, **how)
+            norm_grads_1 = gradients(features, at_features, moments_1, norm_1, at_features, threads, beside, calls)
+            for found in reversed(on_their_way):
+                found.finish(calls)
 
         return (
             *(None, at_features),

@@ -16,7 +16,7 @@ _SLOTS = 8
 WORTH = _LINE * _SLOTS
 """Where a board says how many operations are worth a thread, an int64 that nobody changes."""
 BOARD_BYTES = WORTH + _LINE
-_FUNCTION, _JOB = 1, 2
+_FUNCTION, _JOB, _IS_QUEUE = 1, 2, 3
 """Words of a slot behind the gate."""
 _HELD, _OPEN, _INSIDE = 1, 1 << 1, 1 << 2
 _PLACE_BITS, _GENERATION_BITS = 16, 32
@@ -35,7 +35,7 @@ _PATIENCE = 2000
 
 
 @kernel
-def open_job(board: int, function: int, job: int, helpers: int) -> int:
+def open_job(board: int, function: int, job: int, helpers: int, is_queue: bool) -> int:
     """Open a job to that many helpers; return the slot, or 0 where all are held.
 
     Args:
@@ -43,13 +43,14 @@ def open_job(board: int, function: int, job: int, helpers: int) -> int:
         function: address of the kernel.
         job: address of the job.
         helpers: at least 1.
+        is_queue: the kernel may wait for jobs that its caller has yet to write down, so only helpers can do it.
     """
     for number in range(_SLOTS):
         slot = board + _LINE * number
         gate = read(slot)
         if gate & _ALL == 0 and swap_if(slot, gate, gate | _HELD):
             post = integers_at(slot)
-            post[_FUNCTION], post[_JOB] = function, job
+            post[_FUNCTION], post[_JOB], post[_IS_QUEUE] = function, job, is_queue
             write(slot, (gate + _GENERATION) | _HELD | _OPEN | helpers * _PLACE)
             return slot
     return 0
@@ -86,13 +87,13 @@ def is_wanted(board: int, desk: int) -> bool:
 
 
 @kernel
-def help_somebody(board: int, desk: int) -> bool:
+def help_somebody(board: int, desk: int, queues_too: bool) -> bool:
     """Work on one open job, as the worker whose number is that of the place taken; tell whether there was any."""
     seen = integers_at(desk + _SEEN)
     for number in range(_SLOTS):
         slot = board + _LINE * number
         gate = read(slot)
-        while _is_open(gate, seen[number]):
+        while _is_open(gate, seen[number]) and (queues_too or not integers_at(slot)[_IS_QUEUE]):
             if swap_if(slot, gate, gate - _PLACE + _INSIDE):
                 seen[number] = gate >> _GENERATION_BITS
                 post = integers_at(slot)

@@ -1,18 +1,29 @@
-"""When the calls of shared kernels are made: each at once, or many in one go without the interpreter in between.
+"""When the calls of shared kernels are made: each at once, or by a helper while the caller prepares the next ones.
 
-Threads that infer side by side each need the interpreter for what is between two kernels; the fewer the kernels after
-which they must have it back, the less they wait for each other.
+What is between two kernels is the interpreter's, which has one thread at a time and finds little of what it needs in
+the cache after a kernel; so it had better not be in between.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
-from mlreco.models.layers.sparse.cpu.crew import helpers_of, share, share_all
+from mlreco.models.layers.sparse.cpu.crew import crew_places, helpers_of, share
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel
-from mlreco.models.layers.sparse.cpu.memory import Job, address, job
+from mlreco.models.layers.sparse.cpu.memory import Job, address, aligned_empty
+from mlreco.models.layers.sparse.cpu.queue import (
+    LENGTH,
+    QUEUE_BYTES,
+    catch_up,
+    close_queue,
+    open_queue,
+    serve_queue,
+    write_down,
+)
 
 FEW_BYTES = 16 << 20
 """Results that may wait in inference: memory that is used again soon is still in the cache."""
@@ -40,43 +51,65 @@ class AtOnce:
         return torch.empty(shape)
 
 
-class InOneGo:
-    """Collects calls until ``make`` is called, or the results of those that wait take much memory.
+class InTurn:
+    """Has a helper make the calls in their order, while the caller prepares the next ones.
 
-    Nothing else may read a result, or write what a call reads, before ``make`` has returned.
+    Nothing else may read a result, or write what a call reads, before the end of the ``with`` block.
 
     Args:
+        threads: how many there are, the caller's included; with one, it makes the calls itself.
         most: bytes of results that may wait.
     """
 
-    def __init__(self, most: float = float("inf")) -> None:
+    def __init__(self, threads: int, most: float = float("inf")) -> None:
+        self._threads = threads
         self._most = most
-        self._bytes = 0
-        self._calls = job()
-        self._helpers = 0
-        self._uses: list[Any] = []
+        self._memory = aligned_empty((QUEUE_BYTES,), np.uint8)
+        self._place = address(self._memory)
+        self._written = 0
+        self._bytes = self._bytes_of_next = 0
+        self._waiting: deque[tuple[int, tuple[Any, ...]]] = deque()
+
+    def __enter__(self) -> InTurn:
+        """Call a helper."""
+        open_queue(self._place, serve_queue.address, *crew_places(self._threads))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Return when all calls have been made."""
+        close_queue(self._place)
+        self._waiting.clear()
 
     def __call__(self, work: SharedKernel, numbers: Job, threads: int, *uses: Any) -> None:
         """Take a call on."""
-        helpers = helpers_of(threads)
-        self._calls.extend((work.address, address(numbers), helpers))
-        self._helpers = max(self._helpers, helpers)
-        self._uses += numbers, uses
-        if self._bytes >= self._most:
-            self.make()
+        self._waiting.append((self._bytes_of_next, (numbers, uses)))
+        self._bytes_of_next = 0
+        done = write_down(self._place, work.address, address(numbers), helpers_of(threads))
+        self._written += 1
+        self._forget(done)
+        if self._bytes >= self._most or len(self._waiting) == LENGTH:
+            self._wait()
 
     def empty(self, *shape: int) -> torch.Tensor:
-        """Return memory for a result."""
+        """Return memory for the result of the next call."""
         memory = torch.empty(shape)
         self._bytes += memory.nbytes
+        self._bytes_of_next += memory.nbytes
         return memory
 
-    def make(self) -> None:
-        """Make the calls that wait, in their order."""
-        share_all(self._calls, self._helpers)
-        self._calls = job()
-        self._uses.clear()
-        self._bytes = 0
+    def _wait(self) -> None:
+        """Help until half of what may wait does."""
+        left, upto = self._bytes, self._written - len(self._waiting)
+        for size, _ in self._waiting:
+            if left < self._most / 2 and self._written - upto < LENGTH // 2:
+                break
+            left, upto = left - size, upto + 1
+        self._forget(catch_up(self._place, upto))
+
+    def _forget(self, done: int) -> None:
+        """Let go of what the calls used that have been made."""
+        while len(self._waiting) > self._written - done:
+            self._bytes -= self._waiting.popleft()[0]
 
 
 AT_ONCE = AtOnce()

@@ -36,7 +36,6 @@ from mlreco.models.layers.sparse.cpu.memory import Job, address, aligned_empty
 from mlreco.models.layers.sparse.cpu.shared_memory import (
     call,
     cycles,
-    integers_at,
     let_others_run,
     pause,
     read,
@@ -70,7 +69,7 @@ def _look_for_work(board: int, desk: int, turns: int) -> None:
     """Help until no job is open for so many pauses, or others need the processor."""
     waited = 0
     while waited < turns:
-        if help_somebody(board, desk):
+        if help_somebody(board, desk, True):
             waited = 0
         else:
             pause()
@@ -95,9 +94,9 @@ def _serve(board: int, desk: int, turns: int) -> None:
 
 
 @kernel
-def open_to_helpers(function: int, job: int, board: int, desks: int, helpers: int) -> int:
+def open_to_helpers(function: int, job: int, board: int, desks: int, helpers: int, is_queue: bool = False) -> int:
     """Open a job to so many helpers and wake those that sleep; return its slot, 0 where nobody can help."""
-    slot = open_job(board, function, job, helpers) if helpers > 0 else 0
+    slot = open_job(board, function, job, helpers, is_queue) if helpers > 0 else 0
     if slot:
         for helper in range(helpers):
             desk = desks + DESK_BYTES * helper
@@ -118,14 +117,6 @@ def work_and_close(function: int, job: int, slot: int) -> None:
 def work_together(function: int, job: int, board: int, desks: int, helpers: int) -> None:
     """Work on a job in this thread and so many helpers, from a kernel; ``crew_places`` tells the last three numbers."""
     work_and_close(function, job, open_to_helpers(function, job, board, desks, helpers))
-
-
-@kernel
-def _work_in_turn(calls: int, count: int, board: int, desks: int) -> None:
-    """Work on one job after the other; ``calls`` are function, job and helpers of each, (count, 3) int64."""
-    table = integers_at(calls)
-    for place in range(0, 3 * count, 3):
-        work_together(table[place], table[place + 1], board, desks, table[place + 2])
 
 
 class _Crew:
@@ -227,14 +218,3 @@ def crew_places(threads: int) -> tuple[int, int, int]:
     """Return where board and desks are, and how many helpers there are beside a calling thread, hired already."""
     helpers = helpers_of(threads)
     return *_crew.places(helpers), helpers
-
-
-def share_all(calls: Job, most_helpers: int) -> None:
-    """Do what ``share`` does with several kernels, one after the other.
-
-    Args:
-        calls: of each: where the kernel and its job are, and the number of helpers.
-        most_helpers: the greatest of these numbers.
-    """
-    if calls:
-        _work_in_turn(address(calls), len(calls) // 3, *_crew.places(most_helpers))

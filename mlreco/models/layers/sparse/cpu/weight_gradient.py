@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from mlreco.models.layers.sparse.cpu.calls import InOneGo
+from mlreco.models.layers.sparse.cpu.calls import InTurn
 from mlreco.models.layers.sparse.cpu.crew import crew_places
 from mlreco.models.layers.sparse.cpu.memory import Array, Job, address, address_of_floats, job
 from mlreco.models.layers.sparse.cpu.panels import split_columns
@@ -35,7 +35,7 @@ _MOST_CHUNKS = 16
 class WeightGradient:
     """The gradient of a weight on its way.
 
-    Begun and finished in one go: nothing may come between while helpers work on memory of the caller.
+    Begun and finished in turn with other calls, for helpers work on memory of the caller in between.
 
     Args:
         gradient: (Cout, K, Cin) float32 memory.
@@ -51,11 +51,11 @@ class WeightGradient:
         self._job = job
         self._uses = uses
 
-    def begin(self, calls: InOneGo) -> None:
+    def begin(self, calls: InTurn) -> None:
         """Let helpers work on it; what it is computed of must be complete now and stay as it is until ``finish``."""
         calls(begin, self._job, 1, *self._uses, self.gradient)
 
-    def finish(self, calls: InOneGo) -> None:
+    def finish(self, calls: InTurn) -> None:
         """Compute what is left."""
         calls(finish, self._job, 1, *self._uses, self.gradient)
 
@@ -128,8 +128,7 @@ def weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int =
         threads: how many threads work at most.
     """
     found = prepare(x, grad, kernel_map, threads)
-    calls = InOneGo()
-    found.begin(calls)
-    found.finish(calls)
-    calls.make()
+    with InTurn(threads) as calls:
+        found.begin(calls)
+        found.finish(calls)
     return found.gradient.permute(1, 2, 0)
