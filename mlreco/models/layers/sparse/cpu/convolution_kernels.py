@@ -22,7 +22,7 @@ _LANES = UNIT.lanes
 _one, _two, _three = forward_tile(1), forward_tile(2), forward_tile(3)
 _four = forward_tile(min(4, len(UNIT.rows)))
 _HEIGHTS = np.array(UNIT.rows, np.int64)
-_HEIGHT, _LOWEST = 768, 320
+_HEIGHT, _LOWEST = UNIT.block_rows
 MOST_ROWS = -(-_HEIGHT // BLOCK) * BLOCK
 """Rows of the highest block of output."""
 _STRIP = 256

@@ -149,7 +149,7 @@ class Packing:
     def __init__(self, shape: tuple[int, int, int], strides: tuple[int, int, int], may_lend: bool) -> None:
         self._arguments = shape, strides, may_lend
         self.offsets, self.rows, self.columns = shape
-        self.vectors = split_columns(self.columns, len(UNIT.rows), share=2)
+        self.vectors = split_columns(self.columns, UNIT.widest(self.rows), share=2)
         self.n_groups = len(self.vectors)
         self.width = _LANES * -(-self.columns // _LANES)
         self.size = self.offsets * self.rows * self.width

@@ -20,6 +20,9 @@ class VectorUnit:
         channels: input channels that these tiles add between two looks at where they are, a power of two up to 16.
             Several save instructions, but may need more registers than a tile leaves free.
         gradient_rows: the same for the tiles of the weight gradient: tall ones, and low ones for what these leave.
+        block_rows: output rows of a block at most, and at least where threads share few; its sums stay in the second
+            cache.
+        panel_bytes: of a panel at most that is wider than two vectors; it stays in the nearest cache.
     """
 
     name: str
@@ -28,10 +31,17 @@ class VectorUnit:
     rows: tuple[int, ...]
     channels: int
     gradient_rows: tuple[tuple[int, int], ...]
+    block_rows: tuple[int, int] = (768, 320)
+    panel_bytes: int = 1 << 20
+
+    def widest(self, rows: int) -> int:
+        """Return how many vectors wide a panel of so many rows may be."""
+        fit = self.panel_bytes // (max(1, rows) * self.lanes * 4)
+        return min(len(self.rows), max(2, fit))
 
 
 AVX512 = VectorUnit("avx512", 16, 32, (12, 12, 8, 6), 1, ((16, 16), (8, 8), (8, 8)))
-AVX2 = VectorUnit("avx2", 8, 16, (10, 6, 4), 4, ((8, 8), (6, 4), (4, 4)))
+AVX2 = VectorUnit("avx2", 8, 16, (10, 6, 4), 4, ((8, 8), (6, 4), (4, 4)), (384, 256), 16 << 10)
 NEON = VectorUnit("neon", 4, 32, (14, 10, 8, 6), 1, ((16, 16), (8, 8), (8, 8)))
 GENERIC = VectorUnit("generic", 4, 16, (8, 5, 3), 1, ((8, 8), (4, 4), (3, 3)))
 
