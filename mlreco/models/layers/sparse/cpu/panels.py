@@ -113,7 +113,7 @@ def _pack_rows_of(job_address: int, _: int) -> None:
 _pack_columns, _pack_rows = SharedKernel(_pack_columns_of), SharedKernel(_pack_rows_of)
 
 
-def _rows_fit(stride: int, rows: int) -> bool:
+def rows_fit(stride: int, rows: int) -> bool:
     """Tell whether the nearest cache holds a line of each of so many rows, ``stride`` bytes apart, beside other things.
 
     Rows whose distance has a large power of two among its factors share few of the places that a line may have.
@@ -155,7 +155,7 @@ class Packing:
         self.size = self.offsets * self.rows * self.width
         by_rows = strides[2] == 1 and strides[1] > 1
         rows_are_whole = by_rows and self.width == self.columns
-        self.lends = may_lend and rows_are_whole and _rows_fit(4 * strides[1], self.rows)
+        self.lends = may_lend and rows_are_whole and rows_fit(4 * strides[1], self.rows)
         self.steps = (strides[0], 1, strides[1]) if self.lends else (self.rows * self.width, self.rows, 0)
         self.kernel = _pack_rows if by_rows else _pack_columns
         widths = self.vectors * _LANES

@@ -11,12 +11,12 @@ import torch
 from mlreco.models.layers.sparse.cpu.calls import InTurn
 from mlreco.models.layers.sparse.cpu.crew import crew_places
 from mlreco.models.layers.sparse.cpu.memory import Array, Job, address, address_of_floats, job
-from mlreco.models.layers.sparse.cpu.panels import split_columns
+from mlreco.models.layers.sparse.cpu.panels import rows_fit, split_columns
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
 from mlreco.models.layers.sparse.cpu.weight_gradient_kernels import (
     HIGHEST,
-    PAIRS,
+    MOST_PAIRS,
     add_chunks,
     begin,
     finish,
@@ -74,6 +74,12 @@ def _chunks(blocks: int, offsets: int, rows: int, columns: int) -> tuple[int, in
     return chunk_blocks, max(1, -(-blocks // chunk_blocks))
 
 
+@lru_cache
+def _pairs(columns: int) -> int:
+    """Return how many pairs are listed at once: fewer where their rows would push each other out of the cache."""
+    return MOST_PAIRS if rows_fit(4 * columns, MOST_PAIRS) else MOST_PAIRS // 2
+
+
 def _given_and_read(matrix: Array, columns: int) -> tuple[Array, int, int]:
     """Return the memory where a matrix is read in that many columns, where this begins, and where the matrix does."""
     given = address_of_floats(matrix)
@@ -106,12 +112,12 @@ def prepare(x: Array, grad: Array, kernel_map: KernelMap, threads: int = 1) -> W
     strides = (0, width, offsets * width) if in_place else (offsets * rows * columns, rows * columns, columns)
     groups, groups_at = _groups(columns)
     board, desks, helpers = crew_places(threads)
-    lists = torch.empty(helpers + 1, 2, PAIRS, dtype=torch.int64)
+    lists = torch.empty(helpers + 1, 2, MOST_PAIRS, dtype=torch.int64)
     sums_at, gradient_at = sums.data_ptr(), gradient.data_ptr()
     record = job(
         *(0, sum_pairs.address, add_chunks.address, 0, board, desks, helpers, kernel_map.place),
         *(x_at, x_given, columns, grad_at, grad_given, grad_width),
-        *(groups_at, len(groups), chunk_blocks, chunks, lists.data_ptr(), rows),
+        *(groups_at, len(groups), chunk_blocks, chunks, lists.data_ptr(), _pairs(columns), rows),
         *(sums_at, *strides, sums_at + 4 * size, gradient_at, width),
     )
     uses = x_memory, x, grad_memory, grad, kernel_map, lists, sums

@@ -33,8 +33,8 @@ HIGHEST = int(_HEIGHTS.max())
 """Columns that a gradient of the output must have at least where it is read."""
 _ARE_LOWER = any(low < tall for tall, low in UNIT.gradient_rows)
 """Whether there are low tiles; where not, only one code is compiled."""
-PAIRS = 64
-"""Pairs whose rows are listed at once: those parts of them that a tile reads stay in the nearest cache."""
+MOST_PAIRS = 64
+"""Pairs whose rows are listed at once, at most: those parts of them that a tile reads stay in the nearest cache."""
 
 
 @kernel
@@ -58,7 +58,7 @@ def _add_products(vectors: int, is_low: bool, operands: tuple[int, ...]) -> None
 _FIELDS = (
     *("counter", "sum_pairs", "add_chunks", "slot", "board", "desks", "helpers", "map"),
     *("x", "x_given", "x_width", "grad", "grad_given", "grad_width"),
-    *("vectors", "n_groups", "chunk_blocks", "chunks", "lists", "rows"),
+    *("vectors", "n_groups", "chunk_blocks", "chunks", "lists", "pairs", "rows"),
     *("sums", "chunk_stride", "offset_stride", "row_stride", "spare", "gradient", "width"),
 )
 JOB = np.dtype([(name, np.int64) for name in _FIELDS])
@@ -93,8 +93,8 @@ def _sum_pairs_of_chunks(job_address: int, worker: int) -> None:
     call = carray(memory_at(job_address), 1, JOB)[0]
     sites = carray(memory_at(call.map), 1, MAP)[0]
     bounds, blocks = integers_at(sites.bounds), sites.n_bounds - 1
-    grads = call.lists + 2 * ADDRESS_BYTES * PAIRS * worker
-    inputs = grads + ADDRESS_BYTES * PAIRS
+    grads = call.lists + 2 * ADDRESS_BYTES * MOST_PAIRS * worker
+    inputs = grads + ADDRESS_BYTES * MOST_PAIRS
     while True:
         item = claim(job_address)
         if item >= call.chunks * sites.offsets:
@@ -110,7 +110,7 @@ def _sum_pairs_of_chunks(job_address: int, worker: int) -> None:
                     empty[column] = np.float32(0)
         add = 0
         while first < end:
-            count = min(PAIRS, end - first)
+            count = min(call.pairs, end - first)
             list_rows(grads, call.grad, 4 * call.grad_width, sites.out_rows + 4 * first, count)
             list_rows(inputs, call.x, 4 * call.x_width, sites.in_rows + 4 * first, count)
             _add_pairs(call, grads, inputs, count, add, corner)
