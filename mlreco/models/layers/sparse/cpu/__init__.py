@@ -5,7 +5,7 @@ training: ``norm_function`` (batch normalisation and LeakyReLU), ``activated_fun
 ``block_function`` (a residual block). Behind them: ``keys``, ``walks`` and ``coarse_walk`` (kernel maps); ``simd``,
 ``vector_code``, ``tile``, ``strips`` and ``transpose`` (vector units, what stays in registers); ``panels`` (weights as
 the tiles read them); ``forward`` with ``convolution_kernels`` and ``epilogue``, ``weight_gradient`` with its kernels,
-and ``row_lists`` of what they read; ``normalisation`` with ``norm_kernels`` and ``column_moments``; ``crew``, ``board``,
+and ``row_lists`` of what they read; ``normalisation``, ``norm_kernels`` and ``column_moments``; ``crew``, ``board``,
 ``bell``, ``queue`` and ``shared_memory`` (threads); ``calls`` and ``thread_count`` (when and with how many threads
 kernels run); ``memory``, ``jit``.
 
