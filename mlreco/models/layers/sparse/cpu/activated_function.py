@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch.autograd.function import once_differentiable
 
-from mlreco.models.layers.sparse.cpu import weight_gradient
 from mlreco.models.layers.sparse.cpu.calls import InTurn
 from mlreco.models.layers.sparse.cpu.forward import convolve_once
 from mlreco.models.layers.sparse.cpu.normalisation import Norm, Running, gradients, normalise
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
+from mlreco.models.layers.sparse.cpu.weight_gradient import begun, prepare
 from mlreco.models.layers.sparse.function import kernel_major
 
 if TYPE_CHECKING:
@@ -59,15 +59,12 @@ class _ActivatedConvolution(torch.autograd.Function):
         features, active, scale, shift, weight = ctx.saved_tensors
         kernel_map, eps, slope, _ = ctx.settings
         threads, grad, of_weight = thread_count(), grad.contiguous(), None
-        norm, back = Norm(scale, shift, eps, slope), kernel_map.transposed()
-        with InTurn(threads) as calls:
-            if ctx.needs_input_grad[4]:
-                of_weight = weight_gradient.prepare(active, grad, kernel_map, threads)
-                of_weight.begin(calls)
-            at_features = convolve_once(grad, kernel_major(weight).transpose(1, 2), back, threads=threads, calls=calls)
+        if ctx.needs_input_grad[4]:
+            of_weight = prepare(active, grad, kernel_map, threads)
+        norm, back = Norm(scale, shift, eps, slope), (kernel_major(weight).transpose(1, 2), kernel_map.transposed())
+        with InTurn(threads) as calls, begun(of_weight, calls):
+            at_features = convolve_once(grad, *back, threads=threads, calls=calls)
             of_norm = gradients(features, at_features, ctx.moments, norm, at_features, threads, calls=calls)
-            if of_weight:
-                of_weight.finish(calls)
         return None, at_features, *of_norm.unbind(), of_weight and of_weight.gradient.view(weight.shape)
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.autograd.function import once_differentiable
 
-from mlreco.models.layers.sparse.cpu import weight_gradient
 from mlreco.models.layers.sparse.cpu.calls import InTurn
 from mlreco.models.layers.sparse.cpu.column_moments import chunk_sums
 from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
@@ -22,6 +21,7 @@ from mlreco.models.layers.sparse.cpu.normalisation import Norm, Running, gradien
 from mlreco.models.layers.sparse.cpu.panels import pack
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
+from mlreco.models.layers.sparse.cpu.weight_gradient import WeightGradient, begun, prepare
 from mlreco.models.layers.sparse.function import kernel_major
 
 if TYPE_CHECKING:
@@ -45,10 +45,8 @@ class BlockSettings:
     running: tuple[Running | None, Running | None] = (None, None)
 
 
-def _gradient(
-    features: torch.Tensor, grad: torch.Tensor, kernel_map: KernelMap, needed: bool
-) -> weight_gradient.WeightGradient | None:
-    return weight_gradient.prepare(features, grad, kernel_map, thread_count()) if needed else None
+def _gradient(features: torch.Tensor, grad: torch.Tensor, kernel_map: KernelMap, needed: bool) -> WeightGradient | None:
+    return prepare(features, grad, kernel_map, thread_count()) if needed else None
 
 
 class _ResidualBlock(torch.autograd.Function):
@@ -98,23 +96,16 @@ class _ResidualBlock(torch.autograd.Function):
         norm_1, norm_2 = Norm(scale_1, shift_1, eps_1, slope), Norm(scale_2, shift_2, eps_2, slope)
         grad_2 = _gradient(active_2, grad, kernel_map, needed[7])
         grad_shortcut = _gradient(features, grad, kernel_map.pointwise, needed[8])
-        on_their_way = [found for found in (grad_2, grad_shortcut) if found]
-        with InTurn(threads) as calls:
-            for found in on_their_way:
-                found.begin(calls)
-            back, how = kernel_map.transposed(), {"threads": threads, "calls": calls}
+        back = kernel_map.transposed()
+        with InTurn(threads) as calls, begun(grad_2, calls), begun(grad_shortcut, calls):
+            how = {"threads": threads, "calls": calls}
             beside = grad if shortcut is None else convolve_once(grad, shortcut[None], kernel_map.pointwise, **how)
             at_inner = convolve_once(grad, kernel_major(weight_2).transpose(1, 2), back, **how)
-            norm_grads_2 = gradients(inner, at_inner, moments_2, norm_2, at_inner, threads, calls=calls)
+            norm_grads_2 = gradients(inner, at_inner, moments_2, norm_2, at_inner, **how)
             grad_1 = _gradient(active_1, at_inner, kernel_map, needed[4])
-            if grad_1:
-                on_their_way.append(grad_1)
-                grad_1.begin(calls)
-            at_features = convolve_once(at_inner, kernel_major(weight_1).transpose(1, 2), back, **how)
-            norm_grads_1 = gradients(features, at_features, moments_1, norm_1, at_features, threads, beside, calls)
-            for found in reversed(on_their_way):
-                found.finish(calls)
-
+            with begun(grad_1, calls):
+                at_features = convolve_once(at_inner, kernel_major(weight_1).transpose(1, 2), back, **how)
+                norm_grads_1 = gradients(features, at_features, moments_1, norm_1, at_features, beside=beside, **how)
         return (
             *(None, at_features),
             *(*norm_grads_1.unbind(), _of(weight_1, grad_1), *norm_grads_2.unbind(), _of(weight_2, grad_2)),
@@ -122,7 +113,7 @@ class _ResidualBlock(torch.autograd.Function):
         )
 
 
-def _of(weight: torch.Tensor | None, found: weight_gradient.WeightGradient | None) -> torch.Tensor | None:
+def _of(weight: torch.Tensor | None, found: WeightGradient | None) -> torch.Tensor | None:
     """Return the gradient in the shape of its weight."""
     return None if found is None else found.gradient.view(weight.shape)
 

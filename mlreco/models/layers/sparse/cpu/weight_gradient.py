@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -35,15 +37,13 @@ _MOST_CHUNKS = 16
 class WeightGradient:
     """The gradient of a weight on its way.
 
-    Begun and finished in turn with other calls, for helpers work on memory of the caller in between.
-
     Args:
         gradient: (Cout, K, Cin) float32 memory.
         job: for the kernels.
         uses: the memory that the job points to.
 
     Attributes:
-        gradient: complete when the call that ``finish`` makes has been made.
+        gradient: complete when the calls have been made.
     """
 
     def __init__(self, gradient: torch.Tensor, job: Job, *uses: Any) -> None:
@@ -51,13 +51,18 @@ class WeightGradient:
         self._job = job
         self._uses = uses
 
-    def begin(self, calls: InTurn) -> None:
-        """Let helpers work on it; what it is computed of must be complete now and stay as it is until ``finish``."""
-        calls(begin, self._job, 1, *self._uses, self.gradient)
+    @contextmanager
+    def meanwhile(self, calls: InTurn) -> Iterator[None]:
+        """Let helpers work on it from here on; what is left to do is done after the calls of the block.
 
-    def finish(self, calls: InTurn) -> None:
-        """Compute what is left."""
-        calls(finish, self._job, 1, *self._uses, self.gradient)
+        What it is computed of must be complete when the calls before have been made, and stay as it is.
+        """
+        uses = *self._uses, self.gradient
+        try:
+            calls(begin, self._job, 1, *uses)
+            yield
+        finally:
+            calls(finish, self._job, 1, *uses)
 
 
 @lru_cache
@@ -124,6 +129,11 @@ def prepare(x: Array, grad: Array, kernel_map: KernelMap, threads: int = 1) -> W
     return WeightGradient(gradient[:total].view(rows, offsets, width), record, *uses)
 
 
+def begun(found: WeightGradient | None, calls: InTurn) -> AbstractContextManager[None]:
+    """Return the block in which helpers work on a gradient, one without any work for None."""
+    return nullcontext() if found is None else found.meanwhile(calls)
+
+
 def weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int = 1) -> torch.Tensor:
     """Return the gradient of the weight, (K, Cin, Cout) float32 seen, laid out in memory as (Cout, K, Cin).
 
@@ -134,7 +144,6 @@ def weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int =
         threads: how many threads work at most.
     """
     found = prepare(x, grad, kernel_map, threads)
-    with InTurn(threads) as calls:
-        found.begin(calls)
-        found.finish(calls)
+    with InTurn(threads) as calls, found.meanwhile(calls):
+        pass
     return found.gradient.permute(1, 2, 0)
