@@ -40,7 +40,9 @@ def trained(block, image, dtype=torch.float32, module=None):
     return out.detach(), {"features": features.grad, **gradients}, dict(block.named_buffers())
 
 
-@pytest.mark.parametrize("channels", [(16, 16), (32, 16), (5, 5), (20, 7), (96, 33), (1, 1)], ids=str)
+@pytest.mark.parametrize(
+    "channels", [(16, 16), (32, 16), (5, 5), (20, 7), (96, 33), (1, 1), (192, 96), (256, 128)], ids=str
+)
 @pytest.mark.parametrize("sizes", [[200, 60], [2], [700]], ids=str)
 def test_equals_the_modules(channels, sizes):
     block, image = block_and_image(*channels, sizes)

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import sparse_references as references
 import torch
 
 from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, InTurn
@@ -15,6 +16,8 @@ from mlreco.models.layers.sparse.cpu.memory import address, job
 from mlreco.models.layers.sparse.cpu.normalisation import activate
 from mlreco.models.layers.sparse.cpu.queue import LENGTH
 from mlreco.models.layers.sparse.cpu.shared_memory import claim, integers_at
+from mlreco.models.layers.sparse.cpu.weight_gradient import prepare, weight_gradient
+from mlreco.models.layers.sparse.kernel_map import keys_from_coordinates, submanifold_map
 
 
 def _add_one_to_what_the_last_call_wrote(place, _):
@@ -86,6 +89,15 @@ def test_calls_are_made_though_the_block_fails():
         calls(add_one, job(0, address(numbers), address(numbers[1:])), 2)
         raise KeyError
     assert numbers.tolist() == [0, 1, 0]
+
+
+def test_a_weight_gradient_that_has_begun_is_finished_though_its_block_fails():
+    kernel_map = submanifold_map(keys_from_coordinates(references.random_sites(np.random.default_rng(0), 1, 900, 15)))
+    x, grad = torch.randn(kernel_map.n_in, 16), torch.randn(kernel_map.n_out, 8)
+    found = prepare(x, grad, kernel_map, 2)
+    with pytest.raises(KeyError), InTurn(2) as calls, found.meanwhile(calls):
+        raise KeyError
+    assert torch.equal(found.gradient.permute(1, 2, 0), weight_gradient(x, grad, kernel_map))
 
 
 def test_queues_of_many_python_threads_at_once():

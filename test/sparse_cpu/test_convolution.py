@@ -181,6 +181,20 @@ def test_sources_side_by_side_are_one_wide_source(threads):
     assert np.array_equal(out, convolution(x, pack(weight), kernel_map))
 
 
+def test_weights_of_one_convolution_have_the_same_column_groups():
+    rng = np.random.default_rng(8)
+    kernel_map = some_map(rng, "submanifold", 1, 300, 9)
+    x, weight = normal(rng, kernel_map.n_in, 420), normal(rng, 27, 420, 96)
+    parts = [(np.ascontiguousarray(x[:, part]), weight[:, part]) for part in (slice(0, 20), slice(20, 420))]
+    out = np.empty((kernel_map.n_out, 96), np.float32)
+    for beside in (20, 400, 1 << 20):
+        convolve([Source(features, pack(part, beside=beside)) for features, part in parts], kernel_map, out)
+        assert np.array_equal(out, convolution(x, pack(weight), kernel_map))
+    sources = [Source(parts[0][0], pack(parts[0][1])), Source(parts[1][0], pack(parts[1][1], beside=1 << 20))]
+    with pytest.raises(ValueError, match="column groups"):
+        convolve(sources, kernel_map, out)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_shortcuts_are_products_on_the_output_rows(threads):
     rng = np.random.default_rng(10)

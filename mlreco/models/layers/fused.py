@@ -38,14 +38,20 @@ class Part:
     active: torch.Tensor
 
 
-def _packed(layer: SparseConvolution | nn.Linear, widths: tuple[int, ...]) -> list[Panels]:
-    """Return a layer's weight as the engine reads it, cut along the input features."""
+def _packed(layer: SparseConvolution | nn.Linear, widths: tuple[int, ...], beside: int) -> list[Panels]:
+    """Return a layer's weight as the engine reads it, cut along the input features.
+
+    Args:
+        layer: whose weight it is.
+        widths: of the pieces.
+        beside: input features of the first weight of the convolution that they are multiplied in.
+    """
 
     def pack() -> list[Panels]:
         weight = layer.weight.T[None] if isinstance(layer, nn.Linear) else layer.kernel_major_weight()
-        return [compiled.pack_weight(part) for part in weight.split(list(widths), dim=1)]
+        return [compiled.pack_weight(part, beside) for part in weight.split(list(widths), dim=1)]
 
-    return remembered(layer, widths, [layer.weight], pack)
+    return remembered(layer, (widths, beside), [layer.weight], pack)
 
 
 def _run_block(
@@ -53,14 +59,15 @@ def _run_block(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return the output of a residual block, and the same after ``then``."""
     widths = tuple(part.raw.shape[1] for part in parts)
-    first, *others = zip((part.active for part in parts), _packed(block.convolution_1, widths), strict=True)
+    first, *others = zip((part.active for part in parts), _packed(block.convolution_1, widths, widths[0]), strict=True)
     _, inner = compiled.conv_fused(
         *first, kernel_map, beside=others, activation=block.activation_2.affine(), keep_raw=False, calls=calls
     )
-    (weight,) = _packed(block.convolution_2, (inner.shape[1],))
+    width = inner.shape[1]
+    (weight,) = _packed(block.convolution_2, (width,), width)
     if isinstance(block.shortcut, nn.Identity):
         return compiled.conv_fused(inner, weight, kernel_map, residual=parts[0].raw, activation=then, calls=calls)
-    shortcuts = list(zip((part.raw for part in parts), _packed(block.shortcut, widths), strict=True))
+    shortcuts = list(zip((part.raw for part in parts), _packed(block.shortcut, widths, width), strict=True))
     return compiled.conv_fused(inner, weight, kernel_map, shortcuts=shortcuts, activation=then, calls=calls)
 
 
@@ -81,7 +88,8 @@ def _run_level(
 def _convolve(
     layer: SparseConvolution, features: torch.Tensor, kernel_map: KernelMap, then: Activation, calls: Calls
 ) -> Part:
-    (weight,) = _packed(layer, (features.shape[1],))
+    width = features.shape[1]
+    (weight,) = _packed(layer, (width,), width)
     return Part(*compiled.conv_fused(features, weight, kernel_map, bias=layer.bias, activation=then, calls=calls))
 
 

@@ -22,9 +22,14 @@ def supports(features: torch.Tensor) -> bool:
     return features.dtype == torch.float32 and features.device.type == "cpu"
 
 
-def pack_weight(weight: torch.Tensor) -> Panels:
-    """Return a (K, Cin, Cout) float32 weight of any strides as the tiles read it, for use in many calls."""
-    return pack(weight.detach(), thread_count())
+def pack_weight(weight: torch.Tensor, beside: int | None = None) -> Panels:
+    """Return a (K, Cin, Cout) float32 weight of any strides as the tiles read it, for use in many calls.
+
+    Args:
+        weight: the weight.
+        beside: input channels of the first weight of a convolution with several.
+    """
+    return pack(weight.detach(), thread_count(), beside=beside)
 
 
 def conv_forward(features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:

@@ -76,7 +76,9 @@ class _ResidualBlock(torch.autograd.Function):
             active_2 = torch.empty(inner.shape)
             moments_2 = normalise(inner, norm_2, active_2, threads, sums, BLOCK, running_2, calls)
             residual = Epilogue(residual=features if shortcut is None else None)
-            products = () if shortcut is None else [Source(features, pack(shortcut.T[None], **how))]
+            products = ()
+            if shortcut is not None:
+                products = [Source(features, pack(shortcut.T[None], beside=len(weight_1), **how))]
             out = convolve_once(active_2, kernel_major(weight_2), kernel_map, residual, products, **how)
 
         ctx.save_for_backward(

@@ -29,7 +29,7 @@ class Source(NamedTuple):
     panels: Panels
 
 
-def _operands(sources: Sequence[Source], rows: int, offsets: int, columns: int) -> list[int]:
+def _operands(sources: Sequence[Source], rows: int, offsets: int, columns: int, vectors: np.ndarray) -> list[int]:
     """Return the numbers of the records of all sources, after checks."""
     operands = []
     for features, (values, packing) in sources:
@@ -37,6 +37,8 @@ def _operands(sources: Sequence[Source], rows: int, offsets: int, columns: int) 
         if shapes != ((rows, packing.rows), offsets, columns):
             expected = f"({rows}, {packing.rows}), {offsets}, {columns}"
             raise ValueError(f"features, offsets and columns of the weight do not match: {shapes}, expected {expected}")
+        if packing.vectors is not vectors:
+            raise ValueError("the weights of a convolution must be packed with the same column groups")
         operands += address_of_floats(features, "features"), values.data_ptr(), packing.rows, *packing.steps
     return operands
 
@@ -72,8 +74,8 @@ def convolve(
     for array in (out, active, epilogue.residual):
         if array is not None and array.shape != (n_out, columns):
             raise ValueError(f"output and residual must be ({n_out}, {columns}), not {tuple(array.shape)}")
-    operands = _operands(sources, kernel_map.n_in, kernel_map.offsets, columns)
-    operands += _operands(shortcuts, n_out, 1, columns)
+    operands = _operands(sources, kernel_map.n_in, kernel_map.offsets, columns, packing.vectors)
+    operands += _operands(shortcuts, n_out, 1, columns, packing.vectors)
     board, desks, helpers = crew_places(threads)
     sums = scratch((helpers + 1) * (min(MOST_ROWS, n_out) + 1) * packing.width, "sums")
     lists = scratch((helpers + 1) * LISTS_BYTES // 4, "row lists")

@@ -132,6 +132,7 @@ class Packing:
         shape: offsets K, input channels Cin and output channels Cout.
         strides: of the weight, in numbers.
         may_lend: the panels are needed only as long as the weight stays as it is, so they may lie in its memory.
+        beside: input channels of the weight whose column groups these panels have, its own or those of another.
 
     Attributes:
         offsets, rows, columns: the shape.
@@ -146,10 +147,10 @@ class Packing:
         place: where a record of ``PACKING`` is.
     """
 
-    def __init__(self, shape: tuple[int, int, int], strides: tuple[int, int, int], may_lend: bool) -> None:
-        self._arguments = shape, strides, may_lend
+    def __init__(self, shape: tuple[int, int, int], strides: tuple[int, int, int], may_lend: bool, beside: int) -> None:
+        self._arguments = shape, strides, may_lend, beside
         self.offsets, self.rows, self.columns = shape
-        self.vectors = split_columns(self.columns, UNIT.widest(self.rows), share=2)
+        self.vectors = split_columns(self.columns, UNIT.widest(beside), share=2)
         self.n_groups = len(self.vectors)
         self.width = _LANES * -(-self.columns // _LANES)
         self.size = self.offsets * self.rows * self.width
@@ -183,7 +184,9 @@ class Panels(NamedTuple):
     packing: Packing
 
 
-def pack(weight: Array, threads: int = 1, keep: bool = True, calls: Calls = AT_ONCE) -> Panels:
+def pack(
+    weight: Array, threads: int = 1, keep: bool = True, calls: Calls = AT_ONCE, beside: int | None = None
+) -> Panels:
     """Cut a weight into panels.
 
     Args:
@@ -192,6 +195,7 @@ def pack(weight: Array, threads: int = 1, keep: bool = True, calls: Calls = AT_O
         keep: the panels stay as they are; otherwise only until the weight changes or this thread packs the next one:
             they are in memory that is used again and again, or in that of the weight.
         calls: makes the call that fills the panels.
+        beside: input channels of the first weight of a convolution with several, for they share its column groups.
 
     Raises:
         ValueError: the weight is not float32.
@@ -200,7 +204,7 @@ def pack(weight: Array, threads: int = 1, keep: bool = True, calls: Calls = AT_O
         weight = torch.from_numpy(weight)
     if weight.dtype is not torch.float32:
         raise ValueError(f"a weight of float32 is needed, not of {weight.dtype}")
-    packing = _packing(weight.shape, weight.stride(), not keep)
+    packing = _packing(weight.shape, weight.stride(), not keep, beside or weight.shape[1])
     if packing.lends:
         return Panels(weight, packing)
     size = packing.size
