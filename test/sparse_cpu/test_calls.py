@@ -95,9 +95,18 @@ def test_a_weight_gradient_that_has_begun_is_finished_though_its_block_fails():
     kernel_map = submanifold_map(keys_from_coordinates(references.random_sites(np.random.default_rng(0), 1, 900, 15)))
     x, grad = torch.randn(kernel_map.n_in, 16), torch.randn(kernel_map.n_out, 8)
     found = prepare(x, grad, kernel_map, 2)
-    with pytest.raises(KeyError), InTurn(2) as calls, found.meanwhile(calls):
+    with pytest.raises(KeyError), InTurn(2) as calls:
+        found.begin(calls)
         raise KeyError
     assert torch.equal(found.gradient.permute(1, 2, 0), weight_gradient(x, grad, kernel_map))
+
+
+def test_a_queue_that_was_left_open_is_closed():
+    numbers = np.zeros(2, np.int64)
+    calls = InTurn(3).__enter__()
+    calls(add_one, job(0, address(numbers), address(numbers[1:])), 2)
+    del calls
+    assert numbers.tolist() == [0, 1]
 
 
 def test_queues_of_many_python_threads_at_once():

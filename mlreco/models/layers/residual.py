@@ -62,13 +62,19 @@ class NormActivation(Remembering):
         return remembered(self, (first, last, norm.eps, self.leakiness), tensors, fold)
 
 
+def _are_watched(*modules: nn.Module) -> bool:
+    """Tell whether somebody has hooks on modules, which must be called then."""
+    return any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in modules)
+
+
 def activate_and_convolve(
     activation: NormActivation, convolution: SparseConvolution, image: SparseConvTensor
 ) -> SparseConvTensor:
     """Return ``convolution`` of the image after ``activation``, in training in one go where the engine can."""
     features, norm = image.features, activation.norm
     is_one = torch.is_grad_enabled() and activation.is_compiled(features) and convolution.bias is None
-    if not is_one or not autocast_dtype(features) == features.dtype == norm.weight.dtype == convolution.weight.dtype:
+    precision = {autocast_dtype(features), features.dtype, norm.weight.dtype, convolution.weight.dtype}
+    if not is_one or len(precision) > 1 or _are_watched(activation, norm, convolution):
         return convolution(image.replace_feature(activation(features)))
     kernel_map, image_of = convolution.target(image)
     settings = ActivatedSettings(kernel_map, norm.eps, activation.leakiness, norm.running())
@@ -111,6 +117,8 @@ class ResidualBlock(Remembering):
         if not isinstance(self.shortcut, nn.Identity):
             layers.append(self.shortcut)
         precision = {autocast_dtype(features), features.dtype, *(layer.weight.dtype for layer in layers)}
+        if _are_watched(self.activation_1, self.activation_2, self.shortcut, *layers):
+            return False
         return engine.is_compiled(features) and len(precision) == 1
 
     def _run_as_one_function(self, image: SparseConvTensor) -> torch.Tensor:

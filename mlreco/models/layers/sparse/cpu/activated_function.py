@@ -9,9 +9,10 @@ from torch.autograd.function import once_differentiable
 
 from mlreco.models.layers.sparse.cpu.calls import InTurn
 from mlreco.models.layers.sparse.cpu.forward import convolve_once
+from mlreco.models.layers.sparse.cpu.memory import floats
 from mlreco.models.layers.sparse.cpu.normalisation import Norm, Running, gradients, normalise
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
-from mlreco.models.layers.sparse.cpu.weight_gradient import begun, prepare
+from mlreco.models.layers.sparse.cpu.weight_gradient import prepare
 from mlreco.models.layers.sparse.function import kernel_major
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class _ActivatedConvolution(torch.autograd.Function):
         shift: torch.Tensor,
         weight: torch.Tensor,
     ) -> torch.Tensor:
-        threads, active = thread_count(), torch.empty(features.shape)
+        threads, active = thread_count(), floats(*features.shape)
         norm = Norm(scale, shift, settings.eps, settings.slope)
         with InTurn(threads) as calls:
             moments = normalise(features, norm, active, threads, running=settings.running, calls=calls)
@@ -62,7 +63,9 @@ class _ActivatedConvolution(torch.autograd.Function):
         if ctx.needs_input_grad[4]:
             of_weight = prepare(active, grad, kernel_map, threads)
         norm, back = Norm(scale, shift, eps, slope), (kernel_major(weight).transpose(1, 2), kernel_map.transposed())
-        with InTurn(threads) as calls, begun(of_weight, calls):
+        with InTurn(threads) as calls:
+            if of_weight:
+                of_weight.begin(calls)
             at_features = convolve_once(grad, *back, threads=threads, calls=calls)
             of_norm = gradients(features, at_features, ctx.moments, norm, at_features, threads, calls=calls)
         return None, at_features, *of_norm.unbind(), of_weight and of_weight.gradient.view(weight.shape)

@@ -13,7 +13,7 @@ from mlreco.models.layers.sparse.cpu.forward import Source, convolve, convolve_o
 from mlreco.models.layers.sparse.cpu.memory import array_of
 from mlreco.models.layers.sparse.cpu.panels import Panels, pack
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
-from mlreco.models.layers.sparse.cpu.weight_gradient import begun, prepare
+from mlreco.models.layers.sparse.cpu.weight_gradient import prepare
 from mlreco.models.layers.sparse.kernel_map import KernelMap
 
 
@@ -57,7 +57,9 @@ def conv_backward(
     threads, grad_in = thread_count(), None
     features, grad_out = features.detach().contiguous(), grad_out.detach().contiguous()
     grad_weight = prepare(features, grad_out, kernel_map, threads) if needed[1] else None
-    with InTurn(threads) as calls, begun(grad_weight, calls):
+    with InTurn(threads) as calls:
+        if grad_weight:
+            grad_weight.begin(calls)
         if needed[0]:
             back = weight.detach().transpose(1, 2), kernel_map.transposed()
             grad_in = convolve_once(grad_out, *back, threads=threads, calls=calls)

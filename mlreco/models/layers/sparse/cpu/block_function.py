@@ -17,11 +17,12 @@ from mlreco.models.layers.sparse.cpu.calls import InTurn
 from mlreco.models.layers.sparse.cpu.column_moments import chunk_sums
 from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
 from mlreco.models.layers.sparse.cpu.forward import Source, convolve_once
+from mlreco.models.layers.sparse.cpu.memory import floats
 from mlreco.models.layers.sparse.cpu.normalisation import Norm, Running, gradients, normalise
 from mlreco.models.layers.sparse.cpu.panels import pack
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
-from mlreco.models.layers.sparse.cpu.weight_gradient import WeightGradient, begun, prepare
+from mlreco.models.layers.sparse.cpu.weight_gradient import WeightGradient, prepare
 from mlreco.models.layers.sparse.function import kernel_major
 
 if TYPE_CHECKING:
@@ -66,14 +67,14 @@ class _ResidualBlock(torch.autograd.Function):
         kernel_map, (eps_1, eps_2), slope = settings.kernel_map, settings.eps, settings.slope
         threads = thread_count()
         norm_1, norm_2 = Norm(scale_1, shift_1, eps_1, slope), Norm(scale_2, shift_2, eps_2, slope)
-        active_1 = torch.empty(features.shape)
+        active_1 = floats(*features.shape)
         running_1, running_2 = settings.running
         with InTurn(threads) as calls:
             moments_1 = normalise(features, norm_1, active_1, threads, running=running_1, calls=calls)
             sums = chunk_sums(len(features), len(weight_1), BLOCK)
             how = {"threads": threads, "calls": calls}
             inner = convolve_once(active_1, kernel_major(weight_1), kernel_map, Epilogue(moments=sums), **how)
-            active_2 = torch.empty(inner.shape)
+            active_2 = floats(*inner.shape)
             moments_2 = normalise(inner, norm_2, active_2, threads, sums, BLOCK, running_2, calls)
             residual = Epilogue(residual=features if shortcut is None else None)
             products = ()
@@ -99,15 +100,20 @@ class _ResidualBlock(torch.autograd.Function):
         grad_2 = _gradient(active_2, grad, kernel_map, needed[7])
         grad_shortcut = _gradient(features, grad, kernel_map.pointwise, needed[8])
         back = kernel_map.transposed()
-        with InTurn(threads) as calls, begun(grad_2, calls), begun(grad_shortcut, calls):
+        with InTurn(threads) as calls:
+            for found in (grad_2, grad_shortcut):
+                if found:
+                    found.begin(calls)
             how = {"threads": threads, "calls": calls}
             beside = grad if shortcut is None else convolve_once(grad, shortcut[None], kernel_map.pointwise, **how)
             at_inner = convolve_once(grad, kernel_major(weight_2).transpose(1, 2), back, **how)
             norm_grads_2 = gradients(inner, at_inner, moments_2, norm_2, at_inner, **how)
             grad_1 = _gradient(active_1, at_inner, kernel_map, needed[4])
-            with begun(grad_1, calls):
-                at_features = convolve_once(at_inner, kernel_major(weight_1).transpose(1, 2), back, **how)
-                norm_grads_1 = gradients(features, at_features, moments_1, norm_1, at_features, beside=beside, **how)
+            if grad_1:
+                grad_1.begin(calls)
+            at_features = convolve_once(at_inner, kernel_major(weight_1).transpose(1, 2), back, **how)
+            norm_grads_1 = gradients(features, at_features, moments_1, norm_1, at_features, beside=beside, **how)
+
         return (
             *(None, at_features),
             *(*norm_grads_1.unbind(), _of(weight_1, grad_1), *norm_grads_2.unbind(), _of(weight_2, grad_2)),

@@ -14,8 +14,9 @@ import torch
 
 from mlreco.models.layers.sparse.cpu.crew import crew_places, helpers_of, share
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel
-from mlreco.models.layers.sparse.cpu.memory import Job, address, aligned_empty
+from mlreco.models.layers.sparse.cpu.memory import Job, address, aligned_empty, floats
 from mlreco.models.layers.sparse.cpu.queue import (
+    HEAD_WORDS,
     LENGTH,
     QUEUE_BYTES,
     catch_up,
@@ -48,7 +49,7 @@ class AtOnce:
 
     def empty(self, *shape: int) -> torch.Tensor:
         """Return memory for a result."""
-        return torch.empty(shape)
+        return floats(*shape)
 
 
 class InTurn:
@@ -64,52 +65,67 @@ class InTurn:
     def __init__(self, threads: int, most: float = float("inf")) -> None:
         self._threads = threads
         self._most = most
-        self._memory = aligned_empty((QUEUE_BYTES,), np.uint8)
+        self._memory = aligned_empty((QUEUE_BYTES // 8,), np.int64)
+        self._memory[:HEAD_WORDS] = 0
         self._place = address(self._memory)
-        self._written = 0
         self._bytes = self._bytes_of_next = 0
-        self._waiting: deque[tuple[int, tuple[Any, ...]]] = deque()
+        self._waiting: deque[tuple[int, int, tuple[Any, ...]]] = deque()
+        self._last: list[tuple[SharedKernel, Job, tuple[Any, ...]]] = []
+        self._is_open = False
 
     def __enter__(self) -> InTurn:
         """Call a helper."""
+        self._is_open = True
         open_queue(self._place, serve_queue.address, *crew_places(self._threads))
         return self
 
     def __exit__(self, *_: object) -> None:
         """Return when all calls have been made."""
+        for work, numbers, uses in reversed(self._last):
+            self(work, numbers, 1, *uses)
+        self._last.clear()
         close_queue(self._place)
+        self._is_open = False
         self._waiting.clear()
+
+    def __del__(self) -> None:
+        """Close what an interrupt just before or behind the block has left open: a helper may be at work on it."""
+        if self._is_open:
+            self.__exit__()
 
     def __call__(self, work: SharedKernel, numbers: Job, threads: int, *uses: Any) -> None:
         """Take a call on."""
-        self._waiting.append((self._bytes_of_next, (numbers, uses)))
+        self._waiting.append((int(self._memory[0]), self._bytes_of_next, (numbers, uses)))
         self._bytes_of_next = 0
-        done = write_down(self._place, work.address, address(numbers), helpers_of(threads))
-        self._written += 1
-        self._forget(done)
+        self._forget(write_down(self._place, work.address, address(numbers), helpers_of(threads)))
         if self._bytes >= self._most or len(self._waiting) == LENGTH:
             self._wait()
 
+    def begin(self, first: SharedKernel, last: SharedKernel, numbers: Job, *uses: Any) -> None:
+        """Take a call on that begins something, and one that finishes it after all others, whatever happens."""
+        self._last.append((last, numbers, uses))
+        self(first, numbers, 1, *uses)
+
     def empty(self, *shape: int) -> torch.Tensor:
         """Return memory for the result of the next call."""
-        memory = torch.empty(shape)
+        memory = floats(*shape)
         self._bytes += memory.nbytes
         self._bytes_of_next += memory.nbytes
         return memory
 
     def _wait(self) -> None:
         """Help until half of what may wait does."""
-        left, upto = self._bytes, self._written - len(self._waiting)
-        for size, _ in self._waiting:
-            if left < self._most / 2 and self._written - upto < LENGTH // 2:
+        left, upto, last = self._bytes, 0, self._waiting[-1][0]
+        for number, size, _ in self._waiting:
+            if left < self._most / 2 and last - number < LENGTH // 2:
                 break
-            left, upto = left - size, upto + 1
+            left, upto = left - size, number + 1
         self._forget(catch_up(self._place, upto))
 
     def _forget(self, done: int) -> None:
         """Let go of what the calls used that have been made."""
-        while len(self._waiting) > self._written - done:
-            self._bytes -= self._waiting.popleft()[0]
+        while self._waiting and self._waiting[0][0] < done:
+            self._bytes -= self._waiting.popleft()[1]
 
 
 AT_ONCE = AtOnce()

@@ -14,7 +14,7 @@ from mlreco.models.layers.sparse.cpu.convolution_kernels import LISTS_BYTES, MOS
 from mlreco.models.layers.sparse.cpu.crew import crew_places
 from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
 from mlreco.models.layers.sparse.cpu.memory import Array, address, address_of_floats, aligned_empty, job, scratch
-from mlreco.models.layers.sparse.cpu.panels import Panels, pack
+from mlreco.models.layers.sparse.cpu.panels import Packing, Panels, pack
 
 if TYPE_CHECKING:
     from mlreco.models.layers.sparse.kernel_map import KernelMap
@@ -29,15 +29,15 @@ class Source(NamedTuple):
     panels: Panels
 
 
-def _operands(sources: Sequence[Source], rows: int, offsets: int, columns: int, vectors: np.ndarray) -> list[int]:
+def _operands(sources: Sequence[Source], rows: int, offsets: int, packed: Packing) -> list[int]:
     """Return the numbers of the records of all sources, after checks."""
-    operands = []
+    operands, columns = [], packed.columns
     for features, (values, packing) in sources:
         shapes = (features.shape, packing.offsets, packing.columns)
         if shapes != ((rows, packing.rows), offsets, columns):
             expected = f"({rows}, {packing.rows}), {offsets}, {columns}"
             raise ValueError(f"features, offsets and columns of the weight do not match: {shapes}, expected {expected}")
-        if packing.vectors is not vectors:
+        if packing.groups != packed.groups:
             raise ValueError("the weights of a convolution must be packed with the same column groups")
         operands += address_of_floats(features, "features"), values.data_ptr(), packing.rows, *packing.steps
     return operands
@@ -74,8 +74,8 @@ def convolve(
     for array in (out, active, epilogue.residual):
         if array is not None and array.shape != (n_out, columns):
             raise ValueError(f"output and residual must be ({n_out}, {columns}), not {tuple(array.shape)}")
-    operands = _operands(sources, kernel_map.n_in, kernel_map.offsets, columns, packing.vectors)
-    operands += _operands(shortcuts, n_out, 1, columns, packing.vectors)
+    operands = _operands(sources, kernel_map.n_in, kernel_map.offsets, packing)
+    operands += _operands(shortcuts, n_out, 1, packing)
     board, desks, helpers = crew_places(threads)
     sums = scratch((helpers + 1) * (min(MOST_ROWS, n_out) + 1) * packing.width, "sums")
     lists = scratch((helpers + 1) * LISTS_BYTES // 4, "row lists")
@@ -109,8 +109,8 @@ def convolve_once(
         threads: see there.
         calls: see there; the output is complete when it has made the calls.
     """
-    out = calls.empty(kernel_map.n_out, weight.shape[2])
     source = Source(features, pack(weight, threads, keep=False, calls=calls))
+    out = calls.empty(kernel_map.n_out, weight.shape[2])
     convolve([source], kernel_map, out, None, shortcuts, epilogue, threads, calls)
     return out
 

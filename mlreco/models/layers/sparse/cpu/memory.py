@@ -25,11 +25,16 @@ def aligned_empty(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarra
     return torch.empty(shape, dtype=_TORCH[dtype], device="cpu").numpy()
 
 
+def floats(*shape: int) -> torch.Tensor:
+    """Return uninitialised float32 memory on the CPU, whatever torch makes by default."""
+    return torch.empty(shape, dtype=torch.float32, device="cpu")
+
+
 def scratch(size: int, purpose: str) -> torch.Tensor:
     """Return at least ``size`` float32 numbers that this thread may use until it asks for the same purpose again."""
     buffer = getattr(_own, purpose, None)
     if buffer is None or buffer.numel() < size:
-        buffer = torch.empty(max(size, 1 << 16), dtype=torch.float32, device="cpu")
+        buffer = floats(max(size, 1 << 16))
         setattr(_own, purpose, buffer)
     return buffer
 

@@ -8,6 +8,7 @@ import torch
 
 from mlreco.models.layers.sparse.cpu import normalisation
 from mlreco.models.layers.sparse.cpu.column_moments import Moments
+from mlreco.models.layers.sparse.cpu.memory import floats
 from mlreco.models.layers.sparse.cpu.normalisation import Norm, Running
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
 
@@ -23,7 +24,7 @@ class _NormActivation(torch.autograd.Function):
         slope: float,
         running: Running | None,
     ) -> tuple[torch.Tensor, Moments]:
-        out = torch.empty(features.shape)
+        out = floats(*features.shape)
         norm = Norm(weight, bias, eps, slope)
         moments = normalisation.normalise(features, norm, out, thread_count(), running=running)
         ctx.save_for_backward(features, weight, bias)
@@ -33,7 +34,7 @@ class _NormActivation(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor, _: None) -> tuple[torch.Tensor | None, ...]:
         features, weight, bias = ctx.saved_tensors
-        norm, out = Norm(weight, bias, ctx.eps, ctx.slope), torch.empty(features.shape)
+        norm, out = Norm(weight, bias, ctx.eps, ctx.slope), floats(*features.shape)
         found = normalisation.gradients(features, grad.contiguous(), ctx.moments, norm, out, thread_count())
         return out, *found.unbind(), None, None, None
 

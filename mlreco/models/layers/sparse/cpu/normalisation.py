@@ -17,7 +17,7 @@ from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, Calls
 from mlreco.models.layers.sparse.cpu.column_moments import Moments, chunk_sums
 from mlreco.models.layers.sparse.cpu.crew import crew_for, crew_places
 from mlreco.models.layers.sparse.cpu.epilogue import Activation
-from mlreco.models.layers.sparse.cpu.memory import Array, address_of_floats, bits, scratch
+from mlreco.models.layers.sparse.cpu.memory import Array, address_of_floats, bits, floats, scratch
 from mlreco.models.layers.sparse.cpu.norm_kernels import (
     CHUNK,
     NUMBERS,
@@ -110,18 +110,26 @@ def normalise(
         passes=(chunk_moments.address, activate_rows.address, int(known), chunk),
         room=(sums.data_ptr(), room.data_ptr()),
         crew=crew_places(threads),
-        running=(0, 0, 0) if running is None else _places(running),
+        running=(0, 0, 0) if running is None else _places(running, columns),
     )
     calls(norm_kernels.normalisation, numbers, 1, x, norm, out, sums, room, moments, running)
     return moments
 
 
-def _places(running: Running) -> tuple[int, int, int]:
-    return address_of_floats(running.mean), address_of_floats(running.variance), bits(running.momentum)
+def _addresses(columns: int, *arrays: Array) -> list[int]:
+    for array in arrays:
+        if array.shape != (columns,):
+            raise ValueError(f"a number for each of {columns} columns is needed, not {tuple(array.shape)}")
+    return [address_of_floats(array) for array in arrays]
+
+
+def _places(running: Running, columns: int) -> tuple[int, int, int]:
+    return *_addresses(columns, running.mean, running.variance), bits(running.momentum)
 
 
 def _parameters(norm: Norm, moments: Moments) -> tuple[int, int, int, int]:
-    return address_of_floats(norm.weight), address_of_floats(norm.bias), moments.address, bits(norm.eps)
+    columns = moments.values.shape[1]
+    return *_addresses(columns, norm.weight, norm.bias), moments.address, bits(norm.eps)
 
 
 def gradients(
@@ -147,7 +155,7 @@ def gradients(
         calls: makes the call, after which all gradients are complete.
     """
     rows, columns = x.shape
-    of_parameters, sums = torch.empty(2, columns), chunk_sums(rows, columns, CHUNK)
+    of_parameters, sums = floats(2, columns), chunk_sums(rows, columns, CHUNK)
     room = scratch(NUMBERS * columns, "norm numbers")
     numbers = norm_job(
         (rows, columns),

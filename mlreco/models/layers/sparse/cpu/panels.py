@@ -13,7 +13,7 @@ from numba import carray
 from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, Calls
 from mlreco.models.layers.sparse.cpu.crew import crew_for
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel
-from mlreco.models.layers.sparse.cpu.memory import Array, address, job, scratch
+from mlreco.models.layers.sparse.cpu.memory import Array, address, floats, job, scratch
 from mlreco.models.layers.sparse.cpu.shared_memory import claim, floats_at, integers_at, memory_at
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.transpose import transpose_squares
@@ -118,7 +118,7 @@ def rows_fit(stride: int, rows: int) -> bool:
 
     Rows whose distance has a large power of two among its factors share few of the places that a line may have.
     """
-    places = _WAYS * _SETS // gcd(stride // LINE_BYTES, _SETS)
+    places = _WAYS * _SETS // gcd(max(1, stride // LINE_BYTES), _SETS)
     return 4 * rows < 3 * places
 
 
@@ -137,6 +137,7 @@ class Packing:
     Attributes:
         offsets, rows, columns: the shape.
         vectors: (G,) int64, vectors of each column group.
+        groups: the same numbers, to be compared.
         n_groups: G.
         width: numbers in a row of all panels of an offset, Cout rounded up to full vectors.
         size: numbers of all panels.
@@ -151,7 +152,8 @@ class Packing:
         self._arguments = shape, strides, may_lend, beside
         self.offsets, self.rows, self.columns = shape
         self.vectors = split_columns(self.columns, UNIT.widest(beside), share=2)
-        self.n_groups = len(self.vectors)
+        self.groups = tuple(self.vectors.tolist())
+        self.n_groups = len(self.groups)
         self.width = _LANES * -(-self.columns // _LANES)
         self.size = self.offsets * self.rows * self.width
         by_rows = strides[2] == 1 and strides[1] > 1
@@ -208,7 +210,7 @@ def pack(
     if packing.lends:
         return Panels(weight, packing)
     size = packing.size
-    values = torch.empty(size) if keep else scratch(size, "panels")
+    values = floats(size) if keep else scratch(size, "panels")
     numbers = job(0, packing.place, weight.data_ptr(), values.data_ptr())
-    calls(packing.kernel, numbers, crew_for(threads, numbers=size), weight, values)
+    calls(packing.kernel, numbers, crew_for(threads, numbers=size), weight, values, packing)
     return Panels(values, packing)

@@ -21,8 +21,8 @@ from mlreco.models.layers.sparse.cpu.shared_memory import (
 
 _LINE = 64
 _WRITTEN, _DONE, _CLOSED, _TAKEN = 0, _LINE, 2 * _LINE, 3 * _LINE
-"""Words that change, each on a line of its own: jobs written down, jobs done, whether no more come, and whether
-somebody works the queue off."""
+"""Words that change, each on a line of its own: jobs written down (the first word of the memory), jobs done, whether no
+more come, and whether somebody works the queue off."""
 _BOARD, _DESKS, _SLOT = 4 * _LINE, 4 * _LINE + 8, 4 * _LINE + 16
 _DESK = 5 * _LINE
 """The caller's desk, for when it helps."""
@@ -31,6 +31,8 @@ _JOB_BYTES = 3 * 8
 LENGTH = 256
 """Jobs that may wait."""
 QUEUE_BYTES = _JOBS + LENGTH * _JOB_BYTES
+HEAD_WORDS = _JOBS // 8
+"""Int64 before the jobs, 0 in a queue that has not been opened; to close that does nothing."""
 _POLITE = 32
 """Pauses after which one who waits lets others run."""
 _PATIENCE = 2000
@@ -72,10 +74,7 @@ serve_queue = SharedKernel(_serve_queue)
 
 @kernel
 def open_queue(queue: int, serve: int, board: int, desks: int, helpers: int) -> None:
-    """Prepare the memory of a queue and call a helper, if there is any; ``serve`` is the address of its kernel."""
-    words = integers_at(queue)
-    for word in range(_JOBS // 8):
-        words[word] = 0
+    """Open a new queue and call a helper, if there is any; ``serve`` is the address of its kernel."""
     write(queue + _BOARD, board)
     write(queue + _DESKS, desks)
     write(queue + _SLOT, open_to_helpers(serve, queue, board, desks, min(1, helpers), True))

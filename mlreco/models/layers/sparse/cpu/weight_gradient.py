@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +10,7 @@ import torch
 
 from mlreco.models.layers.sparse.cpu.calls import InTurn
 from mlreco.models.layers.sparse.cpu.crew import crew_places
-from mlreco.models.layers.sparse.cpu.memory import Array, Job, address, address_of_floats, job
+from mlreco.models.layers.sparse.cpu.memory import Array, Job, address, address_of_floats, floats, job
 from mlreco.models.layers.sparse.cpu.panels import rows_fit, split_columns
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
@@ -51,18 +49,12 @@ class WeightGradient:
         self._job = job
         self._uses = uses
 
-    @contextmanager
-    def meanwhile(self, calls: InTurn) -> Iterator[None]:
-        """Let helpers work on it from here on; what is left to do is done after the calls of the block.
+    def begin(self, calls: InTurn) -> None:
+        """Let helpers work on it until the other calls have been made, and do then what is left.
 
         What it is computed of must be complete when the calls before have been made, and stay as it is.
         """
-        uses = *self._uses, self.gradient
-        try:
-            calls(begin, self._job, 1, *uses)
-            yield
-        finally:
-            calls(finish, self._job, 1, *uses)
+        calls.begin(begin, finish, self._job, *self._uses, self.gradient)
 
 
 @lru_cache
@@ -90,7 +82,7 @@ def _given_and_read(matrix: Array, columns: int) -> tuple[Array, int, int]:
     given = address_of_floats(matrix)
     if matrix.shape[1] >= columns:
         return matrix, given, given
-    padded = torch.empty(len(matrix), columns)
+    padded = floats(len(matrix), columns)
     return padded, padded.data_ptr(), given
 
 
@@ -106,18 +98,18 @@ def prepare(x: Array, grad: Array, kernel_map: KernelMap, threads: int = 1) -> W
     offsets, rows, width = kernel_map.offsets, grad.shape[1], x.shape[1]
     columns = -(-width // _LANES) * _LANES
     total, spare = rows * offsets * width, 4 * _LANES
-    gradient = torch.empty(total + spare)
+    gradient = floats(total + spare)
     x_memory, x_at, x_given = _given_and_read(x, columns)
     grad_memory, grad_at, grad_given = _given_and_read(grad, HIGHEST)
     grad_width = grad_memory.shape[1]
     chunk_blocks, chunks = _chunks(kernel_map.bounds.shape[1] - 1, offsets, rows, columns)
     in_place = chunks == 1 and columns == width
     size = total if in_place else chunks * offsets * rows * columns
-    sums = gradient if in_place else torch.empty(size + spare)
+    sums = gradient if in_place else floats(size + spare)
     strides = (0, width, offsets * width) if in_place else (offsets * rows * columns, rows * columns, columns)
     groups, groups_at = _groups(columns)
     board, desks, helpers = crew_places(threads)
-    lists = torch.empty(helpers + 1, 2, MOST_PAIRS, dtype=torch.int64)
+    lists = torch.empty(helpers + 1, 2, MOST_PAIRS, dtype=torch.int64, device="cpu")
     sums_at, gradient_at = sums.data_ptr(), gradient.data_ptr()
     record = job(
         *(0, sum_pairs.address, add_chunks.address, 0, board, desks, helpers, kernel_map.place),
@@ -125,13 +117,8 @@ def prepare(x: Array, grad: Array, kernel_map: KernelMap, threads: int = 1) -> W
         *(groups_at, len(groups), chunk_blocks, chunks, lists.data_ptr(), _pairs(columns), rows),
         *(sums_at, *strides, sums_at + 4 * size, gradient_at, width),
     )
-    uses = x_memory, x, grad_memory, grad, kernel_map, lists, sums
+    uses = x_memory, x, grad_memory, grad, kernel_map, groups, lists, sums
     return WeightGradient(gradient[:total].view(rows, offsets, width), record, *uses)
-
-
-def begun(found: WeightGradient | None, calls: InTurn) -> AbstractContextManager[None]:
-    """Return the block in which helpers work on a gradient, one without any work for None."""
-    return nullcontext() if found is None else found.meanwhile(calls)
 
 
 def weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int = 1) -> torch.Tensor:
@@ -144,6 +131,6 @@ def weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int =
         threads: how many threads work at most.
     """
     found = prepare(x, grad, kernel_map, threads)
-    with InTurn(threads) as calls, found.meanwhile(calls):
-        pass
+    with InTurn(threads) as calls:
+        found.begin(calls)
     return found.gradient.permute(1, 2, 0)
