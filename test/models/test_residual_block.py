@@ -7,8 +7,8 @@ import torch
 from conftest import make_batch
 from torch import nn
 
-from mlreco.models.layers.residual import ResidualBlock
-from mlreco.models.layers.sparse import engine, plain
+from mlreco.models.layers.residual import NormActivation, ResidualBlock, activate_and_convolve
+from mlreco.models.layers.sparse import SparseConv3d, engine, plain
 from mlreco.models.network_input import sparse_image
 
 
@@ -108,3 +108,16 @@ def test_weights_of_another_type_are_left_to_the_modules():
     block, image = block_and_image(8, 8, [50])
     block.convolution_1.double()
     assert not block._is_one_function(image.features)
+
+
+def test_hooks_on_the_layers_are_called():
+    block, image = block_and_image(8, 8, [120])
+    expected, called = block(image).features, []
+    block.convolution_2.register_forward_hook(lambda *_: called.append("block"))
+    torch.testing.assert_close(block(image).features, expected, rtol=1e-4, atol=1e-4)
+    activation, convolution = NormActivation(8, 0.33).train(), SparseConv3d(8, 4, 2, 2, bias=False)
+    activation(image.features)
+    expected = activate_and_convolve(activation, convolution, image).features
+    convolution.register_forward_hook(lambda *_: called.append("convolution"))
+    torch.testing.assert_close(activate_and_convolve(activation, convolution, image).features, expected)
+    assert called == ["block", "convolution"]

@@ -92,3 +92,23 @@ def test_other_types_are_refused():
     x = np.ones((4, 3))
     with pytest.raises(ValueError, match="float64"):
         normalise(x)
+
+
+@pytest.mark.parametrize("wrong", ["weight", "running mean"])
+def test_numbers_for_other_columns_are_refused_before_anything_is_written(wrong):
+    x, weight, bias, _ = problem(3, 40, 6)
+    running = normalisation.Running(torch.zeros(4 if wrong == "running mean" else 6), torch.ones(6), 0.1)
+    norm = Norm(weight[:5].contiguous() if wrong == "weight" else weight, bias, EPS, 0.33)
+    with pytest.raises(ValueError, match="each of 6 columns"):
+        normalisation.normalise(x, norm, torch.empty_like(x), running=running)
+    assert not running.mean.any() and (running.variance == 1).all()
+
+
+def test_running_statistics_are_those_of_torch():
+    x, weight, bias, _ = problem(4, 700, 9)
+    running = normalisation.Running(torch.randn(9), torch.rand(9), 0.25)
+    mean, variance = running.mean.clone(), running.variance.clone()
+    normalisation.normalise(x, Norm(weight, bias, EPS, 0.33), torch.empty_like(x), running=running)
+    functional.batch_norm(x, mean, variance, weight, bias, True, 0.25, EPS)
+    torch.testing.assert_close(running.mean, mean, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(running.variance, variance, rtol=1e-5, atol=1e-6)

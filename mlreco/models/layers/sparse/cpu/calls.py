@@ -63,6 +63,7 @@ class InTurn:
     """
 
     def __init__(self, threads: int, most: float = float("inf")) -> None:
+        self._is_open = False
         self._threads = threads
         self._most = most
         self._memory = aligned_empty((QUEUE_BYTES // 8,), np.int64)
@@ -71,7 +72,6 @@ class InTurn:
         self._bytes = self._bytes_of_next = 0
         self._waiting: deque[tuple[int, int, tuple[Any, ...]]] = deque()
         self._last: list[tuple[SharedKernel, Job, tuple[Any, ...]]] = []
-        self._is_open = False
 
     def __enter__(self) -> InTurn:
         """Call a helper."""
