@@ -16,7 +16,7 @@ from mlreco.models.layers.sparse.cpu.memory import address, job
 from mlreco.models.layers.sparse.cpu.normalisation import activate
 from mlreco.models.layers.sparse.cpu.queue import LENGTH
 from mlreco.models.layers.sparse.cpu.shared_memory import claim, integers_at
-from mlreco.models.layers.sparse.cpu.weight_gradient import prepare, weight_gradient
+from mlreco.models.layers.sparse.cpu.weight_gradient import begin_weight_gradient, weight_gradient
 from mlreco.models.layers.sparse.kernel_map import keys_from_coordinates, submanifold_map
 
 
@@ -94,11 +94,10 @@ def test_calls_are_made_though_the_block_fails():
 def test_a_weight_gradient_that_has_begun_is_finished_though_its_block_fails():
     kernel_map = submanifold_map(keys_from_coordinates(references.random_sites(np.random.default_rng(0), 1, 900, 15)))
     x, grad = torch.randn(kernel_map.n_in, 16), torch.randn(kernel_map.n_out, 8)
-    found = prepare(x, grad, kernel_map, 2)
     with pytest.raises(KeyError), InTurn(2) as calls:
-        found.begin(calls)
+        gradient = begin_weight_gradient(x, grad, kernel_map, 2, calls)
         raise KeyError
-    assert torch.equal(found.gradient.permute(1, 2, 0), weight_gradient(x, grad, kernel_map))
+    assert torch.equal(gradient.permute(1, 2, 0), weight_gradient(x, grad, kernel_map))
 
 
 def test_a_queue_that_was_left_open_is_closed():

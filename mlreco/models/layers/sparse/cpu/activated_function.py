@@ -12,7 +12,7 @@ from mlreco.models.layers.sparse.cpu.forward import convolve_once
 from mlreco.models.layers.sparse.cpu.memory import floats
 from mlreco.models.layers.sparse.cpu.normalisation import Norm, Running, gradients, normalise
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
-from mlreco.models.layers.sparse.cpu.weight_gradient import prepare
+from mlreco.models.layers.sparse.cpu.weight_gradient import begin_weight_gradient
 from mlreco.models.layers.sparse.function import kernel_major
 
 if TYPE_CHECKING:
@@ -60,15 +60,13 @@ class _ActivatedConvolution(torch.autograd.Function):
         features, active, scale, shift, weight = ctx.saved_tensors
         kernel_map, eps, slope, _ = ctx.settings
         threads, grad, of_weight = thread_count(), grad.contiguous(), None
-        if ctx.needs_input_grad[4]:
-            of_weight = prepare(active, grad, kernel_map, threads)
         norm, back = Norm(scale, shift, eps, slope), (kernel_major(weight).transpose(1, 2), kernel_map.transposed())
         with InTurn(threads) as calls:
-            if of_weight:
-                of_weight.begin(calls)
+            if ctx.needs_input_grad[4]:
+                of_weight = begin_weight_gradient(active, grad, kernel_map, threads, calls).view(weight.shape)
             at_features = convolve_once(grad, *back, threads=threads, calls=calls)
             of_norm = gradients(features, at_features, ctx.moments, norm, at_features, threads, calls=calls)
-        return None, at_features, *of_norm.unbind(), of_weight and of_weight.gradient.view(weight.shape)
+        return None, at_features, *of_norm.unbind(), of_weight
 
 
 def activated_convolution(

@@ -13,7 +13,7 @@ from mlreco.models.layers.sparse.cpu.forward import Source, convolve, convolve_o
 from mlreco.models.layers.sparse.cpu.memory import array_of
 from mlreco.models.layers.sparse.cpu.panels import Panels, pack
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
-from mlreco.models.layers.sparse.cpu.weight_gradient import prepare
+from mlreco.models.layers.sparse.cpu.weight_gradient import begin_weight_gradient
 from mlreco.models.layers.sparse.kernel_map import KernelMap
 
 
@@ -54,16 +54,15 @@ def conv_backward(
 
     Helpers work on the second, a view of memory in spconv's order (Cout, K, Cin), while the first is computed.
     """
-    threads, grad_in = thread_count(), None
+    threads, grad_in, grad_weight = thread_count(), None, None
     features, grad_out = features.detach().contiguous(), grad_out.detach().contiguous()
-    grad_weight = prepare(features, grad_out, kernel_map, threads) if needed[1] else None
     with InTurn(threads) as calls:
-        if grad_weight:
-            grad_weight.begin(calls)
+        if needed[1]:
+            grad_weight = begin_weight_gradient(features, grad_out, kernel_map, threads, calls).permute(1, 2, 0)
         if needed[0]:
             back = weight.detach().transpose(1, 2), kernel_map.transposed()
             grad_in = convolve_once(grad_out, *back, threads=threads, calls=calls)
-    return grad_in, grad_weight and grad_weight.gradient.permute(1, 2, 0)
+    return grad_in, grad_weight
 
 
 def affine(scale: torch.Tensor, shift: torch.Tensor, slope: float) -> Activation:

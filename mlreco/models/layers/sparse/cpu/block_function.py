@@ -22,7 +22,7 @@ from mlreco.models.layers.sparse.cpu.normalisation import Norm, Running, gradien
 from mlreco.models.layers.sparse.cpu.panels import pack
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
-from mlreco.models.layers.sparse.cpu.weight_gradient import WeightGradient, prepare
+from mlreco.models.layers.sparse.cpu.weight_gradient import begin_weight_gradient
 from mlreco.models.layers.sparse.function import kernel_major
 
 if TYPE_CHECKING:
@@ -44,10 +44,6 @@ class BlockSettings:
     eps: tuple[float, float]
     slope: float
     running: tuple[Running | None, Running | None] = (None, None)
-
-
-def _gradient(features: torch.Tensor, grad: torch.Tensor, kernel_map: KernelMap, needed: bool) -> WeightGradient | None:
-    return prepare(features, grad, kernel_map, thread_count()) if needed else None
 
 
 class _ResidualBlock(torch.autograd.Function):
@@ -97,33 +93,21 @@ class _ResidualBlock(torch.autograd.Function):
         (moments_1, moments_2), needed, grad = ctx.moments, ctx.needs_input_grad, grad.contiguous()
         threads = thread_count()
         norm_1, norm_2 = Norm(scale_1, shift_1, eps_1, slope), Norm(scale_2, shift_2, eps_2, slope)
-        grad_2 = _gradient(active_2, grad, kernel_map, needed[7])
-        grad_shortcut = _gradient(features, grad, kernel_map.pointwise, needed[8])
-        back = kernel_map.transposed()
+        back, grad_1, grad_2, grad_shortcut = kernel_map.transposed(), None, None, None
         with InTurn(threads) as calls:
-            for found in (grad_2, grad_shortcut):
-                if found:
-                    found.begin(calls)
             how = {"threads": threads, "calls": calls}
+            if needed[7]:
+                grad_2 = begin_weight_gradient(active_2, grad, kernel_map, **how).view(weight_2.shape)
+            if needed[8]:
+                grad_shortcut = begin_weight_gradient(features, grad, kernel_map.pointwise, **how).view(shortcut.shape)
             beside = grad if shortcut is None else convolve_once(grad, shortcut[None], kernel_map.pointwise, **how)
             at_inner = convolve_once(grad, kernel_major(weight_2).transpose(1, 2), back, **how)
             norm_grads_2 = gradients(inner, at_inner, moments_2, norm_2, at_inner, **how)
-            grad_1 = _gradient(active_1, at_inner, kernel_map, needed[4])
-            if grad_1:
-                grad_1.begin(calls)
+            if needed[4]:
+                grad_1 = begin_weight_gradient(active_1, at_inner, kernel_map, **how).view(weight_1.shape)
             at_features = convolve_once(at_inner, kernel_major(weight_1).transpose(1, 2), back, **how)
             norm_grads_1 = gradients(features, at_features, moments_1, norm_1, at_features, beside=beside, **how)
-
-        return (
-            *(None, at_features),
-            *(*norm_grads_1.unbind(), _of(weight_1, grad_1), *norm_grads_2.unbind(), _of(weight_2, grad_2)),
-            _of(shortcut, grad_shortcut),
-        )
-
-
-def _of(weight: torch.Tensor | None, found: WeightGradient | None) -> torch.Tensor | None:
-    """Return the gradient in the shape of its weight."""
-    return None if found is None else found.gradient.view(weight.shape)
+        return None, at_features, *norm_grads_1.unbind(), grad_1, *norm_grads_2.unbind(), grad_2, grad_shortcut
 
 
 def residual_block(

@@ -30,7 +30,7 @@ _SEEN = _LINE
 BELL = _SEEN + 8 * _SLOTS
 DESK_BYTES = BELL + BELL_BYTES
 """A desk: a line with the helper's state, the generation it last worked on in every slot, and its bell."""
-_PATIENCE = 2000
+PATIENCE = 2000
 """Pauses of a caller that waits for a helper, before others get the processor."""
 
 
@@ -66,7 +66,7 @@ def close_job(slot: int) -> None:
     while read(slot) & _ALL_INSIDE:
         pause()
         waited += 1
-        if waited > _PATIENCE:
+        if waited > PATIENCE:
             give_way()
     write(slot, gate & ~_ALL)
 

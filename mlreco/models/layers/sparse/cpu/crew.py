@@ -52,7 +52,7 @@ WORTH_A_THREAD = 2_000_000
 OPERATIONS_A_NUMBER = 40
 """In the time in which a number is read and written."""
 _PLACES_AND_TURNS = (types.int64, types.int64, types.int64)
-_POLITE = 32
+POLITE = 32
 """Pauses of a waiting helper after which others that wait for the processor get it."""
 _PUSHED_ASIDE = 500_000
 """Cycles after which others have had it: the helper sleeps then, for the system hurries to whom it wakes."""
@@ -74,7 +74,7 @@ def _look_for_work(board: int, desk: int, turns: int) -> None:
         else:
             pause()
             waited += 1
-            if waited % _POLITE == 0:
+            if waited % POLITE == 0:
                 before = cycles()
                 let_others_run()
                 if cycles() - before > _PUSHED_ASIDE:

@@ -6,8 +6,8 @@ come. Whoever works it off shares each job with the other helpers.
 
 from __future__ import annotations
 
-from mlreco.models.layers.sparse.cpu.board import DESK_BYTES, close_job, help_somebody
-from mlreco.models.layers.sparse.cpu.crew import open_to_helpers, work_together
+from mlreco.models.layers.sparse.cpu.board import DESK_BYTES, PATIENCE, close_job, help_somebody
+from mlreco.models.layers.sparse.cpu.crew import POLITE, open_to_helpers, work_together
 from mlreco.models.layers.sparse.cpu.jit import SharedKernel, kernel
 from mlreco.models.layers.sparse.cpu.shared_memory import (
     give_way,
@@ -33,10 +33,6 @@ LENGTH = 256
 QUEUE_BYTES = _JOBS + LENGTH * _JOB_BYTES
 HEAD_WORDS = _JOBS // 8
 """Int64 before the jobs, 0 in a queue that has not been opened; to close that does nothing."""
-_POLITE = 32
-"""Pauses after which one who waits lets others run."""
-_PATIENCE = 2000
-"""Pauses after which a caller who waits for a helper gives way."""
 
 
 @kernel
@@ -65,7 +61,7 @@ def _serve_queue(queue: int, _: int) -> None:
         else:
             pause()
             waited += 1
-            if waited % _POLITE == 0:
+            if waited % POLITE == 0:
                 let_others_run()
 
 
@@ -103,7 +99,7 @@ def catch_up(queue: int, upto: int) -> int:
         else:
             pause()
             waited += 1
-            if waited > _PATIENCE:
+            if waited > PATIENCE:
                 give_way()
     return read(queue + _DONE)
 

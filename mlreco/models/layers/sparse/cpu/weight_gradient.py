@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from mlreco.models.layers.sparse.cpu.calls import InTurn
 from mlreco.models.layers.sparse.cpu.crew import crew_places
-from mlreco.models.layers.sparse.cpu.memory import Array, Job, address, address_of_floats, floats, job
+from mlreco.models.layers.sparse.cpu.memory import Array, address, address_of_floats, floats, job
 from mlreco.models.layers.sparse.cpu.panels import rows_fit, split_columns
 from mlreco.models.layers.sparse.cpu.simd import UNIT
 from mlreco.models.layers.sparse.cpu.walks import BLOCK
@@ -30,31 +30,6 @@ _LANES = UNIT.lanes
 _CACHE = 1 << 18
 """Bytes of the rows of a chunk, at least; more where a sum is large, for it is read and written with every chunk."""
 _MOST_CHUNKS = 16
-
-
-class WeightGradient:
-    """The gradient of a weight on its way.
-
-    Args:
-        gradient: (Cout, K, Cin) float32 memory.
-        job: for the kernels.
-        uses: the memory that the job points to.
-
-    Attributes:
-        gradient: complete when the calls have been made.
-    """
-
-    def __init__(self, gradient: torch.Tensor, job: Job, *uses: Any) -> None:
-        self.gradient = gradient
-        self._job = job
-        self._uses = uses
-
-    def begin(self, calls: InTurn) -> None:
-        """Let helpers work on it until the other calls have been made, and do then what is left.
-
-        What it is computed of must be complete when the calls before have been made, and stay as it is.
-        """
-        calls.begin(begin, finish, self._job, *self._uses, self.gradient)
 
 
 @lru_cache
@@ -86,14 +61,19 @@ def _given_and_read(matrix: Array, columns: int) -> tuple[Array, int, int]:
     return padded, padded.data_ptr(), given
 
 
-def prepare(x: Array, grad: Array, kernel_map: KernelMap, threads: int = 1) -> WeightGradient:
-    """Return the gradient of a weight that has not begun.
+def begin_weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int, calls: InTurn) -> torch.Tensor:
+    """Let helpers work on the gradient of a weight until the other calls have been made, and do then what is left.
 
     Args:
-        x: (n_in, Cin) float32 input, C-contiguous.
-        grad: (n_out, Cout) float32 gradient of the output, C-contiguous.
+        x: (n_in, Cin) float32 input, C-contiguous; complete when the calls before have been made, unchanged until the
+            last has.
+        grad: (n_out, Cout) float32 gradient of the output, C-contiguous; the same holds.
         kernel_map: pairs of input and output rows.
         threads: how many threads work at most.
+        calls: makes the calls.
+
+    Returns:
+        (Cout, K, Cin) float32, complete when all calls have been made.
     """
     offsets, rows, width = kernel_map.offsets, grad.shape[1], x.shape[1]
     columns = -(-width // _LANES) * _LANES
@@ -117,8 +97,8 @@ def prepare(x: Array, grad: Array, kernel_map: KernelMap, threads: int = 1) -> W
         *(groups_at, len(groups), chunk_blocks, chunks, lists.data_ptr(), _pairs(columns), rows),
         *(sums_at, *strides, sums_at + 4 * size, gradient_at, width),
     )
-    uses = x_memory, x, grad_memory, grad, kernel_map, groups, lists, sums
-    return WeightGradient(gradient[:total].view(rows, offsets, width), record, *uses)
+    calls.begin(begin, finish, record, x_memory, x, grad_memory, grad, kernel_map, groups, lists, sums, gradient)
+    return gradient[:total].view(rows, offsets, width)
 
 
 def weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int = 1) -> torch.Tensor:
@@ -130,7 +110,6 @@ def weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int =
         kernel_map: pairs of input and output rows.
         threads: how many threads work at most.
     """
-    found = prepare(x, grad, kernel_map, threads)
     with InTurn(threads) as calls:
-        found.begin(calls)
-    return found.gradient.permute(1, 2, 0)
+        gradient = begin_weight_gradient(x, grad, kernel_map, threads, calls)
+    return gradient.permute(1, 2, 0)
