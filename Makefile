@@ -1,11 +1,11 @@
-# make demo | test | bench | lint | clean        PYTHON=python3.11 chooses the interpreter
+# make demo | test | bench | lint | pins | clean        PYTHON=python3.11 chooses the interpreter
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := demo
 
-.PHONY: install demo test bench lint clean
+.PHONY: install demo test bench lint pins clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -31,6 +31,10 @@ bench: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+pins: $(INSTALLED)
+	$(BIN)/python -m pip install --disable-pip-version-check uv
+	$(BIN)/python tools/resolve_pins.py
 
 clean:
 	rm -rf $(VENV) $(DEMO) build mlreco.egg-info .pytest_cache .ruff_cache .hypothesis

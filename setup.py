@@ -33,6 +33,7 @@ EXTRAS = {
         *ROOT,
         *PARQUET,
         "hypothesis>=6.100",
+        "packaging>=24",
         "pandas>=2.2",
         "pytest>=8.2",
         "pytest-timeout>=2.3",
