@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mlreco.config.field_schema import translate_schema
 from mlreco.config.merge import Tree
 from mlreco.config.yaml_reader import KeyPath
 from mlreco.errors import UserError
@@ -76,8 +77,15 @@ def translate(tree: Tree) -> tuple[str, ...]:
         model["name"] = STAGE_NAMES[model["name"]]
     for old, new in STAGE_NAMES.items():
         for end in ("", "_loss"):
-            if f"{old}{end}" in model["modules"] and f"{new}{end}" not in model["modules"]:
+            if f"{old}{end}" in model["modules"]:
+                if f"{new}{end}" in model["modules"]:
+                    place = tree.place(("model", "modules", f"{old}{end}"))
+                    raise UserError(
+                        f"{place}: model.modules.{old}{end}: another name of the stage '{new}', which has a block too: "
+                        f"merge them into '{new}{end}', or remove the one that is not meant"
+                    )
                 _move(tree, ("model", "modules", f"{old}{end}"), ("model", "modules", f"{new}{end}"))
+    translate_schema(tree, notices.append)
     if "class_scheme" not in model:
         names = ", ".join(f"{number} {name}" for number, name in enumerate(SCHEMES[DEFAULT_SCHEME].classes))
         notices.append(f"{tree.source}: model.class_scheme is not given: '{DEFAULT_SCHEME}' ({names})")

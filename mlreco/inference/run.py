@@ -105,6 +105,7 @@ def run_inference(
         energies=chain.network_input,
         pin_memory=device.type == "cuda",
     )
+    _refuse_missing_classes(chain, loader.dataset.left_out)
     refuse_to_replace(output, loader.dataset.files)
     processors = build_post_processors(config.get("post_processing") or {}, chain.scheme)
     started = time.perf_counter()
@@ -135,6 +136,19 @@ def run_inference(
         loader.skipped,
         loader.dataset.remarks,
     )
+
+
+def _refuse_missing_classes(chain: Chain, left_out: Mapping[str, str]) -> None:
+    """Raise where a stage works in true classes and the files hold none of the blobs that could tell them."""
+    if not left_out or set(chain.loss_input) - set(left_out):
+        return
+    for name, stage in chain.stages.items():
+        if "labels" in stage.requires:
+            raise UserError(
+                f"{next(iter(left_out.values()))}; stage '{name}' works in true classes, which files "
+                f"without labels do not have: set model.modules.{name}.semantics to 'predicted', behind a stage that "
+                "segments"
+            )
 
 
 def _info(config: Mapping[str, Any], chain: Chain, processors: list[Any], loader: Any) -> dict[str, Any]:

@@ -12,7 +12,14 @@ from mlreco.errors import UserError
 from mlreco.registry import Registry
 from mlreco.voxels import EventVoxels, VoxelBatch
 
-COLLATES = Registry("collate function", {"CollateSparse": "mlreco.iotools.collate:CollateSparse"})
+COLLATES = Registry(
+    "collate function",
+    {
+        "CollateSparse": "mlreco.iotools.collate:CollateSparse",
+        "CollateMinkowski": "mlreco.iotools.collate:CollateSparse",
+    },
+)
+"""The second is the field's name of the first where the networks run on MinkowskiEngine."""
 
 Batch = dict[str, Any]
 """``VoxelBatch`` or list by schema key, and ``index`` (list of int), ``event_id`` (B, 3), ``source`` (B, 2) int64."""

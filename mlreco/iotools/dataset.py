@@ -29,6 +29,7 @@ class LArCVDataset:
         schema: key to parser, in either generation of lartpc_mlreco3d.
         limit_num_files: use at most this many files; None or 0 for all.
         event_list: entries (over all files) to use, in this order; None for all.
+        skip_event_list: entries (over all files) to leave out.
         entry_range: first entry and the one after the last; applies before ``event_list``.
         optional: schema keys that are left out, with the reason in ``left_out``, when a file lacks their products.
         class_scheme: given to parsers that ask for it; files that tell another one give no labels.
@@ -56,6 +57,7 @@ class LArCVDataset:
         event_list: Sequence[int] | None = None,
         entry_range: Sequence[int] | None = None,
         optional: Iterable[str] = (),
+        skip_event_list: Sequence[int] | None = None,
         class_scheme: str = "pilarnet",
         reader: str | None = None,
         augmenter: Augmenter | None = None,
@@ -71,7 +73,7 @@ class LArCVDataset:
         self._entries = self._available(entries, set(optional), class_scheme)
         self.keys = tuple(entry.key for entry in self._entries)
         self.remarks = self._check_geometries()
-        self._selected = self._select(event_list, entry_range)
+        self._selected = self._select(event_list, entry_range, skip_event_list)
 
     def __len__(self) -> int:
         return len(self._selected)
@@ -175,7 +177,12 @@ class LArCVDataset:
         text = ", ".join(f"{' x '.join(map(str, shape))} in {path}" for shape, path in list(shapes.items())[:3])
         return (f"images of different sizes: {text}; coordinates are normalised by the image of each event",)
 
-    def _select(self, event_list: Sequence[int] | None, entry_range: Sequence[int] | None) -> np.ndarray:
+    def _select(
+        self,
+        event_list: Sequence[int] | None,
+        entry_range: Sequence[int] | None,
+        skip_event_list: Sequence[int] | None,
+    ) -> np.ndarray:
         total = len(self._files)
         selected = np.arange(total)
         if entry_range is not None:
@@ -188,6 +195,12 @@ class LArCVDataset:
             if len(bad):
                 raise UserError(f"iotool.dataset.event_list: no event {bad[0]}; there are {len(selected)}")
             selected = selected[wanted]
+        if skip_event_list is not None:
+            unwanted = np.asarray(skip_event_list, dtype=np.int64)
+            bad = unwanted[(unwanted < 0) | (unwanted >= total)]
+            if len(bad):
+                raise UserError(f"iotool.dataset.skip_event_list: no event {bad[0]}; there are {total}")
+            selected = selected[~np.isin(selected, unwanted)]
         if not len(selected):
             raise UserError(f"{self.files[0]}: there are no events to read ({total} in {len(self.files)} files)")
         return selected

@@ -16,7 +16,16 @@ from mlreco.iotools.skipped import ON_ERROR
 from mlreco.registry import Registry
 
 DATASETS = Registry("dataset", {"LArCVDataset": "mlreco.iotools.dataset:LArCVDataset"})
-_DATASET_KEYS = ("name", "data_keys", "schema", "limit_num_files", "event_list", "entry_range", "reader")
+_DATASET_KEYS = (
+    "name",
+    "data_keys",
+    "schema",
+    "limit_num_files",
+    "event_list",
+    "skip_event_list",
+    "entry_range",
+    "reader",
+)
 
 
 def loader_factory(

@@ -233,3 +233,41 @@ def test_what_is_refused_is_named(tmp_path, old, new, message):
     with pytest.raises(UserError, match=r"field\.cfg:[0-9]+: ") as caught:
         load_config(tmp_path / "field.cfg")
     assert message in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("limit_num_files: 4", "limit_num_files: -1"),
+        ("limit_num_files: 4", "limit_num_files: 4\n    skip_event_list: '[1, 3]'"),
+        ("  unwrapper:", "  restore_optimizer: False\n  unwrapper:"),
+        ("CollateSparse", "CollateMinkowski"),
+        ("    schema:", "    schema:\n      points: [parse_particle_points, sparse3d_pcluster, particle_pcluster]"),
+        ("    schema:", "    schema:\n      graph: {parser: parse_particle_graph, args: {particle_event: particle_x}}"),
+    ],
+)
+def test_keys_of_public_files_are_known(tmp_path, old, new):
+    (tmp_path / "field.cfg").write_text(dictionary_form("events.h5").replace(old, new))
+    config = load_config(tmp_path / "field.cfg")
+    assert set(config.iotool.dataset.schema) == {"input_data", "segment_label"}
+
+
+def test_what_is_left_out_of_the_schema_is_told(tmp_path):
+    points = "    schema:\n      points: [parse_particle_points, sparse3d_pcluster, particle_pcluster]"
+    text = dictionary_form("events.h5").replace("    schema:", points)
+    (tmp_path / "field.cfg").write_text(text)
+    said = [line for line in load_config(tmp_path / "field.cfg").notices if "schema.points" in line]
+    assert said == [
+        f"{tmp_path}/field.cfg:15: iotool.dataset.schema.points: parse_particle_points makes true points for PPN; "
+        "mlreco has no such parser, left out"
+    ]
+    (tmp_path / "field.cfg").write_text(text.replace("    - segment_label", "    - segment_label\n    - points"))
+    with pytest.raises(UserError, match=r"no such parser, and model\.loss_input names it"):
+        load_config(tmp_path / "field.cfg")
+
+
+def test_one_stage_under_two_names(tmp_path):
+    text = dictionary_form("events.h5").replace("    uresnet_lonely:", "    uresnet: {filters: 8}\n    uresnet_lonely:")
+    (tmp_path / "field.cfg").write_text(text)
+    with pytest.raises(UserError, match=r":29: model.modules.uresnet_lonely: another name of the stage 'uresnet'"):
+        load_config(tmp_path / "field.cfg")

@@ -10,6 +10,7 @@ import torch
 
 from mlreco.cli import main
 from mlreco.config import load_config
+from mlreco.errors import UserError
 from mlreco.inference import run_inference
 from mlreco.iotools import ClusterVoxels, HDF5Reader, LArCV3Writer
 from mlreco.iotools.larcv3 import PARTICLE
@@ -128,6 +129,15 @@ def test_real_data_without_labels(tmp_path, weights):
     assert set(summary.left_out) == {"segment_label", "cluster_label"}
     with HDF5Reader(tmp_path / "out.h5") as reader:
         assert "fragments" in reader.products and "instances_true" not in reader.products
+
+
+def test_true_classes_without_labels_name_the_file_and_the_way_out(tmp_path, weights):
+    source = write(tmp_path / "in.h5", [{ENERGY: make_event(30)[ENERGY]}])
+    with pytest.raises(UserError) as caught:
+        infer(source, tmp_path / "out.h5", weights, "model.modules.spice.semantics=true")
+    assert f"{source}: no product '{CLASSES}' (schema key 'segment_label')" in str(caught.value)
+    assert "set model.modules.spice.semantics to 'predicted'" in str(caught.value)
+    assert not (tmp_path / "out.h5").exists()
 
 
 def run_cli(capsys, *words):

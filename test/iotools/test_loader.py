@@ -173,10 +173,14 @@ def test_selection(files):
     assert [dataset.source(index) for index in range(len(dataset))] == [(1, 1), (0, 2)]
     assert dataset.describe(0) == f"{files[1]}: event 1"
     assert len(LArCVDataset(files, SCHEMA, limit_num_files=1)) == 4
+    rest = LArCVDataset(files, SCHEMA, entry_range=[2, 6], skip_event_list=[5, 2, 0])
+    assert [rest.source(index) for index in range(len(rest))] == [(0, 3), (1, 0)]
     copy = pickle.loads(pickle.dumps(dataset))
     assert copy[0]["event_id"].tolist() == [2, 0, 1]
     with pytest.raises(UserError, match="no event 9; there are 7"):
         LArCVDataset(files, SCHEMA, event_list=[9])
+    with pytest.raises(UserError, match="skip_event_list: no event 7; there are 7"):
+        LArCVDataset(files, SCHEMA, skip_event_list=[7])
     with pytest.raises(UserError, match="entry_range must be"):
         LArCVDataset(files, SCHEMA, entry_range=[3])
     with pytest.raises(UserError, match="there are no events"):

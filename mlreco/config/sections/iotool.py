@@ -43,6 +43,15 @@ def _numbers(value: Any) -> Any:
     return value
 
 
+def _all_files(value: Any) -> Any:
+    """Return 0, all files, for -1, which says it in the field's files."""
+    return 0 if value == -1 else value
+
+
+Numbers = Annotated[list[Count], BeforeValidator(_numbers)]
+"""Entry numbers, also as a text."""
+
+
 class Parser(Section):
     """A parser and the products that it reads."""
 
@@ -57,8 +66,9 @@ class Dataset(Section):
         name: a reader of `mlreco.iotools`.
         data_keys: files, globs, folders or ``.txt`` lists; ``file_keys`` is another name for it, and folders in
             ``data_dirs`` with a ``data_key`` that the names of the files contain are another form of it.
-        limit_num_files: use the first so many files only; 0 for all.
+        limit_num_files: use the first so many files only; 0 or -1 for all.
         event_list: entry numbers to read, also as a text; all if absent.
+        skip_event_list: entry numbers to leave out, also as a text.
         entry_range: first entry to read and the one after the last.
         reader: name of a reader; by the content of the files if absent.
         entries: name of a product for the network -> the parser that makes it (``schema`` in files).
@@ -68,8 +78,9 @@ class Dataset(Section):
 
     name: str = "LArCVDataset"
     data_keys: Annotated[Names, Field(min_length=1)]
-    limit_num_files: Count | None = None
-    event_list: Annotated[list[Count], BeforeValidator(_numbers)] | None = None
+    limit_num_files: Annotated[Count, BeforeValidator(_all_files)] | None = None
+    event_list: Numbers | None = None
+    skip_event_list: Numbers | None = None
     entry_range: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
     reader: str | None = None
     entries: Annotated[dict[str, Annotated[Parser | list[str], BeforeValidator(_entry)]], Field(min_length=1)] = Field(

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from mlreco.config.sections.base import Call, Integer, Named, Names, Positive, Section
 
-IGNORED = ("concat_result", "debug", "minibatch_size", "unwrapper")
+IGNORED = ("concat_result", "debug", "minibatch_size", "restore_optimizer", "unwrapper")
 """Keys of lartpc_mlreco3d that steer parts of it which this program does not have."""
 
 
