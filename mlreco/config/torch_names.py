@@ -9,6 +9,9 @@ from mlreco.config.merge import Tree
 from mlreco.config.signature import Parameters
 from mlreco.errors import UserError, nearest
 
+LENGTHS = {"CosineAnnealingLR": "T_max", "OneCycleLR": "total_steps", "PolynomialLR": "total_iters"}
+"""Schedules that run once over the training, and their argument for its length: all iterations, where not given."""
+
 
 def check_torch_names(trainval: Mapping[str, Any], tree: Tree) -> None:
     """Check ``trainval.optimizer`` and ``trainval.lr_scheduler``: the names and the arguments.
@@ -31,7 +34,8 @@ def _check(key: str, call: Mapping[str, Any], module: Any, base: type, given: tu
     if name not in classes or classes[name] is base:
         hint = nearest(name, [word for word, kind in classes.items() if kind is not base])
         raise UserError(f"{tree.place((*path, 'name'))}: trainval.{key}.name: torch has no such class '{name}'{hint}")
-    problem = Parameters.of(classes[name], given).problem(call["args"])
+    filled_in = {LENGTHS[name]: 1} if name in LENGTHS else {}
+    problem = Parameters.of(classes[name], given).problem({**filled_in, **call["args"]})
     if problem:
         where = (*path, "args", problem[0])
         raise UserError(f"{tree.place(where)}: {'.'.join(where)}: {problem[1]}")

@@ -11,6 +11,7 @@ from mlreco.iotools.augmentation import make_augmenter
 from mlreco.iotools.collate import COLLATES
 from mlreco.iotools.dataset import LArCVDataset
 from mlreco.iotools.loader import Loader
+from mlreco.iotools.plan import WHOLE, Shard
 from mlreco.iotools.samplers import Sampler, SequentialSampler, make_sampler
 from mlreco.iotools.skipped import ON_ERROR
 from mlreco.registry import Registry
@@ -39,6 +40,7 @@ def loader_factory(
     class_scheme: str = "pilarnet",
     energies: str | None = None,
     pin_memory: bool = False,
+    shard: Shard = WHOLE,
 ) -> Loader:
     """Make the loader of an ``iotool`` section.
 
@@ -52,12 +54,17 @@ def loader_factory(
         class_scheme: numbering of semantic classes, for the parsers.
         energies: schema key of the image whose values must not be negative.
         pin_memory: page-locked batches where the section does not say.
+        shard: the part of every batch that this process trains on.
 
     Raises:
         UserError: an unknown key or name, wrong numbers, files that cannot be read.
     """
     batch_size = _whole(iotool, "batch_size", 1, 1)
     num_workers = _whole(iotool, "num_workers", 0, 0)
+    at_once = _whole(iotool, "minibatch_size", -1, -1)
+    minibatch_size = min(at_once, batch_size) if at_once > 0 else batch_size
+    if not train:
+        batch_size = minibatch_size
     on_error = iotool.get("on_error", "raise")
     if on_error not in ON_ERROR:
         raise UserError(f"iotool.on_error: no way '{on_error}'{nearest(on_error, ON_ERROR)}")
@@ -80,6 +87,8 @@ def loader_factory(
         pin_memory=bool(iotool.get("pin_memory", pin_memory)),
         start_iteration=start_iteration if train else 0,
         skip=skip,
+        minibatch_size=minibatch_size,
+        shard=shard if train else WHOLE,
     )
 
 

@@ -14,19 +14,11 @@ from torch.utils.data import DataLoader, Dataset
 from mlreco.errors import UserError
 from mlreco.iotools.collate import Batch
 from mlreco.iotools.dataset import Event, LArCVDataset
+from mlreco.iotools.plan import WHOLE, Plan, Request, Shard
 from mlreco.iotools.samplers import Sampler
 from mlreco.iotools.skipped import Skipped
 
 _AUGMENTATION_STREAM = 1
-
-
-@dataclass(frozen=True)
-class _Request:
-    """An event as a worker is asked for it: place in the dataset, number of the batch, place in the batch."""
-
-    index: int
-    batch: int
-    position: int
 
 
 @dataclass(frozen=True)
@@ -48,7 +40,7 @@ class _EventSource(Dataset):
     def __init__(self, dataset: LArCVDataset, seed: int, augment: bool) -> None:
         self.dataset, self.seed, self.augment = dataset, seed, augment
 
-    def __getitem__(self, request: _Request) -> Event | _Failure:
+    def __getitem__(self, request: Request) -> Event | _Failure:
         key = [self.seed, _AUGMENTATION_STREAM, request.batch, request.position]
         rng = np.random.default_rng(key) if self.augment else None
         try:
@@ -72,32 +64,12 @@ class _Collate:
             return None, (_Failure(str(error)), *failures)
 
 
-class _Plan:
-    """Batch sampler of torch's loader: what each batch to come consists of, from where the consumer stands.
-
-    It knows nothing of the Loader that owns it: in a reference cycle the garbage collector may close the workers'
-    queues before they are told to end, and then each is waited for in vain.
-    """
-
-    def __init__(self, sampler: Sampler, entries: int, batch_size: int, train: bool, iteration: int) -> None:
-        self.sampler, self.entries, self.batch_size, self.train = sampler, entries, batch_size, train
-        self.iteration = iteration
-
-    def __iter__(self) -> Iterator[list[_Request]]:
-        number = self.iteration
-        while self.train or number * self.batch_size < self.entries:
-            indices = self.sampler.batch(number)
-            if not self.train:
-                indices = indices[: self.entries - number * self.batch_size]
-            yield [_Request(int(index), number, position) for position, index in enumerate(indices)]
-            number += 1
-
-
 class Loader:
     """Iterable of batches.
 
     For training it goes on for ever; iterating again continues after the last batch consumed. For inference each
-    iteration is one pass over all events in order, with a smaller batch at the end where needed.
+    iteration is one pass over all events in order, with a smaller batch at the end where needed. A batch of a training
+    may come in minibatches; :meth:`steps` keeps those of one batch together.
 
     Args:
         dataset: the events.
@@ -110,6 +82,8 @@ class Loader:
         pin_memory: put batches into page-locked memory (where there is a CUDA device).
         start_iteration: number of batches already consumed (training).
         skip: leave events that cannot be read out of their batches, rather than raise.
+        minibatch_size: events that are read and given out at once; those of a batch if None.
+        shard: the part of every batch that this process trains on.
 
     Attributes:
         dataset: the events.
@@ -130,12 +104,15 @@ class Loader:
         pin_memory: bool = False,
         start_iteration: int = 0,
         skip: bool = False,
+        minibatch_size: int | None = None,
+        shard: Shard = WHOLE,
     ) -> None:
         self.dataset, self.batch_size, self.train = dataset, batch_size, train
         self._skip = skip
         self._skipped: dict[int, Skipped] = {}
         self._seed = seed
-        self._plan = _Plan(sampler, len(dataset), batch_size, train, start_iteration)
+        size = minibatch_size or batch_size
+        self._plan = Plan(sampler, len(dataset), batch_size, size, train=train, iteration=start_iteration, shard=shard)
         self._loader = DataLoader(
             _EventSource(dataset, seed, augment=train),
             batch_sampler=self._plan,
@@ -170,7 +147,14 @@ class Loader:
         return self.iteration * self.batch_size / len(self.dataset)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield batches; those of which no event can be read are passed over.
+        """Yield batches, or the minibatches of one after another; see :meth:`steps`."""
+        for parts in self.steps():
+            yield from parts
+
+    def steps(self) -> Iterator[list[Batch]]:
+        """Yield each batch as the list of its minibatches, without those of which no event can be read.
+
+        Batches of which no event can be read are passed over, unless other processes have a part of them.
 
         Raises:
             UserError: damaged data; the message names file, event and product. Where events are skipped: as many
@@ -179,15 +163,21 @@ class Loader:
         if not self.train:
             self._plan.iteration = 0
         fruitless = 0
-        for batch, failures in self._loader:
+        parts: list[Batch] = []
+        for number, (batch, failures) in enumerate(self._loader, start=1):
             self._note(failures)
+            if batch is not None:
+                parts.append(batch)
+            if number % self._plan.parts:
+                continue
             self._plan.iteration += 1
-            fruitless = 0 if batch is not None else fruitless + 1
+            fruitless = 0 if parts else fruitless + 1
             if fruitless == len(self):
                 self.close()
                 raise UserError(f"none of the events can be read; {next(iter(self._skipped.values()))}")
-            if batch is not None:
-                yield batch
+            if parts or self._plan.shard.ranks > 1:
+                yield parts
+            parts = []
 
     @property
     def skipped(self) -> list[Skipped]:
@@ -214,10 +204,9 @@ class Loader:
             UserError: the data, batch size, sampler or seed are others, so that the batches would differ.
         """
         for name, mine in self._identity().items():
-            if state.get(name) != mine:
-                raise UserError(
-                    f"cannot continue with the same batches: {name} was {state.get(name)} and is {mine} now"
-                )
+            before = state.get(name, self.batch_size if name == "minibatch_size" else None)
+            if before != mine:
+                raise UserError(f"cannot continue with the same batches: {name} was {before} and is {mine} now")
         self._plan.iteration = int(state["iteration"])
 
     def close(self) -> None:
@@ -232,6 +221,7 @@ class Loader:
         return {
             "events": len(self.dataset),
             "batch_size": self.batch_size,
+            "minibatch_size": self._plan.minibatch_size,
             "sampler": type(self._plan.sampler).__name__,
             "seed": self._seed,
         }

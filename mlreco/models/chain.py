@@ -23,22 +23,46 @@ GIVEN = ("image", "labels")
 
 
 class ChainLoss(StageLoss):
-    """The sum of the losses of the stages.
+    """The weighted sum of the losses of the stages.
 
     Args:
         losses: loss of every stage by its name.
+        factors: what the loss of a stage is multiplied by in the sum (``trainval.loss_weights``); 1 where not given.
+
+    Raises:
+        UserError: a factor of a stage that there is not.
     """
 
-    def __init__(self, losses: Mapping[str, StageLoss]) -> None:
+    def __init__(self, losses: Mapping[str, StageLoss], factors: Mapping[str, float] | None = None) -> None:
         super().__init__()
         self.losses = nn.ModuleDict(losses)
+        for name in factors or {}:
+            if name not in losses:
+                raise UserError(f"trainval.loss_weights: the chain has no stage '{name}'{nearest(name, losses)}")
+        self.factors = {name: (factors or {}).get(name, 1.0) for name in losses}
 
     def forward(self, products: Mapping[str, Any], labels: Labels) -> dict[str, torch.Tensor]:
-        """Return ``loss``, the sum, and the terms of every stage as ``<stage>_<term>``."""
+        """Return ``loss``, the sum, and the terms of every stage as ``<stage>_<term>``, before their factors."""
         terms: dict[str, torch.Tensor] = {}
         for name, loss in self.losses.items():
             terms.update({f"{name}_{term}": value for term, value in loss(products, labels).items()})
-        return {"loss": sum(terms[f"{name}_loss"] for name in self.losses), **terms}
+        return {"loss": self.total(terms), **terms}
+
+    def total(self, terms: Mapping[str, torch.Tensor], shares: Mapping[str, torch.Tensor] | None = None) -> Any:
+        """Return the sum of the losses of the stages, each times its factor.
+
+        Args:
+            terms: those of :meth:`forward`.
+            shares: by stage, the part that this batch has in a larger one; 1 without it.
+        """
+        losses = {name: terms[f"{name}_loss"] for name in self.losses}
+        if shares is not None:
+            losses = {name: shares[name] * value for name, value in losses.items()}
+        return sum(value if self.factors[name] == 1.0 else self.factors[name] * value for name, value in losses.items())
+
+    def weights(self, labels: Labels, events: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return by stage how much the terms of a batch count beside those of others (:meth:`StageLoss.weight`)."""
+        return {name: loss.weight(labels, events) for name, loss in self.losses.items()}
 
 
 class Chain(nn.Module):
@@ -85,18 +109,28 @@ class Chain(nn.Module):
         Returns:
             tensors whose rows are those of the input voxels, and ``image`` and ``labels``.
         """
+        voxels = self.voxels(batch)
+        products: dict[str, Any] = {"image": sparse_image(voxels, self.depth), "labels": self.labels(batch)}
+        for stage in self.stages.values():
+            products.update(stage(products))
+        return products
+
+    def voxels(self, batch: Mapping[str, Any]) -> VoxelBatch:
+        """Return the voxels of a batch that are reconstructed.
+
+        Raises:
+            UserError: the batch has none.
+        """
         voxels = batch.get(self.network_input)
         if not isinstance(voxels, VoxelBatch):
             raise UserError(
                 f"model.network_input '{self.network_input}' is not a blob of voxels of iotool.dataset.schema"
             )
-        products: dict[str, Any] = {
-            "image": sparse_image(voxels, self.depth),
-            "labels": labels_from(batch, voxels, self.loss_input),
-        }
-        for stage in self.stages.values():
-            products.update(stage(products))
-        return products
+        return voxels
+
+    def labels(self, batch: Mapping[str, Any]) -> Labels:
+        """Return the labels of these voxels, as far as the batch tells."""
+        return labels_from(batch, self.voxels(batch), self.loss_input)
 
     def freeze(self, names: Sequence[str]) -> None:
         """Keep the parameters and running statistics of modules as they are, also in training mode.
@@ -132,15 +166,20 @@ def _is_loss(name: str, modules: Mapping[str, Any]) -> bool:
     return name.endswith("_loss") and name.removesuffix("_loss") in modules
 
 
-def chain_loss(model: Mapping[str, Any]) -> ChainLoss:
-    """Build the loss of the chain of a ``model`` section."""
+def chain_loss(model: Mapping[str, Any], factors: Mapping[str, float] | None = None) -> ChainLoss:
+    """Build the loss of the chain of a ``model`` section.
+
+    Args:
+        model: the section.
+        factors: ``trainval.loss_weights``.
+    """
     scheme = class_scheme(model.get("class_scheme", "pilarnet"))
     losses = {}
     for name, block in stage_blocks(model["modules"]).items():
         _, loss = construct(block.get("name", name))
         arguments = dict(model["modules"].get(f"{name}_loss") or {})
         losses[name] = _build(loss, f"model.modules.{name}_loss", scheme, arguments)
-    return ChainLoss(losses)
+    return ChainLoss(losses, factors)
 
 
 def _stage(name: str, block: Mapping[str, Any], scheme: ClassScheme) -> nn.Module:

@@ -38,11 +38,18 @@ class SpiceLoss(StageLoss):
 
     def forward(self, products: Mapping[str, Any], labels: Labels) -> dict[str, torch.Tensor]:
         """Return ``loss`` and its terms."""
-        instances = require(labels.instances, "spice", "instances", "parse_cluster3d_clean_full")
-        semantics = require(labels.semantics, "spice", "semantic classes", "parse_sparse3d of a semantics product")
         batch = products["image"].indices[:, 0]
         embedding = (products["embeddings"], products["margins"], products["seediness"])
-        return self.loss(*embedding, batch, semantics, instances)
+        return self.loss(*embedding, batch, *self._truth(labels))
+
+    def weight(self, labels: Labels, events: torch.Tensor) -> torch.Tensor:
+        """Return the number of events with an instance."""
+        return self.loss.weight(events, *self._truth(labels))
+
+    def _truth(self, labels: Labels) -> tuple[torch.Tensor, torch.Tensor]:
+        instances = require(labels.instances, "spice", "instances", "parse_cluster3d_clean_full")
+        semantics = require(labels.semantics, "spice", "semantic classes", "parse_sparse3d of a semantics product")
+        return semantics, instances
 
 
 class Spice(nn.Module):

@@ -27,6 +27,19 @@ class StageLoss(nn.Module):
         """Return the scalar terms by name; ``loss`` is the one that is minimised."""
         raise NotImplementedError
 
+    def weight(self, labels: Labels, events: torch.Tensor) -> torch.Tensor:
+        """Return how much the terms of a batch count beside those of others, () floating point.
+
+        It is the denominator of the mean that they are: with weights w and losses l, the loss of two batches taken as
+        one is (w_1 l_1 + w_2 l_2) / (w_1 + w_2). Minibatches and the parts of several processes are added up with it.
+        The number of events by default, for losses that are means over events.
+
+        Args:
+            labels: those of the batch.
+            events: (N,) integer event of each voxel in the batch.
+        """
+        return torch.unique(events).numel() * torch.ones((), device=events.device)
+
 
 @runtime_checkable
 class Stage(Protocol):

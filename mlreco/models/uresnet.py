@@ -31,8 +31,14 @@ class UResNetLoss(StageLoss):
 
     def forward(self, products: Mapping[str, Any], labels: Labels) -> dict[str, torch.Tensor]:
         """Return ``loss``, ``accuracy`` and the accuracy of every class."""
-        semantics = require(labels.semantics, "uresnet", "semantic classes", "parse_sparse3d of a semantics product")
-        return self.loss(products["segmentation"], semantics)
+        return self.loss(products["segmentation"], self._semantics(labels))
+
+    def weight(self, labels: Labels, events: torch.Tensor) -> torch.Tensor:
+        """Return the number of voxels of known class, each with the weight of its class."""
+        return self.loss.weight(self._semantics(labels))
+
+    def _semantics(self, labels: Labels) -> torch.Tensor:
+        return require(labels.semantics, "uresnet", "semantic classes", "parse_sparse3d of a semantics product")
 
 
 class UResNet(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import random
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from mlreco import __version__
 from mlreco.atomic import atomic_path, make_folder
 from mlreco.errors import UserError
 from mlreco.models.weights import load_state, read_checkpoint
 
-BEFORE_IT_EXISTED = {"amp": "off", "tf32": False}
+BEFORE_IT_EXISTED = {"amp": "off", "tf32": False, "warmup": 0, "loss_weights": {}}
 """Settings of a recipe that older checkpoints do not tell, and what they were."""
 
 
@@ -38,6 +40,7 @@ class TrainingState:
         recipe: the settings that a resumed training must share.
         scaler: of the loss in fp16.
         skipped_steps: steps left out since their gradient overflowed in fp16.
+        average: moving average of the weights, where there is one.
     """
 
     model: nn.Module
@@ -51,6 +54,7 @@ class TrainingState:
     recipe: dict[str, Any] = field(default_factory=dict)
     scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler(enabled=False))
     skipped_steps: int = 0
+    average: AveragedModel | None = None
 
 
 def random_state() -> dict[str, Any]:
@@ -86,7 +90,7 @@ def save_checkpoint(path: Path, state: TrainingState, config_text: str) -> None:
     """
     make_folder(path.parent)
     content = {
-        "state_dict": state.model.state_dict(),
+        **_weights(state),
         "optimizer": state.optimizer.state_dict(),
         "scheduler": state.scheduler.state_dict() if state.scheduler else None,
         "scaler": state.scaler.state_dict(),
@@ -107,15 +111,47 @@ def save_checkpoint(path: Path, state: TrainingState, config_text: str) -> None:
         temporary.write_bytes(buffer.getbuffer())
 
 
-def restore(path: Path, state: TrainingState) -> None:
-    """Continue from a checkpoint: weights, optimiser, schedule, counters and random generators.
+def _weights(state: TrainingState) -> dict[str, Any]:
+    """Return the weights as a checkpoint holds them: ``state_dict`` is what inference takes, the average if any."""
+    if state.average is None:
+        return {"state_dict": state.model.state_dict()}
+    return {
+        "state_dict": state.average.module.state_dict(),
+        "trained_state_dict": state.model.state_dict(),
+        "averaged_steps": int(state.average.n_averaged),
+    }
+
+
+def _restore_weights(path: Path, checkpoint: Mapping[str, Any], state: TrainingState) -> None:
+    load_state(state.model, checkpoint.get("trained_state_dict", checkpoint["state_dict"]), str(path))
+    if state.average is not None:
+        load_state(state.average.module, checkpoint["state_dict"], str(path))
+        state.average.n_averaged.fill_(checkpoint["averaged_steps"])
+
+
+def read_training(path: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint from which a training can continue.
 
     Raises:
-        UserError: the file is damaged, holds weights alone, or belongs to another model or optimiser.
+        UserError: the file is damaged or holds weights alone.
     """
     checkpoint = read_checkpoint(path)
     if "optimizer" not in checkpoint:
         raise UserError(f"{path}: holds weights, no training state; start from it with --weights instead of --resume")
+    return checkpoint
+
+
+def restore(path: Path, checkpoint: Mapping[str, Any], state: TrainingState) -> None:
+    """Continue from a checkpoint: weights, optimiser, schedule, counters and random generators.
+
+    Args:
+        path: the file, for messages.
+        checkpoint: what :func:`read_training` returned.
+        state: changed.
+
+    Raises:
+        UserError: the checkpoint belongs to another model, optimiser or recipe.
+    """
     for key, value in state.recipe.items():
         before = checkpoint["recipe"].get(key, BEFORE_IT_EXISTED.get(key))
         if before != value:
@@ -123,7 +159,7 @@ def restore(path: Path, state: TrainingState) -> None:
                 f"{path}: trainval.{key} was {before} and is {value} now; --resume continues with the same settings, "
                 f"--weights starts a new training from these weights"
             )
-    load_state(state.model, checkpoint["state_dict"], str(path))
+    _restore_weights(path, checkpoint, state)
     try:
         state.optimizer.load_state_dict(checkpoint["optimizer"])
     except (ValueError, KeyError) as error:
@@ -136,7 +172,7 @@ def restore(path: Path, state: TrainingState) -> None:
         state.scaler.load_state_dict(checkpoint["scaler"])
     state.skipped_steps = checkpoint.get("skipped_steps", 0)
     state.iteration, state.epoch = checkpoint["iteration"], checkpoint["epoch"]
-    state.seconds, state.seed = checkpoint["seconds"], checkpoint["seed"]
+    state.seconds = checkpoint["seconds"]
     state.batches = checkpoint["batches"]
     restore_random_state(checkpoint["random"])
 

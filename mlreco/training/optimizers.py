@@ -1,4 +1,4 @@
-"""Optimisers and schedules by their torch names."""
+"""Optimisers by their torch names."""
 
 from __future__ import annotations
 
@@ -32,39 +32,8 @@ def make_optimizer(model: nn.Module, config: Mapping[str, Any]) -> torch.optim.O
         raise UserError("trainval.freeze and freeze_weights leave no parameter to train")
     if config["name"] in UNSUITABLE:
         raise UserError(f"trainval.optimizer.name: {config['name']} {UNSUITABLE[config['name']]}")
-    kind = _named(torch.optim, torch.optim.Optimizer, config["name"], "trainval.optimizer.name")
-    return _call(_without_compiler(kind), parameters, config.get("args") or {}, "trainval.optimizer")
-
-
-def make_scheduler(optimizer: torch.optim.Optimizer, config: Mapping[str, Any] | None) -> Any | None:
-    """Build a schedule that is stepped once an iteration, or None.
-
-    Args:
-        optimizer: whose learning rate it sets.
-        config: ``trainval.lr_scheduler``: ``name`` of a class of ``torch.optim.lr_scheduler`` and its ``args``.
-
-    Raises:
-        UserError: an unknown name or argument.
-    """
-    if config is None:
-        return None
-    module = torch.optim.lr_scheduler
-    if config["name"] == "ReduceLROnPlateau":
-        raise UserError("trainval.lr_scheduler.name: ReduceLROnPlateau needs a validation loss, which training lacks")
-    kind = _named(module, module.LRScheduler, config["name"], "trainval.lr_scheduler.name")
-    return _call(kind, optimizer, config.get("args") or {}, "trainval.lr_scheduler")
-
-
-def step_scheduler(scheduler: Any) -> None:
-    """Go to the next learning rate.
-
-    Raises:
-        UserError: the schedule has ended.
-    """
-    try:
-        scheduler.step()
-    except ValueError as error:
-        raise UserError(f"trainval.lr_scheduler: {error}") from error
+    kind = named(torch.optim, torch.optim.Optimizer, config["name"], "trainval.optimizer.name")
+    return call(_without_compiler(kind), parameters, config.get("args") or {}, "trainval.optimizer")
 
 
 def _without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
@@ -82,14 +51,30 @@ def _without_compiler(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Opt
     return type(kind.__name__, (kind,), {"step": step, **{name: inspect.unwrap(getattr(kind, name)) for name in names}})
 
 
-def _named(module: Any, base: type, name: str, key: str) -> type:
+def named(module: Any, base: type, name: str, key: str) -> type:
+    """Return a class of a module by its name.
+
+    Args:
+        module: where it is.
+        base: what it is a subclass of.
+        name: its name.
+        key: of the configuration, for the message.
+
+    Raises:
+        UserError: there is none.
+    """
     kinds = {n: kind for n, kind in vars(module).items() if isinstance(kind, type) and issubclass(kind, base)}
     if name not in kinds or kinds[name] is base:
         raise UserError(f"{key}: torch has no '{name}'{nearest(name, kinds)}")
     return kinds[name]
 
 
-def _call(kind: type, target: Any, arguments: Mapping[str, Any], key: str) -> Any:
+def call(kind: type, target: Any, arguments: Mapping[str, Any], key: str) -> Any:
+    """Return ``kind(target, **arguments)``.
+
+    Raises:
+        UserError: the arguments do not suit.
+    """
     try:
         return kind(target, **arguments)
     except (TypeError, ValueError) as error:

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 import torch
 
 from mlreco.training.checkpoints import TrainingState
-from mlreco.training.optimizers import step_scheduler
+from mlreco.training.schedules import scaled_rates, step_scheduler
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step of the optimiser did.
+
+    Attributes:
+        sound: whether the training may go on: False for a gradient that no scale makes finite, and then nothing has
+            changed.
+        norm: of the gradient, without the scale and before its limit; NaN where there was none.
+    """
+
+    sound: bool = True
+    norm: float = math.nan
 
 
 def make_scaler(amp: str, device: torch.device) -> torch.amp.GradScaler:
@@ -22,34 +38,43 @@ def make_scaler(amp: str, device: torch.device) -> torch.amp.GradScaler:
     return torch.amp.GradScaler(device.type, enabled=amp == "fp16")
 
 
-def optimize(state: TrainingState, loss: torch.Tensor, max_norm: float | None = None) -> bool:
+def optimize(
+    state: TrainingState, losses: Iterable[torch.Tensor], max_norm: float | None = None, rate_factor: float = 1.0
+) -> Step:
     """Change the weights, unless the gradient is not finite.
 
     In fp16 such a step is left out, counted in ``state.skipped_steps`` and the scale is lowered, as long as the scale
     may be the reason.
 
     Args:
-        state: the training; its scaler, optimiser and schedule are used.
-        loss: () what is minimised; without a graph nothing is learned from it.
+        state: the training; its scaler, optimiser, schedule and average are used.
+        losses: () each, what is minimised is their sum; each is computed after the backward pass of the one before.
+            Nothing is learned from those without a graph.
         max_norm: gradients (as they are without the scale) are scaled down to this norm where theirs is larger.
-
-    Returns:
-        whether the training may go on: False for a gradient that no scale makes finite, and then nothing has changed.
+        rate_factor: of the learning rate in this step.
     """
     state.optimizer.zero_grad(set_to_none=True)
-    if loss.requires_grad:
+    learned = False
+    for loss in losses:
+        if loss.requires_grad:
+            state.scaler.scale(loss).backward()
+            learned = True
+    norm = math.nan
+    if learned:
         scaler = state.scaler
-        scaler.scale(loss).backward()
         scaler.unscale_(state.optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), max_norm or math.inf)
-        if not torch.isfinite(norm):
+        norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), max_norm or math.inf).item()
+        if not math.isfinite(norm):
             if not scaler.is_enabled() or scaler.get_scale() <= 1.0:
-                return False
+                return Step(False, norm)
             state.skipped_steps += 1
             scaler.update(scaler.get_scale() * scaler.get_backoff_factor())
-            return True
-        scaler.step(state.optimizer)
+            return Step(True, norm)
+        with scaled_rates(state.optimizer, rate_factor):
+            scaler.step(state.optimizer)
         scaler.update()
+        if state.average is not None:
+            state.average.update_parameters(state.model)
     if state.scheduler:
         step_scheduler(state.scheduler)
-    return True
+    return Step(True, norm)

@@ -12,9 +12,7 @@ OVERRIDES = {
     "iotool.batch_size=true": "iotool.batch_size: expected an integer, not true",
     "iotool.batch_size=2.5": "iotool.batch_size: expected an integer, not 2.5",
     "iotool.batch_size=0": "iotool.batch_size: expected at least 1, not 0",
-    "iotool.minibatch_size=2": (
-        "iotool: minibatch_size is 2 and batch_size 4: batches are not split; lower batch_size"
-    ),
+    "iotool.minibatch_size=5": ("iotool: minibatch_size is 5 and batch_size 4: expected -1, or 1 to batch_size"),
     "iotool.shuffle=1": "iotool.shuffle: expected true or false, not 1",
     "iotool.dataset=~": "iotool.dataset: expected a section of keys and values, not nothing",
     "iotool.dataset.data_keys=[1]": "iotool.dataset.data_keys.0: expected a text, not 1",

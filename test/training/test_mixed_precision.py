@@ -12,7 +12,8 @@ from mlreco.inference import run_inference
 from mlreco.iotools import HDF5Reader
 from mlreco.training import train
 from mlreco.training.checkpoints import TrainingState
-from mlreco.training.step import make_scaler, optimize
+from mlreco.training.loop import Training
+from mlreco.training.step import Step, make_scaler, optimize
 
 CPU = torch.device("cpu")
 
@@ -37,7 +38,7 @@ def test_only_fp16_scales_the_loss(amp, enabled):
 @pytest.mark.parametrize("amp", ["off", "fp16"])
 def test_the_limit_of_the_gradient_holds_without_the_scale(amp, limit, expected):
     state = state_of(amp)
-    assert optimize(state, 8 * state.model.weight.sum(), limit)
+    assert optimize(state, [8 * state.model.weight.sum()], limit) == Step(True, 8.0)
     assert state.model.weight.item() == pytest.approx(expected, abs=1e-5)
 
 
@@ -48,22 +49,22 @@ def infinite(state):
 def test_a_step_that_overflows_is_left_out_counted_and_lowers_the_scale():
     state = state_of("fp16")
     state.scheduler = torch.optim.lr_scheduler.StepLR(state.optimizer, 1, 0.1)
-    optimize(state, state.model.weight.sum())
+    optimize(state, [state.model.weight.sum()])
     weight, scale = state.model.weight.item(), state.scaler.get_scale()
     for step in (1, 2):
-        assert optimize(state, infinite(state))
+        assert optimize(state, [infinite(state)]).sound
         assert state.skipped_steps == step
         assert state.scaler.get_scale() == scale / 2**step
     assert state.model.weight.item() == weight
     assert state.optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
-    assert optimize(state, state.model.weight.sum())
+    assert optimize(state, [state.model.weight.sum()]).sound
     assert state.model.weight.item() < weight
 
 
 @pytest.mark.parametrize(("amp", "scale"), [("off", None), ("bf16", None), ("fp16", 1.0)])
 def test_a_gradient_that_no_scale_makes_finite_ends_the_training(amp, scale):
     state = state_of(amp, scale)
-    assert not optimize(state, infinite(state))
+    assert not optimize(state, [infinite(state)]).sound
     assert state.model.weight.item() == 1.0 and state.skipped_steps == 0
 
 
@@ -122,7 +123,7 @@ def test_resuming_with_other_arithmetic_is_refused_and_older_checkpoints_count_a
 @pytest.mark.parametrize("allowed", [True, False])
 def test_tf32_is_as_configured_while_training_and_put_back(tmp_path, monkeypatch, allowed):
     seen = []
-    module = sys.modules[train.__module__]
+    module = sys.modules[Training.__module__]
     step = module.optimize
     flag = torch.backends.cuda.matmul
     monkeypatch.setattr(module, "optimize", lambda *a: seen.append(flag.allow_tf32) or step(*a))

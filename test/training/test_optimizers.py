@@ -5,7 +5,8 @@ import copy
 import pytest
 import torch
 
-from mlreco.training.optimizers import UNSUITABLE, make_optimizer, make_scheduler
+from mlreco.training.optimizers import UNSUITABLE, make_optimizer
+from mlreco.training.schedules import make_scheduler
 
 KINDS = sorted(
     name

@@ -110,8 +110,9 @@ class IOTool(Section):
     """Reading and batching of events.
 
     Attributes:
-        batch_size: events in a batch.
-        minibatch_size: -1 or `batch_size`: a batch goes through the network at once.
+        batch_size: events in a batch: those of one step of the optimiser, of all processes together.
+        minibatch_size: events that go through the network at once; -1 for those of a batch. The gradients of the
+            minibatches of a batch add up to that of the batch; only batch normalisation sees the minibatch alone.
         shuffle: whether the loader shuffles the events, if there is no sampler.
         num_workers: processes that read; 0 for none beside the main one.
         collate_fn: how events become a batch.
@@ -152,8 +153,8 @@ class IOTool(Section):
         return {**rest, "collate_fn": collate["collate_fn"]}
 
     @model_validator(mode="after")
-    def _one_minibatch(self) -> IOTool:
-        if self.minibatch_size not in (-1, self.batch_size):
+    def _minibatches(self) -> IOTool:
+        if self.minibatch_size == 0 or self.minibatch_size < -1 or self.minibatch_size > self.batch_size:
             sizes = f"minibatch_size is {self.minibatch_size} and batch_size {self.batch_size}"
-            raise PydanticCustomError("minibatch", f"{sizes}: batches are not split; lower batch_size")
+            raise PydanticCustomError("minibatch", f"{sizes}: expected -1, or 1 to batch_size")
         return self

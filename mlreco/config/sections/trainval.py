@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from mlreco.config.sections.base import Call, Integer, Named, Names, Positive, Section
+from mlreco.config.sections.base import Call, Count, Integer, Named, Names, Positive, Section
 
 IGNORED = ("concat_result", "debug", "minibatch_size", "restore_optimizer", "unwrapper")
 """Keys of lartpc_mlreco3d that steer parts of it which this program does not have."""
@@ -48,7 +48,11 @@ class TrainVal(Section):
         amp: mixed precision: ``off``, ``fp16`` or ``bf16``.
         tf32: whether float32 products on CUDA may round to TF32.
         max_grad_norm: gradients are scaled down to this norm where theirs is larger; no limit if absent.
-        lr_scheduler: a class of `torch.optim.lr_scheduler` and its arguments.
+        lr_scheduler: a class of `torch.optim.lr_scheduler`, stepped once an iteration, and its arguments; the length of
+            `CosineAnnealingLR`, `OneCycleLR` and `PolynomialLR` is that of the training where it is not given.
+        warmup: iterations in which the learning rate rises: that of the schedule times (iteration + 1) / `warmup`.
+        ema: decay of the moving average of the weights, such as 0.999; checkpoints then hold it as their weights.
+        loss_weights: name of a stage -> factor of its loss; 1 if absent.
     """
 
     train: bool = True
@@ -63,6 +67,9 @@ class TrainVal(Section):
     model_path: str | None = ""
     optimizer: Call = Named(name="Adam", args={"lr": 0.001})
     lr_scheduler: Call | None = None
+    warmup: Count = 0
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    loss_weights: dict[str, Annotated[float, Field(ge=0)]] = {}
     freeze: Names = []
     amp: Annotated[Literal["off", "fp16", "bf16"], BeforeValidator(_amp)] = "off"
     tf32: bool = False

@@ -38,6 +38,18 @@ class SegmentationLoss(nn.Module):
             weights[class_scheme.number(name)] = weight
         self.register_buffer("weights", weights, persistent=False)
 
+    def weight(self, labels: Tensor) -> Tensor:
+        """Return what the weighted mean over voxels is divided by, ().
+
+        Args:
+            labels: (N,) integer true classes.
+
+        Raises:
+            UserError: a label that the scheme does not have.
+        """
+        require_classes(labels, self.class_scheme)
+        return self.weights.to(labels.device)[labels[labels > UNKNOWN].to(torch.int64)].sum()
+
     def forward(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Compute the loss of a batch.
 

@@ -130,6 +130,18 @@ class SpiceLoss(nn.Module):
         }
         return self._summary(group_terms, mask_overlap(log_scores.detach(), pairs, truth), truth)
 
+    def weight(self, batch: Tensor, semantics: Tensor, instances: Tensor) -> Tensor:
+        """Return the number of events with an instance, over which the loss is a mean, ().
+
+        Args:
+            batch: (N,) integer event of each voxel.
+            semantics: (N,) integer true semantic class.
+            instances: (N,) integer true instance number.
+        """
+        kept = self._regarded(semantics, instances)
+        events = Instances.build(batch, semantics, instances, kept, self.min_voxels).group_event
+        return torch.full((), float(events[-1] + 1) if len(events) else 0.0, device=batch.device)
+
     def _regarded(self, semantics: Tensor, instances: Tensor) -> Tensor:
         """Return the (N,) bool mask of the voxels that the loss regards."""
         regarded = (semantics >= 0) & (instances >= 0)

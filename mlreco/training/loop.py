@@ -1,0 +1,180 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mlreco.atomic import make_folder
+from mlreco.console import remark
+from mlreco.errors import UserError
+from mlreco.interrupt import Interruption
+from mlreco.iotools.skipped import SHOWN
+from mlreco.models.chain import ChainLoss
+from mlreco.models.layers.precision import autocast
+from mlreco.models.transfer import to_device
+from mlreco.progress import Progress
+from mlreco.training.checkpoints import TrainingState, checkpoint_path, save_checkpoint
+from mlreco.training.log import CSVLog
+from mlreco.training.parts import Shares, Terms, shares_of
+from mlreco.training.schedules import warm_up
+from mlreco.training.step import optimize
+
+
+@dataclass
+class _Timer:
+    """Seconds since the previous reading."""
+
+    last: float = 0.0
+
+    def lap(self) -> float:
+        now = time.perf_counter()
+        elapsed, self.last = now - self.last, now
+        return elapsed
+
+
+class Training:
+    """The loop and what it works with.
+
+    Args:
+        config: the whole configuration.
+        state: what changes; its model is trained.
+        loss: what is minimised.
+        loader: batches without end.
+        iterations: when the training is complete.
+
+    Raises:
+        UserError: it is.
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], state: TrainingState, loss: ChainLoss, loader: Any, iterations: int
+    ) -> None:
+        self.config = config
+        self.trainval = config["trainval"]
+        self.state = state
+        self.chain = state.model
+        self.device = next(self.chain.parameters()).device
+        self.loss = loss.to(self.device)
+        self.loader = loader
+        self.iterations = iterations
+        self._told = 0
+        if state.iteration >= iterations:
+            raise UserError(
+                f"nothing left to train: {state.iteration} iterations are done and {iterations} wanted; "
+                f"raise trainval.iterations (--iterations)"
+            )
+
+    def run(self) -> Path:
+        """Train to the end, or until Ctrl-C, and return the last checkpoint.
+
+        Raises:
+            UserError: damaged data, a loss or a gradient that is no number, a full disk.
+            KeyboardInterrupt: after a checkpoint was saved.
+        """
+        self.chain.train()
+        for text in self.loader.dataset.remarks:
+            remark(text)
+        make_folder(Path(self.trainval["weight_prefix"]).parent)
+        batches = self.loader.steps()
+        with (
+            Interruption() as interruption,
+            CSVLog(self.trainval["log_dir"], self.state.iteration) as log,
+            Progress("training", total=self.iterations, initial=self.state.iteration, unit="it") as progress,
+        ):
+            saved = None
+            while self.state.iteration < self.iterations and not interruption.requested:
+                row = self._iterate(batches)
+                step = self.state.iteration
+                if step % self.trainval["report_step"] == 0 or step == self.iterations:
+                    log.record(row)
+                progress.advance(1, loss=row["loss"])
+                saved = self._save() if step % self.trainval["checkpoint_step"] == 0 else None
+            saved = saved or self._save()
+        if self.state.skipped_steps:
+            remark(f"{self.state.skipped_steps} of {self.state.iteration} steps were left out: fp16 overflowed")
+        if interruption.requested:
+            raise KeyboardInterrupt(f"saved {saved} after {self.state.iteration} iterations")
+        return saved
+
+    def _tell_skipped(self) -> None:
+        """Tell of events that were skipped for the first time; beyond a few only how many."""
+        skipped = self.loader.skipped
+        for one in skipped[self._told : SHOWN]:
+            remark(f"skipped {one}")
+        if len(skipped) > SHOWN >= self._told:
+            remark("... further ones are only counted, in the column 'skipped' of the log")
+        self._told = len(skipped)
+
+    def _save(self) -> Path:
+        path = checkpoint_path(self.trainval["weight_prefix"], self.state.iteration)
+        self.state.batches = self.loader.state_dict()
+        save_checkpoint(path, self.state, self.config.text)
+        return path
+
+    def _iterate(self, batches: Iterator[Sequence[Mapping[str, Any]]]) -> dict[str, float]:
+        """Train on one batch and return a row of the log."""
+        timer = _Timer(time.perf_counter())
+        parts = next(batches)
+        self._tell_skipped()
+        times = {"tio": timer.lap(), "tforward": 0.0, "tbackward": 0.0}
+        terms = Terms(self.loss)
+        rate_factor = warm_up(self.state.iteration, self.trainval["warmup"])
+        rate = self.state.optimizer.param_groups[0]["lr"] * rate_factor
+        losses = self._losses(parts, terms, times, timer)
+        step = optimize(self.state, losses, self.trainval.get("max_grad_norm"), rate_factor)
+        if not step.sound:
+            raise UserError(self._diverged("the gradient is no number", parts))
+        times["tbackward"] += timer.lap()
+        self.state.iteration += 1
+        self.state.epoch = self.loader.epoch
+        self.state.seconds += sum(times.values())
+        return {
+            "iter": self.state.iteration,
+            "epoch": self.state.epoch,
+            "titer": sum(times.values()),
+            "tsum": self.state.seconds,
+            **times,
+            "lr": rate,
+            "gradient_norm": step.norm,
+            "skipped": len(self.loader.skipped),
+            **self._scaling(),
+            **terms.numbers(),
+        }
+
+    def _losses(
+        self, parts: Sequence[Mapping[str, Any]], terms: Terms, times: dict[str, float], timer: _Timer
+    ) -> Iterator[torch.Tensor]:
+        """Yield the loss of each minibatch; the backward pass of one is done when the next is asked for."""
+        shares: Sequence[Shares | None] = [None] if len(parts) == 1 else shares_of(parts, self.chain, self.loss)
+        for part, share in zip(parts, shares, strict=True):
+            times["tbackward"] += timer.lap()
+            batch = to_device(part, self.device)
+            with autocast(self.trainval["amp"], self.device):
+                products = self.chain(batch)
+            found = self.loss(products, products["labels"])
+            terms.add(found, share and {name: value.to(self.device) for name, value in share.items()})
+            loss = found["loss"] if share is None else self.loss.total(found, share)
+            if not math.isfinite(value := loss.item()):
+                raise UserError(self._diverged(f"the loss is {value}", [part]))
+            times["tforward"] += timer.lap()
+            yield loss
+
+    def _scaling(self) -> dict[str, float]:
+        """Return the columns of the log that tell how fp16 goes."""
+        if not self.state.scaler.is_enabled():
+            return {}
+        return {"skipped_steps": self.state.skipped_steps, "loss_scale": self.state.scaler.get_scale()}
+
+    def _diverged(self, what: str, parts: Sequence[Mapping[str, Any]]) -> str:
+        events = ", ".join(self.loader.dataset.describe(index) for part in parts for index in part["index"])
+        return (
+            f"{what} in iteration {self.state.iteration + 1} ({events}): lower trainval.optimizer.args.lr or set "
+            f"trainval.max_grad_norm"
+        )
