@@ -23,15 +23,18 @@ CORE = [
 ]
 ROOT = ["awkward>=2.6", "uproot>=5.3"]
 PARQUET = ["pyarrow>=16"]
+FILTERS = ["hdf5plugin>=4.4"]
 EXTRAS = {
     "cuda": ["spconv-cu126==2.3.8"],
     "root": ROOT,
     "parquet": PARQUET,
+    "filters": FILTERS,
     "larcv": ["larcv>=3.5"],
     "bench": ["matplotlib>=3.8", "spconv==2.3.8; sys_platform == 'linux' and platform_machine == 'x86_64'"],
     "dev": [
         *ROOT,
         *PARQUET,
+        *FILTERS,
         "hypothesis>=6.100",
         "packaging>=24",
         "pandas>=2.2",

@@ -9,7 +9,8 @@ from pathlib import Path
 import h5py
 
 from mlreco.errors import UserError
-from mlreco.iotools.heap_guard import CACHE_BYTES, GuardedHDF5
+from mlreco.iotools.hdf5_links import refuse_indirection
+from mlreco.iotools.heap_guard import GuardedHDF5, PlainHDF5
 
 ROOT_FILE = "a ROOT file (LArCV2 perhaps)"
 """What ``file_kind`` calls a ROOT file."""
@@ -69,14 +70,23 @@ def open_hdf5(path: str | Path, wanted: str, bulk: bool = False) -> h5py.File:
     if kind != "HDF5":
         raise UserError(f"{path}: not {wanted}; it seems to be {kind}")
     try:
-        return h5py.File(path, "r", rdcc_nbytes=CACHE_BYTES) if bulk else GuardedHDF5(path)
+        file = PlainHDF5(path) if bulk else GuardedHDF5(path)
     except OSError as error:
         text = str(error)
         if "truncated" in text:
             raise UserError(f"{path}: the file is truncated; copy or make it again") from None
-        if "lock" in text or isinstance(error, BlockingIOError):
+        if isinstance(error, BlockingIOError):
             raise UserError(f"{path}: another process is writing this file") from None
+        if isinstance(error, PermissionError):
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from None
         raise UserError(f"{path}: damaged HDF5 file: {text.splitlines()[0]}") from None
+    try:
+        with telling_damage(path):
+            refuse_indirection(file, path)
+    except UserError:
+        file.close()
+        raise
+    return file
 
 
 @contextmanager

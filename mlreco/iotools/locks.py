@@ -11,6 +11,9 @@ _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 _SETTING = "HDF5_USE_FILE_LOCKING"
 """Variable of the environment with which users of the HDF5 library do without locks."""
 
+DO_WITHOUT = f"{_SETTING}=FALSE in the environment does without locks"
+"""What to do where locks fail."""
+
 
 def lock(file: IO[Any], exclusive: bool) -> None:
     """Lock an open file until it is closed.
@@ -19,8 +22,11 @@ def lock(file: IO[Any], exclusive: bool) -> None:
         file: the file.
         exclusive: whether no other process may have a lock on it, or none that is exclusive.
 
+    A lock for reading is taken where there can be one: whatever else the file system says, the file can be read.
+
     Raises:
         BlockingIOError: another process has such a lock.
+        OSError: a lock for writing fails in another way than that there are none.
     """
     if os.environ.get(_SETTING, "").upper() in ("FALSE", "0"):
         return
@@ -29,5 +35,5 @@ def lock(file: IO[Any], exclusive: bool) -> None:
     except BlockingIOError:
         raise
     except OSError as error:
-        if error.errno not in _WITHOUT_LOCKS:
+        if exclusive and error.errno not in _WITHOUT_LOCKS:
             raise

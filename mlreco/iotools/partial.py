@@ -17,7 +17,7 @@ import h5py
 from mlreco.atomic import publish, write_failure
 from mlreco.errors import UserError
 from mlreco.iotools.hdf5file import Sink
-from mlreco.iotools.locks import lock
+from mlreco.iotools.locks import DO_WITHOUT, lock
 from mlreco.iotools.partial_state import PartialState
 from mlreco.iotools.undo_log import UndoLog, roll_back
 
@@ -165,6 +165,8 @@ def _locked(folder: Path, path: Path) -> Iterator[None]:
             lock(file, exclusive=True)
         except BlockingIOError:
             raise UserError(f"{path}: another process is making this file") from None
+        except OSError as error:
+            raise UserError(f"{path}: cannot be locked: {error.strerror}; {DO_WITHOUT}") from error
         yield
 
 

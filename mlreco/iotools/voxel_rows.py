@@ -22,8 +22,9 @@ def check_ids(ids: np.ndarray, meta: ImageMeta, fail: Fail) -> np.ndarray:
     """
     volume = int(np.prod(meta.shape, dtype=np.int64))
     if len(ids) and int(ids.max()) >= volume:
-        bad = int(ids[ids >= volume][0])
-        raise fail(f"voxel id {bad} lies outside the image of {' x '.join(map(str, meta.shape))} voxels")
+        raise _outside(ids[ids >= volume][0], meta, fail)
+    if len(ids) and ids.dtype.kind == "i" and int(ids.min()) < 0:
+        raise _outside(ids[ids < 0][0], meta, fail)
     return ids.astype(np.int64)
 
 
@@ -39,7 +40,8 @@ def check_values(ids: np.ndarray, values: np.ndarray, meta: ImageMeta, fail: Fai
     Raises:
         UserError: a value is NaN or infinite.
     """
-    values = np.ascontiguousarray(values, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(values, dtype=np.float32)
     finite = np.isfinite(values)
     if not finite.all():
         first = int(np.flatnonzero(~finite)[0])
@@ -92,6 +94,10 @@ def sets_of(ids: np.ndarray, values: np.ndarray, counts: np.ndarray, meta: Image
         sets = (keys // volume).astype(np.int32)
         ids = keys - sets * np.int64(volume)
     return ClusterVoxels(unflatten(ids, meta.shape), values, sets, len(counts), meta)
+
+
+def _outside(voxel_id: int, meta: ImageMeta, fail: Fail) -> UserError:
+    return fail(f"voxel id {int(voxel_id)} lies outside the image of {' x '.join(map(str, meta.shape))} voxels")
 
 
 def _position(voxel_id: int, meta: ImageMeta) -> str:

@@ -122,4 +122,5 @@ def read_everything(path):
             else:
                 image = reader.sparse3d(index, producer)
                 values += [image.coordinates.tolist(), image.features.tolist()]
+    reader.close()
     return values

@@ -112,9 +112,7 @@ def test_a_type_that_needs_more_memory_than_it_says(tmp_path):
         strange = [(name, "<f8" if name == "trackid" else rows.dtype[name]) for name in rows.dtype.names]
         del group["particles"]
         group["particles"] = rows.astype(np.dtype(strange, align=True))
-    with pytest.raises(
-        UserError, match=r"damaged\.h5: particle_pcluster: column 'trackid' of table 'particles' is no u"
-    ):
+    with pytest.raises(UserError, match=r"damaged\.h5: particle_pcluster: table 'particles': column 'trackid' is no u"):
         read_everything(path)
 
 
@@ -137,7 +135,9 @@ def test_a_group_where_a_table_should_be(tmp_path):
     with h5py.File(path, "a") as file:
         del file["Data/sparse3d_pcluster_group/voxels"]
         file["Data/sparse3d_pcluster_group/voxels"] = np.dtype("f4")
-    with pytest.raises(UserError, match=r"damaged\.h5: sparse3d_pcluster: 'voxels' is no table; the file is damaged"):
+    with pytest.raises(
+        UserError, match=r"damaged\.h5: sparse3d_pcluster: table 'voxels' is no table; the file is damaged"
+    ):
         read_everything(path)
 
 

@@ -12,9 +12,10 @@ import numpy as np
 from mlreco.errors import UserError
 from mlreco.iotools.filekind import has_content, hdf5_content, open_hdf5, telling_damage
 from mlreco.iotools.interface import ClusterVoxels
+from mlreco.iotools.larcv3.columns import sound_table
 from mlreco.iotools.larcv3.extension import CHILDREN, EXTENSION, join
 from mlreco.iotools.larcv3.layout import DATA_GROUP, EVENTS_TABLE, KINDS, SCHEME_ATTRIBUTE, split_product
-from mlreco.iotools.larcv3.tables import ProductTables, sound_table
+from mlreco.iotools.larcv3.tables import ProductTables
 from mlreco.iotools.voxel_rows import Fail, check_ids, check_values, image_of, sets_of
 from mlreco.voxels import EventVoxels, ImageMeta
 

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Protocol
 
 import h5py
 import numpy as np
 
 from mlreco.errors import UserError
+from mlreco.iotools.geometry import image_geometry
 from mlreco.iotools.interface import NO_IMAGE
+from mlreco.iotools.larcv3.columns import sound_table
 from mlreco.iotools.larcv3.extension import CHILDREN, EXTENSION
-from mlreco.iotools.larcv3.layout import KINDS, TYPES, group_name, split_product
-from mlreco.iotools.larcv3.table_rows import TableRows, table_rows
+from mlreco.iotools.larcv3.layout import KINDS, group_name, split_product
+from mlreco.iotools.larcv3.table_rows import table_rows
 from mlreco.iotools.voxel_rows import Fail
 from mlreco.voxels import ImageMeta
 
 _CACHED_ROWS = 1 << 20
+"""Rows of a table of row ranges up to which it is held in memory; those of a longer one are read as they are needed."""
+
+
+class Rows(Protocol):
+    """Rows of a table, in memory or in the file: by slice only."""
+
+    def __len__(self) -> int:
+        """Number of rows."""
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """Consecutive rows, of which there may be none."""
 
 
 class ProductTables:
@@ -37,12 +50,9 @@ class ProductTables:
         missing = [name for name in KINDS[kind] if name not in group]
         if missing:
             raise UserError(f"{path}: {product}: table '{missing[0]}' is missing; the file is incomplete")
-        self.tables: dict[str, TableRows | np.ndarray] = {}
+        self.tables: dict[str, Rows] = {}
         for name in KINDS[kind]:
             table = sound_table(group[name], name, f"{path}: {product}")
-            needed = _columns(name)
-            if table.dtype.names is None or not needed <= set(table.dtype.names):
-                raise UserError(f"{path}: {product}: table '{name}' lacks the columns {', '.join(sorted(needed))}")
             small = name.endswith(("extents", "meta")) and len(table) <= _CACHED_ROWS
             self.tables[name] = table[()] if small else table_rows(table)
         for name in (EXTENSION, CHILDREN):
@@ -78,7 +88,7 @@ class ProductTables:
 
     def event_rows(self, index: int, name: str, fail: Fail) -> slice:
         """Return the rows of an event in the table that its extents point to."""
-        return self._span(self.tables["extents"][index], name, fail)
+        return self._span(self._row("extents", index), name, fail)
 
     def projection_row(self, index: int, name: str, fail: Fail) -> int | None:
         """Return the row of an event's only projection, or None where the event has none."""
@@ -89,7 +99,7 @@ class ProductTables:
 
     def rows_below(self, parent: str, row: int, name: str, fail: Fail) -> slice:
         """Return the rows of table ``name`` that a row of table ``parent`` points to."""
-        return self._span(self.tables[parent][row], name, fail)
+        return self._span(self._row(parent, row), name, fail)
 
     def read(self, name: str, rows: slice, fail: Fail) -> np.ndarray:
         """Read consecutive rows of a table."""
@@ -107,63 +117,21 @@ class ProductTables:
                 return NO_IMAGE
         if row >= len(table):
             raise fail("has no image meta; the file is incomplete")
-        record = table[row]
-        shape = np.asarray(record["number_of_voxels"], dtype=np.int64)
-        sizes = np.asarray(record["image_sizes"], dtype=np.float64)
-        if not (shape > 0).all() or shape.prod(dtype=np.float64) > 2.0**62:
-            raise fail(f"has an image of {' x '.join(map(str, shape.tolist()))} voxels")
-        x, y, z = shape.tolist()
-        return ImageMeta((x, y, z), tuple(record["origin"].tolist()), tuple((sizes / shape).tolist()))
+        record = self._row("image_meta", row)
+        shape = record["number_of_voxels"].tolist()
+        if 0 in shape:
+            raise fail(f"has an image of {' x '.join(map(str, shape))} voxels")
+        sizes = (record["image_sizes"] / record["number_of_voxels"]).tolist()
+        return image_geometry(shape, record["origin"].tolist(), sizes, fail)
+
+    def _row(self, name: str, row: int) -> np.void:
+        return self.tables[name][row : row + 1][0]
 
     def _span(self, extent: np.void, name: str, fail: Fail) -> slice:
         first, count = int(extent["first"]), int(extent["N"])
-        if count and first + count > len(self.tables[name]):
+        if count and not 0 <= first <= first + count <= len(self.tables[name]):
             raise fail(
                 f"points to rows {first} to {first + count} of table '{name}' that has {len(self.tables[name])}; "
                 "the file is incomplete or damaged"
             )
         return slice(first, first + count) if count else slice(0, 0)
-
-
-def sound_table(table: Any, name: str, where: str) -> h5py.Dataset:
-    """Return a table whose types are those of the format.
-
-    Damaged types can be read, into other numbers; some take more memory than NumPy makes ready for them. Where the
-    list of filters is damaged, compressed bytes are taken for rows.
-
-    Args:
-        table: what stands in the file under its name.
-        name: which table of the format it is.
-        where: file and product, for the message.
-
-    Raises:
-        UserError: it is no table, a known column has another type, or the types have no counterpart in NumPy.
-    """
-    if not isinstance(table, h5py.Dataset) or table.ndim != 1:
-        raise UserError(f"{where}: '{name}' is no table; the file is damaged")
-    plain = table.chunks and not table.id.get_create_plist().get_nfilters() and table.id.get_num_chunks()
-    if plain and table.id.get_chunk_info(0).size != table.chunks[0] * table.dtype.itemsize:
-        raise UserError(f"{where}: table '{name}' is not stored as it says; the file is damaged")
-    found = table.id.get_type()
-    if h5py.h5t.py_create(table.dtype).get_size() != table.dtype.itemsize:
-        raise UserError(f"{where}: table '{name}' has a type that cannot be; the file is damaged")
-    known = TYPES[name].fields if name in TYPES else None
-    for number in range(found.get_nmembers() if known else 0):
-        column = found.get_member_name(number).decode("utf-8", "replace")
-        if column in known and not _same(found.get_member_type(number), known[column][0]):
-            raise UserError(f"{where}: column '{column}' of table '{name}' is no {known[column][0]}; damaged file")
-    return table
-
-
-def _same(found: h5py.h5t.TypeID, wanted: np.dtype) -> bool:
-    if wanted.kind == "S":
-        return found.get_class() == h5py.h5t.STRING and found.get_size() == wanted.itemsize
-    return bool(found.equal(h5py.h5t.py_create(wanted)))
-
-
-def _columns(table: str) -> set[str]:
-    if table.endswith("extents"):
-        return {"first", "N"}
-    if table == "image_meta":
-        return {"image_sizes", "number_of_voxels", "origin"}
-    return {"id", "value"} if table == "voxels" else {"pdg"}

@@ -13,6 +13,7 @@ import numpy as np
 
 from mlreco.errors import UserError, nearest
 from mlreco.iotools.filekind import hdf5_content, open_hdf5, telling_damage
+from mlreco.iotools.hdf5_tables import stored_table
 from mlreco.iotools.output.layout import FORMAT, from_attribute
 from mlreco.iotools.output.skipped_table import read_skipped
 
@@ -51,7 +52,7 @@ class HDF5Reader:
                 for name in self.products
                 if "columns" in groups[name].attrs
             }
-            self._offsets = {name: groups[name]["event_offsets"][()] for name in self.products}
+            self._offsets = {name: self._stored(groups[name], "event_offsets")[()] for name in self.products}
             self._num_events = self._count_events(file)
             self.skipped = read_skipped(file)
 
@@ -143,6 +144,9 @@ class HDF5Reader:
             self._process = os.getpid()
         return self._file
 
+    def _stored(self, group: h5py.Group, table: str) -> h5py.Dataset:
+        return stored_table(group[table], f"{self.path}: product '{group.name.rpartition('/')[2]}': table '{table}'")
+
     def _check_kind(self, file: h5py.File, allow_incomplete: bool) -> None:
         if "info" not in file or file["info"].attrs.get("format") != FORMAT:
             raise UserError(f"{self.path}: not {_WANTED}; it seems to be {hdf5_content(file)}")
@@ -156,7 +160,7 @@ class HDF5Reader:
         lengths = {name: len(offsets) - 1 for name, offsets in self._offsets.items()}
         count = len(file["events"]) if "events" in file else min(lengths.values(), default=0)
         for name, length in lengths.items():
-            rows = len(file["products"][name]["values"])
+            rows = len(self._stored(file["products"][name], "values"))
             if length < count or self._offsets[name][-1] > rows:
                 raise UserError(f"{self.path}: damaged output file: product '{name}' is shorter than the others")
         return count

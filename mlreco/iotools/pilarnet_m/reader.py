@@ -11,6 +11,7 @@ import numpy as np
 
 from mlreco.errors import UserError
 from mlreco.iotools.filekind import PILARNET_M, has_content, hdf5_content, open_hdf5, telling_damage
+from mlreco.iotools.hdf5_tables import stored_table
 from mlreco.iotools.interface import ClusterVoxels
 from mlreco.iotools.pilarnet_m.event import PointEvent
 from mlreco.iotools.pilarnet_m.layout import (
@@ -158,8 +159,8 @@ class PILArNetMReader:
         if content != PILARNET_M:
             raise UserError(f"{self.path}: not a PILArNet-M file; it seems to be {content}")
         for name in (POINTS, CLUSTERS):
-            table = file[name]
-            if not isinstance(table, h5py.Dataset) or table.ndim != 1 or h5py.check_vlen_dtype(table.dtype) is None:
+            table = stored_table(file[name], f"{self.path}: table '{name}'")
+            if table.ndim != 1 or h5py.check_vlen_dtype(table.dtype) is None:
                 raise UserError(f"{self.path}: table '{name}' does not hold a row of variable length for each event")
         lengths = [len(file[name]) for name in (POINTS, CLUSTERS)]
         if lengths[0] != lengths[1]:

@@ -1,0 +1,69 @@
+"""The geometry of an image as files tell it, checked; shared by all readers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from mlreco.errors import UserError
+from mlreco.voxels import ImageMeta
+
+_MOST_VOXELS = 2.0**62
+"""Numbers of voxels are int64, with room for a set or an event beside."""
+
+_LONGEST_SIDE = 2**31 - 1
+"""Coordinates of voxels are int32."""
+
+
+def sound_shapes(shapes: np.ndarray) -> np.ndarray:
+    """Tell which images can be numbered.
+
+    Args:
+        shapes: (..., 3) numbers of voxels along x, y, z.
+
+    Returns:
+        (...,) bool.
+    """
+    sides = np.asarray(shapes, dtype=np.float64)
+    with np.errstate(invalid="ignore", over="ignore"):
+        return (sides >= 1).all(axis=-1) & (sides <= _LONGEST_SIDE).all(axis=-1) & (sides.prod(axis=-1) <= _MOST_VOXELS)
+
+
+def sound_geometries(shapes: np.ndarray, origins: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Tell which geometries can be used: shapes that can be numbered, finite origins, voxels of finite positive size.
+
+    Args:
+        shapes: (..., 3) numbers of voxels.
+        origins: (..., 3) cm.
+        sizes: (..., 3) edges of a voxel, cm.
+
+    Returns:
+        (...,) bool.
+    """
+    finite = np.isfinite(origins).all(axis=-1) & np.isfinite(sizes).all(axis=-1)
+    return sound_shapes(shapes) & finite & (np.asarray(sizes) > 0).all(axis=-1)
+
+
+def image_geometry(
+    shape: Sequence[int], origin: Sequence[float], voxel_size: Sequence[float], fail: Callable[[str], UserError]
+) -> ImageMeta:
+    """Return a geometry that can be used.
+
+    Args:
+        shape: three numbers of voxels.
+        origin: cm.
+        voxel_size: edges of a voxel, cm.
+        fail: makes the error that names file, event and product.
+
+    Raises:
+        UserError: it cannot be used; says why.
+    """
+    if not sound_shapes(np.asarray(shape)):
+        raise fail(f"has an image of {' x '.join(map(str, shape))} voxels")
+    if not sound_geometries(np.asarray(shape), np.asarray(origin), np.asarray(voxel_size)):
+        where = ", ".join(f"{place:.6g}" for place in origin)
+        edges = " x ".join(f"{edge:.6g}" for edge in voxel_size)
+        raise fail(f"has an image with its origin at ({where}) cm and voxels of {edges} cm")
+    x, y, z = (int(size) for size in shape)
+    return ImageMeta((x, y, z), tuple(map(float, origin)), tuple(map(float, voxel_size)))
