@@ -13,6 +13,7 @@ MODELS = Registry(
         "chain": "mlreco.models.chain:Chain",
         "uresnet": "mlreco.models.uresnet:UResNet",
         "spice": "mlreco.models.spice:Spice",
+        "uresnet_spice": "mlreco.models.uresnet_spice:UResNetSpice",
     },
     "mlreco.models",
 )

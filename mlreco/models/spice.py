@@ -12,6 +12,7 @@ from torch import nn
 from mlreco.errors import UserError
 from mlreco.models.labels import Labels
 from mlreco.models.layers.head import Head
+from mlreco.models.layers.sparse import SparseConvTensor
 from mlreco.models.layers.unet import UNetDecoder, UNetEncoder
 from mlreco.models.losses.spice import SpiceLoss as InstanceLoss
 from mlreco.models.network_input import INPUT_FEATURES
@@ -20,6 +21,51 @@ from mlreco.semantics import ClassScheme
 
 SEMANTICS = {"predicted": "segmentation", "true": "labels"}
 """Where the classes in which SPICE clusters come from, and the product that tells them."""
+
+
+def semantics_source(semantics: str | bool, stage: str) -> str:
+    """Return ``predicted`` or ``true``, as the key ``semantics`` of a stage says.
+
+    Raises:
+        UserError: anything else.
+    """
+    source = "true" if semantics is True else semantics
+    if source not in SEMANTICS:
+        raise UserError(f"model.modules.{stage}.semantics is '{semantics}'; valid: {', '.join(SEMANTICS)}")
+    return source
+
+
+def voxel_semantics(source: str, stage: str, products: Mapping[str, Any]) -> torch.Tensor:
+    """Return the (N,) int64 class in which each voxel is to be clustered.
+
+    Raises:
+        UserError: true classes are asked for and the events have none.
+    """
+    if source == "predicted":
+        return products["segmentation"].argmax(dim=1)
+    needed = f"semantic classes (model.modules.{stage}.semantics: true)"
+    return require(products["labels"].semantics, stage, needed, "parse_sparse3d of a semantics product")
+
+
+def embedding_products(
+    image: SparseConvTensor, embedding: torch.Tensor, seediness: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Return embedding, margin and seediness from what the last layers computed.
+
+    Args:
+        image: the input image; its first three features are the normalised coordinates.
+        embedding: (N, 4) offsets and margin.
+        seediness: (N, 1).
+
+    Returns:
+        ``embeddings`` (N, 3): tanh offset plus normalised coordinate; ``margins`` (N,) in (0, 2);
+        ``seediness`` (N,) in (0, 1).
+    """
+    return {
+        "embeddings": torch.tanh(embedding)[:, :3] + image.features[:, :3],
+        "margins": 2 * torch.sigmoid(embedding[:, 3]),
+        "seediness": torch.sigmoid(seediness[:, 0]),
+    }
 
 
 class SpiceLoss(StageLoss):
@@ -80,11 +126,8 @@ class Spice(nn.Module):
         semantics: str | bool = "predicted",
     ) -> None:
         super().__init__()
-        source = "true" if semantics is True else semantics
-        if source not in SEMANTICS:
-            raise UserError(f"model.modules.spice.semantics is '{semantics}'; valid: {', '.join(SEMANTICS)}")
-        self.semantics = source
-        self.requires = (*type(self).requires, SEMANTICS[source])
+        self.semantics = semantics_source(semantics, "spice")
+        self.requires = (*type(self).requires, SEMANTICS[self.semantics])
         self.depth = depth
         self.encoder = UNetEncoder(INPUT_FEATURES, filters, depth, reps, leakiness)
         self.embedding_decoder = UNetDecoder(filters, depth, reps, leakiness)
@@ -104,14 +147,6 @@ class Spice(nn.Module):
         embedding = self.embedding_head(self.embedding_decoder(levels).features)
         seediness = self.seediness_head(self.seediness_decoder(levels).features)
         return {
-            "embeddings": torch.tanh(embedding)[:, :3] + image.features[:, :3],
-            "margins": 2 * torch.sigmoid(embedding[:, 3]),
-            "seediness": torch.sigmoid(seediness[:, 0]),
-            "semantics": self._semantics(products),
+            **embedding_products(image, embedding, seediness),
+            "semantics": voxel_semantics(self.semantics, "spice", products),
         }
-
-    def _semantics(self, products: Mapping[str, Any]) -> torch.Tensor:
-        if self.semantics == "predicted":
-            return products["segmentation"].argmax(dim=1)
-        needed = "semantic classes (model.modules.spice.semantics: true)"
-        return require(products["labels"].semantics, "spice", needed, "parse_sparse3d of a semantics product")

@@ -15,16 +15,26 @@ from mlreco.models.layers import fused
 from mlreco.models.layers.residual import NormActivation, ResidualBlock, activate_and_convolve
 from mlreco.models.layers.sparse import SparseConv3d, SparseConvTensor, SparseInverseConv3d, SubMConv3d, engine
 
+Filters = int | Sequence[int]
+"""Features at the finest level, which grow linearly from there, or those of every level."""
 
-def level_channels(filters: int, depth: int) -> list[int]:
-    """Return the number of features at each of ``depth`` levels: they grow linearly.
+
+def level_channels(filters: Filters, depth: int) -> list[int]:
+    """Return the number of features at each of ``depth`` levels.
+
+    Args:
+        filters: features at the finest level, which grow linearly; or a list with those of every level.
+        depth: number of levels.
 
     Raises:
-        ValueError: fewer than one feature or level.
+        ValueError: fewer than one feature or level, or a list of another length.
     """
-    if filters < 1 or depth < 1:
+    channels = [filters * level for level in range(1, depth + 1)] if isinstance(filters, int) else list(filters)
+    if depth < 1 or min(channels, default=0) < 1:
         raise ValueError(f"filters and depth must be at least 1, not {filters} and {depth}")
-    return [filters * level for level in range(1, depth + 1)]
+    if len(channels) != depth:
+        raise ValueError(f"filters {channels} are those of {len(channels)} levels, and depth is {depth}")
+    return channels
 
 
 def padded_shape(spatial_shape: Sequence[int], depth: int) -> list[int]:
@@ -46,16 +56,16 @@ class UNetEncoder(nn.Module):
 
     Args:
         in_channels: features of an input voxel.
-        filters: features at the finest level.
+        filters: features at the finest level, or a list with those of every level.
         depth: number of levels.
         reps: residual blocks a level.
         leakiness: slope of LeakyReLU below zero.
     """
 
-    def __init__(self, in_channels: int, filters: int, depth: int, reps: int = 2, leakiness: float = 0.33) -> None:
+    def __init__(self, in_channels: int, filters: Filters, depth: int, reps: int = 2, leakiness: float = 0.33) -> None:
         super().__init__()
         channels = level_channels(filters, depth)
-        self.input = SubMConv3d(in_channels, filters, 3, bias=False, indice_key="level_0")
+        self.input = SubMConv3d(in_channels, channels[0], 3, bias=False, indice_key="level_0")
         self.blocks = nn.ModuleList([_blocks(c, c, reps, leakiness, level) for level, c in enumerate(channels)])
         self.activations = nn.ModuleList([NormActivation(c, leakiness) for c in channels[:-1]])
         self.downsamplings = nn.ModuleList(
@@ -81,31 +91,34 @@ class UNetEncoder(nn.Module):
 
 
 class UNetDecoder(nn.Module):
-    """From the levels of an encoder back to features of every voxel.
+    """From the levels of an encoder back to features of a finer level, by default of every voxel.
 
     Args:
-        filters: features at the finest level.
-        depth: number of levels.
+        filters: features at the finest level of the encoder, or a list with those of every level.
+        depth: number of levels of the encoder.
         reps: residual blocks a level.
         leakiness: slope of LeakyReLU below zero.
+        finest: the level at which the decoder ends, 0 for that of the voxels. It takes the levels from there on.
     """
 
-    def __init__(self, filters: int, depth: int, reps: int = 2, leakiness: float = 0.33) -> None:
+    def __init__(self, filters: Filters, depth: int, reps: int = 2, leakiness: float = 0.33, finest: int = 0) -> None:
         super().__init__()
-        channels = level_channels(filters, depth)
+        if not 0 <= finest < depth:
+            raise ValueError(f"a decoder of {depth} levels cannot end at level {finest}")
+        channels = level_channels(filters, depth)[finest:]
         self.activations = nn.ModuleList([NormActivation(c, leakiness) for c in channels[1:]])
         self.upsamplings = nn.ModuleList(
             [
                 SparseInverseConv3d(coarse, fine, 2, indice_key=f"down_{level}", bias=False)
-                for level, (fine, coarse) in enumerate(pairwise(channels))
+                for level, (fine, coarse) in enumerate(pairwise(channels), start=finest)
             ]
         )
         self.blocks = nn.ModuleList(
-            [_blocks(2 * c, c, reps, leakiness, level) for level, c in enumerate(channels[:-1])]
+            [_blocks(2 * c, c, reps, leakiness, level) for level, c in enumerate(channels[:-1], start=finest)]
         )
 
     def forward(self, levels: list[SparseConvTensor]) -> SparseConvTensor:
-        """Return features on the sites and rows of the finest level."""
+        """Return features on the sites and rows of the finest of the levels given."""
         if engine.is_inference(self, levels[-1].features):
             return fused.decode(self, levels)
         image = levels[-1]

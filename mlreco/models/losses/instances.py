@@ -124,12 +124,28 @@ class Instances:
         member[own] = True
         return Pairs(row, instance, start, length, self.size, own, member)
 
-    def instance_pairs(self) -> tuple[Tensor, Tensor]:
-        """Pair every two instances i < j of a group.
+    def partners(self, across_classes: bool = False) -> Tensor:
+        """Return the (M,) int64 number of other instances in the group (event) of each instance."""
+        owner = self._event() if across_classes else self.group
+        return torch.bincount(owner)[owner] - 1
+
+    def instance_pairs(self, across_classes: bool = False) -> tuple[Tensor, Tensor]:
+        """Pair every two instances j < i of a group.
+
+        Args:
+            across_classes: pair those of an event, whatever their classes.
 
         Returns:
-            i and j, (Q,) int64 each, with Q the sum over groups of K_g (K_g - 1) / 2.
+            j and i, (Q,) int64 each, with Q the sum over groups (events) of K (K - 1) / 2.
         """
-        group_start = segment_starts(self.group_count)[self.group]
-        earlier = torch.arange(self.count, device=group_start.device) - group_start
-        return expand_runs(group_start, earlier)
+        counts, owner = self.group_count, self.group
+        if across_classes:
+            owner = self._event()
+            counts = torch.bincount(owner)
+        start = segment_starts(counts)[owner]
+        earlier = torch.arange(self.count, device=start.device) - start
+        return expand_runs(start, earlier)
+
+    def _event(self) -> Tensor:
+        """Return the (M,) int64 event of each instance, events with instances numbered from 0."""
+        return self.group_event[self.group]

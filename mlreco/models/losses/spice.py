@@ -46,6 +46,7 @@ class SpiceLoss(nn.Module):
         smoothing_weight: float = 1.0,
         inter_weight: float = 1.0,
         delta_d: float = 0.2,
+        inter_across_classes: bool = False,
         seediness_norm: str = "l2",
         skip_classes: Sequence[str] = (),
         min_voxels: int = 1,
@@ -62,6 +63,7 @@ class SpiceLoss(nn.Module):
             smoothing_weight: of the smoothing term (II.6).
             inter_weight: of the inter-instance term (II.7).
             delta_d: centroids of a group are pushed apart below a distance of 2 delta_d.
+            inter_across_classes: push apart all instances of an event, where the paper pushes those of one class.
             seediness_norm: ``l2``: squared difference of seediness and score (II.9); ``l1``: absolute difference.
             skip_classes: names of classes that do not contribute.
             min_voxels: instances with fewer voxels do not contribute, nor do their voxels.
@@ -81,6 +83,7 @@ class SpiceLoss(nn.Module):
             "seediness": seediness_weight,
         }
         self.delta_d = delta_d
+        self.inter_across_classes = inter_across_classes
         self.seediness_norm = seediness_norm
         self.skipped = tuple(class_scheme.number(name) for name in skip_classes)
         self.min_voxels = min_voxels
@@ -125,7 +128,7 @@ class SpiceLoss(nn.Module):
         group_terms = {
             "mask": group_mean(self.mask_loss(log_scores, pairs), truth),
             "smoothing": smoothing_term(margins, mean_margins, truth),
-            "inter": inter_term(centroids, self.delta_d, truth),
+            "inter": inter_term(centroids, self.delta_d, truth, self.inter_across_classes),
             "seediness": seediness_term(seediness, own_scores, self.seediness_norm, truth),
         }
         return self._summary(group_terms, mask_overlap(log_scores.detach(), pairs, truth), truth)

@@ -33,22 +33,26 @@ def smoothing_term(margins: Tensor, mean_margins: Tensor, truth: Instances) -> T
     return group_mean(segment_mean(deviations, truth.instance, truth.count), truth)
 
 
-def inter_term(centroids: Tensor, delta_d: float, truth: Instances) -> Tensor:
+def inter_term(centroids: Tensor, delta_d: float, truth: Instances, across_classes: bool = False) -> Tensor:
     """Compute the inter-instance term (II.7): sum over i < j of [2 delta_d - |mu_i - mu_j|]_+^2 / (K (K - 1)).
+
+    That is half the mean over the instances of a group of the mean over their partners, and in this form partners of
+    other classes can be regarded, too.
 
     Args:
         centroids: (M, D) mu_k.
         delta_d: half the distance below which centroids repel each other.
         truth: the instances.
+        across_classes: the partners of an instance are all others of its event, not only those of its class.
 
     Returns:
-        (G,); 0 for a group of one instance.
+        (G,); 0 for a group whose instances have no partner.
     """
-    first, second = truth.instance_pairs()
+    first, second = truth.instance_pairs(across_classes)
     distance = torch.linalg.vector_norm(centroids[first] - centroids[second], dim=1)
     hinge = (2.0 * delta_d - distance).clamp(min=0.0).square()
-    count = truth.group_count
-    return segment_sum(hinge, truth.group[first], len(count)) / (count * (count - 1)).clamp(min=1)
+    of_instance = segment_sum(torch.cat([hinge, hinge]), torch.cat([first, second]), truth.count)
+    return group_mean(of_instance / (2 * truth.partners(across_classes)).clamp(min=1), truth)
 
 
 def seediness_term(seediness: Tensor, own_scores: Tensor, norm: str, truth: Instances) -> Tensor:

@@ -1,0 +1,130 @@
+"""UResNet and SPICE as one network: one encoder, and a decoder each for class, embedding and seediness."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from mlreco.errors import UserError, nearest
+from mlreco.models.labels import Labels
+from mlreco.models.layers.head import Head
+from mlreco.models.layers.unet import UNetDecoder, UNetEncoder, level_channels
+from mlreco.models.losses.segmentation import SegmentationLoss
+from mlreco.models.losses.spice import SpiceLoss
+from mlreco.models.network_input import INPUT_FEATURES
+from mlreco.models.spice import SEMANTICS, embedding_products, semantics_source, voxel_semantics
+from mlreco.models.stage import StageLoss, require
+from mlreco.semantics import ClassScheme
+
+DECODERS = ("segmentation", "embedding", "seediness")
+
+
+class UResNetSpiceLoss(StageLoss):
+    """The losses of both tasks: ``segmentation_weight`` times the cross entropy, plus the loss of SPICE.
+
+    Args:
+        class_scheme: numbering of the classes.
+        segmentation_weight: weight of the cross entropy.
+        class_weights: weight by class name in the cross entropy; 1 where not given.
+        spice: arguments of :class:`mlreco.models.losses.spice.SpiceLoss`.
+    """
+
+    def __init__(
+        self,
+        class_scheme: ClassScheme,
+        segmentation_weight: float = 1.0,
+        class_weights: Mapping[str, float] | None = None,
+        spice: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.segmentation_weight = segmentation_weight
+        self.segmentation = SegmentationLoss(class_scheme, class_weights)
+        self.spice = SpiceLoss(class_scheme, **dict(spice or {}))
+
+    def forward(self, products: Mapping[str, Any], labels: Labels) -> dict[str, torch.Tensor]:
+        """Return ``loss``, and the terms of both losses as ``segmentation_<term>`` and ``spice_<term>``."""
+        instances = require(labels.instances, "uresnet_spice", "instances", "parse_cluster3d_clean_full")
+        semantics = require(labels.semantics, "uresnet_spice", "classes", "parse_sparse3d of a semantics product")
+        batch = products["image"].indices[:, 0]
+        embedding = (products["embeddings"], products["margins"], products["seediness"])
+        terms = {
+            "segmentation": self.segmentation(products["segmentation"], semantics),
+            "spice": self.spice(*embedding, batch, semantics, instances),
+        }
+        loss = self.segmentation_weight * terms["segmentation"]["loss"] + terms["spice"]["loss"]
+        named = {f"{task}_{name}": value for task, values in terms.items() for name, value in values.items()}
+        return {"loss": loss, **named}
+
+
+class UResNetSpice(nn.Module):
+    """One encoder, whose coarse levels are decoded once for all tasks and the fine ones for each task.
+
+    Args:
+        class_scheme: numbering of the classes.
+        filters: features at the finest level, which grow linearly; or a list with those of every level.
+        depth: number of levels.
+        own_levels: number of the finest levels that every task decodes for itself; the coarser ones are decoded once.
+            With ``depth - 1`` the decoders share nothing.
+        reps: residual blocks a level, in the encoder and the decoders.
+        decoder_reps: residual blocks a level of single decoders, by name: segmentation, embedding, seediness.
+        leakiness: slope of LeakyReLU below zero.
+        semantics: ``predicted`` or ``true``: the classes in which the voxels are clustered afterwards.
+
+    Raises:
+        UserError: an unknown source of classes or name of a decoder.
+    """
+
+    requires: ClassVar[tuple[str, ...]] = ("image",)
+    provides: ClassVar[tuple[str, ...]] = ("segmentation", "embeddings", "margins", "seediness", "semantics")
+    Loss: ClassVar[type[StageLoss]] = UResNetSpiceLoss
+
+    def __init__(
+        self,
+        class_scheme: ClassScheme,
+        filters: int | list[int] = 32,
+        depth: int = 6,
+        own_levels: int = 2,
+        reps: int = 2,
+        decoder_reps: Mapping[str, int] | None = None,
+        leakiness: float = 0.33,
+        semantics: str | bool = "predicted",
+    ) -> None:
+        super().__init__()
+        self.semantics = semantics_source(semantics, "uresnet_spice")
+        if self.semantics == "true":
+            self.requires = (*type(self).requires, SEMANTICS["true"])
+        own_reps = dict(decoder_reps or {})
+        for name in own_reps:
+            if name not in DECODERS:
+                raise UserError(f"model.modules.uresnet_spice.decoder_reps: no '{name}'{nearest(name, DECODERS)}")
+        if not 0 < own_levels < depth:
+            raise UserError(f"model.modules.uresnet_spice.own_levels is {own_levels}; it is 1 to {depth - 1} here")
+        self.depth, self.own_levels = depth, own_levels
+        channels = level_channels(filters, depth)
+        self.encoder = UNetEncoder(INPUT_FEATURES, channels, depth, reps, leakiness)
+        self.shared_decoder = UNetDecoder(channels, depth, reps, leakiness, finest=own_levels)
+        for name, width in zip(DECODERS, (len(class_scheme), 4, 1), strict=True):
+            fine = channels[: own_levels + 1]
+            self.add_module(f"{name}_decoder", UNetDecoder(fine, len(fine), own_reps.get(name, reps), leakiness))
+            self.add_module(f"{name}_head", Head(channels[0], width, leakiness))
+
+    def forward(self, products: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+        """Return the products of both tasks on the rows of ``image``.
+
+        Returns:
+            ``segmentation`` (N, classes) logits, and what :class:`mlreco.models.spice.Spice` returns.
+        """
+        image = products["image"]
+        levels = self.encoder(image)
+        levels = [*levels[: self.own_levels], self.shared_decoder(levels[self.own_levels :])]
+        segmentation = self.segmentation_head(self.segmentation_decoder(levels).features)
+        embedding = self.embedding_head(self.embedding_decoder(levels).features)
+        seediness = self.seediness_head(self.seediness_decoder(levels).features)
+        return {
+            "segmentation": segmentation,
+            **embedding_products(image, embedding, seediness),
+            "semantics": voxel_semantics(self.semantics, "uresnet_spice", {**products, "segmentation": segmentation}),
+        }
