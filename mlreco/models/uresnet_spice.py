@@ -23,11 +23,14 @@ DECODERS = ("segmentation", "embedding", "seediness")
 
 
 class UResNetSpiceLoss(StageLoss):
-    """The losses of both tasks: ``segmentation_weight`` times the cross entropy, plus the loss of SPICE.
+    """The losses of both tasks, each a mean over events.
+
+    ``loss = segmentation_weight * segmentation_loss + spice_loss``. Events without an instance count as 0 in the loss
+    of SPICE, and those without a voxel of known class in that of the segmentation.
 
     Args:
         class_scheme: numbering of the classes.
-        segmentation_weight: weight of the cross entropy.
+        segmentation_weight: weight of the cross entropy, which is averaged over the voxels of an event.
         class_weights: weight by class name in the cross entropy; 1 where not given.
         spice: arguments of :class:`mlreco.models.losses.spice.SpiceLoss`.
     """
@@ -46,16 +49,16 @@ class UResNetSpiceLoss(StageLoss):
 
     def forward(self, products: Mapping[str, Any], labels: Labels) -> dict[str, torch.Tensor]:
         """Return ``loss``, and the terms of both losses as ``segmentation_<term>`` and ``spice_<term>``."""
-        instances = require(labels.instances, "uresnet_spice", "instances", "parse_cluster3d_clean_full")
         semantics = require(labels.semantics, "uresnet_spice", "classes", "parse_sparse3d of a semantics product")
-        batch = products["image"].indices[:, 0]
+        instances = require(labels.instances, "uresnet_spice", "instances", "parse_cluster3d_clean_full")
+        events = products["image"].indices[:, 0]
         embedding = (products["embeddings"], products["margins"], products["seediness"])
-        terms = {
-            "segmentation": self.segmentation(products["segmentation"], semantics),
-            "spice": self.spice(*embedding, batch, semantics, instances),
-        }
-        loss = self.segmentation_weight * terms["segmentation"]["loss"] + terms["spice"]["loss"]
-        named = {f"{task}_{name}": value for task, values in terms.items() for name, value in values.items()}
+        segmentation = self.segmentation(products["segmentation"], semantics, events)
+        spice = self.spice(*embedding, events, semantics, instances)
+        spice["loss"] = spice["loss"] * self.spice.weight(events, semantics, instances) / self.weight(labels, events)
+        loss = self.segmentation_weight * segmentation["loss"] + spice["loss"]
+        tasks = {"segmentation": segmentation, "spice": spice}
+        named = {f"{task}_{name}": value for task, terms in tasks.items() for name, value in terms.items()}
         return {"loss": loss, **named}
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from mlreco.errors import UserError
 from mlreco.models.losses.label_checks import require_classes
-from mlreco.models.losses.segments import segment_mean
+from mlreco.models.losses.segments import segment_mean, segment_sum
 from mlreco.semantics import UNKNOWN, ClassScheme
 
 
@@ -50,12 +50,14 @@ class SegmentationLoss(nn.Module):
         require_classes(labels, self.class_scheme)
         return self.weights.to(labels.device)[labels[labels > UNKNOWN].to(torch.int64)].sum()
 
-    def forward(self, logits: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def forward(self, logits: Tensor, labels: Tensor, events: Tensor | None = None) -> dict[str, Tensor]:
         """Compute the loss of a batch.
 
         Args:
             logits: (N, C) scores before the softmax.
             labels: (N,) integer true classes; voxels with -1 are left out.
+            events: (N,) integer event of each voxel, to average over the voxels of each event and then over the
+                events (one without a labelled voxel counts as 0); over all voxels at once if absent.
 
         Returns:
             Scalars: ``loss``, and detached ``accuracy`` and ``accuracy_<class>``, fractions of the voxels (of that
@@ -71,9 +73,17 @@ class SegmentationLoss(nn.Module):
         logits, labels = logits[known], labels[known].to(torch.int64)
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         weights = self.weights.to(logits.dtype)
-        total = functional.cross_entropy(logits, labels, weight=weights, reduction="sum")
-        norm = weights[labels].sum()
-        result = {"loss": total / torch.where(norm > 0, norm, 1.0)}
+        if events is None:
+            total = functional.cross_entropy(logits, labels, weight=weights, reduction="sum")
+            norm = weights[labels].sum()
+            loss = total / torch.where(norm > 0, norm, 1.0)
+        else:
+            event = torch.unique(events, return_inverse=True)[1]
+            count = int(event.max()) + 1 if len(event) else 1
+            costs = functional.cross_entropy(logits, labels, weight=weights, reduction="none")
+            norms = segment_sum(weights[labels], event[known], count)
+            loss = (segment_sum(costs, event[known], count) / torch.where(norms > 0, norms, 1.0)).mean()
+        result = {"loss": loss}
         with torch.no_grad():
             correct = (logits.argmax(1) == labels).to(logits.dtype)
             sizes = torch.bincount(labels, minlength=classes)
