@@ -78,20 +78,28 @@ def waiting(run: Callable[[], object], device: torch.device) -> Callable[[], Non
     return complete
 
 
-def measure(settings: Settings, device: torch.device) -> Iterator[Measurement]:
-    """Time inference and the clusterer by event, and a training step; on the device and on the CPU."""
-    small = {"voxels": 200, "filters": 8, "depth": 3} if settings.quick else {}
+def measure(settings: Settings, device: torch.device, device_only: bool = False) -> Iterator[Measurement]:
+    """Time inference and the clusterer by event, and a training step; on the device and, unless left out, the CPU."""
+
+    def wanted(contenders: Sequence[Contender]) -> list[Contender]:
+        return [one for one in contenders if not device_only or one.name != OURS]
+
+    network_size = {"filters": 8, "depth": 3} if settings.quick else {}
     threads = settings.threads[-1]
-    for events in (1, 2) if settings.quick else (1, 16):
-        yield from _by_event(_network(Task(events, **small), device, threads, training=False), events, settings)
-        yield from _by_event(_clusterers(events, device, threads, settings.quick), events, settings)
-    task = Task(2 if settings.quick else 32, **small)
-    for measured in interleave(_network(task, device, threads, training=True), replace(settings, rounds=1)):
-        yield replace(measured, note=f"{1 / measured.least:.2f} iterations/s")
+    for voxels, instances in ((200, 5), (300, 10)) if settings.quick else ((3_500, 15), (16_300, 50)):
+        for events in (1, 2) if settings.quick else (1, 16):
+            task = Task(events, voxels, **network_size)
+            yield from _by_event(wanted(_network(task, device, threads, training=False)), events, settings)
+            yield from _by_event(wanted(_clusterers(task, instances, device, threads)), events, settings)
+        task = Task(2 if settings.quick else 32, voxels, **network_size)
+        steps = wanted(_network(task, device, threads, training=True))
+        for measured in interleave(steps, replace(settings, rounds=1)):
+            yield replace(measured, note=f"{1 / measured.least:.2f} iterations/s")
 
 
 def _network(task: Task, device: torch.device, threads: int, training: bool) -> list[Contender]:
-    case = f"{'training step' if training else 'inference, by event'}, batch {task.events}"
+    what = "training step" if training else "inference, by event"
+    case = f"{what}, {task.voxels:,} voxels, batch {task.events}"
     size = task.events * task.voxels
     arithmetic = "TF32" if torch.backends.cuda.matmul.allow_tf32 else "float32"
     names = {f"{OURS} on the device, {arithmetic}": "off"}
@@ -100,9 +108,9 @@ def _network(task: Task, device: torch.device, threads: int, training: bool) -> 
     return found + [Contender(case, name, task.run(device, amp, training), size) for name, amp in names.items()]
 
 
-def _clusterers(events: int, device: torch.device, threads: int, quick: bool) -> list[Contender]:
-    """Return the clusterer on the CPU and on the device, with the same events of 16k voxels and 50 instances."""
-    arrays = embedded(*(300, 10) if quick else (16_300, 50))
+def _clusterers(task: Task, instances: int, device: torch.device, threads: int) -> list[Contender]:
+    """Return the clusterer on the CPU and on the device, with the same events of so many instances."""
+    events, arrays = task.events, embedded(task.voxels, instances)
     semantics = np.arange(len(arrays[0])) % len(PILARNET)
     event = dict(zip(NAMES, (semantics, *arrays), strict=True))
     joined = [torch.from_numpy(np.concatenate([event[name]] * events)).to(device) for name in NAMES]
@@ -111,7 +119,7 @@ def _clusterers(events: int, device: torch.device, threads: int, quick: bool) ->
         OURS: lambda: cluster_events([event] * events, THRESHOLDS, PILARNET, threads=threads),
         f"{OURS} on the device": waiting(lambda: cluster_batch(numbers, events, *joined, THRESHOLDS, PILARNET), device),
     }
-    case = f"clusterer, by event, batch {events}"
+    case = f"clusterer, by event, {task.voxels:,} voxels, batch {events}"
     return [Contender(case, name, run, len(numbers), threads) for name, run in runs.items()]
 
 
@@ -126,6 +134,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path, default=RESULTS, metavar="FOLDER", help="where results go")
     parser.add_argument("--rounds", type=int, default=5, help="turns of every contender")
     parser.add_argument("--tf32", action="store_true", help="let float32 products round to TF32")
+    parser.add_argument("--device-only", action="store_true", help="leave the CPU engine out")
     parser.add_argument("--quick", action="store_true", help="tiny inputs, to see that everything runs")
     arguments = parser.parse_args(words)
     if not torch.cuda.is_available():
@@ -134,7 +143,7 @@ def main(words: Sequence[str] | None = None) -> None:
     settings = Settings(1 if arguments.quick else arguments.rounds, (machine.usable_cpus(),), arguments.quick)
     found = {**machine.describe(), "gpu": torch.cuda.get_device_name(), "tf32": arguments.tf32}
     with tf32(arguments.tf32):
-        results = {"gpu": list(measure(settings, torch.device("cuda", 0)))}
+        results = {"gpu": list(measure(settings, torch.device("cuda", 0), arguments.device_only))}
     text = report.markdown(results, {"gpu": f"{TITLE}, on {found['gpu']}"}, found)
     print(text)
     arguments.output.mkdir(parents=True, exist_ok=True)
