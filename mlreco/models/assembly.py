@@ -29,12 +29,15 @@ def device_of(gpus: str) -> torch.device:
     return torch.device("cuda", int(numbers[0]))
 
 
-def build_chain(config: Mapping[str, Any], weights: str | Path | None = None) -> tuple[Chain, tuple[str, ...]]:
+def build_chain(
+    config: Mapping[str, Any], weights: str | Path | None = None, to_train: bool = False
+) -> tuple[Chain, tuple[str, ...]]:
     """Build the chain of a configuration on its device and load the weights that it names.
 
     Args:
         config: the whole configuration.
         weights: a checkpoint that comes before those that the configuration names.
+        to_train: whether the weights are only where a training begins.
 
     Returns:
         the chain, and the names of the stages that got weights from a file.
@@ -44,5 +47,5 @@ def build_chain(config: Mapping[str, Any], weights: str | Path | None = None) ->
     """
     chain = Chain.from_config(config["model"])
     fallback = config["trainval"].get("model_path")
-    loaded = load_chain_weights(chain, config["model"]["modules"], weights, fallback)
+    loaded = load_chain_weights(chain, config["model"]["modules"], weights, fallback, to_train)
     return chain.to(device_of(config["trainval"].get("gpus", ""))), loaded

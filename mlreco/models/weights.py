@@ -9,35 +9,19 @@ from typing import Any
 import torch
 from torch import nn
 
+from mlreco.checkpoints import metadata_of, read_checkpoint
+from mlreco.console import remark
 from mlreco.errors import UserError
 from mlreco.models.chain import Chain
-
-
-def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Return the content of a checkpoint file, tensors on the CPU.
-
-    Only tensors and plain values are unpickled, so a checkpoint cannot run code.
-
-    Raises:
-        UserError: the file is missing, damaged or no checkpoint of this program.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint")
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"{path}: not a checkpoint of mlreco, or damaged") from error
-    if not isinstance(checkpoint, Mapping) or "state_dict" not in checkpoint:
-        raise UserError(f"{path}: not a checkpoint of mlreco: it has no 'state_dict'")
-    return dict(checkpoint)
+from mlreco.models.finite import not_finite
 
 
 def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
     """Load a state that must fit the module exactly; floating point tensors may be of another precision.
 
     Raises:
-        UserError: names or shapes differ; says the first difference and how many there are.
+        UserError: names, shapes or kinds of numbers differ, or a number is not finite; says the first difference and
+            how many there are.
     """
     own = module.state_dict()
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
@@ -53,6 +37,14 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], source: str
         raise UserError(
             f"{source}: weights of another architecture: {first} ({len(missing)} missing, {len(extra)} unknown)"
         )
+    for name, tensor in state.items():
+        if tensor.is_floating_point() != own[name].is_floating_point() or tensor.is_complex():
+            raise UserError(
+                f"{source}: '{name}' holds numbers of type {tensor.dtype}, where {own[name].dtype} is right"
+            )
+    damaged = not_finite(state)
+    if damaged is not None:
+        raise UserError(f"{source}: '{damaged}' is not finite: these weights come from a training that went wrong")
     module.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in state.items()})
 
 
@@ -61,6 +53,7 @@ def load_chain_weights(
     modules: Mapping[str, Mapping[str, Any]],
     preferred: str | Path | None = None,
     fallback: str | Path | None = None,
+    to_train: bool = False,
 ) -> tuple[str, ...]:
     """Load the weights of the stages, and freeze the stages with ``freeze_weights``.
 
@@ -72,37 +65,42 @@ def load_chain_weights(
         modules: ``model.modules``; ``model_name`` is the stage's name in its own checkpoint where it differs.
         preferred: checkpoint of a chain that the user asked for (``--weights``).
         fallback: checkpoint of a chain for stages without their own (``trainval.model_path``).
+        to_train: whether the weights are only where a training begins.
 
     Returns:
         names of the stages that got weights.
 
     Raises:
-        UserError: a checkpoint lacks a stage that was asked of it, holds none of this chain's, or does not fit.
+        UserError: a checkpoint lacks a stage that was asked of it, holds none of this chain's, does not fit, or comes
+            from another class scheme and is not trained further.
     """
     blocks = {name: modules[name] or {} for name in chain.stages}
-    loaded = _load_parts(chain, list(blocks), preferred)
+    frozen = [name for name, block in blocks.items() if block.get("freeze_weights") or not to_train]
+    loaded = _load_parts(chain, list(blocks), preferred, frozen)
     for name, block in blocks.items():
         if block.get("model_path") and name not in loaded:
             path, own_name = block["model_path"], block.get("model_name") or name
-            parts = _stages(path)
+            parts, scheme = _stages(path)
             if own_name not in parts:
                 raise UserError(_lacks(path, own_name, parts))
+            _check_scheme(path, scheme, chain, name, name in frozen)
             load_state(chain.stages[name], parts[own_name], f"{path} (stage '{own_name}')")
             loaded.append(name)
-    loaded += _load_parts(chain, [name for name in blocks if name not in loaded], fallback)
+    loaded += _load_parts(chain, [name for name in blocks if name not in loaded], fallback, frozen)
     chain.freeze([name for name, block in blocks.items() if block.get("freeze_weights")])
     return tuple(loaded)
 
 
-def _load_parts(chain: Chain, wanted: list[str], path: str | Path | None) -> list[str]:
+def _load_parts(chain: Chain, wanted: list[str], path: str | Path | None, frozen: list[str]) -> list[str]:
     """Load those of the wanted stages that a checkpoint of a chain holds, at least one; return their names."""
     if not path or not wanted:
         return []
-    parts = _stages(path)
+    parts, scheme = _stages(path)
     found = [name for name in wanted if name in parts]
     if not found:
         raise UserError(_lacks(path, wanted[0], parts))
     for name in found:
+        _check_scheme(path, scheme, chain, name, name in frozen)
         load_state(chain.stages[name], parts[name], f"{path} (stage '{name}')")
     return found
 
@@ -111,12 +109,27 @@ def _lacks(path: str | Path, stage: str, parts: Mapping[str, object]) -> str:
     return f"{path}: no weights of a stage '{stage}'; there are: {', '.join(parts) or 'none'}"
 
 
-def _stages(path: str | Path) -> dict[str, dict[str, torch.Tensor]]:
-    """Return the states of the stages that a checkpoint holds, by name."""
+def _check_scheme(path: str | Path, scheme: str, chain: Chain, stage: str, frozen: bool) -> None:
+    """Compare the class scheme that weights were trained in with the chain's; a training may change it.
+
+    Raises:
+        UserError: they differ, and the weights are used as they are.
+    """
+    if scheme in ("", chain.scheme.name):
+        return
+    text = f"{path} (stage '{stage}'): trained in the class scheme '{scheme}', and model.class_scheme is"
+    if frozen:
+        raise UserError(f"{text} '{chain.scheme.name}': every class would get another's name")
+    remark(f"{text} '{chain.scheme.name}': the training has to learn the classes anew")
+
+
+def _stages(path: str | Path) -> tuple[dict[str, dict[str, torch.Tensor]], str]:
+    """Return the states of the stages that a checkpoint holds, by name, and its class scheme, where it tells."""
+    checkpoint = read_checkpoint(path)
     parts: dict[str, dict[str, torch.Tensor]] = {}
-    for name, tensor in read_checkpoint(path)["state_dict"].items():
+    for name, tensor in checkpoint["state_dict"].items():
         room, _, rest = name.partition(".")
         stage, _, parameter = rest.partition(".")
         if room == "stages" and parameter:
             parts.setdefault(stage, {})[parameter] = tensor
-    return parts
+    return parts, metadata_of(checkpoint, path).class_scheme

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import random
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from mlreco import __version__
-from mlreco.atomic import atomic_path, make_folder
+from mlreco.atomic import make_folder
+from mlreco.checkpoints import DataFingerprint, Metadata, Run, metadata_of, read_checkpoint, write_checkpoint
+from mlreco.console import remark
 from mlreco.errors import UserError
-from mlreco.models.weights import load_state, read_checkpoint
-
-BEFORE_IT_EXISTED = {"amp": "off", "tf32": False, "warmup": 0, "loss_weights": {}}
-"""Settings of a recipe that older checkpoints do not tell, and what they were."""
+from mlreco.models.finite import not_finite
+from mlreco.models.weights import load_state
+from mlreco.training.settings import difference, settings_before
 
 
 @dataclass
@@ -35,9 +36,11 @@ class TrainingState:
         iteration: number of completed iterations.
         epoch: passes over the data completed so far.
         seconds: time spent so far.
+        seconds_of_run: time spent since the last start.
         seed: of the order of events and their augmentation.
         batches: state of the data loader.
-        recipe: the settings that a resumed training must share.
+        metadata: what a checkpoint tells about itself, without the running training.
+        run: what is told of the running training.
         scaler: of the loss in fp16.
         skipped_steps: steps left out since their gradient overflowed in fp16.
         average: moving average of the weights, where there is one.
@@ -49,9 +52,11 @@ class TrainingState:
     iteration: int = 0
     epoch: float = 0.0
     seconds: float = 0.0
+    seconds_of_run: float = 0.0
     seed: int = 0
     batches: dict[str, Any] = field(default_factory=dict)
-    recipe: dict[str, Any] = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=Metadata)
+    run: Run = field(default_factory=lambda: Run(first_iteration=0, last_iteration=0, started=""))
     scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler(enabled=False))
     skipped_steps: int = 0
     average: AveragedModel | None = None
@@ -71,26 +76,37 @@ def random_state() -> dict[str, Any]:
     return state
 
 
-def restore_random_state(state: dict[str, Any]) -> None:
-    """Set all global random generators to a state of :func:`random_state`."""
+def restore_random_state(state: Mapping[str, Any]) -> None:
+    """Set all global random generators to a state of :func:`random_state`.
+
+    Of GPUs those that are here: the state may come from a machine with more or fewer of them.
+    """
     torch.set_rng_state(state["torch"])
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        for device, one in enumerate(state["cuda"][: torch.cuda.device_count()]):
+            torch.cuda.set_rng_state(one, device)
 
 
-def save_checkpoint(path: Path, state: TrainingState, config_text: str) -> None:
+def save_checkpoint(path: Path, state: TrainingState) -> None:
     """Write a checkpoint under a temporary name, synchronise it and rename it.
 
     Raises:
-        UserError: the disk is full or the folder cannot be written.
+        UserError: the disk is full or the folder cannot be written, or a weight is not finite.
     """
     make_folder(path.parent)
+    weights = _weights(state)
+    for name in ("state_dict", "trained_state_dict"):
+        damaged = not_finite(weights.get(name, {}))
+        if damaged is not None:
+            raise UserError(f"{path} is not written: '{damaged}' is not finite after {state.iteration} iterations")
+    run = state.run.model_copy(update={"last_iteration": state.iteration, "seconds": state.seconds_of_run})
+    metadata = state.metadata.model_copy(update={"history": (*state.metadata.history, run)})
     content = {
-        **_weights(state),
+        **weights,
         "optimizer": state.optimizer.state_dict(),
         "scheduler": state.scheduler.state_dict() if state.scheduler else None,
         "scaler": state.scaler.state_dict(),
@@ -101,14 +117,11 @@ def save_checkpoint(path: Path, state: TrainingState, config_text: str) -> None:
         "seconds": state.seconds,
         "seed": state.seed,
         "batches": state.batches,
-        "recipe": state.recipe,
-        "config": config_text,
+        "config": metadata.config,
         "mlreco_version": __version__,
+        "metadata": metadata.model_dump_json(),
     }
-    buffer = io.BytesIO()  # torch, writing to a file itself, hides why a write failed
-    torch.save(content, buffer)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(buffer.getbuffer())
+    write_checkpoint(path, content)
 
 
 def _weights(state: TrainingState) -> dict[str, Any]:
@@ -122,15 +135,45 @@ def _weights(state: TrainingState) -> dict[str, Any]:
     }
 
 
-def _restore_weights(path: Path, checkpoint: Mapping[str, Any], state: TrainingState) -> None:
-    load_state(state.model, checkpoint.get("trained_state_dict", checkpoint["state_dict"]), str(path))
-    if state.average is not None:
-        load_state(state.average.module, checkpoint["state_dict"], str(path))
-        state.average.n_averaged.fill_(checkpoint["averaged_steps"])
+class _Content(BaseModel):
+    """What a checkpoint holds from which a training can continue, beside the weights."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="ignore", strict=True)
+
+    state_dict: Mapping[str, torch.Tensor]
+    trained_state_dict: Mapping[str, torch.Tensor] | None = None
+    averaged_steps: Annotated[int, Field(ge=0)] = 0
+    optimizer: dict[str, Any]
+    scheduler: dict[str, Any] | None
+    scaler: dict[str, Any] = {}
+    skipped_steps: Annotated[int, Field(ge=0)] = 0
+    random: dict[str, Any]
+    iteration: Annotated[int, Field(ge=0)]
+    epoch: Annotated[float, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0)]
+    batches: dict[str, Any]
 
 
-def read_training(path: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint from which a training can continue.
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint from which a training can continue.
+
+    Attributes:
+        path: the file.
+        content: the state.
+        metadata: what it tells about itself.
+        settings: with what it was made, as far as it tells.
+    """
+
+    path: Path
+    content: _Content
+    metadata: Metadata
+    settings: dict[str, Any]
+
+
+def read_training(path: Path) -> Saved:
+    """Return a checkpoint from which a training can continue.
 
     Raises:
         UserError: the file is damaged or holds weights alone.
@@ -138,43 +181,85 @@ def read_training(path: Path) -> dict[str, Any]:
     checkpoint = read_checkpoint(path)
     if "optimizer" not in checkpoint:
         raise UserError(f"{path}: holds weights, no training state; start from it with --weights instead of --resume")
-    return checkpoint
+    try:
+        content = _Content.model_validate(checkpoint)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise UserError(f"{path}: '{'.'.join(map(str, first['loc']))}': {first['msg']}") from None
+    metadata = metadata_of(checkpoint, path)
+    return Saved(path, content, metadata, settings_before(checkpoint, metadata.settings))
 
 
-def restore(path: Path, checkpoint: Mapping[str, Any], state: TrainingState) -> None:
+def restore(saved: Saved, state: TrainingState) -> None:
     """Continue from a checkpoint: weights, optimiser, schedule, counters and random generators.
 
     Args:
-        path: the file, for messages.
-        checkpoint: what :func:`read_training` returned.
+        saved: the checkpoint.
         state: changed.
 
     Raises:
-        UserError: the checkpoint belongs to another model, optimiser or recipe.
+        UserError: the checkpoint belongs to another model, optimiser or recipe, or to other events.
     """
-    for key, value in state.recipe.items():
-        before = checkpoint["recipe"].get(key, BEFORE_IT_EXISTED.get(key))
-        if before != value:
-            raise UserError(
-                f"{path}: trainval.{key} was {before} and is {value} now; --resume continues with the same settings, "
-                f"--weights starts a new training from these weights"
-            )
-    _restore_weights(path, checkpoint, state)
-    try:
-        state.optimizer.load_state_dict(checkpoint["optimizer"])
-    except (ValueError, KeyError) as error:
-        raise UserError(f"{path}: its state does not fit trainval.optimizer and trainval.freeze: {error}") from error
-    if (checkpoint["scheduler"] is None) != (state.scheduler is None):
+    path, content = saved.path, saved.content
+    _check_same(saved, state)
+    load_state(state.model, content.trained_state_dict or content.state_dict, str(path))
+    if state.average is not None:
+        load_state(state.average.module, content.state_dict, str(path))
+        state.average.n_averaged.fill_(content.averaged_steps)
+    if (content.scheduler is None) != (state.scheduler is None):
         raise UserError(f"{path}: written {'without' if state.scheduler else 'with'} a trainval.lr_scheduler")
-    if state.scheduler:
-        state.scheduler.load_state_dict(checkpoint["scheduler"])
-    if state.scaler.is_enabled():
-        state.scaler.load_state_dict(checkpoint["scaler"])
-    state.skipped_steps = checkpoint.get("skipped_steps", 0)
-    state.iteration, state.epoch = checkpoint["iteration"], checkpoint["epoch"]
-    state.seconds = checkpoint["seconds"]
-    state.batches = checkpoint["batches"]
-    restore_random_state(checkpoint["random"])
+    try:
+        state.optimizer.load_state_dict(content.optimizer)
+        _check_optimizer(state.optimizer)
+        if state.scheduler:
+            state.scheduler.load_state_dict(content.scheduler)
+        if state.scaler.is_enabled():
+            state.scaler.load_state_dict(content.scaler)
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise UserError(f"{path}: its state does not fit trainval.optimizer and trainval.freeze: {error}") from error
+    state.skipped_steps, state.iteration = content.skipped_steps, content.iteration
+    state.epoch, state.seconds, state.batches = content.epoch, content.seconds, content.batches
+    try:
+        restore_random_state(content.random)
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError) as error:
+        raise UserError(f"{path}: 'random' is no state of random generators: {error}") from error
+
+
+def _check_same(saved: Saved, state: TrainingState) -> None:
+    """Compare the recipe and the events of a checkpoint with those of now.
+
+    Raises:
+        UserError: they differ.
+    """
+    told = saved.metadata
+    what = difference(saved.settings, state.metadata.settings, complete=bool(told.settings))
+    before, now = told.data, state.metadata.data
+    if not what and before is not None and now is not None and before.digest != now.digest:
+        what = f"the events were {before.events} of {_first(before)} and are {now.events} others of {_first(now)} now"
+    if what:
+        raise UserError(
+            f"{saved.path}: {what}; --resume continues with the same settings and events, --weights starts a new "
+            f"training from these weights"
+        )
+    if before is None:
+        remark(f"{saved.path}: an older checkpoint, which does not tell its events; they are taken to be the same")
+
+
+def _first(data: DataFingerprint) -> str:
+    more = f" and {len(data.files) - 1} more files" if len(data.files) > 1 else ""
+    return f"{data.files[0]}{more}" if data.files else "no files"
+
+
+def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
+    """Check that an optimiser's state belongs to its parameters: torch does not.
+
+    Raises:
+        ValueError: a tensor has another shape.
+    """
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor) and value.dim() and value.shape != parameter.shape:
+                raise ValueError(f"'{name}' has the shape {tuple(value.shape)}, its parameter {tuple(parameter.shape)}")
 
 
 def checkpoint_path(weight_prefix: str, iteration: int) -> Path:

@@ -115,7 +115,7 @@ class Training:
     def _save(self) -> Path:
         path = checkpoint_path(self.trainval["weight_prefix"], self.state.iteration)
         self.state.batches = self.loader.state_dict()
-        save_checkpoint(path, self.state, self.config.text)
+        save_checkpoint(path, self.state)
         return path
 
     def _iterate(self, batches: Iterator[Sequence[Mapping[str, Any]]]) -> dict[str, float]:
@@ -135,6 +135,7 @@ class Training:
         self.state.iteration += 1
         self.state.epoch = self.loader.epoch
         self.state.seconds += sum(times.values())
+        self.state.seconds_of_run += sum(times.values())
         return {
             "iter": self.state.iteration,
             "epoch": self.state.epoch,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import datetime
 import math
 import secrets
 from collections.abc import Mapping
@@ -11,12 +11,16 @@ from typing import Any
 
 import torch
 
+from mlreco.checkpoints import DataFingerprint, Metadata, Run, read_metadata
+from mlreco.checkpoints.fingerprint import fingerprint
 from mlreco.iotools import loader_factory
 from mlreco.models.assembly import build_chain, device_of
 from mlreco.models.chain import chain_loss
 from mlreco.models.layers.precision import tf32
+from mlreco.provenance import git_revision, host, versions
 from mlreco.training.average import moving_average
 from mlreco.training.checkpoints import (
+    Saved,
     TrainingState,
     latest_checkpoint,
     read_training,
@@ -26,10 +30,8 @@ from mlreco.training.checkpoints import (
 from mlreco.training.loop import Training
 from mlreco.training.optimizers import make_optimizer
 from mlreco.training.schedules import make_scheduler, with_length
+from mlreco.training.settings import settings_of
 from mlreco.training.step import make_scaler
-
-RECIPE = ("optimizer", "max_grad_norm", "freeze", "amp", "tf32", "warmup", "ema", "loss_weights")
-"""Settings of ``trainval`` that a resumed training shares with the one it continues, beside the schedule."""
 
 
 def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weights: str | Path | None = None) -> Path:
@@ -51,20 +53,19 @@ def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weight
         KeyboardInterrupt: after a checkpoint was saved.
     """
     trainval, model = config["trainval"], config["model"]
+    saved = None
     if resume is None:
         refuse_to_overwrite(trainval["weight_prefix"])
-        path, checkpoint = None, None
         seed = trainval["seed"] if trainval["seed"] >= 0 else secrets.randbits(31)
     else:
-        path = latest_checkpoint(trainval["weight_prefix"]) if resume == "latest" else Path(resume)
-        checkpoint = read_training(path)
-        seed = checkpoint["seed"]
+        saved = read_training(latest_checkpoint(trainval["weight_prefix"]) if resume == "latest" else Path(resume))
+        seed = saved.content.seed
     torch.manual_seed(seed)
     loader = loader_factory(
         config["iotool"],
         seed=seed,
         train=True,
-        start_iteration=0 if checkpoint is None else checkpoint["iteration"],
+        start_iteration=0 if saved is None else saved.content.iteration,
         class_scheme=model["class_scheme"],
         energies=model["network_input"][0],
         pin_memory=device_of(trainval["gpus"]).type == "cuda",
@@ -72,8 +73,10 @@ def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weight
     with loader, tf32(trainval["tf32"]):
         iterations = _iterations(trainval, len(loader))
         state = _begin(config, iterations, weights, seed)
-        if checkpoint is not None:
-            restore(path, checkpoint, state)
+        data = fingerprint(loader.dataset, model["network_input"][0])
+        _describe(state, config, iterations, data, saved, weights)
+        if saved is not None:
+            restore(saved, state)
             loader.load_state_dict(state.batches)
         return Training(config, state, chain_loss(model, trainval["loss_weights"]), loader, iterations).run()
 
@@ -81,21 +84,53 @@ def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weight
 def _begin(config: Mapping[str, Any], iterations: int, weights: str | Path | None, seed: int) -> TrainingState:
     """Return the state at the beginning of a training."""
     trainval = config["trainval"]
-    chain, _ = build_chain(config, weights)
+    chain, _ = build_chain(config, weights, to_train=True)
     chain.freeze(trainval.get("freeze") or ())
     state = TrainingState(chain, make_optimizer(chain, trainval["optimizer"]), seed=seed)
-    schedule = with_length(trainval.get("lr_scheduler"), iterations)
-    state.recipe = {"lr_scheduler": _plain(schedule), **{key: _plain(trainval.get(key)) for key in RECIPE}}
-    state.scheduler = make_scheduler(state.optimizer, schedule)
+    state.scheduler = make_scheduler(state.optimizer, with_length(trainval.get("lr_scheduler"), iterations))
     state.scaler = make_scaler(trainval["amp"], next(chain.parameters()).device)
     if trainval["ema"] is not None:
         state.average = moving_average(chain, trainval["ema"])
     return state
 
 
-def _plain(value: Any) -> Any:
-    """Return a copy of a part of a configuration made of ordinary dictionaries and lists."""
-    return copy.deepcopy(value)
+def _describe(
+    state: TrainingState,
+    config: Mapping[str, Any],
+    iterations: int,
+    data: DataFingerprint,
+    saved: Saved | None,
+    weights: str | Path | None,
+) -> None:
+    """Put into the state what its checkpoints will tell about themselves."""
+    device = next(state.model.parameters()).device
+    begun_from = saved.path if saved is not None else weights or config["trainval"].get("model_path") or ""
+    if saved is not None:
+        history = saved.metadata.history
+    else:
+        history = read_metadata(begun_from).history if begun_from else ()
+    state.metadata = Metadata(
+        config=config.text,
+        class_scheme=state.model.scheme.name,
+        classes=state.model.scheme.classes,
+        versions=versions(),
+        data=data,
+        settings=settings_of(config, with_length(config["trainval"].get("lr_scheduler"), iterations)),
+        history=history,
+    )
+    first = 0 if saved is None else saved.content.iteration
+    state.run = Run(
+        first_iteration=first,
+        last_iteration=first,
+        started=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        begun_from=str(begun_from),
+        resumed=saved is not None,
+        seed=state.seed,
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        host=host(),
+        revision=git_revision(),
+        versions=versions(),
+    )
 
 
 def _iterations(trainval: Mapping[str, Any], batches_per_epoch: int) -> int:

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from mlreco.checkpoints import read_checkpoint
 from mlreco.errors import UserError
 from mlreco.models.chain import Chain
-from mlreco.models.weights import load_chain_weights, read_checkpoint
+from mlreco.models.weights import load_chain_weights
 
 
 @pytest.fixture

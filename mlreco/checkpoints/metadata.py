@@ -1,0 +1,199 @@
+"""What a checkpoint tells about itself: configuration, classes, versions, data and history.
+
+It stands in the file as JSON text under the key ``metadata``. :func:`read_metadata` returns it, also of older
+checkpoints, as far as these tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mlreco.checkpoints.file import read_checkpoint
+from mlreco.errors import UserError
+from mlreco.semantics import SCHEMES
+
+if TYPE_CHECKING:
+    from mlreco.config import Config
+
+FORMAT_VERSION = 1
+NotNegative = Annotated[int, Field(ge=0)]
+
+
+class _Part(BaseModel):
+    """A part of the metadata; keys of later versions are passed over."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=(), ser_json_inf_nan="constants")
+
+
+class Quantiles(_Part):
+    """A distribution.
+
+    Attributes:
+        probabilities: rising, from 0 to 1.
+        values: the quantile at each of them.
+    """
+
+    probabilities: tuple[float, ...]
+    values: tuple[float, ...]
+
+    def at(self, probability: float) -> float:
+        """Return the quantile at one of the probabilities.
+
+        Raises:
+            KeyError: it is none of them.
+        """
+        return dict(zip(self.probabilities, self.values, strict=True))[probability]
+
+
+class DataFingerprint(_Part):
+    """What events look like, as the network gets them but for augmentation; from events spread evenly over the files.
+
+    Attributes:
+        files: the files, the first hundred of them.
+        events: number of events in all files.
+        sampled: events that the numbers below are made of.
+        voxel_size: edges of a voxel, cm.
+        image_shapes: shapes of images that occur, at most ten.
+        voxels_per_event: voxels of an event.
+        energy_per_voxel: features of the network's input, usually MeV.
+        digest: sha256 over the sampled events with their labels; the same for the same events in other files.
+    """
+
+    files: tuple[str, ...] = ()
+    events: NotNegative
+    sampled: NotNegative
+    voxel_size: tuple[float, float, float] | None = None
+    image_shapes: tuple[tuple[int, int, int], ...] = ()
+    voxels_per_event: Quantiles | None = None
+    energy_per_voxel: Quantiles | None = None
+    digest: str = ""
+
+
+class Run(_Part):
+    """A part of a training that went on without a break.
+
+    Attributes:
+        first_iteration: iterations completed before it.
+        last_iteration: iterations completed when the checkpoint was written.
+        started: date and time, ISO 8601.
+        seconds: duration.
+        begun_from: checkpoint that it continued, or whose weights it took; nothing for random weights.
+        resumed: whether it continued that checkpoint exactly.
+        seed: of order and augmentation.
+        processes: how many trained together.
+        device: CPU or name of the GPU.
+        host: name of the machine.
+        revision: commit of the program's source, where it ran from a checkout.
+        versions: of the program and what it computes with.
+    """
+
+    first_iteration: NotNegative
+    last_iteration: NotNegative
+    started: str
+    seconds: float = 0.0
+    begun_from: str = ""
+    resumed: bool = False
+    seed: int = 0
+    processes: int = 1
+    device: str = "cpu"
+    host: str = ""
+    revision: str = ""
+    versions: dict[str, str] = {}
+
+
+class Metadata(_Part):
+    """What a checkpoint tells about itself.
+
+    Attributes:
+        format_version: of this table.
+        config: the whole configuration as YAML text; empty where an old checkpoint does not tell.
+        class_scheme: numbering of the classes that the weights were trained in; empty where it is not known.
+        classes: their names, in order.
+        versions: of the program that wrote the file, and what it computes with.
+        data: the training events; None where an old checkpoint does not tell.
+        settings: what a training that continues must share: dotted key -> value.
+        history: the runs that made the weights, the first one first.
+        numbers: what was logged last, by the names of the log, such as the numbers of the validation.
+    """
+
+    format_version: int = FORMAT_VERSION
+    config: str = ""
+    class_scheme: str = ""
+    classes: tuple[str, ...] = ()
+    versions: dict[str, str] = {}
+    data: DataFingerprint | None = None
+    settings: dict[str, Any] = {}
+    history: tuple[Run, ...] = ()
+    numbers: dict[str, float] = {}
+
+    def configuration(self, path: str | Path, overrides: tuple[str, ...] = ()) -> Config:
+        """Return the configuration, checked, as :func:`mlreco.config.load_config` returns it.
+
+        Args:
+            path: the checkpoint, for messages and as the place of relative paths.
+            overrides: texts ``section.key=value``.
+
+        Raises:
+            UserError: the checkpoint has none, or this version of the program does not take it.
+        """
+        from mlreco.config import parse_config
+
+        if not self.config:
+            raise UserError(f"{path}: an older checkpoint without its configuration; give a configuration file")
+        return parse_config(self.config, path, overrides)
+
+
+def read_metadata(path: str | Path) -> Metadata:
+    """Return what a checkpoint tells about itself.
+
+    Raises:
+        UserError: the file is missing, damaged or no checkpoint.
+    """
+    return metadata_of(read_checkpoint(path), path)
+
+
+def metadata_of(checkpoint: Mapping[str, Any], path: str | Path) -> Metadata:
+    """Return what the content of a checkpoint tells about itself, as far as an older one does.
+
+    Args:
+        checkpoint: content of the file (:func:`read_checkpoint`).
+        path: the file, for messages.
+
+    Raises:
+        UserError: it is not what this program writes.
+    """
+    text = checkpoint.get("metadata")
+    if text is None:
+        return _of_older(checkpoint)
+    try:
+        return Metadata.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(step) for step in ("metadata", *first["loc"]))
+        raise UserError(f"{path}: {place}: {first['msg']}") from None
+
+
+def _of_older(checkpoint: Mapping[str, Any]) -> Metadata:
+    """Return what a checkpoint without metadata tells."""
+    text, version = checkpoint.get("config"), checkpoint.get("mlreco_version")
+    known = {"versions": {"mlreco": version}} if isinstance(version, str) else {}
+    if not isinstance(text, str):
+        return Metadata(**known)
+    scheme = _scheme(text)
+    classes = SCHEMES[scheme].classes if scheme in SCHEMES else ()
+    return Metadata(config=text, class_scheme=scheme, classes=classes, **known)
+
+
+def _scheme(text: str) -> str:
+    """Return ``model.class_scheme`` of the YAML text of a configuration; the default where it does not say."""
+    import yaml
+
+    try:
+        model = (yaml.safe_load(text) or {}).get("model") or {}
+        return str(model.get("class_scheme", "pilarnet"))
+    except (yaml.YAMLError, AttributeError):
+        return ""
