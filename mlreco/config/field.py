@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from mlreco.config.field_losses import translate_spice_loss
 from mlreco.config.field_schema import translate_schema
 from mlreco.config.merge import Tree
+from mlreco.config.rewrite import drop, move, require
 from mlreco.config.yaml_reader import KeyPath
 from mlreco.errors import UserError
 from mlreco.semantics import SCHEMES
@@ -18,7 +20,6 @@ STAGE_NAMES = {"uresnet_lonely": "uresnet"}
 """Names of stages there -> here."""
 
 DEFAULT_SCHEME = "pilarnet"
-NO_EFFECT = "no effect in mlreco, ignored"
 
 _RENAMED = {"num_strides": "depth", "mask_loss_fn": "mask_loss"}
 _LIFTED = {"uresnet": (), "spice": ("network_base", "uresnet", "uresnet_encoder")}
@@ -28,7 +29,7 @@ _IDLE = ("spatial_size", "input_kernel", "input_kernel_size", "num_input", "feat
 """Keys of stages without effect: images may have any size, and the first convolution is always the same."""
 
 _IDLE_SECTIONS = ("embedding_decoder", "fragment_clustering", "fragment_manager", "seediness_decoder")
-_IDLE_OF_LOSSES = ("mode", "name", "seediness_loss_fn")
+_IDLE_OF_LOSSES = ("batch_loc", "loss_scheme", "mode", "name", "seediness_loss_fn", "spatial_size")
 _FIXED: dict[str, Any] = {"data_dim": 3, "D": 3, "allow_bias": False, "weight_loss": False, "ghost": False}
 """Keys of stages that may only have one value, since the network has no other form."""
 
@@ -65,7 +66,7 @@ def translate(tree: Tree) -> tuple[str, ...]:
     """
     values, notices = tree.values, []
     if "training" in values and "trainval" not in values:
-        _move(tree, ("training",), ("trainval",))
+        move(tree, ("training",), ("trainval",))
     model = values.get("model")
     if not isinstance(model, dict) or not isinstance(model.get("modules"), dict):
         return ()
@@ -84,7 +85,7 @@ def translate(tree: Tree) -> tuple[str, ...]:
                         f"{place}: model.modules.{old}{end}: another name of the stage '{new}', which has a block too: "
                         f"merge them into '{new}{end}', or remove the one that is not meant"
                     )
-                _move(tree, ("model", "modules", f"{old}{end}"), ("model", "modules", f"{new}{end}"))
+                move(tree, ("model", "modules", f"{old}{end}"), ("model", "modules", f"{new}{end}"))
     translate_schema(tree, notices.append)
     if "class_scheme" not in model:
         names = ", ".join(f"{number} {name}" for number, name in enumerate(SCHEMES[DEFAULT_SCHEME].classes))
@@ -101,65 +102,41 @@ def _stage(tree: Tree, path: KeyPath, block: dict[str, Any], tell: Callable[[str
     """Rewrite the block of a stage."""
     for name in (*_IDLE_SECTIONS, "spatial_embeddings"):
         if name in block:
-            _drop(tree, (*path, name), block, tell)
+            drop(tree, (*path, name), tell)
     for name in _LIFTED[path[-1]]:
         if isinstance(block.get(name), dict):
             for key in list(block[name]):
-                _move(tree, (*path, name, key), (*path, key))
+                move(tree, (*path, name, key), (*path, key))
             del block[name]
     for key in [key for key in block if key in _RENAMED]:
-        _move(tree, (*path, key), (*path, _RENAMED[key]))
+        move(tree, (*path, key), (*path, _RENAMED[key]))
     for key in [key for key in block if key in _IDLE]:
-        _drop(tree, (*path, key), block, tell)
+        drop(tree, (*path, key), tell)
     scheme = tree.values["model"].get("class_scheme", DEFAULT_SCHEME)
     fixed = {**_FIXED, "num_classes": len(SCHEMES[scheme])} if scheme in SCHEMES else _FIXED
     for key in [key for key in block if key in fixed]:
-        _require(tree, (*path, key), block.pop(key), fixed[key])
+        require(tree, (*path, key), block.pop(key), fixed[key])
     if isinstance(block.get("activation"), Mapping):
         activation = block.pop("activation")
-        _require(tree, (*path, "activation", "name"), activation.get("name"), "lrelu")
+        require(tree, (*path, "activation", "name"), activation.get("name"), "lrelu")
         slope = (activation.get("args") or {}).get("negative_slope")
         if slope is not None:
             block["leakiness"] = slope
             tree.places[(*path, "leakiness")] = tree.place((*path, "activation"))
     if isinstance(block.get("norm_layer"), Mapping):
-        _require(tree, (*path, "norm_layer", "name"), block["norm_layer"].get("name"), "batch_norm")
-        _drop(tree, (*path, "norm_layer"), block, tell)
+        require(tree, (*path, "norm_layer", "name"), block["norm_layer"].get("name"), "batch_norm")
+        drop(tree, (*path, "norm_layer"), tell)
 
 
 def _loss(tree: Tree, path: KeyPath, block: dict[str, Any], tell: Callable[[str], None]) -> None:
     """Rewrite the block of a loss."""
+    if path[-1] == "spice_loss":
+        translate_spice_loss(tree, path, block, tell)
     for key in [key for key in block if key in _IDLE_OF_LOSSES]:
-        _drop(tree, (*path, key), block, tell)
+        drop(tree, (*path, key), tell)
     for key in [key for key in block if key in _RENAMED]:
-        _move(tree, (*path, key), (*path, _RENAMED[key]))
+        move(tree, (*path, key), (*path, _RENAMED[key]))
     scheme = SCHEMES.get(tree.values["model"].get("class_scheme", DEFAULT_SCHEME))
     numbers = block.get("skip_classes")
     if scheme is not None and isinstance(numbers, list) and all(number in range(len(scheme)) for number in numbers):
         block["skip_classes"] = [scheme.classes[number] for number in numbers]
-
-
-def _move(tree: Tree, old: KeyPath, new: KeyPath) -> None:
-    """Give a value another key path; messages go on to name the lines where it was written."""
-    place, folder = tree.place(old), tree.folder(old)
-    within = {(*new, *path[len(old) :]): tree.places[path] for path in tree.places if path[: len(old)] == old}
-    tree.assign(new, _holder(tree, old).pop(old[-1]), place)
-    tree.folders[new] = folder
-    tree.places.update(within)
-
-
-def _drop(tree: Tree, path: KeyPath, block: dict[str, Any], tell: Callable[[str], None]) -> None:
-    tell(f"{tree.place(path)}: {'.'.join(path)}: {NO_EFFECT}")
-    del block[path[-1]]
-
-
-def _require(tree: Tree, path: KeyPath, value: Any, wanted: Any) -> None:
-    if value != wanted:
-        raise UserError(f"{tree.place(path)}: {'.'.join(path)}: is {value!r}; mlreco's networks have {wanted!r} only")
-
-
-def _holder(tree: Tree, path: KeyPath) -> Any:
-    holder: Any = tree.values
-    for key in path[:-1]:
-        holder = holder[key]
-    return holder

@@ -61,7 +61,7 @@ def translate_schema(tree: Tree, tell: Callable[[str], None]) -> None:
     dataset = (tree.values.get("iotool") or {}).get("dataset")
     schema = dataset.get("schema") if isinstance(dataset, dict) else None
     for key, entry in list(schema.items()) if isinstance(schema, dict) else ():
-        name = _parser(entry)
+        name = parser_name(entry)
         if name in PARSER_NAMES:
             _rename(entry, PARSER_NAMES[name])
         elif name in FOREIGN_PARSERS:
@@ -75,7 +75,8 @@ def translate_schema(tree: Tree, tell: Callable[[str], None]) -> None:
             del schema[key]
 
 
-def _parser(entry: Any) -> str | None:
+def parser_name(entry: Any) -> str | None:
+    """Return the name of the parser of an entry, in either form."""
     name = entry.get("parser") if isinstance(entry, dict) else entry[0] if isinstance(entry, list) and entry else None
     return name if isinstance(name, str) else None
 

@@ -16,10 +16,11 @@ KeyPath = tuple[str, ...]
 """Way to a value: keys of mappings and numbers of list items, as text."""
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """Safe loader that refuses duplicate keys and reads ``1e-3`` as a number, which YAML 1.1 does not."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Return the mapping of a node; a key that stands twice is an error."""
         seen: dict[str, int] = {}
         for key, _ in node.value:
             if key.tag == "tag:yaml.org,2002:merge":
@@ -33,7 +34,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-_Loader.add_implicit_resolver(
+Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
     list("-+.0123456789"),
@@ -47,17 +48,18 @@ def read_value(text: str, source: str) -> Any:
         UserError: the text is no YAML; the message begins with `source`.
     """
     try:
-        return yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=Loader)
     except yaml.YAMLError as error:
         raise UserError(f"{source}: '{text}' is not valid YAML: {_problem(error)}") from error
 
 
-def read_mapping(text: str, source: str) -> tuple[dict[str, Any], dict[KeyPath, str]]:
+def read_mapping(text: str, source: str, kind: type[Loader] = Loader) -> tuple[dict[str, Any], dict[KeyPath, str]]:
     """Return the top-level mapping of a YAML text and the place of each key in it.
 
     Args:
         text: the YAML text.
         source: name of the file, for messages and places.
+        kind: the loader, for files with tags of their own.
 
     Returns:
         The mapping, and for every key path in it a place of the form ``file:line``.
@@ -65,7 +67,7 @@ def read_mapping(text: str, source: str) -> tuple[dict[str, Any], dict[KeyPath, 
     Raises:
         UserError: not YAML, a duplicate key, or no mapping at the top.
     """
-    loader = _Loader(text)
+    loader = kind(text)
     try:
         node = loader.get_single_node()
         if node is None:

@@ -201,14 +201,14 @@ def test_list_form_means(tmp_path):
     (tmp_path / "field.cfg").write_text(list_form(tmp_path / "events.h5"))
     config = load_config(tmp_path / "field.cfg")
     spice = {"filters": 4, "depth": 3, "reps": 1, "leakiness": 0.33, "semantics": True}
-    loss = {"mask_loss": "lovasz_hinge", "seediness_weight": 0.5, "embedding_weight": 2.0, "smoothing_weight": 0.25}
-    loss |= {"min_voxels": 2, "skip_classes": ["Michel"]}
+    loss = {"mask_loss": "lovasz_hinge", "seediness_norm": "l1", "seediness_weight": 0.5, "mask_weight": 2.0}
+    loss |= {"inter_weight": 2.0, "smoothing_weight": 0.25, "skip_classes": ["Michel"]}
     assert config.model.modules == {"spice": spice, "spice_loss": loss}
     assert config.trainval.seed == -1 and config.trainval.optimizer == {"name": "Adam", "args": {"lr": 0.001}}
     idle = ("fragment_clustering", "spatial_embeddings", "spatial_size", "features", "input_kernel_size")
     assert told(config) == [
         *(f"model.modules.spice.{key}" for key in idle),
-        "model.modules.spice_loss.name",
+        "model.modules.spice_loss.min_voxels",
         "trainval.debug",
     ]
 

@@ -15,10 +15,14 @@ OLD_FORM = "obey"
 
 
 def names() -> list[str]:
-    """Return the names of the commands; a module has the name of its command."""
-    return [module.name for module in pkgutil.iter_modules(__path__)]
+    """Return the names of the commands; a module has the name of its command, with ``_`` for ``-``."""
+    return [name.replace("_", "-") for name in _modules()]
 
 
 def load() -> list[ModuleType]:
     """Return the modules of the commands."""
-    return [import_module(f"{__name__}.{name}") for name in names()]
+    return [import_module(f"{__name__}.{name}") for name in _modules()]
+
+
+def _modules() -> list[str]:
+    return [module.name for module in pkgutil.iter_modules(__path__)]
