@@ -67,7 +67,7 @@ def test_cuda_agrees_with_the_cpu_in_output_and_gradients(chain, model_config):
         moved = {name: blob.to(device) for name, blob in batch.items()}
         products = chain(moved)
         chain.zero_grad()
-        loss(products, products["labels"])["loss"].backward()
+        loss.to(device)(products, products["labels"])["loss"].backward()
         gradients = {name: p.grad.cpu() for name, p in chain.named_parameters()}
         results.append(({name: products[name].detach().cpu() for name in PRODUCTS}, gradients))
     (cpu, cpu_gradients), (cuda, cuda_gradients) = results
