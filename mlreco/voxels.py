@@ -35,7 +35,7 @@ class EventVoxels:
 
     Attributes:
         coordinates: (N, 3) int32, voxel numbers x, y, z.
-        features: (N, F) float32.
+        features: (N, F) float32; float64 in a table of labels, whose ids it holds exactly.
         columns: names of the F features.
         meta: geometry of the image.
     """
@@ -49,7 +49,7 @@ class EventVoxels:
         return len(self.coordinates)
 
     def column(self, name: str) -> np.ndarray:
-        """Return the (N,) float32 values of one feature."""
+        """Return the (N,) values of one feature."""
         return self.features[:, self.columns.index(name)]
 
 
@@ -59,7 +59,7 @@ class VoxelBatch:
 
     Attributes:
         coordinates: (N, 4) int64 tensor: batch index, x, y, z.
-        features: (N, F) float32 tensor.
+        features: (N, F) float32 tensor; float64 in a table of labels.
         columns: names of the F features.
         counts: number of voxels of each event, zeros included; its length is the batch size.
         metas: geometry of each event's image.
@@ -88,7 +88,7 @@ class VoxelBatch:
         return (x, y, z)
 
     def column(self, name: str) -> torch.Tensor:
-        """Return the (N,) float32 values of one feature."""
+        """Return the (N,) values of one feature."""
         return self.features[:, self.columns.index(name)]
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> VoxelBatch:

@@ -47,11 +47,12 @@ class CubeSymmetry:
         moved = particles.copy()
         for new, old in enumerate(self.axes):
             low, edge = meta.origin[old], meta.shape[old] * meta.voxel_size[old]
-            for point in PARTICLE_POINTS:
+            for point in set(PARTICLE_POINTS) & set(particles.dtype.names or ()):
                 position = particles[point]["xyz"[old]]
                 moved[point]["xyz"[new]] = 2 * low + edge - position if self.flips[old] else position
-            momentum = particles[PARTICLE_MOMENTUM[old]]
-            moved[PARTICLE_MOMENTUM[new]] = -momentum if self.flips[old] else momentum
+            if set(PARTICLE_MOMENTUM) <= set(particles.dtype.names or ()):
+                momentum = particles[PARTICLE_MOMENTUM[old]]
+                moved[PARTICLE_MOMENTUM[new]] = -momentum if self.flips[old] else momentum
         return moved
 
 
@@ -134,7 +135,7 @@ class Augmenter:
                 voxel_keys = [name for name, value in event.items() if isinstance(value, EventVoxels)]
                 raise UserError(f"iotool.augment.charge_keys: no image '{key}' in the schema{nearest(key, voxel_keys)}")
             factors = scale * np.exp(self.charge_jitter * rng.standard_normal(blob.features.shape))
-            jittered[key] = replace(blob, features=(blob.features * factors).astype(np.float32))
+            jittered[key] = replace(blob, features=(blob.features * factors).astype(blob.features.dtype))
         return jittered
 
 

@@ -65,7 +65,7 @@ def join_voxels(events: Sequence[EventVoxels], key: str = "voxels") -> VoxelBatc
     coordinates[:, 0] = np.repeat(np.arange(len(events)), counts)
     for axis in range(3):
         np.concatenate([event.coordinates[:, axis] for event in events], out=coordinates[:, axis + 1])
-    features = np.concatenate([event.features for event in events]).astype(np.float32, copy=False)
+    features = np.concatenate([event.features for event in events])
     return VoxelBatch(
         torch.from_numpy(coordinates),
         torch.from_numpy(features),

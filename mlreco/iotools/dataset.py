@@ -10,7 +10,7 @@ import numpy as np
 
 from mlreco.errors import UserError
 from mlreco.iotools.augmentation import Augmenter
-from mlreco.iotools.checks import check_energies
+from mlreco.iotools.checks import check_classes, check_energies
 from mlreco.iotools.eventfiles import EventFiles, check_schemes
 from mlreco.iotools.files import expand_sources
 from mlreco.iotools.interface import holds_classes, read_product
@@ -100,6 +100,8 @@ class LArCVDataset:
         reader = self._files.reader(file_number)
         names = dict.fromkeys(name for schema in self._entries for name in schema.product_names())
         loaded = {name: read_product(reader, entry, name) for name in names}
+        for name in filter(holds_classes, names):
+            check_classes(loaded[name], f"{reader.path}: event {entry}: {name}")
         if self.augmenter is not None and rng is not None:
             loaded = self.augmenter.transform(loaded, rng)
         event: Event = {}

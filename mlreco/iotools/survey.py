@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mlreco.errors import UserError
+from mlreco.iotools.checks import check_classes
 from mlreco.iotools.interface import ClusterVoxels, Reader, holds_classes, read_product, told_scheme
 from mlreco.iotools.larcv3.layout import KINDS
 from mlreco.iotools.parsers.clusters import parse_cluster3d_clean_full
@@ -90,6 +91,8 @@ def survey(path: str | Path, look_into: int | None = LOOKED_INTO, scheme: str = 
     with Progress(f"{Path(path).name}", total=events) as progress:
         for index in range(events):
             contents = {name: read_product(reader, index, name) for name in names if not products[name].unread}
+            for name in filter(holds_classes, contents):
+                check_classes(contents[name], f"{path}: event {index}: {name}")
             for name, content in contents.items():
                 _look(products[name], content)
                 if not isinstance(content, np.ndarray):

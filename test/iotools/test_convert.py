@@ -125,15 +125,15 @@ def test_files_of_both_generations_do_not_mix(tmp_path):
         convert([GENUINE / "larcv2.root", GENUINE / "larcv2_2018.root"], tmp_path / "out.h5")
 
 
-def test_numbers_that_do_not_fit(tmp_path):
+def test_a_text_that_does_not_fit(tmp_path):
     table = particles(np.random.default_rng(0), 2)
-    wide = table.astype([(name, "u8" if name == "id" else table.dtype[name]) for name in table.dtype.names])
-    wide["id"] = 3, 70000
+    wide = table.astype([(name, "S80" if name == "process" else table.dtype[name]) for name in table.dtype.names])
+    wide["process"] = b"x" * 70
     with (
-        pytest.raises(ValueError, match="event 0: field 'id' holds a value that does not fit LArCV3's uint16"),
+        pytest.raises(ValueError, match=r"event 0: field 'process' holds a text that does not fit LArCV3's \|S64"),
         LArCV3Writer(tmp_path / "out.h5") as writer,
     ):
-        writer.append((0, 0, 0), {"particle_a": wide})
+        writer.append((0, 0, 0), {"particle_pcluster": wide})
 
 
 def test_damaged_extension(tmp_path):

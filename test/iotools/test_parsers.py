@@ -79,7 +79,7 @@ def test_clean_full_equals_a_plain_loop(seed, sizes, voxels, scheme, unassigned,
     semantics = image(rng, voxels, meta, rng.integers(-1, 5, voxels))
     energies = image(rng, min(voxels, 40), meta)
     found = parse_cluster3d_clean_full(sets, table, None, semantics, energies, class_scheme=scheme)
-    assert found.columns == CLUSTER_COLUMNS and found.features.dtype == np.float32
+    assert found.columns == CLUSTER_COLUMNS and found.features.dtype == np.float64
     np.testing.assert_array_equal(found.coordinates, semantics.coordinates)
     np.testing.assert_array_equal(found.features, slow_labels(sets, table, semantics, energies, scheme))
 

@@ -9,6 +9,7 @@ import numpy as np
 from mlreco.iotools.larcv2.layout import PARTICLE_PREFIX, particle_field
 from mlreco.iotools.larcv2.leaves import Leaf
 from mlreco.iotools.larcv2.streams import strings, vectors
+from mlreco.iotools.larcv3.extension import children_table
 from mlreco.iotools.larcv3.layout import PARTICLE, PARTICLE_POINTS, POINT
 
 _AXES = ("x", "y", "z", "t")
@@ -80,12 +81,13 @@ class ParticleLeaves:
 
 
 def _padded(rows: list[np.ndarray]) -> np.ndarray:
-    """Return the rows as one (P, K) int64 array, K at least 1, filled up with -1."""
-    longest = max([1, *map(len, rows)])
-    table = np.full((len(rows), longest), -1, dtype=np.int64)
-    for row, numbers in zip(table, rows, strict=True):
-        row[: len(numbers)] = numbers.astype(np.int64)
-    return table
+    """Return the children of each particle as one (P, K) int64 array, filled up with -1.
+
+    Raises:
+        ValueError: it would take gigabytes.
+    """
+    counts = np.array([len(row) for row in rows], dtype=np.int64)
+    return children_table(counts, np.concatenate([np.zeros(0, np.int64), *(row.astype(np.int64) for row in rows)]))
 
 
 def _element_type(typename: str) -> np.dtype:

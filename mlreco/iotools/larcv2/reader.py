@@ -11,6 +11,7 @@ import numpy as np
 
 from mlreco.errors import UserError, nearest
 from mlreco.iotools.filekind import ROOT_FILE, file_kind
+from mlreco.iotools.ids import event_numbers
 from mlreco.iotools.interface import ClusterVoxels
 from mlreco.iotools.larcv2.layout import EVENT_LEAVES
 from mlreco.iotools.larcv2.particles import ParticleLeaves
@@ -184,7 +185,7 @@ class LArCV2Reader:
         for product, tree in self._trees.items():
             with telling(self._failure(product)):
                 leaves = leaves_of(tree)
-                columns = [leaves[name].array(library="np").astype(np.int64) for name in EVENT_LEAVES]
+                columns = [event_numbers(leaves[name].array(library="np"), name) for name in EVENT_LEAVES]
                 found = np.stack(columns, axis=1)
             if first is None:
                 first = product, found

@@ -64,6 +64,27 @@ PARTICLE = np.dtype(
 )
 """A particle, 344 bytes with C alignment."""
 
+PARTICLE_IDS = ("id", "mcst_index", "mct_index", "trackid", "parent_trackid", "ancestor_trackid")
+"""Fields of a particle that are ids; the largest value of the type says that there is none."""
+
+UNKNOWN_SHAPE = 2
+
+
+def unset_particles(count: int) -> np.ndarray:
+    """Return (count,) particles of which nothing is known: ids not set, numbers NaN, codes and texts empty."""
+    blank = np.zeros(1, dtype=PARTICLE)
+    for name in PARTICLE.names or ():
+        kind = PARTICLE[name]
+        if kind.names:
+            blank[name] = (np.nan,) * len(kind.names)
+        elif kind.kind == "f":
+            blank[name] = np.nan
+        elif name in PARTICLE_IDS:
+            blank[name] = np.iinfo(kind).max
+    blank["shape"] = UNKNOWN_SHAPE
+    return np.repeat(blank, count)
+
+
 EVENTS_TABLE = "Events/event_id"
 DATA_GROUP = "Data"
 SCHEME_ATTRIBUTE = "class_scheme"

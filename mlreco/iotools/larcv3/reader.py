@@ -11,6 +11,7 @@ import numpy as np
 
 from mlreco.errors import UserError
 from mlreco.iotools.filekind import has_content, hdf5_content, open_hdf5, telling_damage
+from mlreco.iotools.ids import event_numbers
 from mlreco.iotools.interface import ClusterVoxels
 from mlreco.iotools.larcv3.columns import sound_table
 from mlreco.iotools.larcv3.extension import CHILDREN, EXTENSION, join
@@ -194,7 +195,7 @@ class LArCV3Reader:
         if EVENTS_TABLE not in file:
             raise UserError(f"{self.path}: table '{EVENTS_TABLE}' is missing; the file is incomplete")
         table = sound_table(file[EVENTS_TABLE], EVENTS_TABLE, str(self.path))[()]
-        self._event_ids = np.stack([table[name].astype(np.int64) for name in ("run", "subrun", "event")], axis=1)
+        self._event_ids = np.stack([event_numbers(table[name], name) for name in ("run", "subrun", "event")], axis=1)
         groups = (name for name in sorted(file[DATA_GROUP]) if name.endswith("_group"))
         self._products = tuple(name.removesuffix("_group") for name in groups)
         told = file.attrs.get(SCHEME_ATTRIBUTE)

@@ -13,6 +13,9 @@ from mlreco.iotools.parsers.sharing import precedence_ranks, set_classes, share_
 from mlreco.semantics import UNKNOWN, class_scheme
 from mlreco.voxels import CLUSTER_COLUMNS, EventVoxels
 
+LABELS = np.float64
+"""Type of a table of labels: float32 holds no integers above 2^24 exactly."""
+
 
 def parse_cluster3d(
     cluster_event: ClusterVoxels,
@@ -39,8 +42,8 @@ def parse_cluster3d(
         class_scheme: see ``parse_cluster3d_clean_full``.
 
     Returns:
-        Columns ``value, cluster``, one row for every voxel that is in a set. A voxel of several sets belongs to the
-        one with the larger deposit there, then to the lower number; its value is that deposit, or that of
+        Columns ``value, cluster`` in float64, one row for every voxel that is in a set. A voxel of several sets belongs
+        to the one with the larger deposit there, then to the lower number; its value is that deposit, or that of
         ``sparse_value_event``.
     """
     if add_particle_info or clean_data:
@@ -64,7 +67,7 @@ def parse_cluster3d(
     )
     if sparse_value_event is not None:
         values = _look_up(voxels, sparse_value_event, values)
-    features = np.stack([values, owners.astype(np.float32)], axis=1)
+    features = np.stack([values.astype(LABELS), owners.astype(LABELS)], axis=1)
     return EventVoxels(unflatten(voxels, meta.shape), features, ("value", "cluster"), meta)
 
 
@@ -96,8 +99,9 @@ def parse_cluster3d_clean_full(
         class_scheme: numbering of the semantic classes.
 
     Returns:
-        Columns ``mlreco.voxels.CLUSTER_COLUMNS``; -1 where unknown. The instance is the number of the set, the group is
-        the particle's ``mcst_index`` and the interaction its ``mct_index`` where the file has no better field.
+        Columns ``mlreco.voxels.CLUSTER_COLUMNS`` in float64, which holds ids exactly; -1 where unknown. The instance is
+        the number of the set, the group is the particle's ``mcst_index`` and the interaction its ``mct_index`` where
+        the file has no better field.
 
     Raises:
         UserError: no image of classes, images of different shape, or particles that cannot belong to the sets.
@@ -126,7 +130,7 @@ def parse_cluster3d_clean_full(
     if sparse_value_event is not None:
         deposits = _look_up(voxels, sparse_value_event, deposits)
 
-    features = np.full((len(voxels), len(CLUSTER_COLUMNS)), UNKNOWN, dtype=np.float32)
+    features = np.full((len(voxels), len(CLUSTER_COLUMNS)), UNKNOWN, dtype=LABELS)
     table = dict(zip(CLUSTER_COLUMNS, features.T, strict=True))
     table["value"][:] = deposits
     table["cluster"][:] = owners

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlreco.errors import UserError
+from mlreco.iotools.ids import EXACT_IN_FLOAT64, known_ids
 from mlreco.iotools.interface import ClusterVoxels
 from mlreco.iotools.larcv3.layout import PARTICLE_POINTS
 from mlreco.semantics import UNKNOWN
@@ -40,6 +41,8 @@ def parse_particles(
 def particle_types(particles: np.ndarray) -> np.ndarray:
     """Return the particle type of each row, (P,) int64: 0 photon, 1 e, 2 mu, 3 pi, 4 p, -1 other or unknown."""
     types = np.full(len(particles), UNKNOWN, dtype=np.int64)
+    if "pdg" not in _names(particles):
+        return types
     magnitude = np.abs(particles["pdg"].astype(np.int64))
     for pdg, number in PARTICLE_TYPES.items():
         types[magnitude == pdg] = number
@@ -52,8 +55,12 @@ def primary_flags(particles: np.ndarray) -> np.ndarray:
     A particle is primary if its process is ``primary`` or it has no parent track (id 0). A particle without a process
     comes from a file that holds no ancestry: not known.
     """
+    if "process" not in _names(particles):
+        return np.full(len(particles), UNKNOWN, dtype=np.int64)
     process = particles["process"]
-    primary = (np.char.lower(process) == b"primary") | (particles["parent_trackid"] == 0)
+    primary = np.char.lower(process) == b"primary"
+    if "parent_trackid" in _names(particles):
+        primary |= particles["parent_trackid"] == 0
     return np.where(process == b"", UNKNOWN, primary.astype(np.int64))
 
 
@@ -62,28 +69,45 @@ def group_numbers(particles: np.ndarray) -> np.ndarray:
 
     From ``group_id`` where the file has it. LArCV3's particles and LArCV2's of 2018 do not; files of this project keep
     the group in ``mcst_index``.
+
+    Raises:
+        UserError: an id that cannot be kept exactly.
     """
     return _index_field(particles, "group_id", "mcst_index")
 
 
 def interaction_numbers(particles: np.ndarray) -> np.ndarray:
-    """Return the interaction of each particle, (P,) int64; -1 unknown. From ``interaction_id`` or ``mct_index``."""
+    """Return the interaction of each particle, (P,) int64; -1 unknown. From ``interaction_id`` or ``mct_index``.
+
+    Raises:
+        UserError: an id that cannot be kept exactly.
+    """
     return _index_field(particles, "interaction_id", "mct_index")
 
 
 def _index_field(particles: np.ndarray, name: str, substitute: str) -> np.ndarray:
-    names = particles.dtype.names or ()
-    field = name if name in names else substitute
-    if field not in names:
-        raise UserError(f"the particle table has neither '{name}' nor '{substitute}'")
-    column = particles[field]
-    numbers = column.astype(np.int64)
-    return np.where((column == np.iinfo(column.dtype).max) | (numbers < 0), UNKNOWN, numbers)
+    field = name if name in _names(particles) else substitute
+    if field not in _names(particles):
+        return np.full(len(particles), UNKNOWN, dtype=np.int64)
+    try:
+        numbers = known_ids(particles[field], field)
+    except ValueError as error:
+        raise UserError(f"the particle table: {error}") from None
+    if len(numbers) and int(numbers.max()) > EXACT_IN_FLOAT64:
+        raise UserError(
+            f"the particle table: '{field}' holds the id {int(numbers.max())}; a table of labels keeps ids up to "
+            f"{EXACT_IN_FLOAT64} exactly"
+        )
+    return numbers
+
+
+def _names(particles: np.ndarray) -> tuple[str, ...]:
+    return particles.dtype.names or ()
 
 
 def _in_voxels(particles: np.ndarray, meta: ImageMeta) -> np.ndarray:
     converted = particles.copy()
-    for point in PARTICLE_POINTS:
+    for point in set(PARTICLE_POINTS) & set(_names(particles)):
         for axis, origin, size in zip("xyz", meta.origin, meta.voxel_size, strict=True):
             converted[point][axis] = (particles[point][axis] - origin) / size
     return converted

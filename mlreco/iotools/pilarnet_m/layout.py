@@ -38,6 +38,7 @@ def rows_of(flat: np.ndarray, width: int) -> np.ndarray | None:
 
 def fits(clusters: np.ndarray, points: int) -> bool:
     """Whether a cluster table holds whole numbers, counts all points, and has classes where they should stand."""
-    whole = bool((clusters == np.floor(clusters)).all())
-    classes = bool(((clusters[:, 4] >= -1) & (clusters[:, 4] <= 4)).all())
-    return whole and classes and float(clusters[:, 0].sum()) == points
+    whole = bool(np.isfinite(clusters).all() and (clusters == np.floor(clusters)).all())
+    counts, classes = clusters[:, 0], clusters[:, 4]
+    named = bool((counts >= 0).all() and ((classes >= -1) & (classes <= 4)).all())
+    return whole and named and float(counts.sum(dtype=np.float64)) == points

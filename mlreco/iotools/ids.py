@@ -1,0 +1,80 @@
+"""Ids as files store them: which numbers say that there is none, and the others exactly.
+
+LArCV writes the largest value of a type for an id that is not set. A column may have been widened since, so that the
+largest values of the narrower types stand in it too. Those of 8 bits and of signed 16 bits are ids that occur; they
+count only where they are the largest of the column's own type.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+UNSET = -1
+"""What stands here for an id that is not set."""
+
+SENTINELS = (2**16 - 1, 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1)
+"""Largest values of the types that ids have, in columns of any width."""
+
+EXACT_IN_FLOAT64 = 2**53
+"""Integers up to here stand exactly in a table of float64."""
+
+
+def unset_ids(column: np.ndarray) -> np.ndarray:
+    """Tell which ids of a column are not set: the sentinels, negative numbers, and what is no number.
+
+    Args:
+        column: (N,) integers or floats.
+
+    Returns:
+        (N,) bool.
+    """
+    if column.dtype.kind == "f":
+        tops = np.array(SENTINELS, dtype=column.dtype)
+        return ~np.isfinite(column) | (column < 0) | np.isin(column, tops)
+    largest = int(np.iinfo(column.dtype).max)
+    unset = np.isin(column, np.array([top for top in {*SENTINELS, largest} if top <= largest], dtype=column.dtype))
+    return unset | (column < 0) if column.dtype.kind == "i" else unset
+
+
+def known_ids(column: np.ndarray, name: str) -> np.ndarray:
+    """Return ids exactly, those that are not set as ``UNSET``.
+
+    Args:
+        column: (N,) integers or floats.
+        name: of the column, for the message.
+
+    Returns:
+        (N,) int64.
+
+    Raises:
+        ValueError: an id is larger than int64 or no whole number.
+    """
+    unset = unset_ids(column)
+    kept = np.where(unset, column.dtype.type(0), column)
+    if column.dtype.kind == "u" and len(kept) and int(kept.max()) > np.iinfo(np.int64).max:
+        raise ValueError(f"'{name}' holds the id {int(kept.max())}, which is larger than any id")
+    if column.dtype.kind == "f" and not ((kept == np.floor(kept)) & (kept < 2.0**63)).all():
+        raise ValueError(f"'{name}' holds ids that are no whole numbers")
+    return np.where(unset, UNSET, kept.astype(np.int64))
+
+
+def event_numbers(column: np.ndarray, name: str) -> np.ndarray:
+    """Return run, subrun or event numbers, the largest unsigned number, which says that there is none, as ``UNSET``.
+
+    Args:
+        column: (N,) integers.
+        name: of the column, for the message.
+
+    Returns:
+        (N,) int64.
+
+    Raises:
+        ValueError: a number is larger than int64.
+    """
+    if column.dtype != np.uint64:
+        return column.astype(np.int64)
+    unset = column == np.iinfo(np.uint64).max
+    kept = np.where(unset, np.uint64(0), column)
+    if len(kept) and int(kept.max()) > np.iinfo(np.int64).max:
+        raise ValueError(f"'{name}' holds {int(kept.max())}, which is larger than any number of an event")
+    return np.where(unset, UNSET, kept.astype(np.int64))
