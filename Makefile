@@ -17,9 +17,7 @@ $(INSTALLED): setup.py pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(INSTALLED)
-	$(BIN)/python bin/run.py inference config/demo.cfg -o $(DEMO)/output.h5
-	$(BIN)/python bin/run.py evaluate $(DEMO)/output.h5 --json $(DEMO)/evaluation.json
-	$(BIN)/python bin/run.py display $(DEMO)/output.h5 --event 0 -o $(DEMO)/event_0.html
+	$(BIN)/python bin/run.py demo -o $(DEMO)
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2

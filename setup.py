@@ -1,9 +1,11 @@
 """Installation: ``pip install -c constraints.txt -e '.[dev]'``."""
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 VERSION = re.search(r'__version__ = "(.+)"', (HERE / "mlreco" / "__init__.py").read_text(encoding="utf-8"))[1]
@@ -29,6 +31,7 @@ EXTRAS = {
     "root": ROOT,
     "parquet": PARQUET,
     "filters": FILTERS,
+    "pandas": ["pandas>=2.2"],
     "larcv": ["larcv>=3.5"],
     "bench": ["matplotlib>=3.8", "spconv==2.3.8; sys_platform == 'linux' and platform_machine == 'x86_64'"],
     "dev": [
@@ -47,6 +50,25 @@ EXTRAS = {
     ],
 }
 
+SHIPPED = ("*.cfg", "include/*", "sample/*", "weights/*.ckpt", "weights/*.yaml", "weights/*.md")
+
+
+class BuildWithConfigurations(build_py):
+    """Puts the top-level folder ``config`` into the package, where `mlreco.shipped` looks for it."""
+
+    def run(self) -> None:
+        """Build, then copy the shipped files."""
+        super().run()
+        if self.editable_mode:
+            return
+        folder = Path(self.build_lib) / "mlreco" / "shipped_files"
+        shutil.rmtree(folder, ignore_errors=True)
+        for source in sorted(path for pattern in SHIPPED for path in (HERE / "config").glob(pattern)):
+            target = folder / source.relative_to(HERE / "config")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+
+
 setup(
     name="mlreco",
     version=VERSION,
@@ -59,6 +81,7 @@ setup(
     package_data={"mlreco": ["**/*.css", "**/*.js", "**/*.json", "**/*.html"]},
     install_requires=CORE,
     extras_require=EXTRAS,
+    cmdclass={"build_py": BuildWithConfigurations},
     entry_points={"console_scripts": ["mlreco = mlreco.cli:main"]},
     classifiers=[
         "Intended Audience :: Science/Research",

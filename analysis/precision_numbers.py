@@ -1,6 +1,6 @@
 """Compare clusterings in mixed precision with those in float32: ARI against the truth and against each other.
 
-    python analysis/precision_numbers.py config/demo.cfg config/demo_fat.cfg [--source EVENTS.h5] -o FILE.md
+    python analysis/precision_numbers.py config/thin.cfg config/fat.cfg [--source EVENTS.h5] -o FILE.md
 
 runs each configuration with ``trainval.amp`` off, fp16 and bf16 and writes a table. Without a GPU (``--gpus``) the
 rounding of operands and results is the same, the order of sums is not.

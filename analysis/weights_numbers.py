@@ -1,6 +1,6 @@
 """Tune both clusterers for a set of weights and write the numbers they reach, with a tuned DBSCAN in the same table.
 
-    python analysis/weights_numbers.py config/demo.cfg --tune TUNE.h5 --validation VALIDATION.h5 --name thin
+    python analysis/weights_numbers.py config/thin.cfg --tune TUNE.h5 --validation VALIDATION.h5 --name thin
 
 writes ``config/weights/<name>_linked.yaml``, ``<name>_thresholds.yaml`` (of the greedy clusterer),
 ``<name>_dbscan.yaml``, ``<name>_<semantics>.json`` for clustering in true and in predicted classes, and ``<name>.md``,

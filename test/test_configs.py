@@ -16,7 +16,7 @@ QUICK = ["iotool.batch_size=1", "iotool.num_workers=0", "trainval.iterations=1"]
 
 
 def test_there_are_the_promised_chains():
-    assert {"uresnet.cfg", "spice.cfg", "chain.cfg", "demo.cfg"} <= {path.name for path in CONFIGS}
+    assert {"uresnet", "spice", "chain", "demo", "thin", "fat"} <= {path.stem for path in CONFIGS}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -20,7 +20,7 @@ from mlreco.iotools import loader_factory
 from mlreco.models.assembly import build_chain
 
 TITLE = "Inference from file to file: reading, network, clusterer, writing; with the shipped weights"
-_FILES = {"fat events": ("demo_fat.cfg", 100), "thin events": ("demo.cfg", 100)}
+_FILES = {"fat events": ("fat.cfg", 100), "thin events": ("thin.cfg", 100)}
 _NETWORK = "its network alone"
 _ROUNDS = 3
 

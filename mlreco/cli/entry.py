@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     let_idle_threads_sleep()
     keep_freed_memory()
     try:
-        return _run(words)
+        return obey(words)
     except UserError as error:
         return _refuse(str(error))
     except KeyboardInterrupt as stop:
@@ -55,7 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _explain(error)
 
 
-def _run(words: list[str]) -> int:
+def obey(words: list[str]) -> int:
+    """Run the command of some words in this process.
+
+    Returns:
+        0.
+
+    Raises:
+        UserError: a mistake in the words or in what they name.
+    """
     parser = _parser()
     try:
         arguments, unknown = parser.parse_known_args(_with_command(words))

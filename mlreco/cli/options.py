@@ -13,7 +13,7 @@ from mlreco.garbage import no_search_while_importing
 from mlreco.numba_extensions import leave_out_numba_extensions
 
 if TYPE_CHECKING:
-    from mlreco.config import Config
+    from mlreco.recipes import Recipe
 
 LATEST = "latest"
 """Value of ``--resume`` without a file: the newest checkpoint of ``trainval.weight_prefix``."""
@@ -21,8 +21,12 @@ LATEST = "latest"
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Add the configuration file and the options that change what it says."""
-    parser.add_argument("config", metavar="CONFIG", type=Path, help="configuration file")
-    parser.add_argument("-s", "--source", nargs="+", metavar="FILE", default=[], help="files of events to read instead")
+    parser.add_argument(
+        "config", metavar="CONFIG", help="configuration file, shipped name ('mlreco configs') or checkpoint"
+    )
+    parser.add_argument(
+        "-s", "--source", nargs="+", metavar="FILE", default=[], help="files of events to read instead, or 'sample'"
+    )
     parser.add_argument(
         "--set", action="append", metavar="a.b=c", default=[], dest="overrides", help="change a key; may be repeated"
     )
@@ -64,8 +68,11 @@ def not_negative(text: str) -> int:
     return int(text)
 
 
-def read_config(arguments: argparse.Namespace) -> Config:
+def read_config(arguments: argparse.Namespace) -> Recipe:
     """Return the configuration that the options of `add_config_options` describe, and tell its notices.
+
+    Returns:
+        the configuration, and the checkpoint where it came from one.
 
     Raises:
         UserError: a mistake in the configuration or in an override.
@@ -76,13 +83,13 @@ def read_config(arguments: argparse.Namespace) -> Config:
     if arguments.seed is not None:
         overrides.append(f"trainval.seed={arguments.seed}")
     with no_search_while_importing("torch"):
-        from mlreco.config import load_config
+        from mlreco.recipes import read_recipe
 
-        config = load_config(arguments.config, overrides, sources=arguments.source)
+        recipe = read_recipe(arguments.config, overrides, arguments.source)
     leave_out_numba_extensions()
-    for notice in config.notices:
+    for notice in recipe.config.notices:
         remark(notice)
-    return config
+    return recipe
 
 
 def output_file(path: Path, *inputs: Path) -> Path:

@@ -46,11 +46,7 @@ def load_config(
     path = Path(path)
     tree = Tree(thaw(base or {}), source=str(path))
     tree.overlay(read_tree(path))
-    for assignment in overrides:
-        tree.override(assignment)
-    if sources:
-        _use_sources(tree, [str(source) for source in sources])
-    return _finish(tree, path, stage_classes, post_processor)
+    return _finish(_changed(tree, overrides, sources), path, stage_classes, post_processor)
 
 
 def parse_config(
@@ -58,6 +54,7 @@ def parse_config(
     path: str | Path,
     overrides: Sequence[str] = (),
     *,
+    sources: Sequence[str | Path] = (),
     stage_classes: StageClasses | None = None,
     post_processor: PostProcessor | None = None,
 ) -> Config:
@@ -67,6 +64,7 @@ def parse_config(
         text: the YAML text.
         path: the file that holds it, for messages and relative paths.
         overrides: as in `load_config`.
+        sources: as in `load_config`.
         stage_classes: as in `load_config`.
         post_processor: as in `load_config`.
 
@@ -74,10 +72,16 @@ def parse_config(
         UserError: anything that is wrong with it, as one line.
     """
     path = Path(path)
-    tree = parse_tree(text, path)
+    return _finish(_changed(parse_tree(text, path), overrides, sources), path, stage_classes, post_processor)
+
+
+def _changed(tree: Tree, overrides: Sequence[str], sources: Sequence[str | Path]) -> Tree:
+    """Apply what the command line says."""
     for assignment in overrides:
         tree.override(assignment)
-    return _finish(tree, path, stage_classes, post_processor)
+    if sources:
+        _use_sources(tree, [str(source) for source in sources])
+    return tree
 
 
 def _use_sources(tree: Tree, sources: list[str]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from mlreco.models.labels import Labels
+from mlreco.models.layers.by_row import softmax_by_row
 from mlreco.voxels import VoxelBatch
 
 DTYPES = {"semantics": np.int8, "semantics_predicted": np.int8, "semantics_true": np.int8, "instances_true": np.int32}
@@ -27,7 +28,7 @@ def voxel_products(voxels: VoxelBatch, products: Mapping[str, Any]) -> dict[str,
         if isinstance(value, torch.Tensor) and name != "segmentation":
             found[name] = value
     if "segmentation" in products:
-        found["semantic_scores"] = _probabilities(products["segmentation"].float())
+        found["semantic_scores"] = softmax_by_row(products["segmentation"].float())
         found["semantics_predicted"] = products["segmentation"].argmax(dim=1)
     labels: Labels = products["labels"]
     if labels.semantics is not None:
@@ -40,11 +41,6 @@ def voxel_products(voxels: VoxelBatch, products: Mapping[str, Any]) -> dict[str,
         torch.cuda.current_stream(device).synchronize()
     coordinates = voxels.coordinates[:, 1:].cpu().numpy().astype(np.int32)
     return {"coordinates": coordinates, **{name: _array(name, tensor) for name, tensor in arrays.items()}}
-
-
-def _probabilities(logits: torch.Tensor) -> torch.Tensor:
-    """Return the softmax over the few columns of (N, C), calculated along the many rows, where it is a vector loop."""
-    return logits.T.contiguous().softmax(dim=0).T.contiguous()
 
 
 def _array(name: str, tensor: torch.Tensor) -> np.ndarray:

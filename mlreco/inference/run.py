@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import datetime
-import itertools
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,26 +16,17 @@ import torch
 from mlreco import __version__
 from mlreco.atomic import refuse_to_replace
 from mlreco.errors import UserError
-from mlreco.inference.on_device import process_batch, remaining
-from mlreco.inference.pipeline import InOrder, prefetched, short_turns, timed
-from mlreco.inference.products import events_of, voxel_products
-from mlreco.inference.side_by_side import side_by_side
-from mlreco.iotools import HDF5Writer, loader_factory
+from mlreco.inference.pipeline import InOrder, short_turns
+from mlreco.inference.reconstruction import TIME_COLUMNS, Reconstruction, Seconds
+from mlreco.iotools import HDF5Writer, Loader, loader_factory
 from mlreco.iotools.skipped import Skipped
-from mlreco.models.assembly import build_chain
 from mlreco.models.chain import Chain
-from mlreco.models.layers.precision import autocast, tf32
-from mlreco.models.transfer import BatchOnItsWay, send
-from mlreco.post_processing.factories import build_post_processors, thresholds_text
+from mlreco.models.layers.precision import tf32
+from mlreco.post_processing.factories import thresholds_text
 from mlreco.progress import Progress
 
-TIME_COLUMNS = ("io", "network", "post_processing")
-"""Columns of the product ``times``: seconds an event; those of a batch are shared equally by its events."""
-_MOST_AT_ONCE = 8
-"""Batches whose network runs at the same time on a CPU, each with its part of the threads: no layer of one waits for
-the others, nor for the threads that read and write."""
-_VOXELS_AT_ONCE = 150_000
-"""Voxels that they have together, unless a batch alone has more; what a network needs of memory grows with them."""
+COLUMNS = {"times": TIME_COLUMNS}
+"""Names of the columns of products of the output."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,11 @@ class InferenceSummary:
 
 
 def run_inference(
-    config: Mapping[str, Any], output: str | Path, *, weights: str | Path | None = None
+    config: Mapping[str, Any],
+    output: str | Path,
+    *,
+    weights: str | Path | None = None,
+    reconstruction: Reconstruction | None = None,
 ) -> InferenceSummary:
     """Reconstruct the events of a configuration's files.
 
@@ -82,47 +76,26 @@ def run_inference(
         config: a checked configuration (:func:`mlreco.config.load_config`).
         output: HDF5 file to write; it appears only when complete.
         weights: checkpoint that comes before those that the configuration names.
+        reconstruction: the chain of the configuration where it is built already.
 
     Raises:
         UserError: a mistake in the configuration or the data; a stage without weights; an output that is an input.
     """
     output = Path(output)
-    model = config["model"]
-    chain, loaded = build_chain(config, weights)
-    for name in chain.stages:
-        if name not in loaded:
-            raise UserError(
-                f"stage '{name}' has no weights: give --weights CHECKPOINT, trainval.model_path or "
-                f"model.modules.{name}.model_path"
-            )
-    chain.eval()
-    device = next(chain.parameters()).device
-    loader = loader_factory(
-        config["iotool"],
-        train=False,
-        optional=chain.loss_input,
-        class_scheme=model["class_scheme"],
-        energies=chain.network_input,
-        pin_memory=device.type == "cuda",
-    )
-    _refuse_missing_classes(chain, loader.dataset.left_out)
+    reconstruction = reconstruction or Reconstruction(config, weights)
+    loader = inference_loader(config, reconstruction)
     refuse_to_replace(output, loader.dataset.files)
-    processors = build_post_processors(config.get("post_processing") or {}, chain.scheme)
     started = time.perf_counter()
     with (
         loader,
-        HDF5Writer(output, _info(config, chain, processors, loader), {"times": TIME_COLUMNS}) as writer,
+        HDF5Writer(output, output_info(config, reconstruction, loader.dataset.files), COLUMNS) as writer,
         Progress("inference", total=len(loader.dataset)) as progress,
         InOrder() as finisher,
         tf32(config["trainval"]["tf32"]),
         short_turns(),
     ):
-        finish = _Finish(processors, chain, writer, progress)
-        network = _Network(chain, config["trainval"]["amp"], processors)
-        batches = timed(itertools.islice(loader, config["trainval"].get("iterations")))
-        places = 1 if device.type == "cuda" else min(_MOST_AT_ONCE, torch.get_num_threads())
-        waiting = prefetched(send(batches, device), depth=places + 1)
-        for events in side_by_side(network, waiting, places, network.voxels, _VOXELS_AT_ONCE):
+        finish = _Finish(reconstruction, writer, progress)
+        for events in reconstruction.networks(loader, config["trainval"].get("iterations")):
             for event, seconds in events:
                 finisher.submit(finish, event, seconds)
         writer.list_skipped(loader.skipped)
@@ -151,68 +124,58 @@ def _refuse_missing_classes(chain: Chain, left_out: Mapping[str, str]) -> None:
             )
 
 
-def _info(config: Mapping[str, Any], chain: Chain, processors: list[Any], loader: Any) -> dict[str, Any]:
+def inference_loader(
+    config: Mapping[str, Any], reconstruction: Reconstruction, sources: Sequence[str | Path] | None = None
+) -> Loader:
+    """Return the loader of the files of a configuration, or of others; labels may be missing in them.
+
+    Raises:
+        UserError: a mistake in the section ``iotool``, files that cannot be read, or labels that are needed and missing.
+    """
+    chain = reconstruction.chain
+    loader = loader_factory(
+        config["iotool"],
+        train=False,
+        optional=chain.loss_input,
+        sources=sources,
+        class_scheme=config["model"]["class_scheme"],
+        energies=chain.network_input,
+        pin_memory=reconstruction.device.type == "cuda",
+    )
+    _refuse_missing_classes(chain, loader.dataset.left_out)
+    return loader
+
+
+def output_info(
+    config: Mapping[str, Any], reconstruction: Reconstruction, files: Iterable[str | Path]
+) -> dict[str, Any]:
+    """Return the attributes of an output file: what its events were made with, and of which files."""
+    scheme = reconstruction.chain.scheme
     return {
         "mlreco_version": __version__,
         "torch_version": str(torch.__version__),
         "cfg": config.text,
-        "class_scheme": chain.scheme.name,
-        "classes": list(chain.scheme.classes),
-        "thresholds": thresholds_text(processors),
+        "class_scheme": scheme.name,
+        "classes": list(scheme.classes),
+        "thresholds": thresholds_text(reconstruction.processors),
         "post_processors": list(config.get("post_processing") or {}),
-        "source_files": json.dumps([str(file) for file in loader.dataset.files]),
+        "source_files": json.dumps([str(file) for file in files]),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
-
-
-class _Network:
-    """The chain, and post-processing where its output is; several threads may call it at once."""
-
-    def __init__(self, chain: Chain, amp: str, processors: list[Any]) -> None:
-        self.chain = chain
-        self.amp = amp
-        self.processors = processors
-        self.device = next(chain.parameters()).device
-
-    def voxels(self, batch: BatchOnItsWay) -> int:
-        """Return how many voxels a batch has."""
-        return len(batch.host[self.chain.network_input])
-
-    @torch.inference_mode()
-    def __call__(self, batch: BatchOnItsWay) -> list[tuple[dict[str, np.ndarray], tuple[float, float, float]]]:
-        """Return every event with the seconds of reading, of the network and of post-processing on its device."""
-        started = time.perf_counter()
-        voxels = batch.host[self.chain.network_input]
-        with autocast(self.amp, self.device):
-            products = self.chain(batch.arrived())
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        computed = time.perf_counter()
-        products |= process_batch(self.processors, products, voxels.batch_size, self.chain.scheme)
-        processed = time.perf_counter()
-        arrays = voxel_products(voxels, products)
-        network = computed - started + time.perf_counter() - processed
-        times = tuple(seconds / voxels.batch_size for seconds in (batch.seconds, network, processed - computed))
-        return [(event, times) for event in events_of(batch.host, voxels, arrays)]
 
 
 class _Finish:
     """Post-processing and writing of an event; adds up where the time goes."""
 
-    def __init__(self, processors: list[Any], chain: Chain, writer: HDF5Writer, progress: Progress) -> None:
-        self.processors = processors
-        self.scheme = chain.scheme
+    def __init__(self, reconstruction: Reconstruction, writer: HDF5Writer, progress: Progress) -> None:
+        self.reconstruction = reconstruction
         self.writer = writer
         self.progress = progress
         self.seconds = dict.fromkeys((*TIME_COLUMNS, "writing"), 0.0)
 
-    def __call__(self, event: dict[str, np.ndarray], before: tuple[float, float, float]) -> None:
-        started = time.perf_counter()
-        for processor in remaining(self.processors, event):
-            event.update(processor(event, self.scheme))
+    def __call__(self, event: dict[str, np.ndarray], before: Seconds) -> None:
+        times = self.reconstruction.finish(event, before)
         processed = time.perf_counter()
-        times = (*before[:2], before[2] + processed - started)
-        event["times"] = np.array([times], np.float32)
         self.writer.append(event)
         for name, seconds in zip(self.seconds, (*times, time.perf_counter() - processed), strict=True):
             self.seconds[name] += seconds

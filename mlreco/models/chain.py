@@ -106,6 +106,9 @@ class Chain(nn.Module):
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Return the products of all stages for a batch of the data loader.
 
+        Args:
+            batch: its blobs by name; `Labels` under ``labels`` stand in for the blobs of labels.
+
         Returns:
             tensors whose rows are those of the input voxels, and ``image`` and ``labels``.
         """
@@ -130,6 +133,9 @@ class Chain(nn.Module):
 
     def labels(self, batch: Mapping[str, Any]) -> Labels:
         """Return the labels of these voxels, as far as the batch tells."""
+        given = batch.get("labels")
+        if isinstance(given, Labels):
+            return given
         return labels_from(batch, self.voxels(batch), self.loss_input)
 
     def freeze(self, names: Sequence[str]) -> None:

@@ -24,6 +24,11 @@ class Labels:
     semantics: torch.Tensor | None = None
     instances: torch.Tensor | None = None
 
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Labels:
+        """Return the labels on another device."""
+        both = (self.semantics, self.instances)
+        return Labels(*(None if one is None else one.to(device, non_blocking=non_blocking) for one in both))
+
 
 def rows_of(voxels: VoxelBatch, table: VoxelBatch) -> torch.Tensor:
     """Return the row of ``table`` that holds each voxel of ``voxels``, -1 where it has none.

@@ -11,6 +11,7 @@ from torch import nn
 
 from mlreco.errors import UserError
 from mlreco.models.labels import Labels
+from mlreco.models.layers.by_row import by_row
 from mlreco.models.layers.head import Head
 from mlreco.models.layers.sparse import SparseConvTensor
 from mlreco.models.layers.unet import UNetDecoder, UNetEncoder
@@ -62,9 +63,9 @@ def embedding_products(
         ``seediness`` (N,) in (0, 1).
     """
     return {
-        "embeddings": torch.tanh(embedding)[:, :3] + image.features[:, :3],
-        "margins": 2 * torch.sigmoid(embedding[:, 3]),
-        "seediness": torch.sigmoid(seediness[:, 0]),
+        "embeddings": by_row(torch.tanh, embedding[:, :3]) + image.features[:, :3],
+        "margins": 2 * by_row(torch.sigmoid, embedding[:, 3]),
+        "seediness": by_row(torch.sigmoid, seediness[:, 0]),
     }
 
 

@@ -8,16 +8,17 @@ from typing import Any
 
 import torch
 
+from mlreco.models.labels import Labels
 from mlreco.voxels import VoxelBatch
 
 
 def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """Return the batch with its voxels on the device; everything else stays as it is.
+    """Return the batch with its voxels and labels on the device; everything else stays as it is.
 
     Copies from page-locked memory do not wait for the device.
     """
     return {
-        name: blob.to(device, non_blocking=True) if isinstance(blob, VoxelBatch) else blob
+        name: blob.to(device, non_blocking=True) if isinstance(blob, (VoxelBatch, Labels)) else blob
         for name, blob in batch.items()
     }
 
@@ -42,12 +43,19 @@ class BatchOnItsWay:
         """Return the batch on the device; work queued from now on waits for the copy, the host does not."""
         if self.done is not None:
             for blob in self.copies.values():
-                if isinstance(blob, VoxelBatch):
-                    stream = torch.cuda.current_stream(blob.features.device)
+                for tensor in _tensors(blob):
+                    stream = torch.cuda.current_stream(tensor.device)
                     stream.wait_event(self.done)
-                    blob.coordinates.record_stream(stream)
-                    blob.features.record_stream(stream)
+                    tensor.record_stream(stream)
         return self.copies
+
+
+def _tensors(blob: Any) -> list[torch.Tensor]:
+    if isinstance(blob, VoxelBatch):
+        return [blob.coordinates, blob.features]
+    if isinstance(blob, Labels):
+        return [tensor for tensor in (blob.semantics, blob.instances) if tensor is not None]
+    return []
 
 
 def send(batches: Iterable[tuple[Mapping[str, Any], float]], device: torch.device) -> Iterator[BatchOnItsWay]:

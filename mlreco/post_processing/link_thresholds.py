@@ -33,7 +33,7 @@ SHIPPED = {
     "Delta": LinkThresholds(3, 10, 0, 5),
     "Michel": LinkThresholds(1.8, 10, 0, 1),
 }
-"""Tuned on events without smeared charge, with the weights of ``config/demo.cfg``."""
+"""Tuned on events without smeared charge, with the weights of ``config/thin.cfg``."""
 
 
 def resolve_link_thresholds(given: Given, scheme: ClassScheme) -> dict[str, LinkThresholds]:

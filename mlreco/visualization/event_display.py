@@ -59,11 +59,24 @@ def event_page(reader: HDF5Reader, event: int) -> str:
     """
     if not 0 <= event < len(reader):
         raise UserError(f"no event {event}: the file has {len(reader)} events, numbered from 0")
-    products = reader[event]
+    return page_of_products(reader[event], reader.info, event)
+
+
+def page_of_products(products: Products, info: dict, event: int) -> str:
+    """Return the page of an event whose products are at hand.
+
+    Args:
+        products: name -> array.
+        info: what holds for all events of the file.
+        event: number of the event in the file, from 0.
+
+    Raises:
+        UserError: the event has no voxel coordinates.
+    """
     if "coordinates" not in products:
         raise UserError(f"event {event} has no product 'coordinates'; products: {', '.join(sorted(products))}")
-    classes = class_names(reader.info)
-    header = _header(products, reader.info, event)
+    classes = class_names(info)
+    header = _header(products, info, event)
     if not len(products["coordinates"]):
         body = f'{header}\n<div class="card empty">This event has no voxels.</div>'
         return html_page(_title(products, event), body, styles=["event_display.css"])

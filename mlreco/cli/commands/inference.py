@@ -29,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Reconstruct the events and say what was written."""
-    infer(read_config(arguments), arguments.output, arguments.weights, profile=arguments.profile)
+    recipe = read_config(arguments)
+    infer(recipe.config, arguments.output, arguments.weights or recipe.checkpoint, profile=arguments.profile)
 
 
 def infer(config: Config, output: Path, weights: Path | None, profile: bool = False) -> None:

@@ -30,12 +30,13 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: an option that does not go with it.
     """
-    config = read_config(arguments)
+    recipe = read_config(arguments)
+    config = recipe.config
     if config.trainval.train:
         if arguments.output is not None:
             raise UserError("--output is for inference, but trainval.train is true; say 'mlreco inference CONFIG'")
-        train_and_tell(config, arguments.resume, arguments.weights)
+        train_and_tell(config, arguments.resume, arguments.weights, bool(arguments.source))
         return
     if arguments.resume is not None:
         raise UserError("--resume is for training, but trainval.train is false; say 'mlreco train CONFIG'")
-    infer(config, arguments.output or DEFAULT_OUTPUT, arguments.weights)
+    infer(config, arguments.output or DEFAULT_OUTPUT, arguments.weights or recipe.checkpoint)

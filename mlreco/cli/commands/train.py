@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from mlreco.cli.options import add_config_options, add_resume, add_weights, read_config
 from mlreco.console import say
+from mlreco.errors import UserError
+from mlreco.shipped import is_sample
 
 if TYPE_CHECKING:
     from mlreco.config import Config
@@ -26,11 +28,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train and say where the weights are."""
-    train_and_tell(read_config(arguments), arguments.resume, arguments.weights)
+    recipe = read_config(arguments)
+    weights = arguments.weights or (None if arguments.resume else recipe.checkpoint)
+    train_and_tell(recipe.config, arguments.resume, weights, bool(arguments.source))
 
 
-def train_and_tell(config: Config, resume: str | None, weights: Path | None) -> None:
-    """Train and say where the weights are."""
+def train_and_tell(config: Config, resume: str | None, weights: Path | None, sources_given: bool) -> None:
+    """Train and say where the weights are.
+
+    Raises:
+        UserError: nobody said on which events.
+    """
     from mlreco.training import train
 
+    files = config.iotool.dataset.data_keys
+    if not sources_given and all(map(is_sample, files)):
+        raise UserError(
+            "train on which events? say -s FILES, or iotool.dataset.data_keys in the configuration; the shipped sample "
+            "(-s sample) is enough for a trial only"
+        )
     say(f"last checkpoint: {train(config, resume=resume, weights=weights)}")

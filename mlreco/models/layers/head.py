@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from mlreco.models.layers.by_row import linear_by_row
 from mlreco.models.layers.residual import NormActivation
 
 
@@ -26,4 +27,8 @@ class Head(nn.Sequential):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return (N, out_channels) of (N, in_channels), at least float32."""
         with torch.autocast(features.device.type, enabled=False):
-            return super().forward(features.to(torch.promote_types(features.dtype, torch.float32)))
+            features = features.to(torch.promote_types(features.dtype, torch.float32))
+            if torch.is_grad_enabled() or features.device.type != "cpu":
+                return super().forward(features)
+            activated, linear = self[0](features), self[1]
+            return linear_by_row(activated, linear.weight, linear.bias)

@@ -1,0 +1,114 @@
+"""A chain with its post-processing: batches in, finished events out."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mlreco.errors import UserError
+from mlreco.inference.on_device import process_batch, remaining
+from mlreco.inference.pipeline import prefetched, timed
+from mlreco.inference.products import events_of, voxel_products
+from mlreco.inference.side_by_side import side_by_side
+from mlreco.models.assembly import build_chain
+from mlreco.models.layers.precision import autocast
+from mlreco.models.transfer import BatchOnItsWay, send
+from mlreco.post_processing.factories import build_post_processors
+
+TIME_COLUMNS = ("io", "network", "post_processing")
+"""Columns of the product ``times``: seconds an event; those of a batch are shared equally by its events."""
+MOST_AT_ONCE = 8
+"""Batches whose network runs at the same time on a CPU, each with its part of the threads: no layer of one waits for
+the others, nor for the threads that read and write."""
+VOXELS_AT_ONCE = 150_000
+"""Voxels that they have together, unless a batch alone has more; what a network needs of memory grows with them."""
+
+Seconds = tuple[float, float, float]
+"""Of reading, of the network and of post-processing on its device."""
+
+
+class Reconstruction:
+    """The chain of a configuration, with weights, and its post-processing.
+
+    Args:
+        config: a checked configuration.
+        weights: checkpoint that comes before those that the configuration names.
+
+    Attributes:
+        chain: the networks, ready for inference.
+        processors: the post-processors, in their order.
+        device: where the networks run.
+
+    Raises:
+        UserError: the model cannot be built, weights do not fit, or a stage has none.
+    """
+
+    def __init__(self, config: Mapping[str, Any], weights: str | Path | None = None) -> None:
+        self.chain, loaded = build_chain(config, weights)
+        for name in self.chain.stages:
+            if name not in loaded:
+                raise UserError(
+                    f"stage '{name}' has no weights: give --weights CHECKPOINT, trainval.model_path or "
+                    f"model.modules.{name}.model_path"
+                )
+        self.chain.eval()
+        self.device = next(self.chain.parameters()).device
+        self.processors = build_post_processors(config.get("post_processing") or {}, self.chain.scheme)
+        self._amp = config["trainval"]["amp"]
+
+    @property
+    def places(self) -> int:
+        """Batches whose network runs at the same time."""
+        return 1 if self.device.type == "cuda" else min(MOST_AT_ONCE, torch.get_num_threads())
+
+    def voxels(self, batch: BatchOnItsWay) -> int:
+        """Return how many voxels a batch has."""
+        return len(batch.host[self.chain.network_input])
+
+    def networks(
+        self, batches: Iterable[Mapping[str, Any]], most: int | None = None
+    ) -> Iterator[list[tuple[dict[str, np.ndarray], Seconds]]]:
+        """Yield the events of each batch as the networks leave them, batches in their order.
+
+        Args:
+            batches: batches of the data loader; read ahead in a thread.
+            most: number of batches after which to stop.
+        """
+        waiting = prefetched(send(timed(itertools.islice(batches, most)), self.device), self.places + 1)
+        return side_by_side(self.network, waiting, self.places, self.voxels, VOXELS_AT_ONCE)
+
+    @torch.inference_mode()
+    def network(self, batch: BatchOnItsWay) -> list[tuple[dict[str, np.ndarray], Seconds]]:
+        """Return every event of a batch, not yet finished; several threads may call it at once."""
+        started = time.perf_counter()
+        voxels = batch.host[self.chain.network_input]
+        with autocast(self._amp, self.device):
+            products = self.chain(batch.arrived())
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        computed = time.perf_counter()
+        products |= process_batch(self.processors, products, voxels.batch_size, self.chain.scheme)
+        processed = time.perf_counter()
+        arrays = voxel_products(voxels, products)
+        network = computed - started + time.perf_counter() - processed
+        times = tuple(seconds / voxels.batch_size for seconds in (batch.seconds, network, processed - computed))
+        return [(event, times) for event in events_of(batch.host, voxels, arrays)]
+
+    def finish(self, event: dict[str, np.ndarray], before: Seconds) -> Seconds:
+        """Add to an event what the post-processors make that have not had their turn, and its ``times``.
+
+        Returns:
+            The seconds by ``TIME_COLUMNS``.
+        """
+        started = time.perf_counter()
+        for processor in remaining(self.processors, event):
+            event.update(processor(event, self.chain.scheme))
+        times = (*before[:2], before[2] + time.perf_counter() - started)
+        event["times"] = np.array([times], np.float32)
+        return times

@@ -1,0 +1,83 @@
+"""A chain as a user names it: a configuration file, a shipped name, or a checkpoint that holds its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlreco import shipped
+from mlreco.config import Config, load_config, parse_config
+from mlreco.errors import UserError
+
+CHECKPOINT_SUFFIXES = (".ckpt", ".pt", ".pth")
+CONFIG_SUFFIXES = (".cfg", ".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A checked configuration, and the checkpoint that it came from.
+
+    Attributes:
+        config: the configuration.
+        checkpoint: file with weights of all stages; None where the configuration names its weights itself.
+    """
+
+    config: Config
+    checkpoint: Path | None = None
+
+
+def read_recipe(source: str | Path, overrides: Sequence[str] = (), sources: Sequence[str | Path] = ()) -> Recipe:
+    """Return what a name stands for.
+
+    Args:
+        source: a configuration file, the name of a shipped configuration (``thin``), or a checkpoint of ``mlreco
+            train``. A file comes before a shipped name.
+        overrides: texts ``section.key=value``.
+        sources: files of events to read instead of those of the configuration; ``sample`` is the shipped one.
+
+    Raises:
+        UserError: no such file or name, a checkpoint without its configuration, or a mistake in a configuration.
+    """
+    path = find_recipe(source)
+    files = [shipped.sample(str(one)) or one for one in sources]
+    if not is_checkpoint(path):
+        return Recipe(load_config(path, overrides, sources=files))
+    return Recipe(parse_config(_configuration_text(path), path, overrides, sources=files), path)
+
+
+def find_recipe(source: str | Path) -> Path:
+    """Return the file that a name stands for.
+
+    Raises:
+        UserError: no such file or name.
+    """
+    path = Path(source)
+    if path.is_file():
+        return path
+    if str(source) in shipped.configurations():
+        return shipped.configuration(str(source))
+    if path.is_dir():
+        raise UserError(f"{source}: is a folder; give a configuration, a checkpoint or a shipped name")
+    if path.suffix in (*CONFIG_SUFFIXES, *CHECKPOINT_SUFFIXES) or len(path.parts) != 1:
+        raise UserError(f"{source}: no such file")
+    return shipped.configuration(str(source))
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is a checkpoint, by its content: torch writes zip archives."""
+    with path.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+
+
+def _configuration_text(path: Path) -> str:
+    from mlreco.models.weights import read_checkpoint
+
+    text: Any = read_checkpoint(path).get("config")
+    if not isinstance(text, str) or not text:
+        raise UserError(
+            f"{path}: holds weights without a configuration; give the configuration, and these as its weights "
+            f"(--weights, or weights= in Python)"
+        )
+    return text

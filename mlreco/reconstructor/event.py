@@ -1,0 +1,275 @@
+"""An event as an object: named arrays, one row a voxel, and what can be done with them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlreco.errors import UserError
+from mlreco.post_processing.particles import ParticleTable, build_particles
+
+if TYPE_CHECKING:
+    import pandas
+    import plotly.graph_objects as go
+
+IDENTITY = ("event_id", "source", "image_shape", "image_origin", "voxel_size", "times")
+"""Products with one row an event."""
+INSTANCES, FRAGMENTS = "instances", "fragments"
+
+
+class Event(Mapping[str, np.ndarray]):
+    """The products of one event, as a mapping (``event["energies"]``) and as attributes (``event.energies``).
+
+    Args:
+        products: name -> array.
+        info: what holds for all events of a file or a chain: ``classes``, ``class_scheme``, ``cfg`` and others.
+        row_of_input: (M,) row of each voxel that was given to `Reconstructor.predict`, where some were merged.
+        name: what the event is called.
+
+    Attributes:
+        coordinates: (N, 3) int32 voxel numbers x, y, z.
+        energies: (N,) float32, MeV.
+        semantics: (N,) int8 classes in which was clustered, numbers of `classes`.
+        fragments: (N,) int32 pieces that the clusterer found, -1 for none.
+        embeddings: (N, 3) float32.
+        margins: (N,) float32.
+        seediness: (N,) float32.
+        semantic_scores: (N, classes) float32 probabilities.
+        semantics_true: (N,) int8 true classes, where labels are known.
+        instances_true: (N,) int32 true instances, where labels are known.
+        info: as given.
+        name: as given.
+        warnings: what the user should know of this event, a line each.
+    """
+
+    coordinates: np.ndarray
+    energies: np.ndarray
+    semantics: np.ndarray
+    fragments: np.ndarray
+    embeddings: np.ndarray
+    margins: np.ndarray
+    seediness: np.ndarray
+    semantic_scores: np.ndarray
+    semantics_true: np.ndarray
+    instances_true: np.ndarray
+
+    def __init__(
+        self,
+        products: Mapping[str, np.ndarray],
+        info: Mapping[str, Any] | None = None,
+        row_of_input: np.ndarray | None = None,
+        name: str = "event",
+        warnings: tuple[str, ...] = (),
+    ) -> None:
+        self._products = dict(products)
+        self.info = dict(info or {})
+        self.name = name
+        self.warnings = warnings
+        self._row_of_input = row_of_input
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._products[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._products)
+
+    def __len__(self) -> int:
+        return len(self._products)
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        products = self.__dict__.get("_products", {})
+        if name in products:
+            return products[name]
+        close = difflib.get_close_matches(name, products, n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else f"; there are: {', '.join(sorted(products))}"
+        raise AttributeError(f"this event has no '{name}'{hint}")
+
+    def _of_event(self, name: str) -> list[Any]:
+        """Return the only row of a product."""
+        if name not in self._products:
+            raise AttributeError(f"this event has no '{name}'")
+        return self._products[name][0].tolist()
+
+    def __dir__(self) -> list[str]:
+        return sorted({*super().__dir__(), *self._products})
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        counts = [f"{self.num_voxels} voxels"]
+        if "energies" in self:
+            counts.append(f"{self['energies'].sum(dtype=np.float64):.1f} MeV")
+        if INSTANCES in self or FRAGMENTS in self:
+            counts.append(f"{len(np.unique(self.instances[self.instances >= 0]))} instances")
+        return f"<{self.name}: {', '.join(counts)}>"
+
+    @property
+    def num_voxels(self) -> int:
+        """Number of voxels."""
+        return len(self["coordinates"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the semantic classes, by number."""
+        return tuple(self.info.get("classes", ()))
+
+    @property
+    def instances(self) -> np.ndarray:
+        """(N,) int32 particle instance of each voxel, -1 for none: of the last stage that makes them, else fragments.
+
+        A chain without a stage that joins fragments has fragments for instances.
+        """
+        found = self._products.get(INSTANCES)
+        return self.fragments if found is None else found
+
+    @property
+    def voxel_size(self) -> tuple[float, float, float]:
+        """Edges of a voxel, cm."""
+        x, y, z = self._of_event("voxel_size")
+        return (x, y, z)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Number of voxels of the image along x, y, z."""
+        x, y, z = self._of_event("image_shape")
+        return (x, y, z)
+
+    @property
+    def image_origin(self) -> tuple[float, float, float]:
+        """Position of the corner of voxel (0, 0, 0), cm."""
+        x, y, z = self._of_event("image_origin")
+        return (x, y, z)
+
+    @property
+    def event_id(self) -> tuple[int, int, int]:
+        """Run, subrun, event."""
+        run, subrun, number = self._of_event("event_id")
+        return (run, subrun, number)
+
+    @property
+    def positions(self) -> np.ndarray:
+        """(N, 3) float64 centres of the voxels, cm."""
+        return np.asarray(self.image_origin) + (self["coordinates"] + 0.5) * np.asarray(self.voxel_size)
+
+    @property
+    def row_of_input(self) -> np.ndarray:
+        """(M,) int64 row of each voxel that was given: 0, 1, 2, ... unless some were given twice and merged."""
+        return np.arange(self.num_voxels) if self._row_of_input is None else self._row_of_input
+
+    @property
+    def particles(self) -> Particles:
+        """The instances in numbers, one row each."""
+        table = build_particles(
+            self.positions, self["energies"], self.semantics, self.instances, self.get("margins"), self.get("seediness")
+        )
+        return Particles(table, self.classes)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the voxels as a table, a row each; columns of several numbers have theirs as separate columns.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        per_voxel = {name: values for name, values in self.items() if name not in IDENTITY}
+        columns = {name: values for name, values in per_voxel.items() if len(values) == self.num_voxels}
+        if INSTANCES not in columns and FRAGMENTS in columns:
+            columns[INSTANCES] = self.instances
+        flat: dict[str, np.ndarray] = {}
+        for name, values in columns.items():
+            if values.ndim == 1:
+                flat[name] = values
+            else:
+                flat |= {part: values[:, i] for i, part in enumerate(_parts(name, values, self.classes))}
+        return _pandas().DataFrame(flat)
+
+    def show(self, colour: str = "instances", space: str = "image") -> go.Figure:
+        """Return a plotly figure of the voxels; a notebook shows it.
+
+        Args:
+            colour: product that gives the colours: ``instances``, ``semantics``, ``energies``, ``instances_true`` ...
+            space: ``image`` (cm) or ``embedding``.
+
+        Raises:
+            UserError: the event lacks a product that is needed.
+        """
+        from mlreco.visualization.event_figure import event_figure
+
+        return event_figure(self, colour, space)
+
+    def save(self, path: str | Path) -> None:
+        """Write the event: an output file (``.h5``), or a page that shows it (``.html``).
+
+        Raises:
+            UserError: another ending, or the file cannot be written.
+        """
+        from mlreco.reconstructor.saving import save_events
+
+        save_events(path, [self])
+
+
+class Particles:
+    """The instances of one event in numbers: one row each, positions and lengths in cm.
+
+    Args:
+        table: the numbers.
+        classes: names of the semantic classes, by number.
+    """
+
+    def __init__(self, table: ParticleTable, classes: tuple[str, ...]) -> None:
+        self.table = table
+        self._classes = classes
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} particles>"
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return name -> (K,) array."""
+        table = self.table
+        names = np.array([*self._classes, "unknown"])
+        known = (table.semantic >= 0) & (table.semantic < len(self._classes))
+        found: dict[str, np.ndarray] = {
+            "instance": table.fragment,
+            "semantic": table.semantic,
+            "class": names[np.where(known, table.semantic, len(self._classes))],
+            "voxels": table.voxels,
+            "energy_mev": table.energy,
+        }
+        for name, vectors in (("centroid_{}_cm", table.centroid), ("axis_{}", table.axis)):
+            found |= {name.format(axis): vectors[:, i] for i, axis in enumerate("xyz")}
+        found |= {f"spread_{i + 1}_cm": table.spread[:, i] for i in range(3)}
+        return found | {"margin": table.margin, "seediness": table.seediness}
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Return the table.
+
+        Raises:
+            UserError: pandas is not installed.
+        """
+        return _pandas().DataFrame(self.columns())
+
+
+def _parts(name: str, values: np.ndarray, classes: tuple[str, ...]) -> list[str]:
+    """Return the names of the columns of a product."""
+    if name == "coordinates":
+        return list("xyz")
+    if name == "semantic_scores" and values.shape[1] == len(classes):
+        return [f"score_{one}" for one in classes]
+    return [f"{name}_{i + 1}" for i in range(values.shape[1])]
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError:
+        raise UserError("tables need the package 'pandas': pip install 'mlreco[pandas]'") from None
+    return pandas

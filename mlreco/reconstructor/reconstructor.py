@@ -1,0 +1,324 @@
+"""A trained chain that reconstructs events: arrays or files in, events out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+
+from mlreco.config import Config
+from mlreco.errors import UserError
+from mlreco.inference.pipeline import prefetched, short_turns
+from mlreco.inference.reconstruction import Reconstruction
+from mlreco.inference.run import COLUMNS, InferenceSummary, inference_loader, output_info, run_inference
+from mlreco.iotools.collate import Batch, join_voxels
+from mlreco.models.labels import Labels
+from mlreco.models.layers.precision import tf32
+from mlreco.recipes import read_recipe
+from mlreco.reconstructor.arrays import GivenEvent, given_event, image_meta
+from mlreco.reconstructor.event import IDENTITY, Event
+from mlreco.semantics import UNKNOWN
+
+DEFAULT_SHAPE = 512
+"""Voxels along an edge of the image where nobody says: that of the events that the shipped chains were trained on."""
+ARRAYS = "arrays"
+"""Name of the source of events that were given as arrays."""
+
+
+class Reconstructor:
+    """A trained chain: networks, clusterer and what else its configuration names.
+
+    Made by `from_pretrained`. One object reconstructs any number of events and may be used by one thread at a time.
+
+    Args:
+        config: a checked configuration (`mlreco.config.load_config`).
+        weights: checkpoint that comes before those that the configuration names.
+        name: what it is called.
+
+    Attributes:
+        config: the configuration.
+        name: as given.
+
+    Raises:
+        UserError: a stage without weights, or weights that do not fit.
+    """
+
+    def __init__(self, config: Config, weights: str | Path | None = None, name: str = "chain") -> None:
+        self.config = config
+        self.name = name
+        self._reconstruction = Reconstruction(config, weights)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        weights: str | Path | None = None,
+        device: str = "cpu",
+        overrides: Sequence[str] = (),
+    ) -> Reconstructor:
+        """Return the chain of a name.
+
+        Args:
+            name: a shipped chain (``thin``, ``fat``; ``mlreco configs`` lists them), a checkpoint of ``mlreco train``,
+                or a configuration file.
+            weights: checkpoint with the weights of the whole chain, instead of those that the name stands for.
+            device: ``cpu``, ``cuda`` or ``cuda:1``.
+            overrides: changes of the configuration, as ``--set`` takes them: ``model.modules.spice.semantics=true``.
+
+        Raises:
+            UserError: no such name, no weights, no such device, or a mistake in the configuration.
+        """
+        if isinstance(overrides, str):
+            overrides = [overrides]
+        recipe = read_recipe(name, [*overrides, f"trainval.gpus='{_gpus(device)}'"])
+        return cls(recipe.config, weights or recipe.checkpoint, str(name))
+
+    def __repr__(self) -> str:
+        stages = ", ".join((*self._reconstruction.chain.stages, *self.config["post_processing"]))
+        return f"<Reconstructor {self.name}: {stages}; on {self._reconstruction.device}>"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the semantic classes, by number."""
+        return self._reconstruction.chain.scheme.classes
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks run."""
+        return self._reconstruction.device
+
+    @overload
+    def predict(self, coordinates: np.ndarray | Event, energies: np.ndarray | None = None, **image: Any) -> Event: ...
+
+    @overload
+    def predict(
+        self,
+        coordinates: Sequence[np.ndarray] | Iterable[Event],
+        energies: Sequence[np.ndarray] | None = None,
+        **image: Any,
+    ) -> list[Event]: ...
+
+    def predict(
+        self,
+        coordinates: Any,
+        energies: Any = None,
+        *,
+        voxel_size: Any = None,
+        image_shape: Any = None,
+        image_origin: Any = 0.0,
+        semantics: Any = None,
+    ) -> Event | list[Event]:
+        """Reconstruct an event, or a list of events.
+
+        The result of an event depends neither on the order of its voxels nor on the events beside it, and is the same
+        to the last bit as that of ``mlreco inference``. Its rows are in the order that was given; voxels that are given
+        twice are merged, their energies added (`Event.row_of_input` tells the row of each).
+
+        Args:
+            coordinates: (N, 3) voxel numbers x, y, z from 0; an `Event`, for example of `mlreco.open`; or a list of
+                either.
+            energies: (N,) deposited energies in MeV, or a list of such arrays; not with events.
+            voxel_size: edge of a voxel in cm, or three of them; not with events.
+            image_shape: number of voxels along x, y, z, or one for a cube (512). The network sees where in the image a
+                voxel is: give the size of the images that it was trained on, or cut larger ones.
+            image_origin: position of the corner of voxel (0, 0, 0) in cm.
+            semantics: (N,) true classes, for a chain that clusters in these (``model.modules.spice.semantics: true``),
+                or a list of such arrays.
+
+        Raises:
+            UserError: arrays of a wrong shape, type or unit; the message says which event, row and what would be right.
+        """
+        if isinstance(coordinates, Event):
+            self._refuse_with_events(energies, voxel_size, image_shape, semantics)
+            return self._predict([self._from_event(coordinates, "")])[0]
+        if not _is_list_of_events(coordinates):
+            meta = image_meta(voxel_size, DEFAULT_SHAPE if image_shape is None else image_shape, image_origin)
+            return self._predict([self._from_arrays(coordinates, energies, semantics, meta, 0, "")])[0]
+        events = list(coordinates)
+        if all(isinstance(event, Event) for event in events):
+            self._refuse_with_events(energies, voxel_size, image_shape, semantics)
+            return self._predict([self._from_event(event, f"event {i}: ") for i, event in enumerate(events)])
+        meta = image_meta(voxel_size, DEFAULT_SHAPE if image_shape is None else image_shape, image_origin)
+        values = _one_each("energies", energies, len(events))
+        classes = _one_each("semantics", semantics, len(events)) if semantics is not None else [None] * len(events)
+        given = zip(events, values, classes, strict=True)
+        return self._predict([self._from_arrays(*one, meta, i, f"event {i}: ") for i, one in enumerate(given)])
+
+    def predict_file(self, source: str | Path | Sequence[str | Path]) -> Iterator[Event]:
+        """Yield the events of files one after another, reconstructed, with labels where the files have them.
+
+        Files are read as the section ``iotool`` of the configuration says, a few events ahead.
+
+        Args:
+            source: a file, a pattern, a folder, a ``.txt`` list, or several of them.
+
+        Raises:
+            UserError: a file cannot be read, or lacks a product that the configuration names.
+        """
+        loader = inference_loader(self.config, self._reconstruction, _sources(source))
+        info = self._info(loader.dataset.files)
+        with loader, tf32(self.config["trainval"]["tf32"]), short_turns():
+            for products in prefetched(self._finished(loader)):
+                file, entry = products["source"][0].tolist()
+                yield Event(products, info, name=f"{Path(loader.dataset.files[file]).name}, event {entry}")
+
+    def reconstruct_file(self, source: str | Path | Sequence[str | Path], output: str | Path) -> InferenceSummary:
+        """Reconstruct the events of files into an output file, as ``mlreco inference`` does.
+
+        Args:
+            source: as in `predict_file`.
+            output: HDF5 file to write; it appears only when complete.
+
+        Raises:
+            UserError: a file cannot be read or written.
+        """
+        sources = [str(one) for one in _sources(source)]
+        iotool = self.config.to_dict()["iotool"]
+        iotool["dataset"]["data_keys"] = sources
+        iotool["dataset"].pop("limit_num_files", None)
+        config = Config({**self.config, "iotool": iotool}, self.config.path, self.config.text, self.config.notices)
+        return run_inference(config, output, reconstruction=self._reconstruction)
+
+    def _info(self, files: Sequence[str | Path]) -> dict[str, Any]:
+        return {**output_info(self.config, self._reconstruction, files), "columns": COLUMNS}
+
+    def _finished(self, batches: Iterable[Batch]) -> Iterator[dict[str, np.ndarray]]:
+        """Yield the products of the events of batches."""
+        for events in self._reconstruction.networks(batches):
+            for products, seconds in events:
+                self._reconstruction.finish(products, seconds)
+                yield products
+
+    def _predict(self, given: Sequence[GivenEvent]) -> list[Event]:
+        size = self.config["iotool"]["batch_size"]
+        info = self._info([ARRAYS])
+        batches = (self._batch(given[first : first + size]) for first in range(0, len(given), size))
+        with tf32(self.config["trainval"]["tf32"]):
+            found = list(self._finished(batches))
+        return [
+            Event(_in_order(products, event.order), info, event.row, f"event {number}", _remarks(event))
+            for number, (products, event) in enumerate(zip(found, given, strict=True))
+        ]
+
+    def _from_arrays(
+        self, coordinates: Any, energies: Any, semantics: Any, meta: Any, number: int, name: str
+    ) -> GivenEvent:
+        scheme = self._reconstruction.chain.scheme
+        return given_event(
+            coordinates,
+            energies,
+            meta,
+            semantics=semantics,
+            scheme=scheme,
+            name=name,
+            event_id=(0, 0, number),
+            source=(0, number),
+        )
+
+    def _from_event(self, event: Event, name: str) -> GivenEvent:
+        scheme = self._reconstruction.chain.scheme
+        own = event.info.get("class_scheme", scheme.name)
+        labelled = own == scheme.name
+        if not labelled and self._needs_labels:
+            said = f"{name}its true classes are numbered as in '{own}'"
+            raise UserError(f"{said}, and this chain clusters in those of '{scheme.name}'")
+        meta = image_meta(event.voxel_size, event.image_shape, event.image_origin)
+        return given_event(
+            event["coordinates"],
+            event["energies"],
+            meta,
+            semantics=event.get("semantics_true") if labelled else None,
+            instances=event.get("instances_true") if labelled else None,
+            scheme=scheme,
+            name=name,
+            event_id=event.event_id,
+            source=tuple(event["source"][0].tolist()),
+        )
+
+    @property
+    def _needs_labels(self) -> bool:
+        return any("labels" in stage.requires for stage in self._reconstruction.chain.stages.values())
+
+    def _refuse_with_events(self, energies: Any, voxel_size: Any, image_shape: Any, semantics: Any) -> None:
+        given = {"energies": energies, "voxel_size": voxel_size, "image_shape": image_shape, "semantics": semantics}
+        for word, value in given.items():
+            if value is not None:
+                raise UserError(f"{word} cannot be given with an Event, which has its own")
+
+    def _batch(self, events: Sequence[GivenEvent]) -> Batch:
+        """Return a batch as the data loader makes it."""
+        return {
+            self._reconstruction.chain.network_input: join_voxels([event.image for event in events]),
+            "labels": Labels(*(_joined(events, name) for name in ("semantics", "instances"))),
+            "event_id": np.array([event.event_id for event in events], np.int64).reshape(-1, 3),
+            "source": np.array([event.source for event in events], np.int64).reshape(-1, 2),
+        }
+
+
+def _gpus(device: str) -> str:
+    """Return the value of ``trainval.gpus`` for a device.
+
+    Raises:
+        UserError: it is neither the CPU nor a CUDA device.
+    """
+    kind, _, number = str(device).partition(":")
+    if kind == "cpu" and not number:
+        return ""
+    if kind != "cuda" or not (number.isdecimal() or not number):
+        raise UserError(f"no device '{device}'; valid: cpu, cuda, cuda:1")
+    return number or "0"
+
+
+def _is_list_of_events(coordinates: Any) -> bool:
+    """Whether something is several events rather than the rows of one."""
+    if isinstance(coordinates, np.ndarray) or hasattr(coordinates, "__array__"):
+        return False
+    if isinstance(coordinates, (list, tuple)):
+        return not coordinates or any(isinstance(one, Event) or np.ndim(one) != 1 for one in coordinates[:1])
+    return isinstance(coordinates, Iterable) and not isinstance(coordinates, (str, bytes))
+
+
+def _one_each(what: str, values: Any, count: int) -> list[Any]:
+    """Return the arrays of a list that must have one for each event."""
+    if not isinstance(values, (list, tuple)):
+        kind = "nothing" if values is None else type(values).__name__
+        raise UserError(f"{what} must be a list of {count} arrays, one for each event, not {kind}")
+    if len(values) != count:
+        raise UserError(f"{what} must be a list of {count} arrays, one for each event, not of {len(values)}")
+    return list(values)
+
+
+def _sources(source: str | Path | Sequence[str | Path]) -> list[str | Path]:
+    given = [source] if isinstance(source, (str, Path)) else list(source)
+    for one in given:
+        if not isinstance(one, (str, Path)):
+            raise UserError(f"a source is the name of a file, not {type(one).__name__}")
+    return given
+
+
+def _joined(events: Sequence[GivenEvent], name: str) -> torch.Tensor | None:
+    """Return the labels of a batch; UNKNOWN in events without, None where none has any."""
+    found = [getattr(event, name) for event in events]
+    if all(one is None for one in found):
+        return None
+    columns = [np.full(len(e.image), UNKNOWN) if one is None else one for e, one in zip(events, found, strict=True)]
+    return torch.from_numpy(np.concatenate(columns))
+
+
+def _in_order(products: dict[str, np.ndarray], order: np.ndarray) -> dict[str, np.ndarray]:
+    """Return products with their rows of voxels in another order."""
+    rows = len(products["coordinates"])
+    return {
+        name: values[order] if name not in IDENTITY and len(values) == rows else values
+        for name, values in products.items()
+    }
+
+
+def _remarks(event: GivenEvent) -> tuple[str, ...]:
+    if not event.merged:
+        return ()
+    return (f"{event.merged} of {len(event.row)} voxels were given more than once and merged, their energies added",)

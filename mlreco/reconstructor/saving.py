@@ -1,0 +1,54 @@
+"""Events into files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from mlreco.errors import UserError
+from mlreco.reconstructor.event import Event
+
+_FORMS = (".h5", ".hdf5", ".html")
+_OF_A_FILE = ("columns", "complete", "format", "format_version", "version")
+"""What an output file tells of itself, not of its events."""
+
+
+def save_events(path: str | Path, events: Iterable[Event]) -> None:
+    """Write events into an output file (``.h5``), as ``mlreco inference`` does, or one event into a page (``.html``).
+
+    Args:
+        path: file to write; it appears only when complete.
+        events: events of one chain or one file.
+
+    Raises:
+        UserError: no events, another ending, events with different products, or the file cannot be written.
+    """
+    path, events = Path(path), list(events)
+    if path.suffix.lower() not in _FORMS:
+        raise UserError(f"{path}: events are saved as .h5 (an output file) or .html (a page), not '{path.suffix}'")
+    if not events:
+        raise UserError(f"{path}: no events to save")
+    for number, event in enumerate(events):
+        if not isinstance(event, Event):
+            raise UserError(f"{path}: item {number} is no event but {type(event).__name__}")
+        if event.keys() != events[0].keys():
+            differing = sorted(event.keys() ^ events[0].keys())
+            raise UserError(f"{path}: event {number} and the first one differ in products: {', '.join(differing)}")
+    if path.suffix.lower() == ".html":
+        _save_page(path, events)
+        return
+    from mlreco.iotools import HDF5Writer
+
+    first = events[0].info
+    with HDF5Writer(path, {k: v for k, v in first.items() if k not in _OF_A_FILE}, first.get("columns")) as writer:
+        for event in events:
+            writer.append(event)
+
+
+def _save_page(path: Path, events: list[Event]) -> None:
+    from mlreco.atomic import write_text
+    from mlreco.visualization.event_display import page_of_products
+
+    if len(events) > 1:
+        raise UserError(f"{path}: a page shows one event; save several as .h5 and say 'mlreco display'")
+    write_text(path, page_of_products(dict(events[0]), events[0].info, events[0].event_id[2]))

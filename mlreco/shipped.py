@@ -1,0 +1,72 @@
+"""What travels with the package: configurations by name, with their weights and a sample of events."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlreco.errors import UserError, nearest
+
+_PACKAGE = Path(__file__).resolve().parent
+_PLACES = (_PACKAGE / "shipped_files", _PACKAGE.parent / "config")
+"""The folder in an installed package, and in a checkout."""
+
+SAMPLES = {"sample": "thin_sample.h5", "fat_sample": "fat_sample.h5"}
+"""Names of files of events, for ``--source``."""
+
+
+def folder() -> Path:
+    """Return the folder of the shipped configurations.
+
+    Raises:
+        UserError: it is missing, as in a package that was copied in part.
+    """
+    for place in _PLACES:
+        if place.is_dir():
+            return place
+    raise UserError(f"{_PLACES[0]}: the shipped configurations are missing; install mlreco again")
+
+
+def configurations() -> dict[str, Path]:
+    """Return the file of every shipped configuration by its name."""
+    return {path.stem: path for path in sorted(folder().glob("*.cfg"))}
+
+
+def configuration(name: str) -> Path:
+    """Return the file of a shipped configuration.
+
+    Raises:
+        UserError: there is none of that name; tells the nearest.
+    """
+    known = configurations()
+    if name not in known:
+        raise UserError(f"no file and no shipped configuration '{name}'{nearest(name, known)} ('mlreco configs')")
+    return known[name]
+
+
+def description(path: Path) -> str:
+    """Return what the first line of a configuration file says about it."""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.removeprefix("#").strip() if first.startswith("#") else ""
+
+
+def sample(name: str) -> Path | None:
+    """Return the shipped file of events of that name, None where there is none."""
+    return folder() / "sample" / SAMPLES[name] if name in SAMPLES else None
+
+
+def is_sample(path: str | Path) -> bool:
+    """Whether a file is one of the shipped samples of events."""
+    return Path(path).resolve().parent == folder() / "sample"
+
+
+def standalone(name: str) -> str:
+    """Return the text of a shipped configuration that can be kept anywhere: with its includes, and files by full path.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    from mlreco.config import load_config
+
+    path = configuration(name)
+    comment = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
+    return "\n".join([*comment, load_config(path).text])
