@@ -61,7 +61,8 @@ def find_recipe(source: str | Path) -> Path:
     if path.is_dir():
         raise UserError(f"{source}: is a folder; give a configuration, a checkpoint or a shipped name")
     if path.suffix in (*CONFIG_SUFFIXES, *CHECKPOINT_SUFFIXES) or len(path.parts) != 1:
-        raise UserError(f"{source}: no such file")
+        kind = "checkpoint" if path.suffix in CHECKPOINT_SUFFIXES else "configuration file"
+        raise UserError(f"{source}: no such {kind}")
     return shipped.configuration(str(source))
 
 

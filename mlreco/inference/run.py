@@ -130,7 +130,7 @@ def inference_loader(
     """Return the loader of the files of a configuration, or of others; labels may be missing in them.
 
     Raises:
-        UserError: a mistake in the section ``iotool``, files that cannot be read, or labels that are needed and missing.
+        UserError: a mistake in the section ``iotool``, files that cannot be read, or labels that the chain needs.
     """
     chain = reconstruction.chain
     loader = loader_factory(

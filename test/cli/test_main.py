@@ -249,7 +249,7 @@ def test_help_imports_nothing_heavy():
 
 
 def test_closed_pipe_is_quiet():
-    code = "import sys; from mlreco.cli import entry; entry._run = lambda words: sys.stdout.write('x' * 99999) and 0"
+    code = "import sys; from mlreco.cli import entry; entry.obey = lambda words: sys.stdout.write('x' * 99999) and 0"
     read, write = os.pipe()
     os.close(read)
     command = [sys.executable, "-c", f"{code}; sys.exit(entry.main([]))"]
