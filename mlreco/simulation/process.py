@@ -1,0 +1,126 @@
+"""A worker process as the one that uses it sees it, replaced where it dies."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from mlreco.errors import UserError
+from mlreco.simulation.geant4 import require_geant4
+from mlreco.simulation.options import Options
+from mlreco.simulation.worker import Answer
+
+ATTEMPTS = 3
+"""How often a worker may die over the same event. An event depends on nothing but its options and number, so that a new
+worker makes the same one; dying over it again means that the event itself is the reason."""
+
+_ROOT = Path(__file__).resolve().parents[2]
+_SECONDS_TO_END = 5
+
+
+class SimulationProcess:
+    """Makes events in a process of its own, which starts at the first one.
+
+    Copies in forked or spawned processes start workers of their own.
+
+    Args:
+        options: what is simulated.
+
+    Attributes:
+        deaths: workers that died and were replaced.
+
+    Raises:
+        UserError: Geant4 is not installed.
+    """
+
+    def __init__(self, options: Options) -> None:
+        require_geant4()
+        self.options = options
+        self.deaths = 0
+        self._worker: subprocess.Popen | None = None
+        self._owner = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_worker": None}
+
+    def event(self, number: int) -> Any:
+        """Return a `SimulatedEvent`.
+
+        Raises:
+            UserError: Geant4 dies over the event again and again.
+            RuntimeError: an exception in the worker, with its traceback.
+        """
+        for _ in range(ATTEMPTS):
+            try:
+                return self._ask(number)
+            except (BrokenPipeError, EOFError, pickle.UnpicklingError):
+                ended = self._end()
+                self.deaths += 1
+        raise UserError(f"event {number} of seed {self.options.seed}: Geant4 died over it {ATTEMPTS} times ({ended})")
+
+    def close(self) -> None:
+        """End the worker; the next event starts another."""
+        self._end()
+
+    def _ask(self, number: int) -> Any:
+        worker = self._running()
+        _send(worker, number)
+        return _content(worker)
+
+    def _running(self) -> subprocess.Popen:
+        if self._owner != os.getpid():
+            self._worker = None  # that of the process this one was forked from
+        if self._worker is None:
+            self._owner = os.getpid()
+            self._worker = _start()
+            _send(self._worker, self.options)
+            _content(self._worker)
+        return self._worker
+
+    def _end(self) -> str:
+        """Close the worker's input, wait for its end and tell how it came."""
+        worker, self._worker = self._worker, None
+        if worker is None or self._owner != os.getpid():
+            return "not started"
+        for pipe in (worker.stdin, worker.stdout):
+            with contextlib.suppress(BrokenPipeError):  # a dead worker needs no more of what was not sent
+                pipe.close()
+        try:
+            code = worker.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            code = worker.wait()
+        return signal.Signals(-code).name if code < 0 else f"exit status {code}"
+
+
+def _start() -> subprocess.Popen:
+    """Start a worker that finds this very package, has one thread, and does not hear Ctrl-C."""
+    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+    return subprocess.Popen(
+        [sys.executable, "-c", "from mlreco.simulation.worker import main; main()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+
+
+def _send(worker: subprocess.Popen, message: Any) -> None:
+    pickle.dump(message, worker.stdin, protocol=5)
+    worker.stdin.flush()
+
+
+def _content(worker: subprocess.Popen) -> Any:
+    answer: Answer = pickle.load(worker.stdout)
+    if answer.mistake:
+        raise UserError(answer.mistake)
+    if answer.bug:
+        raise RuntimeError(f"in a process that simulates:\n{answer.bug}")
+    return answer.content
