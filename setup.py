@@ -26,6 +26,7 @@ CORE = [
 ROOT = ["awkward>=2.6", "uproot>=5.3"]
 PARQUET = ["pyarrow>=16"]
 FILTERS = ["hdf5plugin>=4.4"]
+SIMULATE = ["geant4-pybind==0.1.3; sys_platform == 'linux' and platform_machine == 'x86_64'"]
 EXTRAS = {
     "cuda": ["spconv-cu126==2.3.8"],
     "root": ROOT,
@@ -33,11 +34,13 @@ EXTRAS = {
     "filters": FILTERS,
     "pandas": ["pandas>=2.2"],
     "larcv": ["larcv>=3.5"],
+    "simulate": SIMULATE,
     "bench": ["matplotlib>=3.8", "spconv==2.3.8; sys_platform == 'linux' and platform_machine == 'x86_64'"],
     "dev": [
         *ROOT,
         *PARQUET,
         *FILTERS,
+        *SIMULATE,
         "hypothesis>=6.100",
         "packaging>=24",
         "pandas>=2.2",
@@ -78,7 +81,7 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["mlreco", "mlreco.*"]),
-    package_data={"mlreco": ["**/*.css", "**/*.js", "**/*.json", "**/*.html"]},
+    package_data={"mlreco": ["**/*.css", "**/*.js", "**/*.json", "**/*.html", "simulation/geant4/no_data/*"]},
     install_requires=CORE,
     extras_require=EXTRAS,
     cmdclass={"build_py": BuildWithConfigurations},
