@@ -6,12 +6,13 @@ import numpy as np
 
 from mlreco.errors import UserError, nearest
 from mlreco.post_processing.embedded_voxels import EmbeddedVoxels, checked_arrays
+from mlreco.post_processing.parameters import Parameters
 
 UNSEEDED = ("instance", "noise")
 NOISE = -1
 
 
-class GreedyClusterer:
+class GreedyClusterer(Parameters):
     """Greedy clustering of the voxels of one semantic class of one event (Koh et al. 2020, section II.C).
 
     Until no voxel is left or the best one left has a seediness below ``seed_threshold``: the voxel of highest

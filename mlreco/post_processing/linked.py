@@ -8,10 +8,11 @@ from mlreco.errors import UserError
 from mlreco.post_processing.embedded_voxels import LARGEST
 from mlreco.post_processing.link_thresholds import LinkThresholds, check_link_thresholds
 from mlreco.post_processing.numbering import in_order_of_rows
+from mlreco.post_processing.parameters import Parameters
 from mlreco.post_processing.pieces import Pieces
 
 
-class LinkedClusterer:
+class LinkedClusterer(Parameters):
     """Clustering of the voxels of one semantic class of one event by links in space and in the embedding.
 
     The greedy rule of SPICE asks whether a voxel lies within the margin of one seed: a long track whose embedding is
@@ -39,6 +40,10 @@ class LinkedClusterer:
         join_distance: float = 0.0,
         min_voxels: float = 10,
     ) -> None:
+        self.voxel_distance = voxel_distance
+        self.embedding_distance = embedding_distance
+        self.join_distance = join_distance
+        self.min_voxels = min_voxels
         self.thresholds = LinkThresholds(voxel_distance, embedding_distance, join_distance, min_voxels)
         check_link_thresholds("the class", self.thresholds)
 

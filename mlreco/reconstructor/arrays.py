@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,6 +151,8 @@ def _three(what: str, value: Any, kind: type) -> tuple[Any, Any, Any]:
 
 def _array(values: Any, what: str, name: str) -> np.ndarray:
     """Return numbers as an array, or refuse what has no plain numbers in it."""
+    if isinstance(values, Mapping):
+        raise UserError(f"{name}{what}: {type(values).__name__} {values!r} among arrays; give arrays, or events alone")
     if values is None:
         raise UserError(f"{name}{what} are missing")
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
@@ -168,8 +170,11 @@ def _array(values: Any, what: str, name: str) -> np.ndarray:
 
 def _coordinates(array: np.ndarray, meta: ImageMeta, name: str) -> np.ndarray:
     if array.ndim != 2 or array.shape[1] != 3:
-        hint = "; without the column of the batch or of the energy" if array.ndim == 2 and array.shape[1] > 3 else ""
-        hint = "; give their transpose" if array.ndim == 2 and array.shape[0] == 3 else hint
+        hint = ""
+        if array.ndim == 2 and array.shape[1] in (4, 5):
+            hint = "; without the column of the batch or of the energy"
+        elif array.ndim == 2 and array.shape[0] == 3:
+            hint = "; give their transpose"
         raise UserError(f"{name}coordinates must have the shape (N, 3), not {array.shape}{hint}")
     if array.dtype.kind == "f":
         _check_whole(array, name)

@@ -165,7 +165,13 @@ class Event(Mapping[str, np.ndarray]):
 
     @property
     def particles(self) -> Particles:
-        """The instances in numbers, one row each."""
+        """The instances in numbers, one row each.
+
+        Raises:
+            UserError: the event is not reconstructed.
+        """
+        if INSTANCES not in self and FRAGMENTS not in self:
+            raise UserError(f"{self.name}: this event has no instances; reconstruct it first")
         table = build_particles(
             self.positions, self["energies"], self.semantics, self.instances, self.get("margins"), self.get("seediness")
         )

@@ -14,6 +14,7 @@ from mlreco.errors import UserError
 from mlreco.inference.pipeline import prefetched, short_turns
 from mlreco.inference.reconstruction import Reconstruction
 from mlreco.inference.run import COLUMNS, InferenceSummary, inference_loader, output_info, run_inference
+from mlreco.iotools import Loader
 from mlreco.iotools.collate import Batch, join_voxels
 from mlreco.models.labels import Labels
 from mlreco.models.layers.precision import tf32
@@ -74,6 +75,8 @@ class Reconstructor:
         """
         if isinstance(overrides, str):
             overrides = [overrides]
+        if not isinstance(name, (str, Path)):
+            raise UserError(f"the name of a chain is a text or a path, not {type(name).__name__}")
         recipe = read_recipe(name, [*overrides, f"trainval.gpus='{_gpus(device)}'"])
         return cls(recipe.config, weights or recipe.checkpoint, str(name))
 
@@ -159,7 +162,9 @@ class Reconstructor:
         Raises:
             UserError: a file cannot be read, or lacks a product that the configuration names.
         """
-        loader = inference_loader(self.config, self._reconstruction, _sources(source))
+        return self._stream(inference_loader(self.config, self._reconstruction, _sources(source)))
+
+    def _stream(self, loader: Loader) -> Iterator[Event]:
         info = self._info(loader.dataset.files)
         with loader, tf32(self.config["trainval"]["tf32"]), short_turns():
             for products in prefetched(self._finished(loader)):
@@ -226,7 +231,10 @@ class Reconstructor:
         if not labelled and self._needs_labels:
             said = f"{name}its true classes are numbered as in '{own}'"
             raise UserError(f"{said}, and this chain clusters in those of '{scheme.name}'")
-        meta = image_meta(event.voxel_size, event.image_shape, event.image_origin)
+        missing = [one for one in ("coordinates", "energies", "voxel_size", "image_shape") if one not in event]
+        if missing:
+            raise UserError(f"{name}{event.name} has no '{missing[0]}'; it cannot be reconstructed")
+        meta = image_meta(event.voxel_size, event.image_shape, event.image_origin if "image_origin" in event else 0.0)
         return given_event(
             event["coordinates"],
             event["energies"],
@@ -235,8 +243,8 @@ class Reconstructor:
             instances=event.get("instances_true") if labelled else None,
             scheme=scheme,
             name=name,
-            event_id=event.event_id,
-            source=tuple(event["source"][0].tolist()),
+            event_id=event.event_id if "event_id" in event else (0, 0, 0),
+            source=tuple(event["source"][0].tolist()) if "source" in event else (0, 0),
         )
 
     @property
@@ -293,7 +301,9 @@ def _one_each(what: str, values: Any, count: int) -> list[Any]:
 
 
 def _sources(source: str | Path | Sequence[str | Path]) -> list[str | Path]:
-    given = [source] if isinstance(source, (str, Path)) else list(source)
+    given = [source] if isinstance(source, (str, Path)) or not isinstance(source, Iterable) else list(source)
+    if not given:
+        raise UserError("no data files given")
     for one in given:
         if not isinstance(one, (str, Path)):
             raise UserError(f"a source is the name of a file, not {type(one).__name__}")
