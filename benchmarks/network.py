@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -10,17 +11,25 @@ from torch import nn
 
 from benchmarks.images import EDGE
 from mlreco.models.labels import Labels
+from mlreco.models.layers.remembered import unchanging
 from mlreco.models.layers.sparse import SparseConvolution, SparseConvTensor, engine, plain
 from mlreco.models.spice import Spice
 from mlreco.semantics import class_scheme
 
 FILTERS, DEPTH = 32, 6
+_promises = ExitStack()
 
 
 def network(filters: int = FILTERS, depth: int = DEPTH) -> Spice:
     """Return SPICE with the same random weights at every call."""
     torch.manual_seed(0)
     return Spice(class_scheme("pilarnet"), filters, depth, semantics="true")
+
+
+def for_inference(net: nn.Module) -> nn.Module:
+    """Return a network in evaluation mode that does not change any more, as in ``run_inference``."""
+    _promises.enter_context(unchanging(net))
+    return net.eval()
 
 
 def image(coordinates: torch.Tensor, features: torch.Tensor) -> SparseConvTensor:
@@ -59,7 +68,7 @@ def forward_flops(net: nn.Module, coordinates: torch.Tensor, features: torch.Ten
         if isinstance(layer, nn.Linear):
             found.append(2.0 * len(arguments[0]) * layer.in_features * layer.out_features)
         else:
-            found.append(2.0 * _pairs(layer, arguments[0]) * layer.in_channels * layer.out_channels)
+            found.append(2.0 * len(layer.target(arguments[0])[0].in_rows) * layer.in_channels * layer.out_channels)
 
     layers = [layer for layer in net.modules() if isinstance(layer, (SparseConvolution, nn.Linear))]
     handles = [layer.register_forward_hook(count) for layer in layers]
@@ -68,10 +77,3 @@ def forward_flops(net: nn.Module, coordinates: torch.Tensor, features: torch.Ten
     for handle in handles:
         handle.remove()
     return sum(found)
-
-
-def _pairs(layer: SparseConvolution, tensor: SparseConvTensor) -> int:
-    known = tensor.indice_dict
-    if ("strided", layer.indice_key) in known:
-        return len(known["strided", layer.indice_key].kernel_map.in_rows)
-    return len(known["submanifold", layer.indice_key][2].in_rows)

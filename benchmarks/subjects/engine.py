@@ -11,7 +11,7 @@ from torch import nn
 
 from benchmarks import fma_peak, images, peers
 from benchmarks.measurement import OURS, Measurement, Settings
-from benchmarks.network import DEPTH, FILTERS, forward, forward_flops, network, training_step
+from benchmarks.network import DEPTH, FILTERS, for_inference, forward, forward_flops, network, training_step
 from benchmarks.peers.network import PeerSpice
 from benchmarks.timing import Contender, interleave
 from mlreco.models.layers.sparse import engine, plain
@@ -72,8 +72,10 @@ def _peer(net: PeerSpice, job: Job, training: bool) -> Callable[[], None]:
 
 
 def _run(net: nn.Module, outputs: Callable[[], Sequence[torch.Tensor]], training: bool) -> Callable[[], None]:
-    net.train(training)
-    return training_step(net, outputs) if training else torch.no_grad()(outputs)
+    if training:
+        return training_step(net.train(), outputs)
+    for_inference(net)
+    return torch.no_grad()(outputs)
 
 
 def _on_plain_torch(run: Callable[[], None]) -> Callable[[], None]:

@@ -13,6 +13,7 @@ import torch
 
 from benchmarks.images import SAMPLE
 from benchmarks.measurement import OURS, Measurement, Settings
+from benchmarks.network import for_inference
 from benchmarks.timing import Contender, interleave
 from mlreco.config import load_config
 from mlreco.inference import run_inference
@@ -64,7 +65,7 @@ def _whole(config: Any, output: Path) -> Callable[[], object]:
 
 def _network(config: Any) -> tuple[Callable[[], object], int]:
     """Return what runs the network on all events, and their number of voxels."""
-    chain = build_chain(config)[0].eval()
+    chain = for_inference(build_chain(config)[0])
     with loader_factory(config["iotool"], train=False, class_scheme=config["model"]["class_scheme"]) as loader:
         batches = list(loader)
 

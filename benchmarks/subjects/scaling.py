@@ -8,7 +8,7 @@ import torch
 
 from benchmarks import images
 from benchmarks.measurement import OURS, Measurement, Settings
-from benchmarks.network import forward, forward_flops, network
+from benchmarks.network import for_inference, forward, forward_flops, network
 from benchmarks.timing import Contender, interleave
 
 TITLE = "Inference of SPICE, from small images to large ones"
@@ -19,7 +19,7 @@ _VOXELS, _QUICK = (5_000, 10_000, 20_000, 40_000, 80_000, 150_000), (100, 200)
 @torch.no_grad()
 def measure(settings: Settings) -> Iterator[Measurement]:
     """Time images of six sizes in turns."""
-    net = (network(8, 3) if settings.quick else network()).eval()
+    net = for_inference(network(8, 3) if settings.quick else network())
     contenders = []
     for size in _QUICK if settings.quick else _VOXELS:
         image = images.voxels(size), images.features(size)

@@ -22,6 +22,7 @@ from mlreco.iotools import HDF5Writer, Loader, loader_factory
 from mlreco.iotools.skipped import Skipped
 from mlreco.models.chain import Chain
 from mlreco.models.layers.precision import tf32
+from mlreco.models.layers.remembered import unchanging
 from mlreco.post_processing.factories import thresholds_text
 from mlreco.progress import Progress
 
@@ -92,6 +93,7 @@ def run_inference(
         Progress("inference", total=len(loader.dataset)) as progress,
         InOrder() as finisher,
         tf32(config["trainval"]["tf32"]),
+        unchanging(reconstruction.chain),
         short_turns(),
     ):
         finish = _Finish(reconstruction, writer, progress)

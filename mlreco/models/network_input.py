@@ -33,4 +33,6 @@ def sparse_image(voxels: VoxelBatch, depth: int) -> SparseConvTensor:
     """
     features = torch.cat([normalised_coordinates(voxels), voxels.features[:, :1]], dim=1)
     shape = padded_shape(voxels.spatial_shape, depth)
-    return SparseConvTensor(features, voxels.coordinates, shape, voxels.batch_size)
+    # The readers have checked what is on a device already; to look again would be to wait for the device.
+    image_of = SparseConvTensor.trusted if voxels.coordinates.is_cuda else SparseConvTensor
+    return image_of(features, voxels.coordinates, shape, voxels.batch_size)

@@ -157,7 +157,7 @@ def test_layers_of_one_key_share_the_kernel_map():
     out = SubMConv3d(3, 4, 3, indice_key="level").double()(image)
     kept = dict(out.indice_dict)
     SubMConv3d(4, 4, 3, indice_key="level").double()(out)
-    maps = [key for key in kept if key[0] == "submanifold"]
+    maps = [key for key in kept if key[0] == "sites"]
     assert out.indice_dict == kept and len(maps) == 1
 
 

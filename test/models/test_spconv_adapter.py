@@ -51,10 +51,10 @@ def test_kernel_maps_keep_what_a_gradient_needs_also_in_frozen_layers(image):
     """spconv's layers in evaluation mode stop gradients; ours take the mode from whether gradients are recorded."""
     layer = SubMConv3d(4, 5, 3, bias=False, indice_key="level").eval()
     layer(image)
-    assert layer.__dict__["_spconv_layer"].training
+    assert layer.__dict__["_spconv_layer"][1].training
     with torch.no_grad():
         layer.train()(image)
-    assert not layer.__dict__["_spconv_layer"].training
+    assert not layer.__dict__["_spconv_layer"][1].training
 
 
 def test_a_gradient_passes_a_frozen_layer(image):

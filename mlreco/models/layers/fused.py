@@ -15,16 +15,24 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from mlreco.models.layers.own_modules import are_own, is_own, is_own_convolution, nobody_watches_all
 from mlreco.models.layers.remembered import remembered
-from mlreco.models.layers.residual import ResidualBlock
-from mlreco.models.layers.sparse import SparseConvolution, SparseConvTensor
+from mlreco.models.layers.residual import ResidualBlock, is_own_activation, is_own_block
+from mlreco.models.layers.sparse import (
+    SparseConv3d,
+    SparseConvolution,
+    SparseConvTensor,
+    SparseInverseConv3d,
+    SubMConv3d,
+    engine,
+)
 from mlreco.models.layers.sparse.cpu import backend as compiled
 from mlreco.models.layers.sparse.cpu.calls import FEW_BYTES, Calls, InTurn
 from mlreco.models.layers.sparse.cpu.epilogue import Activation
 from mlreco.models.layers.sparse.cpu.panels import Panels
 from mlreco.models.layers.sparse.cpu.thread_count import thread_count
 from mlreco.models.layers.sparse.kernel_map import KernelMap
-from mlreco.models.layers.sparse.sites import StridedSites, strided_sites, submanifold_sites
+from mlreco.models.layers.sparse.sites import require_same_sites, sites_to_undo, strided_sites, submanifold_sites
 
 if TYPE_CHECKING:
     from mlreco.models.layers.unet import UNetDecoder, UNetEncoder
@@ -71,6 +79,11 @@ def _run_block(
     return compiled.conv_fused(inner, weight, kernel_map, shortcuts=shortcuts, activation=then, calls=calls)
 
 
+def _map_of(block: ResidualBlock, image: SparseConvTensor) -> KernelMap:
+    layer = block.convolution_1
+    return submanifold_sites(image, layer.kernel_size, layer.indice_key)
+
+
 def _run_level(
     blocks: nn.Sequential, parts: list[Part], kernel_map: KernelMap, then: Activation | None, calls: Calls
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -93,16 +106,46 @@ def _convolve(
     return Part(*compiled.conv_fused(features, weight, kernel_map, bias=layer.bias, activation=then, calls=calls))
 
 
+def is_fused(network: UNetEncoder | UNetDecoder, features: torch.Tensor) -> bool:
+    """Tell whether ``encode`` or ``decode`` computes what a network would: in evaluation, with layers as made here."""
+    if not engine.is_inference(network, features) or not nobody_watches_all():
+        return False
+    return remembered(network, "is fused", (), lambda: _is_as_made(network))
+
+
+def _is_as_made(network: UNetEncoder | UNetDecoder) -> bool:
+    def is_level(blocks: nn.Module) -> bool:
+        if not are_own(blocks, nn.Sequential, is_own_block):
+            return False
+        return len({block.convolution_1.kernel_size for block in blocks}) == 1
+
+    if any(module.training for module in network.modules()):
+        return False
+    if not are_own(network.activations, nn.ModuleList, is_own_activation):
+        return False
+    if not are_own(network.blocks, nn.ModuleList, is_level):
+        return False
+    if hasattr(network, "downsamplings"):
+        between, kind, levels = network.downsamplings, SparseConv3d, len(network.blocks) - 1
+        if not is_own_convolution(network.input, SubMConv3d, bias=True):
+            return False
+    else:
+        between, kind, levels = network.upsamplings, SparseInverseConv3d, len(network.blocks)
+    if len(between) != levels or len(network.activations) != levels or not is_own(between, nn.ModuleList):
+        return False
+    return all(is_own_convolution(layer, kind, bias=True) for layer in between)
+
+
 def encode(encoder: UNetEncoder, image: SparseConvTensor) -> list[SparseConvTensor]:
     """Return what ``encoder(image)`` returns in evaluation mode."""
     levels = []
     with InTurn(thread_count(), FEW_BYTES) as calls:
-        kernel_map = submanifold_sites(image, 3, encoder.input.indice_key)
+        kernel_map = submanifold_sites(image, encoder.input.kernel_size, encoder.input.indice_key)
         entry = encoder.blocks[0][0].activation_1.affine()
         parts = [_convolve(encoder.input, image.features.contiguous(), kernel_map, entry, calls)]
         for level, blocks in enumerate(encoder.blocks):
             last = level == len(encoder.downsamplings)
-            kernel_map = submanifold_sites(image, 3, blocks[0].convolution_1.indice_key)
+            kernel_map = _map_of(blocks[0], image)
             then = None if last else encoder.activations[level].affine()
             raw, active = _run_level(blocks, parts, kernel_map, then, calls)
             levels.append(image.replace_feature(raw))
@@ -111,8 +154,7 @@ def encode(encoder: UNetEncoder, image: SparseConvTensor) -> list[SparseConvTens
                 sites = strided_sites(image, down.kernel_size, down.stride, down.padding, down.indice_key)
                 entry = encoder.blocks[level + 1][0].activation_1.affine()
                 parts.append(_convolve(down, active, sites.kernel_map, entry, calls))
-                shape, size, maps = sites.coarse_shape, image.batch_size, image.indice_dict
-                image = SparseConvTensor(parts[0].raw, sites.coarse, shape, size, maps)
+                image = sites.image(parts[0].raw, sites.coarse, image)
     return levels
 
 
@@ -123,11 +165,12 @@ def decode(decoder: UNetDecoder, levels: list[SparseConvTensor]) -> SparseConvTe
         active = compiled.activate(image.features, decoder.activations[-1].affine(), calls) if decoder.blocks else None
         for level in reversed(range(len(decoder.blocks))):
             up, blocks, skip = decoder.upsamplings[level], decoder.blocks[level], levels[level]
-            sites: StridedSites = skip.indice_dict[("strided", up.indice_key)]
+            sites = sites_to_undo(image, up.kernel_size, up.indice_key)
+            require_same_sites(skip, sites.fine)
             entry, width = blocks[0].activation_1, skip.features.shape[1]
             parts = [Part(skip.features, compiled.activate(skip.features, entry.affine(0, width), calls))]
             parts.append(_convolve(up, active, sites.kernel_map.transposed(), entry.affine(width), calls))
-            kernel_map = submanifold_sites(skip, 3, blocks[0].convolution_1.indice_key)
+            kernel_map = _map_of(blocks[0], skip)
             then = decoder.activations[level - 1].affine() if level else None
             raw, active = _run_level(blocks, parts, kernel_map, then, calls)
             image = skip.replace_feature(raw)

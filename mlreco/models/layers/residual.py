@@ -6,8 +6,16 @@ import torch
 from torch import nn
 
 from mlreco.models.layers.norm import VoxelBatchNorm
+from mlreco.models.layers.own_modules import (
+    CONVOLUTIONS,
+    is_own,
+    is_own_convolution,
+    is_own_linear,
+    is_own_norm,
+    nobody_watches_all,
+)
 from mlreco.models.layers.precision import autocast_dtype, residual_sum
-from mlreco.models.layers.remembered import Remembering, remembered
+from mlreco.models.layers.remembered import remembered
 from mlreco.models.layers.sparse import SparseConvolution, SparseConvTensor, SubMConv3d, engine
 from mlreco.models.layers.sparse.cpu import backend as compiled
 from mlreco.models.layers.sparse.cpu.activated_function import ActivatedSettings, activated_convolution
@@ -17,7 +25,7 @@ from mlreco.models.layers.sparse.cpu.norm_function import batch_norm_leaky_relu
 from mlreco.models.layers.sparse.sites import submanifold_sites
 
 
-class NormActivation(Remembering):
+class NormActivation(nn.Module):
     """BatchNorm followed by LeakyReLU.
 
     Args:
@@ -32,17 +40,19 @@ class NormActivation(Remembering):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the normalised, rectified (N, C) features."""
-        if self.is_compiled(features):
-            norm = self.norm
-            parameters = norm.weight, norm.bias, norm.eps, self.leakiness
-            return batch_norm_leaky_relu(features, *parameters, norm.running())[0]
-        if engine.is_inference(self, features):
-            return compiled.activate(features, self.affine())
+        if nobody_watches_all():
+            if self.is_compiled(features):
+                norm = self.norm
+                parameters = norm.weight, norm.bias, norm.eps, self.leakiness
+                return batch_norm_leaky_relu(features, *parameters, norm.running())[0]
+            if engine.is_inference(self, features) and not self.norm.training and is_own_norm(self.norm):
+                return compiled.activate(features, self.affine())
         return nn.functional.leaky_relu(self.norm(features), self.leakiness)
 
     def is_compiled(self, features: torch.Tensor) -> bool:
         """Tell whether the compiled engine normalises these features as in training."""
-        return self.norm.training and len(features) > 1 and engine.is_compiled(features)
+        is_training = self.norm.training and len(features) > 1
+        return is_training and engine.is_compiled(features) and is_own_norm(self.norm)
 
     def affine(self, first: int = 0, last: int | None = None) -> Activation:
         """Return normalisation with running statistics and activation as one affine map and a slope.
@@ -62,26 +72,33 @@ class NormActivation(Remembering):
         return remembered(self, (first, last, norm.eps, self.leakiness), tensors, fold)
 
 
-def _are_watched(*modules: nn.Module) -> bool:
-    """Tell whether somebody has hooks on modules, which must be called then."""
-    return any(m._forward_hooks or m._forward_pre_hooks or m._backward_hooks for m in modules)
+def is_own_activation(module: nn.Module) -> bool:
+    """Tell whether a module is a normalisation and activation as they are made here; see ``own_modules``."""
+    return is_own(module, NormActivation) and is_own_norm(module.norm)
 
 
 def activate_and_convolve(
     activation: NormActivation, convolution: SparseConvolution, image: SparseConvTensor
 ) -> SparseConvTensor:
     """Return ``convolution`` of the image after ``activation``, in training in one go where the engine can."""
-    features, norm = image.features, activation.norm
-    is_one = torch.is_grad_enabled() and activation.is_compiled(features) and convolution.bias is None
-    precision = {autocast_dtype(features), features.dtype, norm.weight.dtype, convolution.weight.dtype}
-    if not is_one or len(precision) > 1 or _are_watched(activation, norm, convolution):
+    features = image.features
+    is_one = (
+        torch.is_grad_enabled()
+        and autocast_dtype(features) == torch.float32
+        and is_own_activation(activation)
+        and activation.is_compiled(features)
+        and is_own_convolution(convolution, *CONVOLUTIONS)
+        and nobody_watches_all()
+    )
+    if not is_one:
         return convolution(image.replace_feature(activation(features)))
+    norm = activation.norm
     kernel_map, image_of = convolution.target(image)
     settings = ActivatedSettings(kernel_map, norm.eps, activation.leakiness, norm.running())
     return image_of(activated_convolution(features, norm.weight, norm.bias, convolution.weight, settings))
 
 
-class ResidualBlock(Remembering):
+class ResidualBlock(nn.Module):
     """Two 3x3x3 submanifold convolutions, each after BatchNorm and LeakyReLU, added to a shortcut.
 
     Args:
@@ -110,16 +127,16 @@ class ResidualBlock(Remembering):
 
     def _is_one_function(self, features: torch.Tensor) -> bool:
         """Tell whether the compiled engine trains with these features, in their own precision."""
-        norms = self.activation_1.norm, self.activation_2.norm
-        if not torch.is_grad_enabled() or not all(norm.training for norm in norms) or len(features) < 2:
-            return False
-        layers = [self.convolution_1, self.convolution_2, *norms]
-        if not isinstance(self.shortcut, nn.Identity):
-            layers.append(self.shortcut)
-        precision = {autocast_dtype(features), features.dtype, *(layer.weight.dtype for layer in layers)}
-        if _are_watched(self.activation_1, self.activation_2, self.shortcut, *layers):
-            return False
-        return engine.is_compiled(features) and len(precision) == 1
+        return (
+            torch.is_grad_enabled()
+            and len(features) > 1
+            and engine.is_compiled(features)
+            and autocast_dtype(features) == torch.float32
+            and nobody_watches_all()
+            and is_own_block(self)
+            and self.activation_1.norm.training
+            and self.activation_2.norm.training
+        )
 
     def _run_as_one_function(self, image: SparseConvTensor) -> torch.Tensor:
         norms = self.activation_1.norm, self.activation_2.norm
@@ -135,3 +152,18 @@ class ResidualBlock(Remembering):
                 tuple(norm.running() for norm in norms),
             ),
         )
+
+
+def is_own_block(block: nn.Module) -> bool:
+    """Tell whether a module is a residual block whose layers are as they are made here; see ``own_modules``."""
+    if not (is_own(block, ResidualBlock) and is_own_activation(block.activation_1)):
+        return False
+    first, second = block.convolution_1, block.convolution_2
+    return (
+        is_own_activation(block.activation_2)
+        and block.activation_1.leakiness == block.activation_2.leakiness
+        and is_own_convolution(first, SubMConv3d)
+        and is_own_convolution(second, SubMConv3d)
+        and (first.kernel_size, first.indice_key) == (second.kernel_size, second.indice_key)
+        and (is_own(block.shortcut, nn.Identity) or is_own_linear(block.shortcut))
+    )

@@ -13,7 +13,8 @@ from torch import nn
 
 from mlreco.models.layers import fused
 from mlreco.models.layers.residual import NormActivation, ResidualBlock, activate_and_convolve
-from mlreco.models.layers.sparse import SparseConv3d, SparseConvTensor, SparseInverseConv3d, SubMConv3d, engine
+from mlreco.models.layers.sparse import SparseConv3d, SparseConvTensor, SparseInverseConv3d, SubMConv3d
+from mlreco.models.layers.sparse.sites import require_same_sites
 
 Filters = int | Sequence[int]
 """Features at the finest level, which grow linearly from there, or those of every level."""
@@ -77,7 +78,7 @@ class UNetEncoder(nn.Module):
 
     def forward(self, image: SparseConvTensor) -> list[SparseConvTensor]:
         """Return the image at every level; the spatial shape must be a multiple of 2^(depth - 1)."""
-        if engine.is_inference(self, image.features):
+        if fused.is_fused(self, image.features):
             return fused.encode(self, image)
         with torch.autocast(image.features.device.type, enabled=False):  # coordinates need more than 8 bits
             image = self.input(image)
@@ -119,11 +120,12 @@ class UNetDecoder(nn.Module):
 
     def forward(self, levels: list[SparseConvTensor]) -> SparseConvTensor:
         """Return features on the sites and rows of the finest of the levels given."""
-        if engine.is_inference(self, levels[-1].features):
+        if fused.is_fused(self, levels[-1].features):
             return fused.decode(self, levels)
         image = levels[-1]
         for level in reversed(range(len(self.blocks))):
             image = activate_and_convolve(self.activations[level], self.upsamplings[level], image)
+            require_same_sites(levels[level], image)
             joined = torch.cat([levels[level].features, image.features], dim=1)
             image = self.blocks[level](image.replace_feature(joined))
         return image

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mlreco.double_backward import gradients_with_graph
 from mlreco.models.losses.instances import Pairs
 from mlreco.models.losses.segments import segment_sum
 
@@ -32,9 +33,13 @@ class _PairLogScore(torch.autograd.Function):
         return log_score
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        embeddings, centroids, margins, log_score = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        *inputs, log_score = ctx.saved_tensors
+        embeddings, centroids, margins = inputs
         pairs = ctx.pairs
+        if torch.is_grad_enabled():
+            needed = ctx.needs_input_grad[:3]
+            return *gradients_with_graph(lambda *tensors: _log_scores(*tensors, pairs), inputs, needed, grad), None
         grad_margins = segment_sum(grad * log_score, pairs.instance, pairs.count) * (-2.0 / margins)
         pull = grad * (1.0 / margins**2).index_select(0, pairs.instance)
         grad_embeddings, grad_centroids = [], []
@@ -52,10 +57,16 @@ def _differences(embeddings: Tensor, centroids: Tensor, pairs: Pairs) -> Iterato
         yield difference.sub_(centroid.contiguous().index_select(0, pairs.instance))
 
 
+def _log_scores(embeddings: Tensor, centroids: Tensor, margins: Tensor, pairs: Pairs) -> Tensor:
+    """Compute what :class:`_PairLogScore` does from differentiable operations, with all differences in memory."""
+    difference = embeddings.index_select(0, pairs.row) - centroids.index_select(0, pairs.instance)
+    return difference.square().sum(dim=1) * (-0.5 / margins**2).index_select(0, pairs.instance)
+
+
 def pair_log_scores(embeddings: Tensor, centroids: Tensor, margins: Tensor, pairs: Pairs) -> Tensor:
     """Compute log p_ik = -|e_i - mu_k|^2 / (2 sigma_k^2) for all pairs.
 
-    The logarithm (II.3 of the SPICE paper) does not underflow where p does; once differentiable.
+    The logarithm (II.3 of the SPICE paper) does not underflow where p does.
 
     Args:
         embeddings: (n, D) e_i in the order of ``Instances.rows``.

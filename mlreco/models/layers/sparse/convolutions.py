@@ -7,42 +7,67 @@ convolution as in spconv 2. A weight has spconv's shape (Cout, k, k, k, Cin), so
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
-from mlreco.models.layers.remembered import Remembering
 from mlreco.models.layers.sparse import cuda, engine
 from mlreco.models.layers.sparse.function import kernel_major, sparse_convolution
 from mlreco.models.layers.sparse.kernel_map import KernelMap
-from mlreco.models.layers.sparse.sites import StridedSites, strided_sites, submanifold_sites
+from mlreco.models.layers.sparse.sites import sites_to_undo, strided_sites, submanifold_sites
 from mlreco.models.layers.sparse.tensor import SparseConvTensor
 
+Size = int | Sequence[int]
+"""A number for all three axes, or three equal ones."""
 ImageOf = Callable[[torch.Tensor], SparseConvTensor]
 
 
-class SparseConvolution(Remembering):
+def _whole(name: str, value: int, least: int) -> int:
+    """Return an argument that must be an integer of at least so much."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be an integer, not {value!r}") from None
+    if number < least or isinstance(value, bool):
+        raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
+    return number
+
+
+def _cubic(name: str, size: Size, least: int) -> int:
+    """Return the number that an argument gives for all three axes; kernels here are cubes."""
+    if isinstance(size, Sequence) and not isinstance(size, str):
+        if len(size) != 3 or len(set(size)) != 1:
+            raise ValueError(f"{name} must be one number, or three equal ones, not {size!r}")
+        size = size[0]
+    return _whole(name, size, least)
+
+
+class SparseConvolution(nn.Module):
     """What the three convolutions share: parameters, their initialisation and the product with a kernel map.
 
     Args:
         in_channels: features of an input site, Cin.
         out_channels: features of an output site, Cout.
-        kernel_size: edge of the cubic kernel.
+        kernel_size: edge of the cubic kernel, or three equal edges.
         bias: add a learned (Cout,) offset.
         indice_key: name under which the kernel map is kept in the tensor for other layers.
+
+    Raises:
+        ValueError: a number of features or a size that there is no convolution of.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, bias: bool = True, indice_key: str | None = None
+        self, in_channels: int, out_channels: int, kernel_size: Size, bias: bool = True, indice_key: str | None = None
     ) -> None:
         super().__init__()
-        self.in_channels = in_channels
-        self.out_channels = out_channels
-        self.kernel_size = kernel_size
+        self.in_channels = _whole("in_channels", in_channels, 1)
+        self.out_channels = _whole("out_channels", out_channels, 1)
+        self.kernel_size = edge = _cubic("kernel_size", kernel_size, 1)
         self.indice_key = indice_key
-        self.weight = nn.Parameter(torch.empty(out_channels, kernel_size, kernel_size, kernel_size, in_channels))
-        self.bias = nn.Parameter(torch.empty(out_channels)) if bias else None
+        self.weight = nn.Parameter(torch.empty(self.out_channels, edge, edge, edge, self.in_channels))
+        self.bias = nn.Parameter(torch.empty(self.out_channels)) if bias else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -70,17 +95,33 @@ class SparseConvolution(Remembering):
         raise NotImplementedError
 
     def forward(self, tensor: SparseConvTensor) -> SparseConvTensor:
-        """Return the convolved image."""
+        """Return the convolved image.
+
+        Raises:
+            ValueError: the image has another number of features, a parameter has another shape, or the ``indice_key``
+                is in use for other sites or another convolution.
+        """
+        self._check(tensor)
         if engine.uses_spconv(tensor.features):
             return self._on_cuda(tensor)
         kernel_map, image_of = self.target(tensor)
         out = sparse_convolution(tensor.features, self.kernel_major_weight(), kernel_map)
         return image_of(out if self.bias is None else out + self.bias)
 
+    def _check(self, tensor: SparseConvTensor) -> None:
+        """Refuse features and parameters whose shapes do not fit the layer."""
+        edge, channels, features = self.kernel_size, self.in_channels, tensor.features.shape[1]
+        if features != channels:
+            raise ValueError(f"{type(self).__name__} takes {channels} features a site, the image has {features}")
+        if self.weight.shape != (self.out_channels, edge, edge, edge, channels):
+            raise ValueError(f"the weight of {self} has the shape {tuple(self.weight.shape)}")
+        if self.bias is not None and self.bias.shape != (self.out_channels,):
+            raise ValueError(f"the bias of {self} has the shape {tuple(self.bias.shape)}")
 
-def _refuse(**options: tuple[int, int]) -> None:
+
+def _refuse(**options: tuple[Size, int]) -> None:
     for name, (value, supported) in options.items():
-        if value != supported:
+        if _cubic(name, value, 1) != supported:
             raise ValueError(f"{name}={value} is not supported, only {supported}")
 
 
@@ -101,18 +142,18 @@ class SubMConv3d(SparseConvolution):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int = 0,
-        dilation: int = 1,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,
         indice_key: str | None = None,
     ) -> None:
         _refuse(stride=(stride, 1), dilation=(dilation, 1), groups=(groups, 1))
-        if kernel_size % 2 == 0:
-            raise ValueError(f"a submanifold convolution needs an odd kernel size, got {kernel_size}")
         super().__init__(in_channels, out_channels, kernel_size, bias, indice_key)
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"a submanifold convolution needs an odd kernel size, got {kernel_size}")
 
     def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
         """Return the kernel map, and what puts features on the same sites and rows."""
@@ -140,24 +181,23 @@ class SparseConv3d(SparseConvolution):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int = 0,
-        dilation: int = 1,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,
         indice_key: str | None = None,
     ) -> None:
         _refuse(dilation=(dilation, 1), groups=(groups, 1))
         super().__init__(in_channels, out_channels, kernel_size, bias, indice_key)
-        self.stride = stride
-        self.padding = padding
+        self.stride = _cubic("stride", stride, 1)
+        self.padding = _cubic("padding", padding, 0)
 
     def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
         """Return the kernel map, and what puts features on the output's own sites, sorted by batch, x, y, z."""
         sites = strided_sites(tensor, self.kernel_size, self.stride, self.padding, self.indice_key)
-        rest = sites.coarse, sites.coarse_shape, tensor.batch_size, tensor.indice_dict
-        return sites.kernel_map, lambda out: SparseConvTensor(out, *rest)
+        return sites.kernel_map, lambda out: sites.image(out, sites.coarse, tensor)
 
     def _on_cuda(self, tensor: SparseConvTensor) -> SparseConvTensor:
         return cuda.strided(self, tensor)
@@ -175,17 +215,14 @@ class SparseInverseConv3d(SparseConvolution):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, indice_key: str, bias: bool = True
+        self, in_channels: int, out_channels: int, kernel_size: Size, indice_key: str, bias: bool = True
     ) -> None:
         super().__init__(in_channels, out_channels, kernel_size, bias, indice_key)
 
     def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
         """Return the kernel map, and what puts features on the sites that the undone convolution started from."""
-        sites = tensor.indice_dict.get(("strided", self.indice_key))
-        if not isinstance(sites, StridedSites) or sites.geometry[0] != self.kernel_size:
-            raise ValueError(f"no convolution of kernel size {self.kernel_size} with indice_key '{self.indice_key}'")
-        rest = sites.fine, sites.fine_shape, tensor.batch_size, tensor.indice_dict
-        return sites.kernel_map.transposed(), lambda out: SparseConvTensor(out, *rest)
+        sites = sites_to_undo(tensor, self.kernel_size, self.indice_key)
+        return sites.kernel_map.transposed(), lambda out: sites.image(out, sites.fine, tensor)
 
     def _on_cuda(self, tensor: SparseConvTensor) -> SparseConvTensor:
         return cuda.inverse(self, tensor)

@@ -19,7 +19,16 @@ import torch
 
 from mlreco.errors import UserError
 from mlreco.models.layers.precision import autocast_dtype
-from mlreco.models.layers.sparse.sites import coarse_shape
+from mlreco.models.layers.sparse.sites import (
+    STRIDED,
+    SUBMANIFOLD,
+    KnownSites,
+    Sites,
+    coarse_shape,
+    keep_sites,
+    known_sites,
+    sites_to_undo,
+)
 from mlreco.models.layers.sparse.tensor import SparseConvTensor
 
 if TYPE_CHECKING:
@@ -49,33 +58,45 @@ def _spconv() -> Any:
 
 
 def _twin(layer: SparseConvolution, kind: str, weight: torch.Tensor, **arguments: Any) -> Any:
-    """Return spconv's layer of that kind with the parameters of ours, made once a layer."""
-    twin = layer.__dict__.get("_spconv_layer")
-    if twin is None:
-        spconv = _spconv()
-        twin = getattr(spconv, kind)(
-            layer.in_channels,
-            layer.out_channels,
-            layer.kernel_size,
-            bias=False,
-            indice_key=layer.indice_key,
-            **arguments,
-        )
-        layer.__dict__["_spconv_layer"] = twin
+    """Return spconv's layer of that kind with the parameters of ours, made once a layer and its settings."""
+    settings = (layer.in_channels, layer.out_channels, layer.kernel_size, layer.indice_key, arguments)
+    made_for, twin = layer.__dict__.get("_spconv_layer", (None, None))
+    if made_for != settings:
+        twin = getattr(_spconv(), kind)(*settings[:3], bias=False, indice_key=layer.indice_key, **arguments)
+        layer.__dict__["_spconv_layer"] = settings, twin
     twin._parameters["weight"] = weight
     twin.training = torch.is_grad_enabled()
     return twin
 
 
-def _apply(layer: SparseConvolution, kind: str, tensor: SparseConvTensor, **arguments: Any) -> SparseConvTensor:
-    """Return the layer's output; kernel maps are kept in the ``indice_dict`` that all tensors of an image share."""
+def _int32(tensor: SparseConvTensor) -> torch.Tensor:
+    """Return the sites as spconv takes them, copied once an image."""
+    if tensor.indices.dtype == torch.int32:
+        return tensor.indices
+    copies = tensor.indice_dict.setdefault("int32 sites", [])
+    for sites, copy in copies:
+        if sites.indices is tensor.indices and sites.are_those_of(tensor):
+            return copy
+    copies.append((Sites(tensor.indices, tensor.spatial_shape), tensor.indices.int()))
+    return copies[-1][1]
+
+
+def _refuse_second_derivative(_: torch.Tensor) -> None:
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            "spconv has no gradients of gradients: a loss made of gradients (create_graph=True) needs the CPU"
+        )
+
+
+def _apply(layer: SparseConvolution, kind: str, tensor: SparseConvTensor, **arguments: Any) -> tuple[torch.Tensor, Any]:
+    """Return the layer's output features and spconv's image, whose kernel maps all tensors of an image share."""
     spconv = _spconv()
     dtype = autocast_dtype(tensor.features)
     features = tensor.features.to(COMPUTED_IN.get(dtype, dtype)).contiguous()
     weight = layer.weight.to(features.dtype)
     _refuse_large(layer, features)
     image = spconv.SparseConvTensor(
-        features, tensor.indices.int(), tensor.spatial_shape, tensor.batch_size, indice_dict=tensor.indice_dict
+        features, _int32(tensor), tensor.spatial_shape, tensor.batch_size, indice_dict=tensor.indice_dict
     )
     with torch.cuda.device_of(features), torch.autocast(features.device.type, enabled=False):
         twin = _twin(layer, kind, weight, **arguments)
@@ -85,7 +106,9 @@ def _apply(layer: SparseConvolution, kind: str, tensor: SparseConvTensor, **argu
     tensor.indice_dict.update(out.indice_dict)
     values = out.features if layer.bias is None else out.features + layer.bias
     _refuse_large(layer, values)
-    return SparseConvTensor(values.to(dtype), out.indices, out.spatial_shape, tensor.batch_size, tensor.indice_dict)
+    if values.requires_grad:
+        values.register_hook(_refuse_second_derivative)
+    return values.to(dtype), out
 
 
 def _reuse(twin: Any, image: Any, maps: Any) -> Any:
@@ -93,9 +116,6 @@ def _reuse(twin: Any, image: Any, maps: Any) -> Any:
     from spconv.pytorch import functional
     from spconv.pytorch.core import IndiceData
 
-    geometry = [maps.ksize, maps.stride, maps.padding, maps.spatial_shape, len(maps.indices)]
-    if geometry != [twin.kernel_size, twin.stride, twin.padding, image.spatial_shape, len(image.indices)]:
-        raise ValueError(f"indice_key '{twin.indice_key}' is in use for another convolution")
     rows = len(maps.out_indices)
     if isinstance(maps, IndiceData):
         pairs = (maps.indice_pairs, maps.indice_pair_num)
@@ -129,30 +149,44 @@ def _refuse_large(layer: SparseConvolution, features: torch.Tensor) -> None:
         )
 
 
-def _empty(layer: SparseConvolution, tensor: SparseConvTensor, spatial_shape: list[int]) -> SparseConvTensor:
+def _of_no_sites(layer: SparseConvolution, tensor: SparseConvTensor) -> torch.Tensor:
     """Return what a layer makes of an image without sites, which spconv refuses; its parameters get zero gradients."""
     dtype = autocast_dtype(tensor.features)
-    features = tensor.features.new_zeros(0, layer.out_channels, dtype=dtype) + 0 * layer.weight.sum()
-    return SparseConvTensor(features, tensor.indices, spatial_shape, tensor.batch_size, tensor.indice_dict)
+    return tensor.features.new_zeros(0, layer.out_channels, dtype=dtype) + 0 * layer.weight.sum()
 
 
 def submanifold(layer: SubMConv3d, tensor: SparseConvTensor) -> SparseConvTensor:
     """Return ``layer(tensor)`` computed by spconv."""
+    geometry = (layer.kernel_size, 1, 0)
+    if known_sites(tensor, SUBMANIFOLD, geometry, layer.indice_key) is None:
+        sites = Sites(tensor.indices, tensor.spatial_shape)
+        keep_sites(tensor, layer.indice_key, KnownSites(SUBMANIFOLD, geometry, sites, sites))
     if not len(tensor.features):
-        return _empty(layer, tensor, tensor.spatial_shape)
-    return _apply(layer, "SubMConv3d", tensor)
+        return tensor.replace_feature(_of_no_sites(layer, tensor))
+    return tensor.replace_feature(_apply(layer, "SubMConv3d", tensor)[0])
 
 
 def strided(layer: SparseConv3d, tensor: SparseConvTensor) -> SparseConvTensor:
     """Return ``layer(tensor)`` computed by spconv; the order of the output sites is spconv's."""
-    if not len(tensor.features):
-        tensor.indice_dict["fine shape of", layer.indice_key] = tensor.spatial_shape
-        return _empty(layer, tensor, coarse_shape(tensor.spatial_shape, layer.kernel_size, layer.stride, layer.padding))
-    return _apply(layer, "SparseConv3d", tensor, stride=layer.stride, padding=layer.padding)
+    geometry = (layer.kernel_size, layer.stride, layer.padding)
+    known = known_sites(tensor, STRIDED, geometry, layer.indice_key)
+    shape = coarse_shape(tensor.spatial_shape, *geometry)
+    if len(tensor.features):
+        values, out = _apply(layer, "SparseConv3d", tensor, stride=layer.stride, padding=layer.padding)
+        indices = out.indices
+    else:
+        values, indices = _of_no_sites(layer, tensor), tensor.indices
+    if known is None:
+        ends = Sites(tensor.indices, tensor.spatial_shape), Sites(indices, shape)
+        known = keep_sites(tensor, layer.indice_key, KnownSites(STRIDED, geometry, *ends))
+    return known.image(values, known.coarse, tensor)
 
 
 def inverse(layer: SparseInverseConv3d, tensor: SparseConvTensor) -> SparseConvTensor:
     """Return ``layer(tensor)`` computed by spconv."""
-    if not len(tensor.features):
-        return _empty(layer, tensor, tensor.indice_dict["fine shape of", layer.indice_key])
-    return _apply(layer, "SparseInverseConv3d", tensor)
+    known = sites_to_undo(tensor, layer.kernel_size, layer.indice_key)
+    if len(tensor.features):
+        values, _ = _apply(layer, "SparseInverseConv3d", tensor)
+    else:
+        values = _of_no_sites(layer, tensor)
+    return known.image(values, known.fine, tensor)

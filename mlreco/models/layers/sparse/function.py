@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
+from mlreco.double_backward import gradients_with_graph
 from mlreco.models.layers.precision import autocast_dtype
-from mlreco.models.layers.sparse import engine
+from mlreco.models.layers.sparse import engine, plain
 from mlreco.models.layers.sparse.kernel_map import KernelMap
 
 
@@ -21,8 +22,14 @@ class _SparseConvolution(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_out: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None, None]:
         features, weight = ctx.saved_tensors
+        kernel_map, needed = ctx.kernel_map, ctx.needs_input_grad[:2]
+        if torch.is_grad_enabled():
+            inputs = features, weight
+            return *gradients_with_graph(
+                lambda x, w: plain.conv_forward(x, w, kernel_map), inputs, needed, grad_out
+            ), None
         backward = engine.backend(features).conv_backward
-        return *backward(features, grad_out.contiguous(), weight, ctx.kernel_map, ctx.needs_input_grad[:2]), None
+        return *backward(features, grad_out.contiguous(), weight, kernel_map, needed), None
 
 
 def kernel_major(weight: torch.Tensor) -> torch.Tensor:

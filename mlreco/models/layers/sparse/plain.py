@@ -54,3 +54,19 @@ def conv_backward(
         if needed[1]:
             torch.matmul(features.index_select(0, in_rows).T, at_pairs, out=grad_weight[k])
     return grad_in if needed[0] else None, grad_weight if needed[1] else None
+
+
+def norm_activation(
+    features: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, eps: float, slope: float
+) -> torch.Tensor:
+    """Return leaky_relu(batch_norm(features)) as in training.
+
+    Args:
+        features: (N, C), N at least 2.
+        scale: (C,) factor after normalisation.
+        shift: (C,) offset after normalisation.
+        eps: added to the variance.
+        slope: of LeakyReLU on negative numbers.
+    """
+    normalised = torch.nn.functional.batch_norm(features, None, None, scale, shift, training=True, eps=eps)
+    return torch.nn.functional.leaky_relu(normalised, slope)

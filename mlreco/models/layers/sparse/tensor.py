@@ -7,19 +7,25 @@ from typing import Any
 
 import torch
 
+_INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
 
 class SparseConvTensor:
     """Features on the active sites of a batch of 3D images, with spconv's names.
 
     A voxel keeps its row: submanifold convolutions return rows in the order of their input, an inverse convolution
-    in the order of the input of the convolution it undoes.
+    in the order of the input of the convolution it undoes. The sites must not be changed in place.
 
-    Attributes:
+    Args:
         features: (N, C) floating point.
         indices: (N, 4) integers: batch index, x, y, z; no site twice.
         spatial_shape: number of sites along x, y, z.
         batch_size: number of images, empty ones included.
-        indice_dict: kernel maps by ``indice_key``, shared by every tensor derived from this one.
+        indice_dict: kernel maps of other tensors of the same image.
+
+    Raises:
+        ValueError: shapes or types do not fit each other, or a site lies outside the image or the batch. For sites on a
+            CUDA device the second check waits for the device; ``trusted`` makes an image without it.
     """
 
     def __init__(
@@ -30,22 +36,79 @@ class SparseConvTensor:
         batch_size: int,
         indice_dict: dict[Any, Any] | None = None,
     ) -> None:
-        if features.ndim != 2 or indices.ndim != 2 or indices.shape[1] != 4 or len(features) != len(indices):
-            raise ValueError(
-                f"features (N, C) and indices (N, 4) expected, got {tuple(features.shape)} and {tuple(indices.shape)}"
-            )
-        self.features = features
-        self.indices = indices
+        self._set(features, indices, spatial_shape, batch_size, indice_dict)
+        _refuse_sites_outside(self)
+
+    def _set(
+        self,
+        features: torch.Tensor,
+        indices: torch.Tensor,
+        spatial_shape: Sequence[int],
+        batch_size: int,
+        indice_dict: dict[Any, Any] | None,
+    ) -> None:
+        if indices.ndim != 2 or indices.shape[1] != 4 or indices.dtype not in _INTEGERS:
+            raise ValueError(f"indices must be (N, 4) integers, not {tuple(indices.shape)} of {indices.dtype}")
         self.spatial_shape = [int(n) for n in spatial_shape]
+        if len(self.spatial_shape) != 3 or min(self.spatial_shape) < 1:
+            raise ValueError(f"spatial_shape must be three numbers of at least 1, not {self.spatial_shape}")
         self.batch_size = int(batch_size)
+        if self.batch_size < 0:
+            raise ValueError(f"batch_size must not be negative, as {batch_size} is")
+        self.indices = indices
         self.indice_dict: dict[Any, Any] = {} if indice_dict is None else indice_dict
+        self.features = _checked(features, indices)
+
+    @classmethod
+    def trusted(
+        cls,
+        features: torch.Tensor,
+        indices: torch.Tensor,
+        spatial_shape: Sequence[int],
+        batch_size: int,
+        indice_dict: dict[Any, Any] | None = None,
+    ) -> SparseConvTensor:
+        """Return an image whose sites are known to lie inside; the arguments are those of the class."""
+        tensor = cls.__new__(cls)
+        tensor._set(features, indices, spatial_shape, batch_size, indice_dict)
+        return tensor
 
     def replace_feature(self, features: torch.Tensor) -> SparseConvTensor:
         """Return the same sites with other features, (N, C'), sharing the kernel maps."""
-        return SparseConvTensor(features, self.indices, self.spatial_shape, self.batch_size, self.indice_dict)
+        tensor = type(self).__new__(type(self))
+        tensor.__dict__ = {**self.__dict__, "features": _checked(features, self.indices)}
+        return tensor
 
     def dense(self) -> torch.Tensor:
         """Return the (B, C, X, Y, Z) dense image, zero outside the active sites."""
         batch, x, y, z = self.indices.long().unbind(1)
         image = self.features.new_zeros(self.batch_size, *self.spatial_shape, self.features.shape[1])
         return image.index_put((batch, x, y, z), self.features).permute(0, 4, 1, 2, 3)
+
+
+def _checked(features: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
+    """Return features that fit the sites."""
+    if features.ndim != 2 or len(features) != len(indices) or not features.is_floating_point():
+        raise ValueError(
+            f"features must be ({len(indices)}, C) floating point numbers, one row for each site, "
+            f"not {tuple(features.shape)} of {features.dtype}"
+        )
+    if features.device != indices.device:
+        raise ValueError(f"features are on {features.device} and indices on {indices.device}")
+    return features
+
+
+def _refuse_sites_outside(tensor: SparseConvTensor) -> None:
+    indices, limits = tensor.indices, [tensor.batch_size, *tensor.spatial_shape]
+    if not len(indices):
+        return
+    lowest, highest = torch.stack([torch.stack(column.aminmax()) for column in indices.unbind(1)], dim=1).tolist()
+    if min(lowest) >= 0 and all(n < limit for n, limit in zip(highest, limits, strict=True)):
+        return
+    bounds = torch.tensor(limits, device=indices.device)
+    outside = ((indices < 0) | (indices >= bounds)).any(dim=1)
+    batch, x, y, z = indices[outside][0].tolist()
+    raise ValueError(
+        f"site ({x}, {y}, {z}) of image {batch} lies outside: images are "
+        f"{' x '.join(map(str, tensor.spatial_shape))} sites, and there are {tensor.batch_size} in the batch"
+    )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from torch.autograd.function import once_differentiable
 
+from mlreco.double_backward import gradients_with_graph
+from mlreco.models.layers.sparse import plain
 from mlreco.models.layers.sparse.cpu.calls import InTurn
 from mlreco.models.layers.sparse.cpu.forward import convolve_once
 from mlreco.models.layers.sparse.cpu.memory import floats
@@ -55,10 +56,12 @@ class _ActivatedConvolution(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         features, active, scale, shift, weight = ctx.saved_tensors
         kernel_map, eps, slope, _ = ctx.settings
+        if torch.is_grad_enabled():
+            inputs, needed = (features, scale, shift, weight), ctx.needs_input_grad[1:]
+            return None, *gradients_with_graph(lambda *x: _reference(ctx.settings, *x), inputs, needed, grad)
         threads, grad, of_weight = thread_count(), grad.contiguous(), None
         norm, back = Norm(scale, shift, eps, slope), (kernel_major(weight).transpose(1, 2), kernel_map.transposed())
         with InTurn(threads) as calls:
@@ -67,6 +70,14 @@ class _ActivatedConvolution(torch.autograd.Function):
             at_features = convolve_once(grad, *back, threads=threads, calls=calls)
             of_norm = gradients(features, at_features, ctx.moments, norm, at_features, threads, calls=calls)
         return None, at_features, *of_norm.unbind(), of_weight
+
+
+def _reference(
+    settings: ActivatedSettings, features: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, weight: torch.Tensor
+) -> torch.Tensor:
+    """Return what ``_ActivatedConvolution`` computes, from differentiable torch operations."""
+    active = plain.norm_activation(features, scale, shift, settings.eps, settings.slope)
+    return plain.conv_forward(active, kernel_major(weight), settings.kernel_map)
 
 
 def activated_convolution(

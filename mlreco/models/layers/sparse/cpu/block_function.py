@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.autograd.function import once_differentiable
 
+from mlreco.double_backward import gradients_with_graph
+from mlreco.models.layers.sparse import plain
 from mlreco.models.layers.sparse.cpu.calls import InTurn
 from mlreco.models.layers.sparse.cpu.column_moments import chunk_sums
 from mlreco.models.layers.sparse.cpu.epilogue import Epilogue
@@ -85,10 +86,12 @@ class _ResidualBlock(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         features, active_1, inner, active_2, *parameters, shortcut = ctx.saved_tensors
         scale_1, shift_1, weight_1, scale_2, shift_2, weight_2 = parameters
+        if torch.is_grad_enabled():
+            inputs, needed = (features, *parameters, shortcut), ctx.needs_input_grad[1:]
+            return None, *gradients_with_graph(lambda *x: _reference(ctx.settings, *x), inputs, needed, grad)
         kernel_map, (eps_1, eps_2), slope = ctx.settings.kernel_map, ctx.settings.eps, ctx.settings.slope
         (moments_1, moments_2), needed, grad = ctx.moments, ctx.needs_input_grad, grad.contiguous()
         threads = thread_count()
@@ -108,6 +111,26 @@ class _ResidualBlock(torch.autograd.Function):
             at_features = convolve_once(at_inner, kernel_major(weight_1).transpose(1, 2), back, **how)
             norm_grads_1 = gradients(features, at_features, moments_1, norm_1, at_features, beside=beside, **how)
         return None, at_features, *norm_grads_1.unbind(), grad_1, *norm_grads_2.unbind(), grad_2, grad_shortcut
+
+
+def _reference(
+    settings: BlockSettings,
+    features: torch.Tensor,
+    scale_1: torch.Tensor,
+    shift_1: torch.Tensor,
+    weight_1: torch.Tensor,
+    scale_2: torch.Tensor,
+    shift_2: torch.Tensor,
+    weight_2: torch.Tensor,
+    shortcut: torch.Tensor | None,
+) -> torch.Tensor:
+    """Return what ``_ResidualBlock`` computes, from differentiable torch operations."""
+    (eps_1, eps_2), slope = settings.eps, settings.slope
+    inner = plain.norm_activation(features, scale_1, shift_1, eps_1, slope)
+    inner = plain.conv_forward(inner, kernel_major(weight_1), settings.kernel_map)
+    inner = plain.norm_activation(inner, scale_2, shift_2, eps_2, slope)
+    inner = plain.conv_forward(inner, kernel_major(weight_2), settings.kernel_map)
+    return inner + (features if shortcut is None else features @ shortcut.T)
 
 
 def residual_block(

@@ -35,7 +35,13 @@ class Activation(HoldsAddresses):
     @cached_property
     def numbers(self) -> tuple[int, int, int]:
         """Addresses of scale and shift, and the bits of the slope."""
-        return address_of_floats(self.scale), address_of_floats(self.shift), bits(self.slope)
+        places = (address_of_floats(array, "scale and shift", (self.columns,)) for array in (self.scale, self.shift))
+        return *places, bits(self.slope)
+
+    @property
+    def columns(self) -> int:
+        """C."""
+        return len(self.scale)
 
 
 class Epilogue(NamedTuple):
@@ -45,8 +51,8 @@ class Epilogue(NamedTuple):
         bias: (Cout,) float32 added to every row.
         residual: (n_out, Cout) float32 added.
         activation: of the second copy.
-        moments: (ceil(n_out / BLOCK), MOMENTS, Cout) float32, C-contiguous: those of every block of output rows and
-            column are written there.
+        moments: (at least ceil(n_out / BLOCK) * MOMENTS * Cout,) float32, C-contiguous: those of every block of output
+            rows and column are written there, in that order.
     """
 
     bias: Array | None = None
@@ -54,19 +60,36 @@ class Epilogue(NamedTuple):
     activation: Activation | None = None
     moments: Array | None = None
 
-    def layout(self, raw: Array | None, active: Array | None, stride: int) -> tuple[int, ...]:
+    def layout(self, raw: Array | None, active: Array | None, shape: tuple[int, int]) -> tuple[int, ...]:
         """Return the numbers of ``EPILOGUE``.
 
         Args:
             raw: (n_out, Cout) float32, C-contiguous, where the output goes.
             active: the same for its activated copy.
-            stride: Cout.
+            shape: n_out and Cout.
+
+        Raises:
+            ValueError: an array has another shape or type, or there is an activated copy without an activation.
         """
-        arrays = self.bias, self.residual, raw, active, self.moments
-        places = [0 if array is None else address_of_floats(array) for array in arrays]
-        bias, residual, raw_place, active_place, moments = places
-        scale, shift, slope = (0, 0, 0) if self.activation is None else self.activation.numbers
-        return bias, residual, scale, shift, raw_place, active_place, moments, stride, slope
+        rows, columns = shape
+        arrays = {"bias": (columns,), "residual": shape, "output": shape, "activated output": shape}
+        given = self.bias, self.residual, raw, active
+        bias, residual, raw_place, active_place = (
+            0 if array is None else address_of_floats(array, name, arrays[name])
+            for name, array in zip(arrays, given, strict=True)
+        )
+        moments = 0
+        if self.moments is not None:
+            least = -(-rows // BLOCK) * MOMENTS * columns
+            moments = address_of_floats(self.moments, "moments", (max(least, len(self.moments)),))
+        scale = shift = slope = 0
+        if self.activation is not None:
+            if self.activation.columns != columns:
+                raise ValueError(f"an activation of {columns} columns is needed, not of {self.activation.columns}")
+            scale, shift, slope = self.activation.numbers
+        elif active is not None:
+            raise ValueError("an activated output needs an activation")
+        return bias, residual, scale, shift, raw_place, active_place, moments, columns, slope
 
 
 @kernel

@@ -39,7 +39,12 @@ def _operands(sources: Sequence[Source], rows: int, offsets: int, packed: Packin
             raise ValueError(f"features, offsets and columns of the weight do not match: {shapes}, expected {expected}")
         if packing.groups != packed.groups:
             raise ValueError("the weights of a convolution must be packed with the same column groups")
-        operands += address_of_floats(features, "features"), values.data_ptr(), packing.rows, *packing.steps
+        operands += (
+            address_of_floats(features, "features", (rows, packing.rows)),
+            values.data_ptr(),
+            packing.rows,
+            *packing.steps,
+        )
     return operands
 
 
@@ -71,9 +76,6 @@ def convolve(
     """
     n_out, packing = kernel_map.n_out, sources[0].panels.packing
     columns = packing.columns
-    for array in (out, active, epilogue.residual):
-        if array is not None and array.shape != (n_out, columns):
-            raise ValueError(f"output and residual must be ({n_out}, {columns}), not {tuple(array.shape)}")
     operands = _operands(sources, kernel_map.n_in, kernel_map.offsets, packing)
     operands += _operands(shortcuts, n_out, 1, packing)
     board, desks, helpers = crew_places(threads)
@@ -83,7 +85,7 @@ def convolve(
     numbers = job(
         *(0, blocks_of_output.address, kernel_map.place, address(table), len(sources), len(shortcuts)),
         *(packing.vectors_place, packing.n_groups, packing.width, sums.data_ptr(), lists.data_ptr()),
-        *(board, desks, helpers, 0, 0, 0, *epilogue.layout(out, active, columns)),
+        *(board, desks, helpers, 0, 0, 0, *epilogue.layout(out, active, (n_out, columns))),
     )
     room = table, sums, lists
     calls(convolution_kernels.convolution, numbers, 1, sources, shortcuts, kernel_map, epilogue, out, active, room)

@@ -63,16 +63,19 @@ class HoldsAddresses:
         return type(self), tuple(getattr(self, field.name) for field in fields(self) if field.init)
 
 
-def address_of_floats(numbers: Array, name: str = "an array of numbers") -> int:
-    """Return where the numbers of an array begin.
+def address_of_floats(numbers: Array, name: str, shape: tuple[int, ...]) -> int:
+    """Return where the numbers of an array begin, after all checks that stand between a kernel and foreign memory.
 
     Args:
         numbers: float32, C-contiguous.
         name: what it is, for the error.
+        shape: that it must have.
 
     Raises:
-        ValueError: they are not float32, do not follow each other, or are not on the CPU.
+        ValueError: they have another shape, are not float32, do not follow each other, or are not on the CPU.
     """
+    if numbers.shape != shape:
+        raise ValueError(f"{name} must have the shape {tuple(shape)}, not {tuple(numbers.shape)}")
     if isinstance(numbers, torch.Tensor):
         if numbers.dtype is torch.float32 and numbers.is_contiguous() and numbers.is_cpu:
             return numbers.data_ptr()

@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 
+from mlreco.double_backward import gradients_with_graph
+from mlreco.models.layers.sparse import plain
 from mlreco.models.layers.sparse.cpu import normalisation
 from mlreco.models.layers.sparse.cpu.column_moments import Moments
 from mlreco.models.layers.sparse.cpu.memory import floats
@@ -33,7 +35,11 @@ class _NormActivation(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor, _: None) -> tuple[torch.Tensor | None, ...]:
-        features, weight, bias = ctx.saved_tensors
+        features, weight, bias = inputs = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            eps, slope, needed = ctx.eps, ctx.slope, ctx.needs_input_grad[:3]
+            again = gradients_with_graph(lambda *x: plain.norm_activation(*x, eps, slope), inputs, needed, grad)
+            return *again, None, None, None
         norm, out = Norm(weight, bias, ctx.eps, ctx.slope), floats(*features.shape)
         found = normalisation.gradients(features, grad.contiguous(), ctx.moments, norm, out, thread_count())
         return out, *found.unbind(), None, None, None

@@ -14,7 +14,7 @@ import torch
 
 from mlreco.models.layers.sparse.cpu import norm_kernels
 from mlreco.models.layers.sparse.cpu.calls import AT_ONCE, Calls
-from mlreco.models.layers.sparse.cpu.column_moments import Moments, chunk_sums
+from mlreco.models.layers.sparse.cpu.column_moments import MOMENTS, Moments, chunk_sums
 from mlreco.models.layers.sparse.cpu.crew import crew_for, crew_places
 from mlreco.models.layers.sparse.cpu.epilogue import Activation
 from mlreco.models.layers.sparse.cpu.memory import Array, address_of_floats, bits, floats, scratch
@@ -70,8 +70,10 @@ def activate(x: Array, activation: Activation, out: Array, threads: int = 1, cal
         calls: makes the call.
     """
     rows, columns = x.shape
+    if activation.columns != columns:
+        raise ValueError(f"an activation of {columns} columns is needed, not of {activation.columns}")
     scale, shift, slope = activation.numbers
-    numbers = norm_job((rows, columns), address_of_floats(x), address_of_floats(out), slope, scale=scale, shift=shift)
+    numbers = norm_job((rows, columns), *_places_of_rows(x, out), slope, scale=scale, shift=shift)
     calls(activate_rows, numbers, crew_for(threads, numbers=rows * columns), x, activation, out)
 
 
@@ -99,12 +101,15 @@ def normalise(
     """
     rows, columns = x.shape
     known = sums is not None
+    if rows < (1 if running is None else 2):
+        raise ValueError(f"{rows} rows have no moments")
+    if known:
+        address_of_floats(sums, "sums", (max(len(sums), -(-rows // chunk) * MOMENTS * columns),))
     sums = sums if known else chunk_sums(rows, columns, chunk)
     moments, room = Moments(np.empty((2, columns))), scratch(NUMBERS * columns, "norm numbers")
     numbers = norm_job(
         (rows, columns),
-        address_of_floats(x),
-        address_of_floats(out),
+        *_places_of_rows(x, out),
         bits(norm.slope),
         parameters=_parameters(norm, moments),
         passes=(chunk_moments.address, activate_rows.address, int(known), chunk),
@@ -117,10 +122,13 @@ def normalise(
 
 
 def _addresses(columns: int, *arrays: Array) -> list[int]:
-    for array in arrays:
-        if array.shape != (columns,):
-            raise ValueError(f"a number for each of {columns} columns is needed, not {tuple(array.shape)}")
-    return [address_of_floats(array) for array in arrays]
+    return [address_of_floats(array, "a number for each column", (columns,)) for array in arrays]
+
+
+def _places_of_rows(*arrays: Array) -> list[int]:
+    """Return where matrices begin that all have the shape of the first."""
+    rows, columns = arrays[0].shape
+    return [address_of_floats(array, "input, output and gradient", (rows, columns)) for array in arrays]
 
 
 def _places(running: Running, columns: int) -> tuple[int, int, int]:
@@ -155,14 +163,16 @@ def gradients(
         calls: makes the call, after which all gradients are complete.
     """
     rows, columns = x.shape
+    if moments.values.shape != (2, columns):
+        raise ValueError(f"moments of {columns} columns are needed, not {moments.values.shape}")
+    _, grad_place, *beside_place = _places_of_rows(x, grad, *([] if beside is None else [beside]))
     of_parameters, sums = floats(2, columns), chunk_sums(rows, columns, CHUNK)
     room = scratch(NUMBERS * columns, "norm numbers")
     numbers = norm_job(
         (rows, columns),
-        address_of_floats(x),
-        address_of_floats(out),
+        *_places_of_rows(x, out),
         bits(norm.slope),
-        grads=(address_of_floats(grad), 0 if beside is None else address_of_floats(beside), of_parameters.data_ptr()),
+        grads=(grad_place, *(beside_place or [0]), of_parameters.data_ptr()),
         parameters=_parameters(norm, moments),
         passes=(chunk_gradients.address, input_gradient.address, 0, CHUNK),
         room=(sums.data_ptr(), room.data_ptr()),

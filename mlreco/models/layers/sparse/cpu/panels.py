@@ -206,6 +206,8 @@ def pack(
         weight = torch.from_numpy(weight)
     if weight.dtype is not torch.float32:
         raise ValueError(f"a weight of float32 is needed, not of {weight.dtype}")
+    if weight.ndim != 3 or not weight.is_cpu:
+        raise ValueError(f"a weight (K, Cin, Cout) on the CPU is needed, not {tuple(weight.shape)} on {weight.device}")
     packing = _packing(weight.shape, weight.stride(), not keep, beside or weight.shape[1])
     if packing.lends:
         return Panels(weight, packing)

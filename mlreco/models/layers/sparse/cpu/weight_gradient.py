@@ -52,9 +52,9 @@ def _pairs(columns: int) -> int:
     return MOST_PAIRS if rows_fit(4 * columns, MOST_PAIRS) else MOST_PAIRS // 2
 
 
-def _given_and_read(matrix: Array, columns: int) -> tuple[Array, int, int]:
+def _given_and_read(matrix: Array, name: str, rows: int, columns: int) -> tuple[Array, int, int]:
     """Return the memory where a matrix is read in that many columns, where this begins, and where the matrix does."""
-    given = address_of_floats(matrix)
+    given = address_of_floats(matrix, name, (rows, matrix.shape[1]))
     if matrix.shape[1] >= columns:
         return matrix, given, given
     padded = floats(len(matrix), columns)
@@ -79,8 +79,8 @@ def begin_weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads:
     columns = -(-width // _LANES) * _LANES
     total, spare = rows * offsets * width, 4 * _LANES
     gradient = floats(total + spare)
-    x_memory, x_at, x_given = _given_and_read(x, columns)
-    grad_memory, grad_at, grad_given = _given_and_read(grad, HIGHEST)
+    x_memory, x_at, x_given = _given_and_read(x, "input", kernel_map.n_in, columns)
+    grad_memory, grad_at, grad_given = _given_and_read(grad, "gradient", kernel_map.n_out, HIGHEST)
     grad_width = grad_memory.shape[1]
     chunk_blocks, chunks = _chunks(kernel_map.bounds.shape[1] - 1, offsets, rows, columns)
     in_place = chunks == 1 and columns == width
