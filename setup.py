@@ -24,6 +24,7 @@ CORE = [
     "tqdm>=4.66",
 ]
 ROOT = ["awkward>=2.6", "uproot>=5.3"]
+REMOTE = ["pooch>=1.8", "requests>=2.31"]
 PARQUET = ["pyarrow>=16"]
 FILTERS = ["hdf5plugin>=4.4"]
 SIMULATE = ["geant4-pybind==0.1.3; sys_platform == 'linux' and platform_machine == 'x86_64'"]
@@ -33,12 +34,14 @@ EXTRAS = {
     "parquet": PARQUET,
     "filters": FILTERS,
     "pandas": ["pandas>=2.2"],
+    "remote": REMOTE,
     "larcv": ["larcv>=3.5"],
     "simulate": SIMULATE,
     "bench": ["matplotlib>=3.8", "spconv==2.3.8; sys_platform == 'linux' and platform_machine == 'x86_64'"],
     "dev": [
         *ROOT,
         *PARQUET,
+        *REMOTE,
         *FILTERS,
         *SIMULATE,
         "hypothesis>=6.100",

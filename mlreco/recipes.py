@@ -10,6 +10,7 @@ from typing import Any
 from mlreco import shipped
 from mlreco.config import Config, load_config, parse_config
 from mlreco.errors import UserError
+from mlreco.remote import fetch, is_remote
 
 CHECKPOINT_SUFFIXES = (".ckpt", ".pt", ".pth")
 CONFIG_SUFFIXES = (".cfg", ".yaml", ".yml")
@@ -28,19 +29,25 @@ class Recipe:
     checkpoint: Path | None = None
 
 
-def read_recipe(source: str | Path, overrides: Sequence[str] = (), sources: Sequence[str | Path] = ()) -> Recipe:
+def read_recipe(
+    source: str | Path,
+    overrides: Sequence[str] = (),
+    sources: Sequence[str | Path] = (),
+    sha256: str | None = None,
+) -> Recipe:
     """Return what a name stands for.
 
     Args:
         source: a configuration file, the name of a shipped configuration (``thin``), or a checkpoint of ``mlreco
-            train``. A file comes before a shipped name.
+            train``, here or elsewhere (`mlreco.remote.fetch`). A file comes before a shipped name.
         overrides: texts ``section.key=value``.
         sources: files of events to read instead of those of the configuration; ``sample`` is the shipped one.
+        sha256: checksum of a checkpoint from elsewhere.
 
     Raises:
         UserError: no such file or name, a checkpoint without its configuration, or a mistake in a configuration.
     """
-    path = find_recipe(source)
+    path = fetch(str(source), sha256) if is_remote(source) else find_recipe(source)
     files = [shipped.sample(str(one)) or one for one in sources]
     if not is_checkpoint(path):
         return Recipe(load_config(path, overrides, sources=files))

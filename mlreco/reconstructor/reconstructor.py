@@ -60,15 +60,18 @@ class Reconstructor:
         weights: str | Path | None = None,
         device: str = "cpu",
         overrides: Sequence[str] = (),
+        sha256: str | None = None,
     ) -> Reconstructor:
         """Return the chain of a name.
 
         Args:
             name: a shipped chain (``thin``, ``fat``; ``mlreco configs`` lists them), a checkpoint of ``mlreco train``,
-                or a configuration file.
+                a configuration file, or a checkpoint elsewhere: a URL, or ``hf://owner/repository/file`` of the Hugging
+                Face hub.
             weights: checkpoint with the weights of the whole chain, instead of those that the name stands for.
             device: ``cpu``, ``cuda`` or ``cuda:1``.
             overrides: changes of the configuration, as ``--set`` takes them: ``model.modules.spice.semantics=true``.
+            sha256: checksum of a checkpoint from elsewhere; it is kept in the user's cache folder.
 
         Raises:
             UserError: no such name, no weights, no such device, or a mistake in the configuration.
@@ -77,7 +80,7 @@ class Reconstructor:
             overrides = [overrides]
         if not isinstance(name, (str, Path)):
             raise UserError(f"the name of a chain is a text or a path, not {type(name).__name__}")
-        recipe = read_recipe(name, [*overrides, f"trainval.gpus='{_gpus(device)}'"])
+        recipe = read_recipe(name, [*overrides, f"trainval.gpus='{_gpus(device)}'"], sha256=sha256)
         return cls(recipe.config, weights or recipe.checkpoint, str(name))
 
     def __repr__(self) -> str:
