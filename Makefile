@@ -29,10 +29,11 @@ bench: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 pins: $(INSTALLED)
 	$(BIN)/python -m pip install --disable-pip-version-check uv
 	$(BIN)/python tools/resolve_pins.py
 
 clean:
-	rm -rf $(VENV) $(DEMO) build mlreco.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) build mlreco.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -28,6 +28,7 @@ REMOTE = ["pooch>=1.8", "requests>=2.31"]
 PARQUET = ["pyarrow>=16"]
 FILTERS = ["hdf5plugin>=4.4"]
 SIMULATE = ["geant4-pybind==0.1.3; sys_platform == 'linux' and platform_machine == 'x86_64'"]
+DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
 EXTRAS = {
     "cuda": ["spconv-cu126==2.3.8"],
     "root": ROOT,
@@ -37,6 +38,7 @@ EXTRAS = {
     "remote": REMOTE,
     "larcv": ["larcv>=3.5"],
     "simulate": SIMULATE,
+    "docs": DOCS,
     "bench": ["matplotlib>=3.8", "spconv==2.3.8; sys_platform == 'linux' and platform_machine == 'x86_64'"],
     "dev": [
         *ROOT,
@@ -44,15 +46,20 @@ EXTRAS = {
         *REMOTE,
         *FILTERS,
         *SIMULATE,
+        *DOCS,
         "hypothesis>=6.100",
+        "mypy>=2.0",
         "packaging>=24",
         "pandas>=2.2",
+        "pre-commit>=4.0",
         "pytest>=8.2",
+        "pytest-cov>=6.0",
         "pytest-timeout>=2.3",
         "pytest-xdist>=3.6",
         "ruff>=0.9",
         "setuptools>=77",
         "spine>=1.4.3",
+        "types-PyYAML",
     ],
 }
 
@@ -84,14 +91,27 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["mlreco", "mlreco.*"]),
-    package_data={"mlreco": ["**/*.css", "**/*.js", "**/*.json", "**/*.html", "simulation/geant4/no_data/*"]},
+    package_data={
+        "mlreco": ["**/*.css", "**/*.js", "**/*.json", "**/*.html", "py.typed", "simulation/geant4/no_data/*"]
+    },
     install_requires=CORE,
     extras_require=EXTRAS,
     cmdclass={"build_py": BuildWithConfigurations},
     entry_points={"console_scripts": ["mlreco = mlreco.cli:main"]},
+    project_urls={"Paper": "https://arxiv.org/abs/2007.03083"},
+    keywords=["LArTPC", "neutrino physics", "instance segmentation", "sparse convolution"],
     classifiers=[
+        "Development Status :: 4 - Beta",
+        "Environment :: GPU :: NVIDIA CUDA",
         "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
         "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Image Recognition",
         "Topic :: Scientific/Engineering :: Physics",
+        "Typing :: Typed",
     ],
 )

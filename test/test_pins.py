@@ -52,3 +52,13 @@ def test_every_requirement_has_one_pin_that_fits(python):
 def test_the_requirements_of_setup_are_found():
     names = {need.name for need in requirements()}
     assert {"torch", "numba", "uproot", "spconv-cu126", "pytest", "larcv"} <= names
+
+
+def test_the_version_is_the_same_everywhere():
+    import yaml
+
+    from mlreco import __version__
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["version"] == __version__
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()

@@ -64,7 +64,8 @@ def translate(tree: Tree) -> tuple[str, ...]:
     Raises:
         UserError: a key asks for a network of another form, or for one that this program does not have.
     """
-    values, notices = tree.values, []
+    values = tree.values
+    notices: list[str] = []
     if "training" in values and "trainval" not in values:
         move(tree, ("training",), ("trainval",))
     model = values.get("model")

@@ -60,7 +60,9 @@ def translate_schema(tree: Tree, tell: Callable[[str], None]) -> None:
     """
     dataset = (tree.values.get("iotool") or {}).get("dataset")
     schema = dataset.get("schema") if isinstance(dataset, dict) else None
-    for key, entry in list(schema.items()) if isinstance(schema, dict) else ():
+    if not isinstance(schema, dict):
+        return
+    for key, entry in list(schema.items()):
         name = parser_name(entry)
         if name in PARSER_NAMES:
             _rename(entry, PARSER_NAMES[name])

@@ -28,15 +28,21 @@ class _Include(str):
     """Name of a file whose content stands for the value."""
 
 
-def _address(loader: _TaggedLoader, node: yaml.Node) -> Any:
+def _text(loader: yaml.SafeLoader, node: yaml.Node) -> str:
+    if not isinstance(node, yaml.ScalarNode):
+        raise yaml.constructor.ConstructorError(None, None, f"a text is expected after {node.tag}", node.start_mark)
+    return str(loader.construct_scalar(node))
+
+
+def _address(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
     if isinstance(node, yaml.MappingNode):
         return loader.construct_mapping(node).get("url")
-    return loader.construct_scalar(node)
+    return _text(loader, node)
 
 
-_TaggedLoader.add_constructor("!path", lambda loader, node: loader.construct_scalar(node))
+_TaggedLoader.add_constructor("!path", _text)
 _TaggedLoader.add_constructor("!download", _address)
-_TaggedLoader.add_constructor("!include", lambda loader, node: _Include(loader.construct_scalar(node)))
+_TaggedLoader.add_constructor("!include", lambda loader, node: _Include(_text(loader, node)))
 
 
 def read_composed(path: Path, within: Sequence[Path] = ()) -> Tree:

@@ -99,7 +99,8 @@ def _training(tree: Tree, tell: Tell) -> int:
     if "train" in base:
         move(tree, ("base", "train"), ("train",))
     training = "train" in tree.values
-    tree.values["trainval"] = trainval = {}
+    trainval: dict[str, Any] = {}
+    tree.values["trainval"] = trainval
     _take(tree, ("base",), ("trainval",), _BASE)
     devices = base.pop("world_size", 0) or 0
     trainval["gpus"] = ",".join(str(number) for number in range(devices))
@@ -131,7 +132,8 @@ def _training(tree: Tree, tell: Tell) -> int:
 
 def _loader(tree: Tree, devices: int, tell: Tell) -> None:
     """Make ``iotool``."""
-    tree.values["iotool"] = iotool = {"collate_fn": "CollateSparse"}
+    iotool: dict[str, Any] = {"collate_fn": "CollateSparse"}
+    tree.values["iotool"] = iotool
     path: KeyPath = ("io", "loader")
     if not isinstance(get(tree, path), dict):
         iotool["dataset"] = {}
