@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from mlreco.config import load_config
+from mlreco.errors import UserError
 from mlreco.inference import run_inference
 from mlreco.iotools import HDF5Reader
+from mlreco.simulation import require_geant4
 from mlreco.training import train
 
 FOLDER = Path(__file__).parents[1] / "config"
@@ -19,10 +21,19 @@ def test_there_are_the_promised_chains():
     assert {"uresnet", "spice", "chain", "demo", "thin", "fat"} <= {path.stem for path in CONFIGS}
 
 
+def skip_without_geant4():
+    try:
+        require_geant4()
+    except UserError as error:
+        pytest.skip(str(error))
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_shipped_configuration_trains_and_infers(path, tmp_path):
     overrides = [*QUICK, f"trainval.weight_prefix={tmp_path}/snapshot", f"trainval.log_dir={tmp_path}/log"]
     config = load_config(path, overrides)
+    if config.iotool.dataset.get("simulation"):
+        skip_without_geant4()
     checkpoint = train(config)
     content = torch.load(checkpoint, weights_only=True)
     assert content["iteration"] == 1

@@ -38,6 +38,12 @@ def check_io_names(iotool: Mapping[str, Any], scheme: str, tree: Tree) -> None:
         if problem:
             path = ("iotool", "augment", problem[0])
             raise UserError(f"{tree.place(path)}: {'.'.join(path)}: {problem[1]}")
+    if iotool["dataset"].get("simulation") is not None:
+        path = ("iotool", "dataset", "simulation")
+        try:
+            import_module("mlreco.simulation.dataset").dataset_options(iotool["dataset"]["simulation"])
+        except UserError as error:
+            raise UserError(f"{tree.place(path)}: {error}") from error
     read_schema = import_module("mlreco.iotools.schema").read_schema
     for name, entry in iotool["dataset"]["schema"].items():
         try:

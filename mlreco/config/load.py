@@ -14,6 +14,7 @@ from mlreco.config.frozen import Config, thaw
 from mlreco.config.merge import Tree, parse_tree, read_tree
 from mlreco.config.names import PostProcessor, StageClasses, check_names
 from mlreco.config.paths import resolve_paths
+from mlreco.config.sections.iotool import SIMULATED
 from mlreco.config.sections.trainval import IGNORED
 
 
@@ -88,8 +89,11 @@ def _use_sources(tree: Tree, sources: list[str]) -> None:
     """Make the dataset read some files and nothing else."""
     place = f"--source {' '.join(sources)}"
     tree.assign(("iotool", "dataset", "data_keys"), sources, place)
-    for other in ("file_keys", "data_dirs", "data_key", "limit_num_files"):
-        tree.values["iotool"]["dataset"].pop(other, None)
+    dataset = tree.values["iotool"]["dataset"]
+    for other in ("file_keys", "data_dirs", "data_key", "limit_num_files", "simulation"):
+        dataset.pop(other, None)
+    if dataset.get("name") == SIMULATED:
+        dataset.pop("name")
 
 
 def _follow_batch_size(tree: Tree) -> None:

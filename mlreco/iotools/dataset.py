@@ -10,15 +10,12 @@ import numpy as np
 
 from mlreco.errors import UserError
 from mlreco.iotools.augmentation import Augmenter
-from mlreco.iotools.checks import check_classes, check_energies
+from mlreco.iotools.event_parser import Event, EventParser
 from mlreco.iotools.eventfiles import EventFiles, check_schemes
 from mlreco.iotools.files import expand_sources
 from mlreco.iotools.interface import holds_classes, read_product
 from mlreco.iotools.schema import SchemaEntry, read_schema
 from mlreco.iotools.skipped import Skipped
-
-Event = dict[str, Any]
-"""Blobs of an event by schema key, and ``index``, ``event_id`` (3,) int64, ``source`` (2,) int64."""
 
 
 class LArCVDataset:
@@ -39,6 +36,7 @@ class LArCVDataset:
         skip: leave out files that cannot be opened, rather than raise.
 
     Attributes:
+        endless: whether it has no last event.
         files: the files, in order.
         keys: schema keys that events have.
         left_out: optional schema keys that events lack, with the reason.
@@ -48,6 +46,8 @@ class LArCVDataset:
         UserError: a file cannot be read, a product is missing, the schema or a range is wrong, there are no events, or
             files differ in the size of voxels or in the class scheme.
     """
+
+    endless = False
 
     def __init__(
         self,
@@ -67,10 +67,9 @@ class LArCVDataset:
         entries = read_schema(schema, {"class_scheme": class_scheme})
         self._files = EventFiles(expand_sources(data_keys, limit_num_files), reader, skip)
         self.files = self._files.files
-        self.augmenter = augmenter
         self.left_out: dict[str, str] = {}
-        self._energies = energies
         self._entries = self._available(entries, set(optional), class_scheme)
+        self._parser = EventParser(self._entries, energies, augmenter)
         self.keys = tuple(entry.key for entry in self._entries)
         self.remarks = self._check_geometries()
         self._selected = self._select(event_list, entry_range, skip_event_list)
@@ -98,22 +97,8 @@ class LArCVDataset:
         """
         file_number, entry = self.source(index)
         reader = self._files.reader(file_number)
-        names = dict.fromkeys(name for schema in self._entries for name in schema.product_names())
-        loaded = {name: read_product(reader, entry, name) for name in names}
-        for name in filter(holds_classes, names):
-            check_classes(loaded[name], f"{reader.path}: event {entry}: {name}")
-        if self.augmenter is not None and rng is not None:
-            loaded = self.augmenter.transform(loaded, rng)
-        event: Event = {}
-        for schema in self._entries:
-            try:
-                event[schema.key] = schema.parse(loaded)
-            except UserError as error:
-                raise UserError(f"{reader.path}: event {entry}: schema key '{schema.key}': {error}") from error
-        if self._energies in event:
-            check_energies(event[self._energies], f"{reader.path}: event {entry}: '{self._energies}'")
-        if self.augmenter is not None and rng is not None:
-            event = self.augmenter.jitter(event, rng)
+        loaded = {name: read_product(reader, entry, name) for name in self._parser.products()}
+        event = self._parser.parse(loaded, f"{reader.path}: event {entry}", rng)
         event["index"] = int(index)
         event["event_id"] = np.asarray(reader.event_id(entry), dtype=np.int64)
         event["source"] = np.array([file_number, entry], dtype=np.int64)

@@ -16,7 +16,13 @@ from mlreco.iotools.samplers import Sampler, SequentialSampler, make_sampler
 from mlreco.iotools.skipped import ON_ERROR
 from mlreco.registry import Registry
 
-DATASETS = Registry("dataset", {"LArCVDataset": "mlreco.iotools.dataset:LArCVDataset"})
+DATASETS = Registry(
+    "dataset",
+    {
+        "LArCVDataset": "mlreco.iotools.dataset:LArCVDataset",
+        "SimulatedDataset": "mlreco.simulation.dataset:SimulatedDataset",
+    },
+)
 _DATASET_KEYS = (
     "name",
     "data_keys",
@@ -26,7 +32,10 @@ _DATASET_KEYS = (
     "skip_event_list",
     "entry_range",
     "reader",
+    "simulation",
 )
+_OF_FILES = ("data_keys", "limit_num_files", "event_list", "skip_event_list", "entry_range", "reader")
+"""Keys of a dataset that say which events of which files; one that is endless needs none of them."""
 
 
 def loader_factory(
@@ -70,9 +79,9 @@ def loader_factory(
         raise UserError(f"iotool.on_error: no way '{on_error}'{nearest(on_error, ON_ERROR)}")
     skip = on_error == "skip"
     options = {"optional": tuple(optional), "class_scheme": class_scheme, "energies": energies, "skip": skip}
-    dataset = _make_dataset(iotool, train, sources, options)
+    dataset = _make_dataset(iotool, train, sources, seed, options)
     sampler: Sampler = SequentialSampler(len(dataset), batch_size)
-    if train:
+    if train and not _endless(dataset):
         default = {"name": "RandomSampler" if iotool.get("shuffle") else "SequentialSampler"}
         sampler = make_sampler(iotool.get("sampler") or default, len(dataset), batch_size, seed)
     collate = COLLATES.get(iotool.get("collate_fn") or "CollateSparse")
@@ -96,8 +105,10 @@ def _make_dataset(
     iotool: Mapping[str, Any],
     train: bool,
     sources: str | Path | Sequence[str | Path] | None,
+    seed: int,
     given: Mapping[str, Any],
-) -> LArCVDataset:
+) -> Any:
+    """Make the dataset; one without an end is for training alone, where no files are given instead."""
     options = dict(iotool.get("dataset") or {})
     for key in options:
         if key not in _DATASET_KEYS:
@@ -105,12 +116,22 @@ def _make_dataset(
     if sources:
         options["data_keys"] = sources
         options.pop("limit_num_files", None)
-    for key in ("data_keys", "schema"):
-        if not options.get(key):
-            raise UserError(f"iotool.dataset.{key} is missing")
-    kind = DATASETS.get(options.pop("name", "LArCVDataset"))
+    if not options.get("schema"):
+        raise UserError("iotool.dataset.schema is missing")
+    kind, simulation = DATASETS.get(options.pop("name", "LArCVDataset")), options.pop("simulation", None)
     augmenter = make_augmenter(iotool.get("augment")) if train else None
-    return kind(**options, **given, augmenter=augmenter)
+    if _endless(kind) and train and not sources:
+        for key in _OF_FILES:
+            options.pop(key, None)
+        return kind(**options, **given, simulation=simulation, seed=seed, augmenter=augmenter)
+    if not options.get("data_keys"):
+        raise UserError("iotool.dataset.data_keys is missing: say which files with -s FILES")
+    return (LArCVDataset if _endless(kind) else kind)(**options, **given, augmenter=augmenter)
+
+
+def _endless(dataset: Any) -> bool:
+    """Whether a dataset, or those of a class, has no end: its events come in order, and none twice."""
+    return getattr(dataset, "endless", False)
 
 
 def _whole(iotool: Mapping[str, Any], key: str, default: int, least: int) -> int:

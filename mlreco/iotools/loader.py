@@ -142,6 +142,11 @@ class Loader:
         return self._plan.iteration
 
     @property
+    def endless(self) -> bool:
+        """Whether the events have no end, so that there are no passes over them."""
+        return getattr(self.dataset, "endless", False)
+
+    @property
     def epoch(self) -> float:
         """Passes over the events handed out so far."""
         return self.iteration * self.batch_size / len(self.dataset)

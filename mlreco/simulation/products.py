@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 PRODUCER = "pcluster"
 """Of all products, as in the published files."""
 
+NAMES = (
+    f"sparse3d_{PRODUCER}",
+    f"sparse3d_{PRODUCER}_semantics",
+    f"cluster3d_{PRODUCER}",
+    f"particle_{PRODUCER}",
+)
+"""Of the products of an event."""
+
 MM_TO_CM = 0.1
 
 MANTISSA_BITS = 10

@@ -8,7 +8,7 @@ from typing import Any
 
 TRAINVAL = ("optimizer", "max_grad_norm", "freeze", "amp", "tf32", "warmup", "ema", "loss_weights")
 IOTOOL = ("batch_size", "minibatch_size", "shuffle", "collate_fn", "sampler", "augment", "on_error")
-DATASET = ("name", "schema", "event_list", "entry_range")
+DATASET = ("name", "simulation", "schema", "event_list", "entry_range")
 MODEL = ("name", "class_scheme", "modules", "network_input", "loss_input")
 WHERE_WEIGHTS_COME_FROM = ("model_path", "model_name")
 OF_EARLY_CHECKPOINTS = ("optimizer", "lr_scheduler", "max_grad_norm", "freeze", "amp", "tf32")

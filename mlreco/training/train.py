@@ -13,7 +13,8 @@ import torch
 
 from mlreco.checkpoints import DataFingerprint, Metadata, Run, read_metadata
 from mlreco.checkpoints.fingerprint import fingerprint
-from mlreco.iotools import loader_factory
+from mlreco.errors import UserError
+from mlreco.iotools import Loader, loader_factory
 from mlreco.models.assembly import build_chain, device_of
 from mlreco.models.chain import chain_loss
 from mlreco.models.layers.precision import tf32
@@ -71,7 +72,7 @@ def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weight
         pin_memory=device_of(trainval["gpus"]).type == "cuda",
     )
     with loader, tf32(trainval["tf32"]):
-        iterations = _iterations(trainval, len(loader))
+        iterations = _iterations(trainval, loader)
         state = _begin(config, iterations, weights, seed)
         data = fingerprint(loader.dataset, model["network_input"][0])
         _describe(state, config, iterations, data, saved, weights)
@@ -133,9 +134,11 @@ def _describe(
     )
 
 
-def _iterations(trainval: Mapping[str, Any], batches_per_epoch: int) -> int:
+def _iterations(trainval: Mapping[str, Any], loader: Loader) -> int:
     if trainval.get("iterations") is not None:
         return trainval["iterations"]
+    if loader.endless:
+        raise UserError("the events have no end: say when to stop, with trainval.iterations (--iterations)")
     if trainval.get("epochs") is not None:
-        return math.ceil(trainval["epochs"] * batches_per_epoch)
-    return batches_per_epoch
+        return math.ceil(trainval["epochs"] * len(loader))
+    return len(loader)

@@ -39,10 +39,11 @@ def train_and_tell(config: Config, resume: str | None, weights: Path | None, sou
     Raises:
         UserError: nobody said on which events.
     """
+    from mlreco.config.sections.iotool import SIMULATED
     from mlreco.training import train
 
-    files = config.iotool.dataset.data_keys
-    if not sources_given and all(map(is_sample, files)):
+    dataset = config.iotool.dataset
+    if not sources_given and dataset.get("name") != SIMULATED and all(map(is_sample, dataset.data_keys)):
         raise UserError(
             "train on which events? say -s FILES, or iotool.dataset.data_keys in the configuration; the shipped sample "
             "(-s sample) is enough for a trial only"

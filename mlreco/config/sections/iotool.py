@@ -52,6 +52,10 @@ Numbers = Annotated[list[Count], BeforeValidator(_numbers)]
 """Entry numbers, also as a text."""
 
 
+SIMULATED = "SimulatedDataset"
+"""Name of the dataset that needs no files."""
+
+
 class Parser(Section):
     """A parser and the products that it reads."""
 
@@ -71,18 +75,20 @@ class Dataset(Section):
         skip_event_list: entry numbers to leave out, also as a text.
         entry_range: first entry to read and the one after the last.
         reader: name of a reader; by the content of the files if absent.
+        simulation: what `SimulatedDataset` simulates for a training; anything else reads the files.
         entries: name of a product for the network -> the parser that makes it (``schema`` in files).
     """
 
     omit_absent: ClassVar[bool] = True
 
     name: str = "LArCVDataset"
-    data_keys: Annotated[Names, Field(min_length=1)]
+    data_keys: Annotated[Names, Field(min_length=1)] | None = None
     limit_num_files: Annotated[Count, BeforeValidator(_all_files)] | None = None
     event_list: Numbers | None = None
     skip_event_list: Numbers | None = None
     entry_range: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
     reader: str | None = None
+    simulation: dict[str, Any] | None = None
     entries: Annotated[dict[str, Annotated[Parser | list[str], BeforeValidator(_entry)]], Field(min_length=1)] = Field(
         alias="schema"
     )
@@ -104,6 +110,14 @@ class Dataset(Section):
             folders = [sources] if isinstance(sources, str) else sources
             sources = [f"{folder}/*{values['data_key']}*" for folder in folders]
         return {**rest, "data_keys": sources}
+
+    @model_validator(mode="after")
+    def _some_events(self) -> Dataset:
+        if self.name == SIMULATED or self.data_keys is not None:
+            if self.name != SIMULATED and self.simulation is not None:
+                raise PydanticCustomError("simulation", f"simulation goes with name: {SIMULATED}")
+            return self
+        raise PydanticCustomError("events", "data_keys is missing: the files of events")
 
 
 class IOTool(Section):
