@@ -16,7 +16,7 @@ from mlreco.semantics import class_scheme
 _DERIVED = ("fragments", "particle_")
 """Beginnings of the names of products that post-processing makes: those of the input are not kept."""
 
-_OF_THE_FILE = ("complete", "date", "format", "format_version", "mlreco_version", "version")
+_OF_THE_FILE = ("complete", "date", "digest", "format", "format_version", "mlreco_version", "version")
 
 
 def recluster(

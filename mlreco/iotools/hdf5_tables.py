@@ -13,6 +13,9 @@ from mlreco.errors import UserError
 _LARGEST_CHUNK = 1 << 28
 """Bytes of a chunk, which the library makes ready in memory whatever the file holds of them."""
 
+_REFERENCE = 16
+"""Bytes of a text or row of variable length in its table: a length, and the place of its content in a heap."""
+
 _NAMES = {
     h5py.h5z.FILTER_SZIP: "szip",
     32001: "Blosc",
@@ -83,4 +86,17 @@ def _check_filters(table: h5py.Dataset, where: str) -> None:
 
 def _stored_size(table: h5py.Dataset) -> int:
     """Return the bytes of a value in the file, which are not those in memory for texts and rows of variable length."""
-    return table.id.get_type().get_size()
+    return _size_in_file(table.id.get_type())
+
+
+def _size_in_file(kind: h5py.h5t.TypeID) -> int:
+    found = kind.get_class()
+    if found == h5py.h5t.VLEN or (found == h5py.h5t.STRING and kind.is_variable_str()):
+        return _REFERENCE
+    if found == h5py.h5t.ARRAY:
+        return math.prod(kind.get_array_dims()) * _size_in_file(kind.get_super())
+    size = kind.get_size()
+    for number in range(kind.get_nmembers() if found == h5py.h5t.COMPOUND else 0):
+        member = kind.get_member_type(number)
+        size += _size_in_file(member) - member.get_size()
+    return size

@@ -12,6 +12,7 @@ import numpy as np
 
 from mlreco.atomic import write_text
 from mlreco.errors import UserError
+from mlreco.iotools.output.schema import source_files
 from mlreco.semantics import class_scheme
 from mlreco.visualization.colours import class_colours
 from mlreco.visualization.event_document import describe_event
@@ -149,9 +150,8 @@ def _source(products: Products, info: dict) -> str:
     if "source" not in products or not np.size(products["source"]):
         return ""
     file_number, entry = np.ravel(products["source"]).tolist()
-    listed = info.get("source_files", "[]")
-    names = json.loads(listed) if isinstance(listed, str | bytes) else list(listed)
-    name = Path(_text(names[file_number])).name if 0 <= file_number < len(names) else f"file {file_number}"
+    names = source_files(info)
+    name = Path(names[file_number]).name if 0 <= file_number < len(names) else f"file {file_number}"
     return f"{name}, entry {entry}"
 
 

@@ -49,7 +49,7 @@ def test_round_trip(tmp_path_factory, counts, flush):
 def test_layout_and_attributes(tmp_path):
     path = tmp_path / "out.h5"
     long_text = "key: value\n" * 20000
-    info = {"cfg": long_text, "class_scheme": "pilarnet", "classes": ["a", "b"], "thresholds": {"a": {"seed": 0.1}}}
+    info = {"cfg": long_text, "classes": ["a", "b"], "thresholds": {"a": {"seed": 0.1}}}
     with HDF5Writer(path, {**info, "source_files": ["x.h5"]}, {"times": ["read", "forward"]}) as writer:
         for rows in (3, 0):
             writer.append({"energies": np.ones(rows, np.float32), "times": np.zeros((1, 2), np.float32)})

@@ -110,6 +110,7 @@ def from_inference(output):
     path, events = output
     with h5py.File(path, "a") as file:
         file["info"].attrs["cfg"] = load_config(CONFIG).text
+        del file["info"].attrs["digest"]
     return path, events
 
 

@@ -204,7 +204,10 @@ def test_refused(words, message, output, capsys):
 
 def test_file_without_labels(output, tmp_path):
     path = tmp_path / "data.h5"
-    with HDF5Reader(output) as reader, HDF5Writer(path, {"class_scheme": "pilarnet", "classes": ["HIP"]}) as writer:
+    with (
+        HDF5Reader(output) as reader,
+        HDF5Writer(path, {"class_scheme": "pilarnet", "classes": list(PILARNET.classes)}) as writer,
+    ):
         writer.append({name: reader[0][name] for name in ("semantics", "embeddings", "margins", "seediness")})
     with HDF5Reader(path) as reader, pytest.raises(UserError, match="no product 'instances_true'; evaluation needs"):
         tune(reader, events=range(1))

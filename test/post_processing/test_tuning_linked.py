@@ -23,7 +23,7 @@ def make_event(voxels, seed):
     along = rng.uniform(0, 30, voxels)
     drift = 0.02 * along[:, None] * directions[instances]
     return {
-        "coordinates": np.round(starts[instances] + along[:, None] * directions[instances]).astype(np.int32),
+        "coordinates": np.round(100 + starts[instances] + along[:, None] * directions[instances]).astype(np.int32),
         "embeddings": (starts[instances] / 20 + drift + rng.normal(0, 0.05, (voxels, 3))).astype(np.float32),
         "semantics": rng.integers(-1, 3, voxels).astype(np.int8),
         "semantics_true": rng.integers(-1, 3, voxels).astype(np.int8),

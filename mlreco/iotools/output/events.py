@@ -8,6 +8,7 @@ import numpy as np
 
 from mlreco.errors import UserError
 from mlreco.iotools.filekind import OUTPUT_FILE, has_content
+from mlreco.iotools.geometry import image_geometry
 from mlreco.iotools.interface import ClusterVoxels, flat_index
 from mlreco.iotools.output.reader import HDF5Reader
 from mlreco.iotools.voxel_rows import Fail, check_values, image_of, sets_of
@@ -22,6 +23,7 @@ IMAGES = {
 
 SETS = {"cluster3d_pcluster": "instances_true", "cluster3d_pcluster_fragments": "fragments"}
 _GEOMETRY = ("image_shape", "image_origin", "voxel_size")
+_MOST_SETS = 1 << 20
 VOXEL_PRODUCTS = ("coordinates", "energies", "event_id", *_GEOMETRY)
 """Products without which a file cannot be read as events."""
 
@@ -50,11 +52,9 @@ class OutputEventsReader:
         missing = [name for name in VOXEL_PRODUCTS if name not in self._reader.products]
         if missing:
             raise UserError(f"{path}: an output file without '{missing[0]}' holds no events that can be read again")
-        self.class_scheme = str(self._reader.info.get("class_scheme", "pilarnet"))
+        self.class_scheme = self._reader.info.get("class_scheme") or "pilarnet"
         self._sources = {name: source for name, source in {**IMAGES, **SETS}.items() if source in self._reader.products}
         events = self._reader.range(0, len(self._reader), ["event_id"])["event_id"][0]
-        if len(events) != len(self._reader):
-            raise UserError(f"{path}: damaged output file: {len(events)} event ids for {len(self._reader)} events")
         self._event_ids = events.astype(np.int64)
         self.close()
 
@@ -90,6 +90,9 @@ class OutputEventsReader:
     def cluster3d(self, index: int, producer: str) -> ClusterVoxels:
         """Return voxel sets, the number of a set being that of the instance; values are energies.
 
+        Numbers of instances beyond ``_MOST_SETS`` would need as many sets: then the instances are numbered anew, in
+        their order.
+
         Raises:
             UserError: no such product, damaged data.
         """
@@ -97,7 +100,7 @@ class OutputEventsReader:
         energies = self._reader.event(index, ["energies"])["energies"]
         order = np.argsort(instances, kind="stable")
         order = order[instances[order] >= 0]
-        counts = np.bincount(instances[order])
+        counts = np.bincount(_set_numbers(instances[order]))
         return sets_of(ids[order], check_values(ids, energies, meta, fail)[order], counts, meta, fail)
 
     def particles(self, index: int, producer: str) -> np.ndarray:
@@ -124,13 +127,17 @@ class OutputEventsReader:
 
         event = self._reader.event(index, ["coordinates", self._sources[product], *_GEOMETRY])
         coordinates, values = event["coordinates"], event[self._sources[product]]
-        if any(event[name].shape != (1, 3) for name in _GEOMETRY) or len(values) != len(coordinates):
-            raise fail("its products do not fit together; the file is damaged")
-        shape, origin, size = (tuple(event[name][0].tolist()) for name in _GEOMETRY)
-        meta = ImageMeta(shape, origin, size)
-        if len(coordinates) and ((coordinates < 0).any() or (coordinates >= meta.shape).any()):
-            raise fail(f"a voxel lies outside the image of {' x '.join(map(str, shape))} voxels")
+        meta = image_geometry(*(event[name][0].tolist() for name in _GEOMETRY), fail)
+        if len(coordinates) and (coordinates >= meta.shape).any():
+            raise fail(f"a voxel lies outside the image of {' x '.join(map(str, meta.shape))} voxels")
         return flat_index(coordinates, meta.shape), values, meta, fail
 
     def _unknown(self, product: str) -> UserError:
         return UserError(f"{self.path}: no product '{product}'; the file holds {', '.join(self.products()) or 'none'}")
+
+
+def _set_numbers(instances: np.ndarray) -> np.ndarray:
+    """Return the number of the set of each instance, (N,) int64, for sorted numbers of instances."""
+    if len(instances) and int(instances[-1]) >= _MOST_SETS:
+        return np.unique(instances, return_inverse=True)[1]
+    return instances.astype(np.int64)

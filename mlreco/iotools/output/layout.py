@@ -67,9 +67,11 @@ def to_attribute(value: Any) -> Any:
 
 
 def from_attribute(value: Any) -> Any:
-    """Return an attribute as Python types: text, numbers, lists; JSON text stays text."""
+    """Return an attribute as Python types: text, numbers, lists, None where it holds nothing; JSON text stays text."""
     if isinstance(value, bytes):
-        return value.decode("utf-8")
+        return value.decode("utf-8", "backslashreplace")
     if isinstance(value, np.ndarray):
         return [from_attribute(item) for item in value.tolist()]
+    if isinstance(value, h5py.Empty):
+        return None
     return value.item() if isinstance(value, np.generic) else value

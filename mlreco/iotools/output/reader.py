@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,7 +14,16 @@ import numpy as np
 from mlreco.errors import UserError, nearest
 from mlreco.iotools.filekind import hdf5_content, open_hdf5, telling_damage
 from mlreco.iotools.hdf5_tables import stored_table
+from mlreco.iotools.output.digest import check_digest
 from mlreco.iotools.output.layout import FORMAT, from_attribute
+from mlreco.iotools.output.schema import (
+    check_info,
+    check_lengths,
+    check_offsets,
+    check_product,
+    check_rows,
+    check_values,
+)
 from mlreco.iotools.output.skipped_table import read_skipped
 
 _WANTED = "an output file of mlreco"
@@ -43,18 +52,17 @@ class HDF5Reader:
         self._process = -1
         self._file: h5py.File | None = None
         with open_hdf5(path, _WANTED) as file, telling_damage(path):
-            self._check_kind(file, allow_incomplete)
-            self.info: dict[str, Any] = {name: from_attribute(value) for name, value in file["info"].attrs.items()}
-            groups = file["products"]
-            self.products = tuple(sorted(groups))
-            self.columns = {
-                name: tuple(from_attribute(groups[name].attrs["columns"]))
-                for name in self.products
-                if "columns" in groups[name].attrs
-            }
-            self._offsets = {name: self._stored(groups[name], "event_offsets")[()] for name in self.products}
+            self._check_kind(file)
+            info = file["info"].attrs
+            self.info: dict[str, Any] = {name: from_attribute(info[name]) for name in info}
+            self._check(check_info, self.info)
+            if not allow_incomplete and not self.info.get("complete", False):
+                raise UserError(f"{path}: the output file is incomplete, its writing did not end; make it again")
+            self._read_products(file["products"])
             self._num_events = self._count_events(file)
-            self.skipped = read_skipped(file)
+            self.skipped = read_skipped(file, self.path)
+            if self.info.get("complete", False):
+                self._check(check_digest, self.info, self.columns, self.skipped)
 
     def __len__(self) -> int:
         return self._num_events
@@ -117,9 +125,11 @@ class HDF5Reader:
             offsets = self._offsets[name][first : end + 1]
             try:
                 values = self._opened()["products"][name]["values"][offsets[0] : offsets[-1]]
-            except (OSError, RuntimeError) as error:
+                check_values(name, values)
+            except (OSError, RuntimeError, ValueError) as error:
                 text = str(error).splitlines()[0]
-                raise UserError(f"{self.path}: event {first}: product '{name}' cannot be read: {text}") from None
+                where = f"event {first}" if end - first < 2 else f"events {first} to {end - 1}"
+                raise UserError(f"{self.path}: {where}: product '{name}' cannot be read: {text}") from None
             selected[name] = (values, offsets - offsets[0])
         return selected
 
@@ -144,23 +154,49 @@ class HDF5Reader:
             self._process = os.getpid()
         return self._file
 
-    def _stored(self, group: h5py.Group, table: str) -> h5py.Dataset:
-        return stored_table(group[table], f"{self.path}: product '{group.name.rpartition('/')[2]}': table '{table}'")
+    def _check(self, check: Callable[..., None], *arguments: Any, where: str = "") -> None:
+        """Run a check and say which file is damaged."""
+        try:
+            check(*arguments)
+        except ValueError as error:
+            raise UserError(f"{self.path}: damaged output file: {where}{error}") from None
 
-    def _check_kind(self, file: h5py.File, allow_incomplete: bool) -> None:
+    def _check_kind(self, file: h5py.File) -> None:
         if "info" not in file or file["info"].attrs.get("format") != FORMAT:
             raise UserError(f"{self.path}: not {_WANTED}; it seems to be {hdf5_content(file)}")
         if "products" not in file:
             raise UserError(f"{self.path}: an output file without products (of SPINE's version 1 perhaps)")
-        if not allow_incomplete and not file["info"].attrs.get("complete", False):
-            raise UserError(f"{self.path}: the output file is incomplete, its writing did not end; make it again")
+
+    def _read_products(self, groups: h5py.Group) -> None:
+        """Read the offsets and the names of columns of all products that are arrays, and check their types."""
+        self.columns: dict[str, tuple[str, ...]] = {}
+        self._offsets: dict[str, np.ndarray] = {}
+        for name in sorted(groups):
+            group = groups[name]
+            if from_attribute(group.attrs.get("kind", "array")) != "array":
+                continue  # of SPINE: objects and lists
+            if "columns" in group.attrs:
+                self.columns[name] = tuple(map(str, from_attribute(group.attrs["columns"])))
+            offsets, values = (self._stored(group, name, table) for table in ("event_offsets", "values"))
+            where = f"product '{name}' "
+            row_shape = values.shape[1:]
+            self._check(check_product, name, values.dtype, row_shape, self.columns.get(name), where=where)
+            self._check(check_offsets, offsets, len(values), self.info.get("complete", False), where=where)
+            self._offsets[name] = offsets[()].astype(np.int64)
+        self.products = tuple(self._offsets)
+
+    def _stored(self, group: h5py.Group, product: str, table: str) -> h5py.Dataset:
+        found = stored_table(group[table], f"{self.path}: product '{product}': table '{table}'")
+        if not found.ndim:
+            raise UserError(f"{self.path}: product '{product}': table '{table}' has no rows; damaged output file")
+        return found
 
     def _count_events(self, file: h5py.File) -> int:
-        """Return the number of events, and check that all products have that many."""
+        """Return the number of events, and check that all products have that many, and rows for the same voxels."""
         lengths = {name: len(offsets) - 1 for name, offsets in self._offsets.items()}
-        count = len(file["events"]) if "events" in file else min(lengths.values(), default=0)
-        for name, length in lengths.items():
-            rows = len(self._stored(file["products"][name], "values"))
-            if length < count or self._offsets[name][-1] > rows:
-                raise UserError(f"{self.path}: damaged output file: product '{name}' is shorter than the others")
-        return count
+        if not self.info.get("complete", False):
+            return min(lengths.values(), default=0)
+        count = len(stored_table(file["events"], f"{self.path}: table 'events'")) if "events" in file else None
+        self._check(check_lengths, lengths, count)
+        self._check(check_rows, self._offsets)
+        return min(lengths.values(), default=0)

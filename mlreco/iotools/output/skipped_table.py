@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import h5py
 import numpy as np
 
+from mlreco.iotools.hdf5_tables import stored_table
 from mlreco.iotools.skipped import WHOLE_FILE, Skipped
 
 TABLE = "skipped"
@@ -25,16 +27,32 @@ def write_skipped(file: h5py.File, skipped: Sequence[Skipped], written: int) -> 
         skipped: what was left out.
         written: number of events in the file.
     """
-    rows = np.array([(one.file, one.entry, one.reason) for one in skipped], dtype=_ROW)
+    rows = np.array([(_storable(one.file), one.entry, _storable(one.reason)) for one in skipped], dtype=_ROW)
     file.create_dataset(TABLE, data=rows)
     events = sum(one.entry != WHOLE_FILE for one in skipped)
     counts = {"events_in": written + events, "events_skipped": events, "files_skipped": len(skipped) - events}
     file["info"].attrs.update(counts)
 
 
-def read_skipped(file: h5py.File) -> tuple[Skipped, ...]:
-    """Return what was left out; nothing where an older file has no such table."""
+def read_skipped(file: h5py.File, path: Path) -> tuple[Skipped, ...]:
+    """Return what was left out; nothing where an older file has no such table.
+
+    Raises:
+        ValueError: the table has other columns.
+    """
     if TABLE not in file:
         return ()
-    rows = file[TABLE][()]
-    return tuple(Skipped(row["file"].decode(), int(row["entry"]), row["reason"].decode()) for row in rows)
+    table = stored_table(file[TABLE], f"{path}: table '{TABLE}'")
+    kinds = {name: table.dtype[name].kind for name in table.dtype.names or ()}
+    if table.ndim != 1 or not {"file": "O", "entry": "i", "reason": "O"}.items() <= kinds.items():
+        raise ValueError(f"table '{TABLE}' does not hold a file, an entry and a reason in each row")
+    return tuple(Skipped(_text(row["file"]), int(row["entry"]), _text(row["reason"])) for row in table[()])
+
+
+def _text(value: bytes | str) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _storable(text: str) -> str:
+    """Return a text as UTF-8 can hold it; names of files may have other bytes."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

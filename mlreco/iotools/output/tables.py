@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from mlreco.errors import UserError
 from mlreco.iotools.output.reader import HDF5Reader
+from mlreco.iotools.output.schema import source_files
 from mlreco.iotools.output.table_files import TABLE_FILES, Columns
 from mlreco.iotools.skipped import Skipped
 from mlreco.post_processing.particles import ParticleTable, build_particles
@@ -61,8 +61,8 @@ def export_tables(path: str | Path, folder: str | Path, form: str = "csv") -> di
 
 def _rows(reader: HDF5Reader) -> Iterator[tuple[Columns, Columns]]:
     """Yield the row of each event and those of its fragments, column by column."""
-    classes = [str(name) for name in reader.info.get("classes", ())]
-    sources = json.loads(reader.info.get("source_files", "[]"))
+    classes = [str(name) for name in reader.info.get("classes") or ()]
+    sources = source_files(reader.info)
     products = [name for name in (*_NEEDED, *_OPTIONAL) if name in reader.products]
     for index in range(len(reader)):
         event = reader.event(index, products)

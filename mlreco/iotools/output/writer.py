@@ -15,8 +15,18 @@ import h5py
 import numpy as np
 
 from mlreco import __version__
+from mlreco.errors import UserError
 from mlreco.iotools.hdf5file import AtomicFile, atomic_hdf5
-from mlreco.iotools.output.layout import FORMAT, FORMAT_VERSION, create_table, extend_table, to_attribute
+from mlreco.iotools.output.digest import DIGEST, digest
+from mlreco.iotools.output.layout import (
+    FORMAT,
+    FORMAT_VERSION,
+    create_table,
+    extend_table,
+    from_attribute,
+    to_attribute,
+)
+from mlreco.iotools.output.schema import check_info, check_product, check_values
 from mlreco.iotools.output.skipped_table import write_skipped
 from mlreco.iotools.skipped import Skipped
 
@@ -97,7 +107,7 @@ class HDF5Writer:
 
         Raises:
             ValueError: other products, types or row shapes than in the first event.
-            UserError: the disk is full.
+            UserError: the disk is full, or a product holds numbers that make no sense, such as NaN.
         """
         arrays = {name: np.asarray(values) for name, values in event.items()}
         if not self.num_events:
@@ -111,6 +121,11 @@ class HDF5Writer:
                     f"event {self.num_events}, product '{name}': {values.dtype} {values.shape} does not fit a table of "
                     f"{table.dtype} with rows {table.row_shape}"
                 )
+            try:
+                check_values(name, values)
+            except ValueError as error:
+                where = f"{self.path}: event {self.num_events}: product '{name}'"
+                raise UserError(f"{where} {error}; the weights or the event are not sound") from None
             table.waiting.append(values.astype(table.dtype))
             self._buffered += values.nbytes
         self.num_events += 1
@@ -157,13 +172,18 @@ class HDF5Writer:
         }
         for name, value in {**standard, **given, "complete": False}.items():
             info.attrs[name] = to_attribute(value)
+        check_info({name: from_attribute(info.attrs[name]) for name in info.attrs})
         file.create_group("products")
 
     def _create_tables(self, arrays: Mapping[str, np.ndarray]) -> None:
         products = self._opened().file["products"]
         for name, values in arrays.items():
-            if values.ndim == 0 or values.dtype.kind not in "biuf":
-                raise ValueError(f"product '{name}' must be an array of numbers, not {values.dtype} {values.shape}")
+            if values.ndim == 0:
+                raise ValueError(f"product '{name}' must have rows")
+            try:
+                check_product(name, values.dtype, values.shape[1:], self._columns.get(name))
+            except ValueError as error:
+                raise ValueError(f"product '{name}' {error}") from None
             group = products.create_group(name)
             group.attrs["kind"] = "array"
             group.attrs["scalar"] = False
@@ -181,4 +201,7 @@ class HDF5Writer:
         file.create_dataset("events", data=np.arange(self.num_events, dtype=np.int64))
         write_skipped(file, self._skipped, self.num_events)
         self._opened().check()
-        file["info"].attrs["complete"] = True
+        info = file["info"].attrs
+        info["complete"] = True
+        columns = {name: names for name, names in self._columns.items() if name in self._tables}
+        info[DIGEST] = digest({name: from_attribute(info[name]) for name in info}, columns, self._skipped)
