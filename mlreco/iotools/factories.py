@@ -116,17 +116,17 @@ def _make_dataset(
     if sources:
         options["data_keys"] = sources
         options.pop("limit_num_files", None)
+    kind, simulation = DATASETS.get(options.pop("name", "LArCVDataset")), options.pop("simulation", None)
+    if _endless(kind) and train and not sources:
+        given = {**given, "simulation": simulation, "seed": seed}
+        options = {key: value for key, value in options.items() if key not in _OF_FILES}
+    else:
+        kind = LArCVDataset if _endless(kind) else kind
+        if not options.get("data_keys"):
+            raise UserError("iotool.dataset.data_keys is missing: say which files with -s FILES")
     if not options.get("schema"):
         raise UserError("iotool.dataset.schema is missing")
-    kind, simulation = DATASETS.get(options.pop("name", "LArCVDataset")), options.pop("simulation", None)
-    augmenter = make_augmenter(iotool.get("augment")) if train else None
-    if _endless(kind) and train and not sources:
-        for key in _OF_FILES:
-            options.pop(key, None)
-        return kind(**options, **given, simulation=simulation, seed=seed, augmenter=augmenter)
-    if not options.get("data_keys"):
-        raise UserError("iotool.dataset.data_keys is missing: say which files with -s FILES")
-    return (LArCVDataset if _endless(kind) else kind)(**options, **given, augmenter=augmenter)
+    return kind(**options, **given, augmenter=make_augmenter(iotool.get("augment")) if train else None)
 
 
 def _endless(dataset: Any) -> bool:
