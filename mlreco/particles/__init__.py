@@ -1,0 +1,1 @@
+"""Particles of an event in cm and MeV: pure functions from voxels and instances to physics quantities."""

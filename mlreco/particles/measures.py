@@ -1,0 +1,225 @@
+"""Columns of the table of particles, from what is known of their voxels, paths, showers and relations."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlreco.particles.columns import DEDX, INTERACTION, particle_type, put_vectors, vectors_of
+from mlreco.particles.csda import STOPPING, kinetic_energy
+from mlreco.particles.directions import scattering_angle, start_directions
+from mlreco.particles.geometry import means, principal_axes
+from mlreco.particles.grouping import ParticleVoxels
+from mlreco.particles.identity import photon_probability
+from mlreco.particles.image import LabelledImage
+from mlreco.particles.interactions import Relations
+from mlreco.particles.kinds import Kind, most_common
+from mlreco.particles.liquid_argon import MASSES
+from mlreco.particles.profiles import NEAR, Profiles
+from mlreco.particles.proximity import Proximity
+from mlreco.particles.showers import ShowerStarts, direction_error
+from mlreco.particles.stopping import StoppingLikelihood
+from mlreco.particles.trajectory import Trajectories
+
+END_STEPS = 6
+"""dE/dx at an end of a track is the median of its steps of 0.5 cm from the second to this one: from 0.5 to 3 cm."""
+
+MUON, PION, PROTON, ELECTRON, PHOTON = 13, 211, 2212, 11, 22
+
+LIKELY = 0.5
+"""A track of which stopping is this probable has a kinetic energy from its range."""
+
+
+def empty_table(count: int, scheme_columns: np.dtype) -> np.ndarray:
+    """Return a table of which nothing is known: NaN, -1 in columns of integers."""
+    table = np.zeros(count, scheme_columns)
+    for name in scheme_columns.names or ():
+        table[name] = np.nan if scheme_columns[name].kind == "f" else -1
+    return table
+
+
+def describe_voxels(voxels: ParticleVoxels, image: LabelledImage) -> np.ndarray:
+    """Return the table of K particles with what sums and means over voxels tell."""
+    table = empty_table(len(voxels), particle_type(image.scheme))
+    owners, counts = voxels.owners, voxels.counts
+    table["particle"], table["voxels"] = voxels.numbers, counts
+    table["semantic"] = most_common(np.asarray(image.semantics)[voxels.rows], owners, len(voxels))
+    if not len(voxels):
+        return table
+    table["energy"] = np.bincount(owners, voxels.energies, len(voxels))
+    centroids, axes, spreads = principal_axes(voxels.positions, owners, counts)
+    put_vectors(table, "centroid", centroids)
+    put_vectors(table, "axis", axes)
+    for number, column in enumerate(spreads.T, 1):
+        table[f"spread_{number}"] = column
+    columns = {"margin": image.margins, "seediness": image.seediness, "confidence": image.confidences}
+    for name, values in columns.items():
+        if values is not None:
+            table[name] = means(np.asarray(values)[voxels.rows, None], owners, counts)[:, 0]
+    if image.scores is not None:
+        for name, column in zip(image.scheme.classes, means(image.scores[voxels.rows], owners, counts).T, strict=True):
+            table[f"score_{name}"] = column
+    return table
+
+
+def relate(table: np.ndarray, relations: Relations, proximity: Proximity) -> None:
+    """Fill in interactions, parents and the nearest particle."""
+    table["interaction"] = relations.interaction
+    table["primary"] = relations.primary
+    table["parent"] = np.where(relations.parent >= 0, table["particle"][relations.parent], -1)
+    table["sense_confidence"] = 1 / (1 + np.exp(-np.abs(relations.odds)))
+    table["nearest_distance"] = proximity.distance
+
+
+def measure_lines(
+    table: np.ndarray,
+    kinds: np.ndarray,
+    voxels: ParticleVoxels,
+    trajectories: Trajectories,
+    profiles: Profiles,
+    relations: Relations,
+    stopping: StoppingLikelihood,
+) -> None:
+    """Fill in what the paths of particles tell; showers and others have ends and a length too, but no dE/dx."""
+    rows = np.arange(len(table))
+    side = relations.backward.astype(np.int64)
+    put_vectors(table, "start", trajectories.ends[rows, side])
+    put_vectors(table, "end", trajectories.ends[rows, 1 - side])
+    table["length"] = np.where(trajectories.lengths > 0, trajectories.lengths, np.nan)
+    directions, errors, fitted = start_directions(
+        voxels.positions, voxels.weights, voxels.starts, trajectories, relations.backward, NEAR
+    )
+    put_vectors(table, "direction", directions)
+    table["dedx"], table["dedx_start"], table["dedx_end"] = _ionisation(profiles, relations.backward)
+    tracks = kinds == Kind.TRACK
+    lines = tracks | (kinds == Kind.MICHEL) | (kinds == Kind.DELTA)
+    for name in ("dedx", "dedx_start", "dedx_end"):
+        table[name][~lines] = np.nan
+    measured = tracks & (trajectories.lengths > 0)
+    for particle in STOPPING:
+        table[f"range_energy_{particle}"] = np.where(measured, kinetic_energy(trajectories.lengths, particle), np.nan)
+    with_energy = measured & (np.diff(profiles.starts) > 0) & np.isfinite(table["energy"]) & (table["energy"] > 0)
+    proton = np.where(with_energy, stopping.proton(relations.backward), np.nan)
+    table["score_proton"] = proton
+    table["stops"] = np.where(with_energy, stopping.stops(relations.backward), np.nan)
+    heavy = proton > LIKELY
+    energy = np.where(heavy, table["range_energy_proton"], table["range_energy_muon"])
+    mass = np.where(heavy, MASSES["proton"], MASSES["muon"])
+    electrons = (kinds == Kind.MICHEL) | (kinds == Kind.DELTA)
+    energy = np.where(electrons, table["energy"], energy)
+    mass = np.where(electrons, MASSES["electron"], mass)
+    table["direction_error"] = np.hypot(errors, np.nan_to_num(scattering_angle(energy, fitted, mass)))
+
+
+def measure_showers(table: np.ndarray, kinds: np.ndarray, showers: ShowerStarts, relations: Relations) -> None:
+    """Fill in start, direction and dE/dx of showers, and how far they start from the vertex."""
+    wanted = np.flatnonzero(kinds == Kind.SHOWER)
+    side = relations.backward[wanted].astype(np.int64)
+    ends = {
+        "start": showers.positions[wanted, side],
+        "end": showers.positions[wanted, 1 - side],
+        "direction": showers.directions[wanted, side],
+    }
+    for name, values in ends.items():
+        vectors = vectors_of(table, name)
+        vectors[wanted] = values
+        put_vectors(table, name, vectors)
+    table["dedx_start"][wanted] = showers.dedx[wanted, side]
+    table["direction_error"][wanted] = direction_error(table["energy"][wanted])
+    from_vertex = np.linalg.norm(vectors_of(table, "start") - relations.vertices[relations.interaction], axis=1)
+    members = np.bincount(relations.interaction, relations.primary, len(relations.vertices))
+    table["vertex_distance"] = np.where(members[relations.interaction] > 1, from_vertex, np.nan)
+
+
+def contain(table: np.ndarray, voxels: ParticleVoxels, image: LabelledImage, margin: float) -> None:
+    """Fill in the distance to the nearest wall of the image, and whether it is more than a margin."""
+    if image.shape is None:
+        return
+    low = np.asarray(image.origin, np.float64)
+    high = low + np.asarray(image.shape) * voxels.voxel_size
+    distance = np.minimum(voxels.positions - low, high - voxels.positions).min(axis=1)
+    table["wall_distance"] = np.minimum.reduceat(distance, voxels.starts[:-1])
+    table["contained"] = table["wall_distance"] > margin
+
+
+def identify(table: np.ndarray, kinds: np.ndarray) -> None:
+    """Fill in what each particle most probably is, and its kinetic energy under that hypothesis."""
+    showers = kinds == Kind.SHOWER
+    primary = table["primary"] == 1
+    gap = np.where(showers & primary, table["vertex_distance"], np.nan)
+    photon = photon_probability(np.where(showers, table["dedx_start"], np.nan), gap)
+    table["score_photon"] = np.where(showers, photon, np.nan)
+    pdg = np.full(len(table), -1, np.int64)
+    pdg[(kinds == Kind.MICHEL) | (kinds == Kind.DELTA)] = ELECTRON
+    pdg[showers & (photon <= LIKELY)] = ELECTRON
+    pdg[showers & (photon > LIKELY)] = PHOTON
+    tracks = kinds == Kind.TRACK
+    pdg[tracks & (table["score_proton"] > LIKELY)] = PROTON
+    pdg[tracks & (table["score_proton"] <= LIKELY)] = MUON
+    table["pdg"] = pdg
+    by_range = np.where(pdg == PROTON, table["range_energy_proton"], table["range_energy_muon"])
+    stops = (table["stops"] > LIKELY) & (table["contained"] != 0)
+    energy = np.where(tracks, np.where(stops, by_range, np.nan), table["energy"])
+    table["kinetic_energy"] = np.where(pdg >= 0, energy, np.nan)
+
+
+def interaction_table(table: np.ndarray, relations: Relations) -> np.ndarray:
+    """Return the table of interactions."""
+    count = len(relations.vertices)
+    rows = empty_table(count, INTERACTION)
+    rows["interaction"] = np.arange(count)
+    rows["particles"] = np.bincount(relations.interaction, minlength=count)
+    rows["primaries"] = np.bincount(relations.interaction, relations.primary, count)
+    put_vectors(rows, "vertex", relations.vertices)
+    rows["vertex_spread"] = relations.spreads
+    rows["energy"] = np.bincount(relations.interaction, table["energy"], count)
+    return rows
+
+
+def dedx_table(
+    table: np.ndarray, kinds: np.ndarray, profiles: Profiles, trajectories: Trajectories, relations: Relations
+) -> np.ndarray:
+    """Return the steps along tracks, those of each from its first end to its second."""
+    owners = np.repeat(np.arange(len(table)), np.diff(profiles.starts))
+    keep = kinds[owners] == Kind.TRACK
+    owners = owners[keep]
+    rows = np.zeros(len(owners), DEDX)
+    length, first = trajectories.lengths[owners], profiles.distance[keep]
+    backward = relations.backward[owners]
+    rows["particle"] = table["particle"][owners]
+    rows["distance"] = np.where(backward, length - first, first)
+    rows["residual_range"] = np.where(backward, first, length - first)
+    rows["width"], rows["dedx"] = profiles.width[keep], profiles.dedx[keep]
+    return rows
+
+
+def _ionisation(profiles: Profiles, backward: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the median dE/dx of K particles along their whole path, and at its start and end."""
+    owners = np.repeat(np.arange(len(backward)), np.diff(profiles.starts))
+    counts = np.diff(profiles.starts)[owners]
+    place = np.arange(len(owners)) - profiles.starts[owners]
+    whole = (counts <= 2) | ((place > 0) & (place < counts - 1))
+    at_first = ((place > 0) & (place < END_STEPS)) | (counts == 1)
+    at_last = ((place < counts - 1) & (place >= counts - END_STEPS)) | (counts == 1)
+    first, last = (
+        _medians(profiles.dedx, owners, at_first, backward),
+        _medians(profiles.dedx, owners, at_last, backward),
+    )
+    return (
+        _medians(profiles.dedx, owners, whole, backward),
+        np.where(backward, last, first),
+        np.where(backward, first, last),
+    )
+
+
+def _medians(values: np.ndarray, owners: np.ndarray, chosen: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Return the median of the chosen values of each group, NaN for none."""
+    values, owners = values[chosen], owners[chosen]
+    order = np.lexsort((values, owners))
+    values = values[order]
+    counts = np.bincount(owners, minlength=len(groups))
+    first = np.cumsum(counts) - counts
+    found = np.flatnonzero(counts)
+    result = np.full(len(groups), np.nan)
+    low, high = first + (counts - 1) // 2, first + counts // 2
+    result[found] = (values[low[found]] + values[high[found]]) / 2
+    return result

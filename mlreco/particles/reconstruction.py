@@ -1,0 +1,98 @@
+"""From the voxels and instances of an event to its tables of particles, interactions and dE/dx."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mlreco.particles.columns import DEDX, INTERACTION, vectors_of
+from mlreco.particles.grouping import group_voxels
+from mlreco.particles.image import LabelledImage
+from mlreco.particles.interactions import find_interactions
+from mlreco.particles.kinds import Kind, kinds_of
+from mlreco.particles.landmarks import find_landmarks
+from mlreco.particles.measures import (
+    contain,
+    dedx_table,
+    describe_voxels,
+    identify,
+    interaction_table,
+    measure_lines,
+    measure_showers,
+    relate,
+)
+from mlreco.particles.profiles import NEAR, STEP, dedx_profiles
+from mlreco.particles.proximity import find_neighbours
+from mlreco.particles.showers import direction_error, find_shower_starts
+from mlreco.particles.skeleton import SMALLEST_GAP, find_lines
+from mlreco.particles.stopping import stopping_likelihood
+from mlreco.particles.trajectory import NODE_SPACING, follow
+
+LANDMARK_RADIUS = 0.65
+"""Distance of landmarks, cm."""
+
+NEIGHBOUR_REACH = 3.0
+"""Particles this near may belong together, cm."""
+
+USUAL_VOXEL = 0.3
+"""Lengths are those of voxels up to this size, cm; for larger ones they are longer in proportion."""
+
+
+@dataclass(frozen=True)
+class EventParticles:
+    """Tables of an event.
+
+    Attributes:
+        particles: (K,) structured, columns of `mlreco.particles.columns.particle_type`.
+        interactions: (I,) structured, columns ``INTERACTION``.
+        dedx: (B,) structured, columns ``DEDX``: the steps along tracks.
+    """
+
+    particles: np.ndarray
+    interactions: np.ndarray
+    dedx: np.ndarray
+
+
+def reconstruct_particles(image: LabelledImage, containment_margin: float = 3.0) -> EventParticles:
+    """Measure the particles of one event. What cannot be known is NaN, or -1 in a column of integers.
+
+    Args:
+        image: the event.
+        containment_margin: a particle is contained if all its voxels are farther than this from the walls, cm.
+
+    Raises:
+        UserError: arrays of the image do not fit together.
+    """
+    voxels = group_voxels(image.coordinates, image.energies, image.instances, image.origin, image.voxel_size)
+    table = describe_voxels(voxels, image)
+    if not len(voxels):
+        return EventParticles(table, np.zeros(0, INTERACTION), np.zeros(0, DEDX))
+    kinds = kinds_of(table["semantic"], image.scheme)
+    axes = vectors_of(table, "axis")
+    coarser = max(1.0, voxels.voxel_size.max() / USUAL_VOXEL)
+    landmarks = find_landmarks(voxels, axes, coarser * LANDMARK_RADIUS)
+    lines = find_lines(landmarks, coarser * SMALLEST_GAP)
+    trajectories = follow(voxels, landmarks, lines, axes, coarser * NODE_SPACING)
+    profiles = dedx_profiles(voxels, trajectories, coarser * STEP, coarser * NEAR)
+    stopping = stopping_likelihood(profiles, trajectories.lengths)
+    showers = find_shower_starts(voxels, landmarks, lines, kinds == Kind.SHOWER)
+    proximity = find_neighbours(voxels, landmarks, NEIGHBOUR_REACH)
+    relations = find_interactions(
+        kinds,
+        table["voxels"],
+        table["energy"],
+        trajectories,
+        stopping.sense(),
+        showers,
+        direction_error(table["energy"]),
+        proximity,
+        voxels.positions,
+    )
+    relate(table, relations, proximity)
+    measure_lines(table, kinds, voxels, trajectories, profiles, relations, stopping)
+    measure_showers(table, kinds, showers, relations)
+    contain(table, voxels, image, containment_margin)
+    identify(table, kinds)
+    steps = dedx_table(table, kinds, profiles, trajectories, relations)
+    return EventParticles(table, interaction_table(table, relations), steps)

@@ -1,0 +1,137 @@
+"""Likelihood of dE/dx along a track: muon or proton, which end it stops at, and whether it stops.
+
+Hypotheses are all combinations of a particle (muon, which a charged pion resembles to a few per cent, or proton), a
+sense, and the range that is left where the track ends: 0 for one that stops, up to meters for one that leaves the
+image, decays or interacts. Every step of the track is expected at
+
+    median = S (1 - 0.11 (2.15 MeV/cm / S)^2),   S the mean dE/dx at its residual range (CSDA tables),
+
+with a relative width of 0.08 + 0.08 (2.15 MeV/cm / S)^2 and the tails of a Student t with 4 degrees of freedom; the
+numbers were fitted to steps of 0.5 cm of simulated muons and protons without recombination. Steps are correlated, for
+voxels spread over several of them: the sum of their logarithms counts half. The first and last step, in which the
+particle begins or ends somewhere, do not count where there are others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numba as nb
+import numpy as np
+
+from mlreco.particles.csda import stopping_power
+from mlreco.particles.profiles import Profiles
+
+PARTICLES = ("muon", "proton")
+LEFT = (0.0, 3.0, 8.0, 20.0, 50.0, 120.0, 300.0)
+"""Ranges that may be left where a track ends, cm."""
+
+STOPS = 0.5
+"""Prior probability that a track stops where it ends; the other ranges share the rest as 1 / (range + 10 cm)."""
+
+CORRELATION = 0.5
+FREEDOM = 4.0
+_GRID = 0.25
+_REACH = 1200.0
+_MINIMUM_IONISING = 2.15
+
+
+@dataclass(frozen=True)
+class StoppingLikelihood:
+    """Log likelihoods of K tracks, up to a constant of each track; 0 where there is no dE/dx.
+
+    Attributes:
+        values: (K, 2, 2, R) float64: particle (``PARTICLES``), sense (0: it moves from the first end to the second; 1:
+            the other way), range left (``LEFT``).
+    """
+
+    values: np.ndarray
+
+    def sense(self) -> np.ndarray:
+        """Return log P(it moves from the first end to the second) - log P(the other way), (K,)."""
+        both = _log_sum(self._weighted(), (1, 3))
+        return both[:, 0] - both[:, 1]
+
+    def proton(self, backward: np.ndarray) -> np.ndarray:
+        """Return the probability that a track is a proton's rather than a muon's or pion's, equally likely before.
+
+        Args:
+            backward: (K,) bool: the track moves from the second end to the first.
+        """
+        one = _log_sum(self._in_sense(backward), (2,))
+        return _logistic(one[:, 1] - one[:, 0])
+
+    def stops(self, backward: np.ndarray) -> np.ndarray:
+        """Return the probability that a track of known sense stops where it ends, (K,)."""
+        one = self._in_sense(backward)
+        return _logistic(_log_sum(one[:, :, :1], (1, 2)) - _log_sum(one[:, :, 1:], (1, 2)))
+
+    def _weighted(self) -> np.ndarray:
+        prior = 1 / (np.array(LEFT) + 10)
+        prior *= (1 - STOPS) / prior[1:].sum()
+        prior[0] = STOPS
+        return self.values + np.log(prior)
+
+    def _in_sense(self, backward: np.ndarray) -> np.ndarray:
+        return np.where(backward[:, None, None], self._weighted()[:, :, 1], self._weighted()[:, :, 0])
+
+
+def stopping_likelihood(profiles: Profiles, lengths: np.ndarray) -> StoppingLikelihood:
+    """Return how well each hypothesis describes dE/dx along tracks.
+
+    Args:
+        profiles: dE/dx of K tracks in steps of about 0.5 cm.
+        lengths: (K,) path lengths, cm.
+    """
+    values = np.zeros((len(lengths), len(PARTICLES), 2, len(LEFT)))
+    usable = np.where(profiles.dedx > 0, profiles.dedx, np.nan)
+    _add(values, np.log(usable), profiles.distance, profiles.starts, lengths, np.array(LEFT), *_expected())
+    return StoppingLikelihood(CORRELATION * values)
+
+
+@cache
+def _expected() -> tuple[np.ndarray, np.ndarray]:
+    """Return (2, G) log median and relative width of dE/dx at residual ranges 0.25 cm apart."""
+    ranges = np.arange(_GRID / 2, _REACH, _GRID)
+    mean = np.stack([stopping_power(ranges, particle) for particle in PARTICLES])
+    weak = (_MINIMUM_IONISING / mean) ** 2
+    return np.log(mean * (1 - 0.11 * weak)), 0.08 + 0.08 * weak
+
+
+@nb.njit(cache=True, nogil=True)
+def _add(
+    values: np.ndarray,
+    logs: np.ndarray,
+    distance: np.ndarray,
+    starts: np.ndarray,
+    lengths: np.ndarray,
+    left: np.ndarray,
+    median: np.ndarray,
+    width: np.ndarray,
+) -> None:
+    for p in range(len(lengths)):
+        first, end = starts[p], starts[p + 1]
+        if end - first > 2:
+            first, end = first + 1, end - 1
+        for b in range(first, end):
+            if np.isnan(logs[b]):
+                continue
+            for sense in range(2):
+                ahead = distance[b] if sense == 1 else lengths[p] - distance[b]
+                for r in range(len(left)):
+                    cell = min(int((ahead + left[r]) / _GRID), median.shape[1] - 1)
+                    for kind in range(median.shape[0]):
+                        pull = (logs[b] - median[kind, cell]) / width[kind, cell]
+                        values[p, kind, sense, r] -= 0.5 * (FREEDOM + 1) * np.log1p(pull * pull / FREEDOM) + np.log(
+                            width[kind, cell]
+                        )
+
+
+def _log_sum(values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    top = values.max(axes, keepdims=True)
+    return np.log(np.exp(values - top).sum(axes)) + top.squeeze(axes)
+
+
+def _logistic(log_odds: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(log_odds, -700, 700)))

@@ -1,0 +1,113 @@
+"""The true particles of an event as a table of numbers, as far as the input tells."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlreco.particles.columns import AXES, put_vectors
+from mlreco.particles.kinds import most_common
+from mlreco.particles.measures import empty_table
+
+TRUE_PARTICLE = np.dtype(
+    [
+        ("particle", "<i4"),
+        ("semantic", "<i1"),
+        ("shape", "<i1"),
+        ("primary", "<i1"),
+        ("pdg", "<i4"),
+        ("parent_pdg", "<i4"),
+        ("parent", "<i4"),
+        ("track_id", "<i8"),
+        ("parent_track_id", "<i8"),
+        ("group", "<i8"),
+        ("interaction", "<i8"),
+        ("voxels", "<i4"),
+        ("energy", "<f4"),
+        ("energy_deposit", "<f4"),
+        ("kinetic_energy", "<f4"),
+        ("momentum", "<f4"),
+        ("length", "<f4"),
+        *((f"{point}_{axis}", "<f4") for point in ("start", "end", "vertex", "stop", "direction") for axis in AXES),
+    ]
+)
+"""A true particle. ``particle`` is its number in ``instances_true``; ``semantic`` the most common class, ``voxels`` and
+``energy`` (MeV) the number and the sum of its voxels. From the particle table of the input: ``shape`` (0 shower, 1
+track, 2 Michel, 3 delta, 4 low energy), ``primary``, ``pdg`` and that of its parent, ``parent`` (number of the particle
+whose track is its parent's), ids of tracks, group, interaction, ``energy_deposit``, kinetic energy at its creation,
+momentum (MeV, MeV/c), path length (cm), ``start`` and ``end`` (first and last energy in the image), ``vertex`` and
+``stop`` (where it was created and ended, also outside), direction of its momentum. Unknown numbers are NaN, unknown
+integers -1, an unknown ``pdg`` 0."""
+
+_POINTS = {"start": "first_step", "end": "last_step", "vertex": "vtx", "stop": "end_pt"}
+
+
+def true_particles(
+    rows: np.ndarray | None,
+    instances: np.ndarray,
+    semantics: np.ndarray | None = None,
+    energies: np.ndarray | None = None,
+    numbers: dict[str, np.ndarray] | None = None,
+) -> np.ndarray:
+    """Return the table ``TRUE_PARTICLE`` of an event.
+
+    Args:
+        rows: (P,) particle table of the input; row i is the particle of instance i. None where there is none: then
+            the table has the particles that have voxels.
+        instances: (N,) true particle of each voxel, -1 for none.
+        semantics: (N,) true classes.
+        energies: (N,) MeV.
+        numbers: ``group``, ``interaction`` and ``primary`` of the rows, -1 where unknown: where they stand differs
+            between formats.
+    """
+    instances = np.asarray(instances, np.int64)
+    count = max(int(instances.max(initial=-1)) + 1, 0 if rows is None else len(rows))
+    inside = instances >= 0
+    owners = instances[inside]
+    voxels = np.bincount(owners, minlength=count)
+    table = empty_table(count, TRUE_PARTICLE)
+    table["particle"], table["voxels"], table["pdg"], table["parent_pdg"] = np.arange(count), voxels, 0, 0
+    if energies is not None:
+        table["energy"] = np.bincount(owners, np.asarray(energies, np.float64)[inside], count)
+    if semantics is not None:
+        table["semantic"] = most_common(np.asarray(semantics)[inside], owners, count)
+    if rows is None:
+        return table[voxels > 0]
+    _take(table[: len(rows)], rows, numbers or {})
+    return table
+
+
+def _take(table: np.ndarray, rows: np.ndarray, numbers: dict[str, np.ndarray]) -> None:
+    names = rows.dtype.names or ()
+    for name, values in numbers.items():
+        table[name] = values
+    for name, field in (("pdg", "pdg"), ("parent_pdg", "parent_pdg"), ("shape", "shape")):
+        if field in names:
+            table[name] = rows[field]
+    for name, field in (("energy_deposit", "energy_deposit"), ("length", "dist_travel")):
+        if field in names:
+            table[name] = rows[field]
+    for name, field in _POINTS.items():
+        if field in names:
+            put_vectors(table, name, np.stack([rows[field][axis] for axis in AXES], axis=1))
+    if {"px", "py", "pz"} <= set(names):
+        momentum = np.stack([rows[name].astype(np.float64) for name in ("px", "py", "pz")], axis=1)
+        size = np.linalg.norm(momentum, axis=1)
+        table["momentum"] = size
+        put_vectors(table, "direction", momentum / np.where(size > 0, size, np.nan)[:, None])
+        if "energy_init" in names:
+            energy = rows["energy_init"].astype(np.float64)
+            mass = np.sqrt(np.maximum(energy**2 - size**2, 0))
+            table["kinetic_energy"] = energy - mass
+    if {"trackid", "parent_trackid"} <= set(names):
+        table["track_id"], table["parent_track_id"] = rows["trackid"], rows["parent_trackid"]
+        table["parent"] = _rows_of_parents(rows["trackid"], rows["parent_trackid"])
+
+
+def _rows_of_parents(tracks: np.ndarray, parents: np.ndarray) -> np.ndarray:
+    """Return the row whose track is each row's parent track; -1 for none, and for track 0, which means none."""
+    order = np.argsort(tracks, kind="stable")
+    place = np.searchsorted(tracks[order], parents).clip(max=max(len(tracks) - 1, 0))
+    if not len(tracks):
+        return np.empty(0, np.int64)
+    found = order[place]
+    return np.where((tracks[found] == parents) & (parents != 0), found, -1)

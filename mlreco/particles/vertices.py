@@ -1,0 +1,155 @@
+"""Positions of vertices, and which showers point at which.
+
+A vertex is the point nearest to the lines along which its particles start: the sum over particles of the squared
+distance from the line over ACROSS squared and along it, from the start, over ALONG squared, is least. Photons, which
+start anywhere on their lines, count across only.
+
+A shower belongs to a vertex if the odds of that against a chance alignment say so: photons convert after an exponential
+distance, and the direction from the vertex to the start agrees with that of the shower within its uncertainty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+
+from mlreco.particles.liquid_argon import RADIATION_LENGTH
+
+ACROSS, ALONG = 0.2, 0.6
+"""Uncertainties of the start of a track, cm: across its direction, and along it, where a vertex hides voxels."""
+
+LEAST_STIFFNESS = 1e-3
+"""A point is known if lines hold it in every direction with this part of the strength of the best one."""
+
+TOUCHING = 2.0
+"""A shower that starts within this distance of a vertex comes from it whatever its direction, cm."""
+
+CONVERSION = 9 / 7 * RADIATION_LENGTH
+"""Mean free path of a photon of high energy, cm."""
+
+CHANCE_DENSITY = 3e-6
+"""Density of points, 1/cm3, to which a shower may point by chance: ten in a cube 1.5 m wide."""
+
+ODDS = 3.0
+"""Odds from which a shower belongs to a vertex."""
+
+SECONDARY = 0.1
+"""Odds of a meeting point of tracks that is not the vertex, beside those of a vertex."""
+
+START_ERROR = 0.7
+"""Uncertainty of the start of a shower, cm."""
+
+
+def nearest_points(
+    starts: np.ndarray, directions: np.ndarray, along: np.ndarray, groups: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the point nearest to the lines of each group, and its uncertainty.
+
+    Args:
+        starts: (S, 3) where particles start, cm.
+        directions: (S, 3) unit vectors; a particle with NaN has none and counts in all directions alike, as ``along``.
+        along: (S,) uncertainty of the start along the direction, cm; infinite for photons.
+        groups: (S,) number of the group of each.
+        count: number of groups.
+
+    Returns:
+        (G, 3) points, NaN where a group has no particle or its lines leave the point open; (G,) root of the mean over
+        axes of the variance, scaled up where lines miss each other by more than their uncertainty, cm.
+    """
+    known = np.isfinite(directions).all(axis=1)
+    unit = np.where(known[:, None], directions, 0.0)
+    across = np.where(known, 1 / ACROSS**2, 1 / along**2)
+    lengthwise = np.where(known, 1 / along**2, 0.0) - np.where(known, across, 0.0)
+    weight = across[:, None, None] * np.eye(3) + lengthwise[:, None, None] * unit[:, :, None] * unit[:, None, :]
+    sums, right = np.zeros((count, 3, 3)), np.zeros((count, 3))
+    np.add.at(sums, groups, weight)
+    np.add.at(right, groups, np.einsum("sij,sj->si", weight, starts))
+    stiffness = np.linalg.eigvalsh(sums)
+    solvable = stiffness[:, 0] > LEAST_STIFFNESS * stiffness[:, 2]
+    points, covariance = np.full((count, 3), np.nan), np.full((count, 3, 3), np.nan)
+    covariance[solvable] = np.linalg.inv(sums[solvable])
+    points[solvable] = np.einsum("gij,gj->gi", covariance[solvable], right[solvable])
+    miss = starts - points[groups]
+    chi2 = np.bincount(groups, np.nan_to_num(np.einsum("si,sij,sj->s", miss, weight, miss)), count)
+    members = np.bincount(groups, minlength=count)
+    scale = np.maximum(1.0, chi2 / np.maximum(2.0 * members - 3, 1))
+    return points, np.sqrt(np.trace(covariance, axis1=1, axis2=2) / 3 * scale)
+
+
+@dataclass(frozen=True)
+class Attachments:
+    """To which point each of S showers belongs.
+
+    Attributes:
+        point: (S,) int64 number of the point; -1 for none.
+        sense: (S,) int64 0 or 1: sense of the shower that fits the best point; the likelier one where there is none.
+        odds: (S,) float64 odds of the point against a chance alignment.
+    """
+
+    point: np.ndarray
+    sense: np.ndarray
+    odds: np.ndarray
+
+
+def attach_showers(
+    starts: np.ndarray,
+    directions: np.ndarray,
+    errors: np.ndarray,
+    sense: np.ndarray,
+    points: np.ndarray,
+    priors: np.ndarray,
+) -> Attachments:
+    """Return the point to which each shower belongs.
+
+    Args:
+        starts: (S, 2, 3) where the showers start in either sense, cm.
+        directions: (S, 2, 3) unit directions there.
+        errors: (S,) angle within which 68 % of the directions are, rad.
+        sense: (S,) log odds of the first sense.
+        points: (P, 3) meeting points of tracks, cm.
+        priors: (P,) odds of each before anything is known: 1 for vertices, `SECONDARY` for others.
+    """
+    return Attachments(*_attach(starts, directions, errors, sense, points, priors))
+
+
+@nb.njit(cache=True, nogil=True)
+def pointing_odds(start: np.ndarray, direction: np.ndarray, error: float, point: np.ndarray) -> float:
+    """Return the odds that a shower comes from a point rather than that it points there by chance."""
+    gap, ahead = 0.0, 0.0
+    for axis in range(3):
+        gap += (start[axis] - point[axis]) ** 2
+        ahead += (start[axis] - point[axis]) * direction[axis]
+    gap = np.sqrt(gap)
+    chance = 4 * np.pi * CHANCE_DENSITY * max(gap, TOUCHING) ** 2
+    density = np.exp(-gap / CONVERSION) / CONVERSION / chance
+    if gap <= TOUCHING:
+        return density
+    if np.isnan(ahead) or np.isnan(error):
+        return 0.0
+    angle = np.arccos(min(1.0, max(-1.0, ahead / gap)))
+    variance = error**2 / 2.28 + (START_ERROR / gap) ** 2
+    return density * 2 / variance * (1 + angle**2 / (4 * variance)) ** -3.0
+
+
+@nb.njit(cache=True, nogil=True)
+def _attach(
+    starts: np.ndarray,
+    directions: np.ndarray,
+    errors: np.ndarray,
+    sense: np.ndarray,
+    points: np.ndarray,
+    priors: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    count = len(starts)
+    best, chosen = np.zeros(count), np.full(count, -1, np.int64)
+    side = np.where(sense < 0, 1, 0)
+    for s in range(count):
+        for v in range(2):
+            prior = 1 / (1 + np.exp(-sense[s] if v == 0 else sense[s]))
+            for p in range(len(points)):
+                odds = priors[p] * prior * pointing_odds(starts[s, v], directions[s, v], errors[s], points[p])
+                if odds > max(best[s], ODDS):
+                    best[s], chosen[s], side[s] = odds, p, v
+    return chosen, side, best

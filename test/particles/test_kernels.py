@@ -1,0 +1,135 @@
+"""Kernels against slow and obvious versions, and against SciPy."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse.csgraph import minimum_spanning_tree, shortest_path
+from scipy.spatial.distance import cdist
+
+from mlreco.particles.geometry import principal_axes
+from mlreco.particles.grouping import group_voxels
+from mlreco.particles.kinds import most_common
+from mlreco.particles.landmarks import find_landmarks
+from mlreco.particles.matching import match_particles
+from mlreco.particles.proximity import find_neighbours
+from mlreco.particles.skeleton import find_lines
+
+
+def event(seed, particles=4, voxels=60, spread=12):
+    """Grouped voxels of some random walks, all energies different."""
+    rng = np.random.default_rng(seed)
+    walks = [np.cumsum(rng.integers(-1, 2, (voxels, 3)), axis=0) + rng.integers(0, spread, 3) for _ in range(particles)]
+    coordinates = np.concatenate(walks)
+    _, first = np.unique(coordinates, axis=0, return_index=True)
+    owners = np.repeat(np.arange(particles), voxels)[first]
+    return group_voxels(coordinates[first], rng.random(len(first)) + 0.1, owners, (0, 0, 0), (0.3, 0.3, 0.4))
+
+
+def axes_of(voxels):
+    return principal_axes(voxels.positions, voxels.owners, voxels.counts)[1]
+
+
+def own(starts, k):
+    return slice(starts[k], starts[k + 1])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_landmarks_are_those_of_the_greedy_rule(seed):
+    voxels, radius = event(seed), 0.9
+    found = find_landmarks(voxels, axes_of(voxels), radius)
+    for k in range(len(voxels)):
+        rows = np.arange(voxels.starts[k], voxels.starts[k + 1])
+        distance = cdist(voxels.positions[rows], voxels.positions[rows])
+        free, seeds = np.ones(len(rows), bool), []
+        while free.any():
+            best = np.where(free, voxels.weights[rows], -1).argmax()
+            seeds.append(best)
+            free &= distance[best] > radius
+        np.testing.assert_array_equal(found.voxels[own(found.starts, k)], rows[seeds])
+        chosen = distance[np.arange(len(rows)), np.array(seeds)[found.owners[rows] - found.starts[k]]]
+        np.testing.assert_allclose(chosen, distance[:, seeds].min(axis=1))
+        for landmark in range(found.starts[k], found.starts[k + 1]):
+            mine = rows[found.owners[rows] == landmark]
+            expected = np.average(voxels.positions[mine], axis=0, weights=voxels.weights[mine])
+            np.testing.assert_allclose(found.positions[landmark], expected)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_line_is_the_longest_path_of_the_spanning_tree(seed):
+    voxels = event(seed, particles=3)
+    landmarks = find_landmarks(voxels, axes_of(voxels), 0.5)
+    lines = find_lines(landmarks, gap=1e9)
+    for k in range(len(voxels)):
+        points = landmarks.positions[own(landmarks.starts, k)]
+        tree = minimum_spanning_tree(cdist(points, points))
+        path = landmarks.positions[lines.landmarks[own(lines.starts, k)]]
+        length = np.linalg.norm(np.diff(path, axis=0), axis=1).sum()
+        assert length == pytest.approx(shortest_path(tree, directed=False).max())
+        assert len(np.unique(lines.parts[own(landmarks.starts, k)])) == 1
+
+
+def test_parts_are_what_gaps_separate():
+    coordinates = np.array([[x, 0, 0] for x in [*range(10), *range(20, 40), *range(60, 63)]])
+    voxels = group_voxels(coordinates, np.ones(len(coordinates)), np.zeros(len(coordinates), int))
+    landmarks = find_landmarks(voxels, np.array([[1.0, 0, 0]]), 0.5)
+    for gap, parts, expected in ((1.5, 3, [20.5, 39.5]), (11.0, 2, [0.5, 39.5])):
+        lines = find_lines(landmarks, gap)
+        assert len(np.unique(lines.parts)) == parts
+        assert np.sort(landmarks.positions[lines.landmarks[[0, -1]], 0]).tolist() == expected, (
+            "a part 9 long is not joined over a gap of 11, nor one of 2 over 21"
+        )
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 1000), particles=st.integers(1, 7), spread=st.integers(1, 60), reach=st.floats(0.3, 5))
+def test_neighbours_are_those_of_all_pairs(seed, particles, spread, reach):
+    voxels = event(seed, particles, voxels=12, spread=spread)
+    found = find_neighbours(voxels, find_landmarks(voxels, axes_of(voxels), 0.7), reach)
+    count = len(voxels)
+    gaps = np.full((count, count), np.inf)
+    for a in range(count):
+        for b in range(count):
+            if a != b:
+                gaps[a, b] = cdist(*(voxels.positions[own(voxels.starts, k)] for k in (a, b))).min()
+    if count == 1:
+        assert np.isnan(found.distance[0])
+        assert found.nearest[0] == -1
+        return
+    np.testing.assert_allclose(found.distance, gaps.min(axis=1))
+    np.testing.assert_allclose(gaps[np.arange(count), found.nearest], gaps.min(axis=1))
+    expected = {(a, b) for a in range(count) for b in range(a + 1, count) if gaps[a, b] <= reach}
+    assert {tuple(pair) for pair in found.pairs.tolist()} == expected
+    for (a, b), gap, (i, j) in zip(found.pairs, found.gaps, found.voxels, strict=True):
+        assert (voxels.owners[i], voxels.owners[j]) == (a, b)
+        assert np.linalg.norm(voxels.positions[i] - voxels.positions[j]) == pytest.approx(gap)
+
+
+@given(rows=st.lists(st.tuples(st.integers(-1, 4), st.integers(-1, 4)), max_size=40))
+def test_matches_are_those_of_sets(rows):
+    instances, true_instances = np.array(rows, int).reshape(-1, 2).T
+    tables = match_particles(instances, true_instances, np.arange(5), np.arange(5))
+    reco = {k: set(np.flatnonzero(instances == k)) for k in range(5)}
+    true = {t: set(np.flatnonzero(true_instances == t)) for t in range(5)}
+    for table, ours, others, flipped in ((tables[0], reco, true, False), (tables[1], true, reco, True)):
+        for row in table:
+            mine = ours[row["particle"]]
+            best = max(others, key=lambda k: (len(mine & others[k]), -k))
+            if not mine & others[best]:
+                assert (row["match"], row["purity"], row["efficiency"], row["iou"]) == (-1, 0, 0, 0)
+                continue
+            assert row["match"] == best
+            one, other = (others[best], mine) if flipped else (mine, others[best])
+            assert row["purity"] == pytest.approx(len(one & other) / len(one))
+            assert row["efficiency"] == pytest.approx(len(one & other) / len(other))
+            assert row["iou"] == pytest.approx(len(one & other) / len(one | other))
+
+
+@given(pairs=st.lists(st.tuples(st.integers(-1, 3), st.integers(0, 3)), max_size=30))
+def test_the_most_common_value_of_groups(pairs):
+    values, owners = np.array(pairs, int).reshape(-1, 2).T
+    found = most_common(values, owners, 4)
+    for group in range(4):
+        members = values[owners == group]
+        expected = -1 if not len(members) else min(np.unique(members), key=lambda v: (-(members == v).sum(), v))
+        assert found[group] == expected
