@@ -68,7 +68,7 @@ def test_cuda_agrees_with_the_cpu_in_output_and_gradients(chain, model_config):
         products = chain(moved)
         chain.zero_grad()
         loss.to(device)(products, products["labels"])["loss"].backward()
-        gradients = {name: p.grad.cpu() for name, p in chain.named_parameters()}
+        gradients = {name: p.grad.cpu().clone() for name, p in chain.named_parameters()}
         results.append(({name: products[name].detach().cpu() for name in PRODUCTS}, gradients))
     (cpu, cpu_gradients), (cuda, cuda_gradients) = results
     for name in PRODUCTS:
