@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.post_processing.box_tree import FAN_OUT, LEAF_SIZE, NO_CHILD, box_distances, leaf_distances
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def assign_voxels(
     blocks: np.ndarray,
     tree: tuple[np.ndarray, np.ndarray, np.ndarray],
@@ -69,7 +69,7 @@ def assign_voxels(
     return labels
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _push(stack: np.ndarray, top: int, node: int, held: int, first_leaf: int, span: int) -> None:
     """Write a node, the slot of its candidates, its first leaf and the number of leaves it may have on a stack."""
     stack[top, 0] = node
@@ -78,7 +78,7 @@ def _push(stack: np.ndarray, top: int, node: int, held: int, first_leaf: int, sp
     stack[top, 3] = span
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _filter(
     candidates: np.ndarray,
     held: int,
@@ -106,7 +106,7 @@ def _filter(
     return kept
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _closest(
     blocks: np.ndarray,
     leaf: int,

@@ -9,15 +9,16 @@ nodes that hold nothing and lie infinitely far away, so that loops over children
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from mlreco.compiled import compiled
 
 LEAF_SIZE = 32
 FAN_OUT = 4
 NO_CHILD = -1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def take_blocks(points: np.ndarray, order: np.ndarray) -> np.ndarray:
     """Return points in another order, cut into leaves.
 
@@ -39,7 +40,7 @@ def take_blocks(points: np.ndarray, order: np.ndarray) -> np.ndarray:
     return blocks
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+@compiled(fastmath={"nnan", "nsz"})
 def build_tree(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Build the tree over the leaves.
 
@@ -81,7 +82,7 @@ def build_tree(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return lows, highs, first_child
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _axis_distances(low: float, high: float, middle: float) -> tuple[float, float]:
     """Return the squared distances to both ends of an interval; comparisons, as numba's ``max`` looks for NaN."""
     below, above = low - middle, middle - high
@@ -91,7 +92,7 @@ def _axis_distances(low: float, high: float, middle: float) -> tuple[float, floa
     return gap * gap, reach * reach
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def box_distances(
     centres: np.ndarray, number: int, lows: np.ndarray, highs: np.ndarray, node: int
 ) -> tuple[float, float]:
@@ -121,7 +122,7 @@ def box_distances(
     return near, far
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def leaf_distances(centres: np.ndarray, number: int, blocks: np.ndarray, leaf: int, squared: np.ndarray) -> None:
     """Write the squared distances from a centre to the points of a leaf, summed axis after axis.
 

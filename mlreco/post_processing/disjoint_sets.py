@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 
-@numba.njit(cache=True, nogil=True)
+
+@compiled
 def root(parents: np.ndarray, point: int) -> int:
     """Return the root of a point and halve the way to it, so that the next search is short.
 
@@ -20,7 +21,7 @@ def root(parents: np.ndarray, point: int) -> int:
     return point
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def unite_roots(parents: np.ndarray, one: int, other: int) -> None:
     """Make the sets of two roots one, whose root is the smaller, or leave one set as it is."""
     parents[max(one, other)] = min(one, other)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.post_processing.box_tree import LEAF_SIZE, leaf_distances
 from mlreco.post_processing.disjoint_sets import root, unite_roots
 
@@ -12,7 +12,7 @@ MIXED = -1
 """In the place of a component: points of several, or of none known."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def link_within(blocks: np.ndarray, leaf: int, parents: np.ndarray, squared_reach: float, squared: np.ndarray) -> bool:
     """Link the points of a leaf and tell whether they are one component.
 
@@ -53,7 +53,7 @@ def link_within(blocks: np.ndarray, leaf: int, parents: np.ndarray, squared_reac
     return False
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def link_between(
     blocks: np.ndarray,
     boxes: tuple[np.ndarray, np.ndarray],
@@ -101,7 +101,7 @@ def link_between(
                     return
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _common_root(parents: np.ndarray, first: int, slots: np.ndarray) -> int:
     """Return the root of some points of a leaf that begins at ``first``, MIXED where they have several or are none."""
     if not len(slots):
@@ -113,7 +113,7 @@ def _common_root(parents: np.ndarray, first: int, slots: np.ndarray) -> int:
     return common
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _slots_within(squared: np.ndarray, squared_reach: float) -> int:
     """Return the slots whose squared distance is within reach, a bit each."""
     within = 0
@@ -122,7 +122,7 @@ def _slots_within(squared: np.ndarray, squared_reach: float) -> int:
     return within
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _slots_in_reach(
     blocks: np.ndarray,
     leaf: int,
@@ -150,7 +150,7 @@ def _slots_in_reach(
     return count
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _write_box(blocks: np.ndarray, leaf: int, slots: np.ndarray, box: np.ndarray) -> None:
     """Write the low and the high ends of the box around some points of a leaf."""
     for axis in range(blocks.shape[1]):

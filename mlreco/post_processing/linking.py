@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.post_processing.box_tree import FAN_OUT, LEAF_SIZE, NO_CHILD, build_tree, take_blocks
 from mlreco.post_processing.disjoint_sets import root
 from mlreco.post_processing.link_leaves import MIXED, link_between, link_within
@@ -44,7 +44,7 @@ def linked_components(points: np.ndarray, reach: float) -> np.ndarray:
     return in_order_of_rows(roots)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _link(
     blocks: np.ndarray, tree: tuple[np.ndarray, np.ndarray, np.ndarray], points: int, squared_reach: float
 ) -> np.ndarray:
@@ -78,7 +78,7 @@ def _link(
     return parents
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _link_pairs(
     blocks: np.ndarray,
     tree: tuple[np.ndarray, np.ndarray, np.ndarray],
@@ -108,7 +108,7 @@ def _link_pairs(
                         count += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _common_member(members: np.ndarray, node: int, first_child: np.ndarray, parents: np.ndarray) -> int:
     """Return a point of a node whose points are known to be of one component, else MIXED."""
     found = MIXED
@@ -131,7 +131,7 @@ def _common_member(members: np.ndarray, node: int, first_child: np.ndarray, pare
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _box_gap(lows: np.ndarray, highs: np.ndarray, one: int, other: int) -> float:
     """Return the squared distance of the nearest places of two boxes, infinite where one of them holds nothing.
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from mlreco.compiled import compiled
 
 RADIX_BITS = 11
 CODE_BITS = 22
 ROW_BITS = 32
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def morton_order(points: np.ndarray) -> np.ndarray:
     """Return the rows of points in the order of a Morton curve through their bounding box.
 
@@ -43,7 +44,7 @@ def morton_order(points: np.ndarray) -> np.ndarray:
     return _radix_order(keys, bits * used)
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"nnan", "nsz"})
+@compiled(fastmath={"nnan", "nsz"})
 def extent(values: np.ndarray) -> tuple[float, float]:
     """Return the smallest and the largest of (N,) finite values; the flags only let the compiler use vectors."""
     low, high = np.inf, -np.inf
@@ -53,7 +54,7 @@ def extent(values: np.ndarray) -> tuple[float, float]:
     return low, high
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _radix_order(keys: np.ndarray, bits: int) -> np.ndarray:
     """Sort (N,) keys ``code << 32 | row`` by their code of so many bits and return the rows."""
     target = np.empty_like(keys)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from mlreco.compiled import compiled
 
 
 def in_order_of_rows(labels: np.ndarray) -> np.ndarray:
@@ -15,7 +16,7 @@ def in_order_of_rows(labels: np.ndarray) -> np.ndarray:
     return _numbered(labels, np.full(int(labels.max(initial=-1)) + 1, -1, np.int64))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _numbered(labels: np.ndarray, number: np.ndarray) -> np.ndarray:
     numbers = np.empty(len(labels), np.int64)
     count = 0

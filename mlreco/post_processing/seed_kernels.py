@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.post_processing.box_tree import FAN_OUT, LEAF_SIZE, NO_CHILD, box_distances, leaf_distances
 
 NONE = -1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _better(first: int, second: int, seediness: np.ndarray, rows: np.ndarray) -> int:
     """Return the one of two positions that seeds earlier: higher seediness, then lower row; NONE loses."""
     if first == NONE or second == NONE:
@@ -20,7 +20,7 @@ def _better(first: int, second: int, seediness: np.ndarray, rows: np.ndarray) ->
     return first if seediness[first] > seediness[second] else second
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _best_child(best: np.ndarray, first: int, seediness: np.ndarray, rows: np.ndarray) -> int:
     found = NONE
     for child in range(first, first + FAN_OUT):
@@ -28,7 +28,7 @@ def _best_child(best: np.ndarray, first: int, seediness: np.ndarray, rows: np.nd
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _best_left(taken: np.ndarray, leaf: int, seediness: np.ndarray, rows: np.ndarray) -> int:
     found = NONE
     for position in range(leaf * LEAF_SIZE, min((leaf + 1) * LEAF_SIZE, len(rows))):
@@ -37,7 +37,7 @@ def _best_left(taken: np.ndarray, leaf: int, seediness: np.ndarray, rows: np.nda
     return found
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def find_seeds(
     blocks: np.ndarray,
     tree: tuple[np.ndarray, np.ndarray, np.ndarray],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.simulation.modes import DELTA, HIP, MIP, VOXEL_MM, Mode
 from mlreco.simulation.truth import Family, rows_of
 from mlreco.simulation.voxelise import add_up, cut_at_planes, smear
@@ -114,7 +114,7 @@ def _join_small(
     return _follow(small, family.parents, family.roots)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _follow(small: np.ndarray, parents: np.ndarray, roots: np.ndarray) -> np.ndarray:
     joined = np.arange(len(small))
     for row in range(len(small)):
@@ -123,7 +123,7 @@ def _follow(small: np.ndarray, parents: np.ndarray, roots: np.ndarray) -> np.nda
     return joined
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _compete(
     voxels: np.ndarray, owners: np.ndarray, energies: np.ndarray, ranks: np.ndarray, share: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

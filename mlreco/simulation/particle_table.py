@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.iotools.larcv3.extension import CHILDREN_FIELD
 from mlreco.iotools.larcv3.layout import PARTICLE, POINT
 from mlreco.semantics import UNKNOWN
@@ -115,7 +115,7 @@ def _children(parent_ids: np.ndarray) -> np.ndarray:
     return children
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _instances_above(roots: np.ndarray, parents: np.ndarray, track_instances: np.ndarray) -> np.ndarray:
     """Return the instance of the nearest ancestor of each root that is in another instance of the image, or -1."""
     above = np.full(len(roots), -1)
@@ -128,7 +128,7 @@ def _instances_above(roots: np.ndarray, parents: np.ndarray, track_instances: np
     return above
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _ancestors(parents: np.ndarray) -> np.ndarray:
     """Return the row of the primary that each track comes from."""
     ancestors = np.arange(len(parents))
@@ -138,7 +138,7 @@ def _ancestors(parents: np.ndarray) -> np.ndarray:
     return ancestors
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _groups(parent_ids: np.ndarray, radiated: np.ndarray) -> np.ndarray:
     """Return the first instance of the family of each instance; a parent has a smaller number than what it radiated."""
     groups = np.arange(len(parent_ids))
@@ -162,7 +162,7 @@ def _first_and_last(image: Image, deposits: np.ndarray, tracks: np.ndarray) -> t
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _extreme_deposits(
     instances: np.ndarray, deposit_tracks: np.ndarray, positions: np.ndarray, numbers: np.ndarray, starts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

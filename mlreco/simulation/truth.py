@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.simulation.modes import DELTA, HIP, MICHEL, MIP, SHOWER, Mode
 
 ELECTRON, PHOTON, MUON = 11, 22, 13
@@ -70,12 +70,12 @@ def rows_of(numbers: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.where(wanted > 0, rows, -1)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _is_electromagnetic(pdg: int) -> bool:
     return abs(pdg) == ELECTRON or pdg == PHOTON
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _divide(
     parents: np.ndarray, pdg: np.ndarray, kinds: np.ndarray, kinetic: np.ndarray, delta: float, splits: bool
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.iotools.interface import stable_order
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def cut_at_planes(
     starts: np.ndarray, ends: np.ndarray, energies: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

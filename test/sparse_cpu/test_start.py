@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mlreco import compiled as compiling
 from mlreco.models.layers.sparse.cpu import jit, simd
 from mlreco.models.layers.sparse.cpu.shared_memory import integers_at
 
@@ -82,7 +83,7 @@ def test_without_a_place_for_the_cache_kernels_are_still_compiled(monkeypatch):
             raise RuntimeError("cannot cache function: no locator available")
         return lambda function: function
 
-    monkeypatch.setattr(jit.numba, "njit", njit)
+    monkeypatch.setattr(compiling.numba, "njit", njit)
     assert jit.kernel(np.sum) is np.sum
     assert "cache" not in calls[-1]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from numba import njit
+
+from mlreco.compiled import compiled
 
 KINDS = ("sparse3d", "cluster3d", "particle")
 """Kinds of product that this package reads."""
@@ -44,7 +45,7 @@ def to_c_order(ids: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     return _to_c_order(ids.astype(np.uint64), *(np.uint64(size) for size in shape))
 
 
-@njit(cache=True)
+@compiled
 def _to_c_order(ids: np.ndarray, size_x: np.uint64, size_y: np.uint64, size_z: np.uint64) -> np.ndarray:
     renumbered = np.empty(len(ids), np.int64)
     for row in range(len(ids)):

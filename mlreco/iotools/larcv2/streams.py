@@ -8,7 +8,8 @@ objects of a vector, rather than object after object.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from mlreco.compiled import compiled
 
 _COUNT_FLAG = 0x40000000
 _MEMBERWISE = 0x4000
@@ -51,7 +52,7 @@ def voxel_sets(stream: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return counts[:num_sets].copy(), ids, values.view(np.float32)
 
 
-@njit(cache=True)
+@compiled
 def _count_sets(words: np.ndarray, counts: np.ndarray) -> tuple[int, int]:
     """Fill in the number of voxels of each set; return how many sets and voxels, or -1 where a set does not fit."""
     position, num_sets, total = 0, 0, 0
@@ -66,7 +67,7 @@ def _count_sets(words: np.ndarray, counts: np.ndarray) -> tuple[int, int]:
     return num_sets, total
 
 
-@njit(cache=True)
+@compiled
 def _fill_sets(words: np.ndarray, counts: np.ndarray, ids: np.ndarray, values: np.ndarray) -> None:
     position, row = 0, 0
     for count in counts:

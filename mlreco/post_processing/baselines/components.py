@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.post_processing.disjoint_sets import root, unite_roots
 from mlreco.post_processing.numbering import in_order_of_rows
 
@@ -42,7 +42,7 @@ def joined_components(points: np.ndarray, eps: float) -> np.ndarray:
     return in_order_of_rows(parents[cell_of])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _join_cells(points: np.ndarray, names: np.ndarray, starts: np.ndarray, eps: float) -> np.ndarray:
     """Return the (C,) root of each cell."""
     parents = np.arange(len(names))
@@ -61,7 +61,7 @@ def _join_cells(points: np.ndarray, names: np.ndarray, starts: np.ndarray, eps: 
     return parents
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _touch(points: np.ndarray, starts: np.ndarray, one: int, two: int, eps: float) -> bool:
     """Tell whether two cells have points at most eps apart."""
     for i in range(starts[one], starts[one + 1]):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.post_processing.contingency import Contingency, contingency
 
 
@@ -49,7 +49,7 @@ def _distinct(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.unique(sizes, return_counts=True)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _expected_information(
     true_sizes: np.ndarray, true_times: np.ndarray, predicted_sizes: np.ndarray, predicted_times: np.ndarray, n: int
 ) -> float:

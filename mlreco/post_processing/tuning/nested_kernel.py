@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.post_processing.box_tree import LEAF_SIZE, box_distances, leaf_distances
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def nested_labels(
     blocks: np.ndarray,
     tree: tuple[np.ndarray, np.ndarray, np.ndarray],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.post_processing.contingency import Contingency
 
 
@@ -55,7 +55,7 @@ class Truth:
         )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _count_pairs(
     predicted: np.ndarray, rows: np.ndarray, starts: np.ndarray, n_predicted: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

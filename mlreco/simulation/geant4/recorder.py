@@ -11,12 +11,12 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import carray, types
 from numba.extending import intrinsic
 
+from mlreco.compiled import compiled_callback
 from mlreco.simulation.geant4.layout import (
     DEPOSIT,
     G4DYNAMIC_PARTICLE,
@@ -63,7 +63,7 @@ def _pointer(typing, address):  # noqa: ANN001, ANN202
     return types.voidptr(types.uint64), generate
 
 
-@numba.cfunc(types.void(types.uint64, types.uint64), cache=True)
+@compiled_callback(types.void(types.uint64, types.uint64))
 def _on_step(action, step_address):  # noqa: ANN001, ANN202
     """Record the energy of a step; stop a neutron that has slowed down."""
     control = carray(_pointer(carray(_pointer(action), 1, _ACTION)[0].control), 1, _CONTROL)[0]
@@ -85,7 +85,7 @@ def _on_step(action, step_address):  # noqa: ANN001, ANN202
         control.deposits += 1
 
 
-@numba.cfunc(types.void(types.uint64, types.uint64), cache=True)
+@compiled_callback(types.void(types.uint64, types.uint64))
 def _on_track_start(action, track_address):  # noqa: ANN001, ANN202
     """Record a track that begins; drop neutrinos, and neutrons that are too slow."""
     control = carray(_pointer(carray(_pointer(action), 1, _ACTION)[0].control), 1, _CONTROL)[0]
@@ -112,7 +112,7 @@ def _on_track_start(action, track_address):  # noqa: ANN001, ANN202
     control.tracks += 1
 
 
-@numba.cfunc(types.void(types.uint64, types.uint64), cache=True)
+@compiled_callback(types.void(types.uint64, types.uint64))
 def _on_track_end(action, track_address):  # noqa: ANN001, ANN202
     """Complete the last row: Geant4 follows one track to its end before it begins another."""
     control = carray(_pointer(carray(_pointer(action), 1, _ACTION)[0].control), 1, _CONTROL)[0]

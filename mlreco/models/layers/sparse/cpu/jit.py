@@ -7,47 +7,26 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numba
 from numba import types
 from numba.core.ccallback import CFunc
+
+from mlreco.compiled import compiled, file_stamp, watch
 
 _OPTIONS = {"error_model": "numpy", "boundscheck": False}
 _SIGNATURE = types.void(types.int64, types.int64)
 
 
 def _sources() -> tuple[tuple[str, int, int], ...]:
-    """Return name, time of change and size of every file of this package."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in files)
-
-
-_SOURCES = _sources()
-
-
-def _watch_all_sources(compiled: Any) -> None:
-    """Have code on disk compiled again when any file of this package has changed.
-
-    numba checks kept code against the file of the kernel alone, but code of other files has gone into it, too.
-    """
-    index = getattr(getattr(compiled, "_cache", None), "_cache_file", None)
-    if hasattr(index, "_source_stamp"):
-        index._source_stamp = (index._source_stamp, _SOURCES)
+    """Return name, time of change and size of every file of this package, much of which generates code."""
+    return tuple(map(file_stamp, sorted(Path(__file__).parent.glob("*.py"))))
 
 
 def kernel(function: Callable) -> Callable:
-    """Compile a function with numba at its first call: without the interpreter lock, kept on disk where possible.
-
-    A place without any writable cache folder (a read-only container) compiles at every start.
-    """
-    options = {"nogil": True, **_OPTIONS}
-    try:
-        compiled = numba.njit(cache=True, **options)(function)
-    except RuntimeError:
-        return numba.njit(**options)(function)
-    _watch_all_sources(compiled)
-    return compiled
+    """Compile a function of the engine as ``mlreco.compiled`` does."""
+    made = compiled(function, **_OPTIONS)
+    watch(made, _sources)
+    return made
 
 
 class SharedKernel:
@@ -79,7 +58,7 @@ class SharedKernel:
         code = CFunc(self._function, (_SIGNATURE.args, _SIGNATURE.return_type), {}, dict(_OPTIONS))
         with suppress(RuntimeError):  # no writable cache folder
             code.enable_caching()
-        _watch_all_sources(code)
+        watch(code, _sources)
         code.compile()
         return code
 

@@ -1,0 +1,116 @@
+"""The one way in which this package compiles functions with numba: kept on disk where there is a place for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from functools import cache
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+
+_PACKAGE = __name__.partition(".")[0]
+
+
+def compiled(function: Callable | None = None, **options: Any) -> Any:
+    """Compile a function at its first call, without the interpreter lock; a decorator, with or without options.
+
+    Machine code is kept beside the source or in the user's cache folder (numba's ``NUMBA_CACHE_DIR``) and made again
+    when the function, one that it calls, or a constant that it reads has changed. Where no folder can be written (a
+    read-only container without a home), it is compiled at every start.
+
+    Args:
+        function: what is compiled.
+        options: of ``numba.njit``.
+    """
+    if function is None:
+        return lambda function: compiled(function, **options)
+    options = {"nogil": True, **options}
+    try:
+        made = numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # numba has found no folder
+        return numba.njit(**options)(function)
+    watch(made, lambda: stamp_of(function))
+    return made
+
+
+def compiled_callback(signature: Any) -> Callable[[Callable], Any]:
+    """Compile a function that other machine code calls by its address; a decorator, kept as by ``compiled``."""
+
+    def decorate(function: Callable) -> Any:
+        try:
+            return numba.cfunc(signature, cache=True)(function)
+        except RuntimeError:  # numba has found no folder
+            return numba.cfunc(signature)(function)
+
+    return decorate
+
+
+def watch(made: Any, stamp: Callable[[], Hashable]) -> None:
+    """Have code on disk made again when a stamp has changed.
+
+    numba looks at the file of the function alone, but what is in other files has gone into the code, too. Where numba
+    keeps its index otherwise, its own rule stays.
+
+    Args:
+        made: what numba has made of a function.
+        stamp: what must be as it was when the code was made.
+    """
+    index = getattr(getattr(made, "_cache", None), "_cache_file", None)
+    if hasattr(index, "_source_stamp"):
+        index._source_stamp = (index._source_stamp, stamp())
+
+
+def stamp_of(function: Callable) -> Hashable:
+    """Return the files and constants that the code of a function is made from, its own file left out."""
+    files, constants = set[str](), set[str]()
+    _collect(function, files, constants, set())
+    files.discard(function.__code__.co_filename)
+    return tuple(sorted(map(file_stamp, files))), tuple(sorted(constants))
+
+
+@cache
+def file_stamp(file: str | Path) -> tuple[str, int, int]:
+    """Return name, time of change and size of a file."""
+    found = Path(file).stat()
+    return str(file), found.st_mtime_ns, found.st_size
+
+
+def _collect(function: FunctionType, files: set[str], constants: set[str], seen: set[FunctionType]) -> None:
+    """Add what a function and those that it calls are made from."""
+    if function in seen:
+        return
+    seen.add(function)
+    files.add(function.__code__.co_filename)
+    for name, value in _used_by(function):
+        if isinstance(value, Dispatcher):
+            _collect(value.py_func, files, constants, seen)
+        elif isinstance(value, np.ndarray):
+            constants.add(f"{name} {value.dtype} {value.shape} {value.tobytes().hex()}")
+        elif isinstance(value, (bool, int, float, str, tuple, np.generic, np.dtype)):
+            constants.add(f"{name} {value!r}")
+
+
+def _used_by(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield the names that a function takes from outside, with what they stand for."""
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        yield name, cell.cell_contents
+    names = list(_names(function.__code__))
+    for name in names:
+        value = function.__globals__.get(name)
+        if not isinstance(value, ModuleType):
+            yield name, value
+        elif value.__name__.partition(".")[0] == _PACKAGE:
+            for attribute in names:
+                yield attribute, getattr(value, attribute, None)
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """Yield the names in a function's code and in that of the functions and comprehensions inside."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
