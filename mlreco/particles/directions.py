@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.particles.liquid_argon import MASSES, RADIATION_LENGTH
 from mlreco.particles.trajectory import Trajectories
 
@@ -75,7 +75,7 @@ def electron_scattering_angle(kinetic_energy: np.ndarray, length: np.ndarray) ->
     return scattering_angle(kinetic_energy, length, MASSES["electron"])
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _fit(
     positions: np.ndarray,
     weights: np.ndarray,

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.particles.proximity import Proximity
 from mlreco.particles.trajectory import Trajectories
 
@@ -174,7 +174,7 @@ def find_junctions(
     )
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _root(parents: np.ndarray, i: int) -> int:
     while parents[i] != i:
         parents[i] = parents[parents[i]]
@@ -182,7 +182,7 @@ def _root(parents: np.ndarray, i: int) -> int:
     return i
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _walk(
     root: int, of_end: np.ndarray, tracks_at: np.ndarray, first: np.ndarray, branch_at: np.ndarray, seen: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -217,7 +217,7 @@ def _walk(
     return order[:count], start_of[:count], came
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _orient(
     track: np.ndarray,
     other: np.ndarray,

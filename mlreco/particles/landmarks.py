@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.particles.grouping import ParticleVoxels
 
 
@@ -49,7 +49,7 @@ def find_landmarks(voxels: ParticleVoxels, axes: np.ndarray, radius: float) -> L
     return Landmarks(starts, owners, seeds, positions, weights)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _choose(
     positions: np.ndarray, weights: np.ndarray, starts: np.ndarray, axes: np.ndarray, radius: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

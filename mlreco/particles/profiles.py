@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.particles.grouping import ParticleVoxels
 from mlreco.particles.trajectory import Trajectories
 
@@ -68,7 +68,7 @@ def dedx_profiles(
     return Profiles(starts, distance, width, energy / width)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _profiles(
     energies: np.ndarray,
     voxel_starts: np.ndarray,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 from scipy.spatial import cKDTree
 
+from mlreco.compiled import compiled
 from mlreco.particles.grouping import ParticleVoxels
 from mlreco.particles.landmarks import Landmarks
 
@@ -71,7 +71,7 @@ def find_neighbours(voxels: ParticleVoxels, landmarks: Landmarks, reach: float) 
     return Proximity(nearest, np.where(nearest >= 0, distance, np.nan), pairs, gaps, meeting)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _between(
     positions: np.ndarray, order: np.ndarray, starts: np.ndarray, a: int, b: int, limit: float
 ) -> tuple[float, int, int]:
@@ -87,7 +87,7 @@ def _between(
     return limit, first, second
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _closest(
     positions: np.ndarray,
     order: np.ndarray,
@@ -110,7 +110,7 @@ def _closest(
     return best, found
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _take_least(nearest: np.ndarray, distance: np.ndarray, pairs: np.ndarray, gaps: np.ndarray) -> None:
     for row in range(len(pairs)):
         for side in range(2):
@@ -118,7 +118,7 @@ def _take_least(nearest: np.ndarray, distance: np.ndarray, pairs: np.ndarray, ga
                 distance[pairs[row, side]], nearest[pairs[row, side]] = gaps[row], pairs[row, 1 - side]
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _search_all(
     nearest: np.ndarray,
     distance: np.ndarray,

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.particles.grouping import ParticleVoxels
 from mlreco.particles.landmarks import Landmarks
 from mlreco.particles.skeleton import Lines
@@ -105,7 +105,7 @@ def _sums(values: np.ndarray, owners: np.ndarray, count: int) -> np.ndarray:
     return np.stack([np.bincount(owners, column, count) for column in values.T], axis=1)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _correlation(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> float:
     total = weights.sum()
     one, other = a - (weights * a).sum() / total, b - (weights * b).sum() / total
@@ -113,7 +113,7 @@ def _correlation(a: np.ndarray, b: np.ndarray, weights: np.ndarray) -> float:
     return (weights * one * other).sum() / np.sqrt(scale) if scale > 0 else 0.0
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _along_and_aside(x: np.ndarray, origin: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     along, aside = np.empty(len(x)), np.empty(len(x))
     for i in range(len(x)):
@@ -125,7 +125,7 @@ def _along_and_aside(x: np.ndarray, origin: np.ndarray, axis: np.ndarray) -> tup
     return along, aside
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _outermost(along: np.ndarray, weights: np.ndarray, part: np.ndarray, heavy: np.ndarray, sign: float) -> int:
     """Return the voxel at which a shower starts in a sense: outermost, not faint, in the outermost heavy part."""
     outer, best = -1, np.inf
@@ -142,7 +142,7 @@ def _outermost(along: np.ndarray, weights: np.ndarray, part: np.ndarray, heavy: 
     return outer
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _mean_direction(
     x: np.ndarray, weights: np.ndarray, start: np.ndarray, reach: float, ahead: np.ndarray
 ) -> np.ndarray:
@@ -160,7 +160,7 @@ def _mean_direction(
     return mean / size if size > 0 else np.full(3, np.nan)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _start_dedx(
     x: np.ndarray, energies: np.ndarray, start: np.ndarray, direction: np.ndarray, size: np.ndarray
 ) -> float:
@@ -182,7 +182,7 @@ def _start_dedx(
     return np.median(bins[1:last]) / DEDX_STEP if last > 1 else np.nan
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _starts(
     positions: np.ndarray,
     energies: np.ndarray,

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.particles.landmarks import Landmarks
 
 SMALLEST_GAP = 1.5
@@ -43,7 +43,7 @@ def find_lines(landmarks: Landmarks, gap: float = SMALLEST_GAP) -> Lines:
     return Lines(*_lines(landmarks.positions, landmarks.weights, landmarks.starts, gap))
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _spanning_tree(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return both ends and the length of the m - 1 edges of the minimum spanning tree of (m, 3) points (Prim)."""
     m = len(points)
@@ -73,7 +73,7 @@ def _spanning_tree(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return ends, lengths
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _root(parents: np.ndarray, i: int) -> int:
     while parents[i] != i:
         parents[i] = parents[parents[i]]
@@ -81,7 +81,7 @@ def _root(parents: np.ndarray, i: int) -> int:
     return i
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _join(ends: np.ndarray, lengths: np.ndarray, weights: np.ndarray, gap: float) -> tuple[np.ndarray, int, np.ndarray]:
     """Return which edges join what belongs together, a landmark of its heaviest piece, and parts that no gap cuts."""
     m = len(weights)
@@ -106,7 +106,7 @@ def _join(ends: np.ndarray, lengths: np.ndarray, weights: np.ndarray, gap: float
     return kept, best, parts
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _farthest(start: int, first: np.ndarray, neighbours: np.ndarray, distances: np.ndarray) -> tuple[int, np.ndarray]:
     """Walk the tree from a node; return the node farthest along it, and where each was reached from."""
     came, path = np.full(len(first) - 1, -1, np.int64), np.zeros(len(first) - 1)
@@ -128,7 +128,7 @@ def _farthest(start: int, first: np.ndarray, neighbours: np.ndarray, distances: 
     return best, came
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _lines(
     points: np.ndarray, weights: np.ndarray, starts: np.ndarray, gap: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

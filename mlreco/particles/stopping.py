@@ -17,9 +17,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-import numba as nb
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.particles.csda import stopping_power
 from mlreco.particles.profiles import Profiles
 
@@ -99,7 +99,7 @@ def _expected() -> tuple[np.ndarray, np.ndarray]:
     return np.log(mean * (1 - 0.11 * weak)), 0.08 + 0.08 * weak
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _add(
     values: np.ndarray,
     logs: np.ndarray,

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.particles.grouping import ParticleVoxels
 from mlreco.particles.landmarks import Landmarks
 from mlreco.particles.skeleton import Lines
@@ -71,12 +71,12 @@ def follow(
     return Trajectories(along, aside, tangents, ends, lengths)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _distance(a: np.ndarray, b: np.ndarray) -> float:
     return np.sqrt((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2 + (a[2] - b[2]) ** 2)
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _path_lengths(nodes: np.ndarray) -> np.ndarray:
     lengths = np.zeros(len(nodes))
     for i in range(1, len(nodes)):
@@ -84,7 +84,7 @@ def _path_lengths(nodes: np.ndarray) -> np.ndarray:
     return lengths
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _directions(nodes: np.ndarray, lengths: np.ndarray, reach: float, axis: np.ndarray) -> np.ndarray:
     """Return the unit direction of a path at each node, between the nodes at least ``reach`` before and after it."""
     directions = np.empty((len(nodes), 3))
@@ -102,7 +102,7 @@ def _directions(nodes: np.ndarray, lengths: np.ndarray, reach: float, axis: np.n
     return directions
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     order = np.argsort(values)
     half, total = weights.sum() / 2, 0.0
@@ -113,7 +113,7 @@ def _weighted_median(values: np.ndarray, weights: np.ndarray) -> float:
     return values[order[-1]]
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _project(position: np.ndarray, node: np.ndarray, direction: np.ndarray) -> float:
     return (
         (position[0] - node[0]) * direction[0]
@@ -122,7 +122,7 @@ def _project(position: np.ndarray, node: np.ndarray, direction: np.ndarray) -> f
     )
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _place_of_landmarks(points: np.ndarray, line: np.ndarray) -> np.ndarray:
     """Return the place in the line of each landmark; those beside it have the place of the nearest in it."""
     places = np.full(len(points), -1, np.int64)
@@ -138,7 +138,7 @@ def _place_of_landmarks(points: np.ndarray, line: np.ndarray) -> np.ndarray:
     return places
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _nodes(
     positions: np.ndarray, weights: np.ndarray, along: np.ndarray, spacing: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -165,7 +165,7 @@ def _nodes(
     return sums[:filled], part
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _end_voxel(
     along: np.ndarray, weights: np.ndarray, in_line: np.ndarray, sign: float, reach: float, faint: float
 ) -> int:
@@ -183,7 +183,7 @@ def _end_voxel(
     return best
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _follow(
     positions: np.ndarray,
     weights: np.ndarray,

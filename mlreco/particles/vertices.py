@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba as nb
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.particles.liquid_argon import RADIATION_LENGTH
 
 ACROSS, ALONG = 0.2, 0.6
@@ -114,7 +114,7 @@ def attach_showers(
     return Attachments(*_attach(starts, directions, errors, sense, points, priors))
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def pointing_odds(start: np.ndarray, direction: np.ndarray, error: float, point: np.ndarray) -> float:
     """Return the odds that a shower comes from a point rather than that it points there by chance."""
     gap, ahead = 0.0, 0.0
@@ -133,7 +133,7 @@ def pointing_odds(start: np.ndarray, direction: np.ndarray, error: float, point:
     return density * 2 / variance * (1 + angle**2 / (4 * variance)) ** -3.0
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _attach(
     starts: np.ndarray,
     directions: np.ndarray,
