@@ -70,9 +70,21 @@ def group_terms(e, sigma, seed, numbers, mask_loss, delta_d, norm):
     return terms, sum(overlap) / count
 
 
+def inter_across_classes(e, labels, number, delta_d):
+    """The inter term of one class of an event, with partners of all classes; labels are (class, instance) of voxels."""
+    centroids = {name: e[[i for i, own in enumerate(labels) if own == name]].mean(0) for name in set(labels)}
+    means = []
+    for name in sorted(centroids):
+        others = [centroids[other] for other in centroids if other != name]
+        if name[0] == number:
+            hinges = [torch.relu(2.0 * delta_d - torch.linalg.norm(centroids[name] - other)) ** 2 for other in others]
+            means.append(sum(hinges, e.new_zeros(())) / (2 * max(1, len(hinges))))
+    return sum(means) / len(means)
+
+
 def plain_spice_loss(
     e, sigma, seed, batch, semantics, numbers, classes,
-    mask_loss="lovasz_hinge", weights=(1.0, 1.0, 1.0, 1.0), delta_d=0.2, norm="l2",
+    mask_loss="lovasz_hinge", weights=(1.0, 1.0, 1.0, 1.0), delta_d=0.2, norm="l2", across_classes=False,
 ):  # fmt: skip
     """Dictionary of the terms, as SpiceLoss returns it; weights are those of mask, smoothing, inter, seediness."""
     events, per_class = [], {name: [] for name in classes}
@@ -85,6 +97,10 @@ def plain_spice_loss(
             terms, overlap = group_terms(
                 e[chosen], sigma[chosen], seed[chosen], numbers[chosen], mask_loss, delta_d, norm
             )
+            if across_classes:
+                event = (batch == b) & (semantics >= 0) & (numbers >= 0)
+                labels = list(zip(semantics[event].tolist(), numbers[event].tolist(), strict=True))
+                terms["inter"] = inter_across_classes(e[event], labels, number, delta_d)
             terms["loss"] = sum(weight * term for weight, term in zip(weights, terms.values(), strict=True))
             terms["accuracy"] = overlap
             groups.append(terms)

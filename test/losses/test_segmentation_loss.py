@@ -68,3 +68,13 @@ def test_user_errors():
         SegmentationLoss(PILARNET, {"HIP": -1.0})
     with pytest.raises(UserError, match="semantic class 5"):
         SegmentationLoss(PILARNET)(logits(), LABELS + 1)
+
+
+def test_by_event_it_is_the_mean_of_the_losses_of_the_events():
+    loss = SegmentationLoss(PILARNET, {"MIP": 3.0})
+    scores, events = logits(), torch.tensor([7, 3, 3, 7, 7, 3, 5, 9])
+    found = loss(scores, LABELS, events)["loss"]
+    single = [loss(scores[events == event], LABELS[events == event])["loss"] for event in (3, 5, 7, 9)]
+    torch.testing.assert_close(found, sum(single) / 4)
+    assert single[3] == 0.0
+    assert torch.autograd.gradcheck(lambda values: loss(values, LABELS, events)["loss"], scores)

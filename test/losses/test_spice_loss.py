@@ -58,6 +58,16 @@ def test_any_partition_equals_plain_loops(seed, voxels, events, classes, instanc
         assert_equals_plain(spice(name), inputs, name)
 
 
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 60), st.integers(1, 4), st.integers(1, 5), st.integers(1, 8))
+def test_pushing_apart_instances_of_all_classes_equals_plain_loops(seed, voxels, events, classes, instances):
+    inputs = random_batch(seed, voxels, events, classes, instances)
+    if ((inputs[4] >= 0) & (inputs[5] >= 0)).any():
+        loss = spice("bce", inter_across_classes=True, inter_weight=4.0, delta_d=0.4)
+        weights = (1.0, 1.0, 4.0, 1.0)
+        assert_equals_plain(loss, inputs, "bce", weights=weights, delta_d=0.4, across_classes=True)
+
+
 def test_embedding_weight_multiplies_three_terms():
     inputs = random_batch(1)
     terms = spice(embedding_weight=0.5, seediness_weight=3.0)(*inputs)

@@ -60,6 +60,15 @@ def test_minibatches_have_the_gradient_and_the_numbers_of_their_batch(minibatch_
     assert terms["loss"] == pytest.approx(terms["uresnet_loss"] + 0.5 * terms["spice_loss"], rel=1e-6)
 
 
+def test_minibatches_of_a_network_with_two_tasks_have_the_gradient_of_their_batch():
+    small = "model.modules.uresnet_spice={filters: 4, depth: 3, reps: 1, decoder_reps: null, own_levels: 1}"
+    config = load_config(ROOT / "config/uresnet_spice.cfg", [*CHAIN[:2], small])
+    (_, found, numbers), (_, expected, terms) = (gradients_and_numbers(config, size) for size in (2, 5))
+    for one, other in zip(found, expected, strict=True):
+        assert (one - other).abs().max() <= 2e-5 * other.abs().max()
+    assert numbers["loss"] == pytest.approx(terms["loss"], rel=1e-5)
+
+
 def test_factors_of_losses_scale_gradients():
     config = load_config(ROOT / "config/chain.cfg", CHAIN)
     halves = {"uresnet": 0.25, "spice": 0.25}
