@@ -52,6 +52,10 @@ _FOREIGN = (
 """Beginnings of the names of blocks that this program has no network for: points, graphs, ghost points."""
 
 
+_OWN = ("grappa", "grappa_loss")
+"""Names of blocks that begin like those and are stages of this program."""
+
+
 def translate(tree: Tree) -> tuple[str, ...]:
     """Rewrite what is in the form of lartpc_mlreco3d.
 
@@ -71,7 +75,8 @@ def translate(tree: Tree) -> tuple[str, ...]:
     model = values.get("model")
     if not isinstance(model, dict) or not isinstance(model.get("modules"), dict):
         return ()
-    foreign = [f"model.modules.{name}" for name in model["modules"] if str(name).startswith(_FOREIGN)]
+    names = [name for name in model["modules"] if name not in _OWN]
+    foreign = [f"model.modules.{name}" for name in names if str(name).startswith(_FOREIGN)]
     if foreign:
         place = tree.place(tuple(foreign[0].split(".")))
         raise UserError(f"{place}: {', '.join(foreign)}: mlreco has no such network; remove what belongs to it")

@@ -8,12 +8,24 @@ from typing import Any
 import numpy as np
 import torch
 
+from mlreco.models.event_rows import EventRows
 from mlreco.models.labels import Labels
 from mlreco.models.layers.by_row import softmax_by_row
 from mlreco.voxels import VoxelBatch
 
-DTYPES = {"semantics": np.int8, "semantics_predicted": np.int8, "semantics_true": np.int8, "instances_true": np.int32}
-"""Integers are stored as small as their meaning allows; all else is float32."""
+DTYPES = {
+    "fragment_classes": np.int8,
+    "graph_classes": np.int8,
+    "graph_links": np.float16,
+    "graph_nodes": np.float16,
+    "truth_semantics": np.int8,
+    "truth_starts": np.int8,
+    "semantics": np.int8,
+    "semantics_predicted": np.int8,
+    "semantics_true": np.int8,
+    "instances_true": np.int32,
+}
+"""Numbers are stored as small as their meaning allows; all other floats are float32, integers int32."""
 
 
 def voxel_products(voxels: VoxelBatch, products: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -44,16 +56,30 @@ def voxel_products(voxels: VoxelBatch, products: Mapping[str, Any]) -> dict[str,
 
 
 def _array(name: str, tensor: torch.Tensor) -> np.ndarray:
-    if tensor.is_floating_point():
-        return tensor.numpy()
-    return tensor.numpy().astype(DTYPES.get(name, np.int32))
+    return tensor.numpy().astype(DTYPES.get(name, np.float32 if tensor.is_floating_point() else np.int32), copy=False)
 
 
-def events_of(batch: Mapping[str, Any], voxels: VoxelBatch, arrays: Mapping[str, np.ndarray]) -> Iterator[dict]:
+def other_products(products: Mapping[str, Any]) -> dict[str, list[np.ndarray]]:
+    """Return the products of the chain whose rows are not voxels: by name, the rows of each event."""
+    found = {}
+    for name, value in products.items():
+        if isinstance(value, EventRows):
+            rows = _array(name, (value.values.float() if value.values.is_floating_point() else value.values).cpu())
+            found[name] = np.split(rows, np.cumsum(value.counts)[:-1])
+    return found
+
+
+def events_of(
+    batch: Mapping[str, Any],
+    voxels: VoxelBatch,
+    arrays: Mapping[str, np.ndarray],
+    others: Mapping[str, list[np.ndarray]],
+) -> Iterator[dict]:
     """Yield the arrays of each event, with its identity and geometry as arrays of one row."""
     ends = np.cumsum(voxels.counts)
     for number, (count, end, meta) in enumerate(zip(voxels.counts, ends, voxels.metas, strict=True)):
         event = {name: array[end - count : end] for name, array in arrays.items()}
+        event |= {name: rows[number] for name, rows in others.items()}
         event["event_id"] = np.asarray(batch["event_id"][number], np.int64).reshape(1, 3)
         event["source"] = np.asarray(batch["source"][number], np.int64).reshape(1, 2)
         event["image_shape"] = np.asarray(meta.shape, np.int64).reshape(1, 3)

@@ -14,7 +14,7 @@ import torch
 from mlreco.errors import UserError
 from mlreco.inference.on_device import process_batch, remaining
 from mlreco.inference.pipeline import prefetched, timed
-from mlreco.inference.products import events_of, voxel_products
+from mlreco.inference.products import events_of, other_products, voxel_products
 from mlreco.inference.side_by_side import side_by_side
 from mlreco.models.assembly import build_chain
 from mlreco.models.layers.precision import autocast
@@ -51,8 +51,8 @@ class Reconstruction:
 
     def __init__(self, config: Mapping[str, Any], weights: str | Path | None = None) -> None:
         self.chain, loaded = build_chain(config, weights)
-        for name in self.chain.stages:
-            if name not in loaded:
+        for name, stage in self.chain.stages.items():
+            if name not in loaded and any(True for _ in stage.parameters()):
                 raise UserError(
                     f"stage '{name}' has no weights: give --weights CHECKPOINT, trainval.model_path or "
                     f"model.modules.{name}.model_path"
@@ -98,7 +98,7 @@ class Reconstruction:
         arrays = voxel_products(voxels, products)
         network = computed - started + time.perf_counter() - processed
         times = tuple(seconds / voxels.batch_size for seconds in (batch.seconds, network, processed - computed))
-        return [(event, times) for event in events_of(batch.host, voxels, arrays)]
+        return [(event, times) for event in events_of(batch.host, voxels, arrays, other_products(products))]
 
     def finish(self, event: dict[str, np.ndarray], before: Seconds) -> Seconds:
         """Add to an event what the post-processors make that have not had their turn, and its ``times``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,8 @@ def run_inference(
     *,
     weights: str | Path | None = None,
     reconstruction: Reconstruction | None = None,
+    keep: Callable[[str], bool] | None = None,
+    info: Mapping[str, Any] | None = None,
 ) -> InferenceSummary:
     """Reconstruct the events of a configuration's files.
 
@@ -78,6 +80,8 @@ def run_inference(
         output: HDF5 file to write; it appears only when complete.
         weights: checkpoint that comes before those that the configuration names.
         reconstruction: the chain of the configuration where it is built already.
+        keep: tells by its name whether a product is written; all are if None.
+        info: further attributes of the file.
 
     Raises:
         UserError: a mistake in the configuration or the data; a stage without weights; an output that is an input.
@@ -89,14 +93,16 @@ def run_inference(
     started = time.perf_counter()
     with (
         loader,
-        HDF5Writer(output, output_info(config, reconstruction, loader.dataset.files), COLUMNS) as writer,
+        HDF5Writer(
+            output, {**output_info(config, reconstruction, loader.dataset.files), **(info or {})}, COLUMNS
+        ) as writer,
         Progress("inference", total=len(loader.dataset)) as progress,
         InOrder() as finisher,
         tf32(config["trainval"]["tf32"]),
         unchanging(reconstruction.chain),
         short_turns(),
     ):
-        finish = _Finish(reconstruction, writer, progress)
+        finish = _Finish(reconstruction, writer, progress, keep)
         for events in reconstruction.networks(loader, config["trainval"].get("iterations")):
             for event, seconds in events:
                 finisher.submit(finish, event, seconds)
@@ -169,7 +175,14 @@ def output_info(
 class _Finish:
     """Post-processing and writing of an event; adds up where the time goes."""
 
-    def __init__(self, reconstruction: Reconstruction, writer: HDF5Writer, progress: Progress) -> None:
+    def __init__(
+        self,
+        reconstruction: Reconstruction,
+        writer: HDF5Writer,
+        progress: Progress,
+        keep: Callable[[str], bool] | None,
+    ) -> None:
+        self.keep = keep
         self.reconstruction = reconstruction
         self.writer = writer
         self.progress = progress
@@ -178,6 +191,8 @@ class _Finish:
     def __call__(self, event: dict[str, np.ndarray], before: Seconds) -> None:
         times = self.reconstruction.finish(event, before)
         processed = time.perf_counter()
+        if self.keep is not None:
+            event = {name: rows for name, rows in event.items() if self.keep(name)}
         self.writer.append(event)
         for name, seconds in zip(self.seconds, (*times, time.perf_counter() - processed), strict=True):
             self.seconds[name] += seconds

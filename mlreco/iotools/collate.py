@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from mlreco.errors import UserError
+from mlreco.graph_batch import LabelledGraph, join_graphs
 from mlreco.registry import Registry
 from mlreco.voxels import EventVoxels, VoxelBatch
 
@@ -22,11 +23,12 @@ COLLATES = Registry(
 """The second is the field's name of the first where the networks run on MinkowskiEngine."""
 
 Batch = dict[str, Any]
-"""``VoxelBatch`` or list by schema key, and ``index`` (list of int), ``event_id`` (B, 3), ``source`` (B, 2) int64."""
+"""``VoxelBatch``, ``GraphBatch`` or list by schema key; ``index`` (list of int), ``event_id`` (B, 3) and ``source``
+(B, 2) int64."""
 
 
 class CollateSparse:
-    """Join the voxels of events, with the batch index as the first column; anything else becomes a list."""
+    """Join the voxels of events, with the batch index as the first column, and graphs; anything else becomes a list."""
 
     def __call__(self, events: Sequence[dict[str, Any]]) -> Batch:
         """Return the batch of some events that have the same keys.
@@ -39,6 +41,8 @@ class CollateSparse:
             blobs = [event[key] for event in events]
             if key in ("event_id", "source"):
                 batch[key] = np.stack(blobs)
+            elif isinstance(blobs[0], LabelledGraph):
+                batch[key] = join_graphs(blobs)
             elif isinstance(blobs[0], EventVoxels):
                 batch[key] = join_voxels(blobs, key)
             else:

@@ -13,6 +13,7 @@ from mlreco.iotools.augmentation import Augmenter
 from mlreco.iotools.checks import check_classes, check_energies
 from mlreco.iotools.interface import holds_classes
 from mlreco.iotools.schema import SchemaEntry
+from mlreco.voxels import EventVoxels
 
 Event = dict[str, Any]
 """Blobs of an event by schema key, and ``index``, ``event_id`` (3,) int64, ``source`` (2,) int64."""
@@ -58,6 +59,7 @@ class EventParser:
                 event[entry.key] = entry.parse(products)
             except UserError as error:
                 raise UserError(f"{where}: schema key '{entry.key}': {error}") from error
-        if self.energies in event:
-            check_energies(event[self.energies], f"{where}: '{self.energies}'")
+        image = event.get(self.energies)
+        if isinstance(image, EventVoxels):
+            check_energies(image, f"{where}: '{self.energies}'")
         return event if augmenter is None else augmenter.jitter(event, rng)

@@ -71,8 +71,8 @@ def read_product(reader: Reader, index: int, product: str) -> EventVoxels | Clus
         UserError: no such product, or damaged data.
     """
     kind, _, producer = product.partition("_")
-    read = {"sparse3d": reader.sparse3d, "cluster3d": reader.cluster3d, "particle": reader.particles}[kind]
-    return read(index, producer)
+    method = {"sparse3d": "sparse3d", "cluster3d": "cluster3d", "particle": "particles", "graph": "graph"}[kind]
+    return getattr(reader, method)(index, producer)
 
 
 def image_meta(reader: Reader, index: int, product: str) -> ImageMeta | None:

@@ -12,6 +12,7 @@ from mlreco.registry import Registry
 READERS = Registry(
     "reader",
     {
+        "fragments": "mlreco.iotools.output.graphs:FragmentReader",
         "larcv2": "mlreco.iotools.larcv2.reader:LArCV2Reader",
         "larcv3": "mlreco.iotools.larcv3.reader:LArCV3Reader",
         "output": "mlreco.iotools.output.events:OutputEventsReader",

@@ -10,7 +10,7 @@ from typing import Any
 from mlreco.errors import UserError, nearest
 from mlreco.iotools.parsers import find_parser
 
-_KINDS = {"sparse": "sparse3d", "cluster": "cluster3d", "particle": "particle"}
+_KINDS = {"sparse": "sparse3d", "cluster": "cluster3d", "particle": "particle", "graph": "graph"}
 """First word of a parser's product argument to the kind of product."""
 
 

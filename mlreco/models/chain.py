@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mlreco.errors import UserError, nearest
+from mlreco.graph_batch import GraphBatch
 from mlreco.models.factories import construct
 from mlreco.models.labels import Labels, labels_from
 from mlreco.models.network_input import sparse_image
@@ -18,7 +19,7 @@ from mlreco.voxels import VoxelBatch
 
 BLOCK_OPTIONS = ("model_path", "model_name", "freeze_weights")
 """Keys of a block that say where its weights come from; the rest are arguments of the stage."""
-GIVEN = ("image", "labels")
+GIVEN = ("image", "image_shapes", "labels")
 """Products that the chain itself provides."""
 
 
@@ -71,7 +72,8 @@ class Chain(nn.Module):
     Args:
         modules: ``model.modules``: arguments of every stage by name; ``<stage>_loss`` holds those of its loss.
         scheme: numbering of the semantic classes.
-        network_input: name of the blob of voxels to reconstruct, first of the list.
+        network_input: name of the blob of voxels to reconstruct, first of the list; or of one with graphs of fragments,
+            under the name of the product that a stage requires.
         loss_input: names of the blobs of labels.
 
     Raises:
@@ -93,7 +95,7 @@ class Chain(nn.Module):
         self.loss_input = tuple(loss_input)
         blocks = stage_blocks(modules)
         built = {name: _stage(name, block, scheme) for name, block in blocks.items()}
-        self.stages = nn.ModuleDict({name: built[name] for name in running_order(built)})
+        self.stages = nn.ModuleDict({name: built[name] for name in running_order(built, self.network_input)})
         self.depth = max(stage.depth for stage in self.stages.values())
         self.frozen: tuple[str, ...] = ()
 
@@ -110,13 +112,29 @@ class Chain(nn.Module):
             batch: its blobs by name; `Labels` under ``labels`` stand in for the blobs of labels.
 
         Returns:
-            tensors whose rows are those of the input voxels, and ``image`` and ``labels``.
+            tensors whose rows are those of the input voxels, graphs, and ``image`` and ``labels``.
         """
-        voxels = self.voxels(batch)
-        products: dict[str, Any] = {"image": sparse_image(voxels, self.depth), "labels": self.labels(batch)}
+        products = self._given(batch)
         for stage in self.stages.values():
             products.update(stage(products))
         return products
+
+    def _given(self, batch: Mapping[str, Any]) -> dict[str, Any]:
+        graph = batch.get(self.network_input)
+        if isinstance(graph, GraphBatch):
+            self._require_no_image()
+            return {self.network_input: graph, "labels": Labels()}
+        voxels = self.voxels(batch)
+        return {
+            "image": sparse_image(voxels, self.depth),
+            "image_shapes": tuple(meta.shape for meta in voxels.metas),
+            "labels": self.labels(batch),
+        }
+
+    def _require_no_image(self) -> None:
+        for name, stage in self.stages.items():
+            if "image" in stage.requires:
+                raise UserError(f"model.modules.{name} requires voxels; model.network_input holds graphs of fragments")
 
     def voxels(self, batch: Mapping[str, Any]) -> VoxelBatch:
         """Return the voxels of a batch that are reconstructed.
@@ -131,11 +149,18 @@ class Chain(nn.Module):
             )
         return voxels
 
+    def events(self, batch: Mapping[str, Any]) -> torch.Tensor:
+        """Return the (N,) integer event of each voxel of a batch, or of each fragment where it consists of graphs."""
+        graph = batch.get(self.network_input)
+        return graph.event_of_nodes() if isinstance(graph, GraphBatch) else self.voxels(batch).coordinates[:, 0]
+
     def labels(self, batch: Mapping[str, Any]) -> Labels:
-        """Return the labels of these voxels, as far as the batch tells."""
+        """Return the labels of these voxels, as far as the batch tells; graphs hold theirs themselves."""
         given = batch.get("labels")
         if isinstance(given, Labels):
             return given
+        if isinstance(batch.get(self.network_input), GraphBatch):
+            return Labels()
         return labels_from(batch, self.voxels(batch), self.loss_input)
 
     def freeze(self, names: Sequence[str]) -> None:
@@ -201,13 +226,13 @@ def _build(kind: type[nn.Module], where: str, scheme: ClassScheme, arguments: Ma
         raise UserError(f"{where}: {error}") from error
 
 
-def running_order(stages: Mapping[str, nn.Module]) -> list[str]:
+def running_order(stages: Mapping[str, nn.Module], *given: str) -> list[str]:
     """Return the stages so that each comes after those whose products it requires.
 
     Raises:
         UserError: a product has no producer.
     """
-    order, products, waiting = [], set(GIVEN), list(stages)
+    order, products, waiting = [], {*GIVEN, *given}, list(stages)
     while waiting:
         ready = [name for name in waiting if products.issuperset(stages[name].requires)]
         if not ready:

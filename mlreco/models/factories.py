@@ -13,6 +13,8 @@ MODELS = Registry(
         "chain": "mlreco.models.chain:Chain",
         "uresnet": "mlreco.models.uresnet:UResNet",
         "spice": "mlreco.models.spice:Spice",
+        "fragmenter": "mlreco.models.grappa:Fragmenter",
+        "grappa": "mlreco.models.grappa:Grappa",
         "uresnet_spice": "mlreco.models.uresnet_spice:UResNetSpice",
     },
     "mlreco.models",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from mlreco.errors import UserError
@@ -19,15 +20,20 @@ class Labels:
     Attributes:
         semantics: (N,) int64 true class, UNKNOWN where none is given.
         instances: (N,) int64 true instance within the event, UNKNOWN where none is given.
+        interactions: (N,) int64 true interaction within the event, UNKNOWN where none is given.
+        first_steps: for each event (P, 3) float64, where each true instance left its first energy, in voxels.
     """
 
     semantics: torch.Tensor | None = None
     instances: torch.Tensor | None = None
+    interactions: torch.Tensor | None = None
+    first_steps: tuple[np.ndarray, ...] | None = None
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Labels:
         """Return the labels on another device."""
-        both = (self.semantics, self.instances)
-        return Labels(*(None if one is None else one.to(device, non_blocking=non_blocking) for one in both))
+        tensors = (self.semantics, self.instances, self.interactions)
+        moved = (None if one is None else one.to(device, non_blocking=non_blocking) for one in tensors)
+        return Labels(*moved, self.first_steps)
 
 
 def rows_of(voxels: VoxelBatch, table: VoxelBatch) -> torch.Tensor:
@@ -64,8 +70,9 @@ def _take(column: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 def labels_from(batch: Mapping[str, object], voxels: VoxelBatch, names: Iterable[str]) -> Labels:
     """Return the labels found in the blobs of those names.
 
-    A blob with a ``cluster`` column tells instances; one without tells classes as its only feature. Where there is no
-    blob of the second kind, the ``semantic`` column of the first tells the classes.
+    A blob with a ``cluster`` column tells instances (and interactions, in the column of that name); one without tells
+    classes as its only feature. Where there is no blob of the second kind, the ``semantic`` column of the first tells
+    the classes. A blob of particle tables with positions in voxels tells where each instance begins.
 
     Args:
         batch: the blobs of a batch by name.
@@ -73,12 +80,15 @@ def labels_from(batch: Mapping[str, object], voxels: VoxelBatch, names: Iterable
         names: names of label blobs (``model.loss_input``); one that the batch lacks is passed over.
 
     Raises:
-        UserError: a blob is neither of the two kinds.
+        UserError: a blob is of none of these kinds.
     """
-    semantics = instances = fallback = None
+    semantics = instances = interactions = fallback = first_steps = None
     for name in names:
         table = batch.get(name)
         if table is None:
+            continue
+        if _are_particles(table):
+            first_steps = tuple(np.stack([p["first_step"][axis] for axis in "xyz"], axis=1) for p in table)
             continue
         if not isinstance(table, VoxelBatch):
             raise UserError(
@@ -87,9 +97,16 @@ def labels_from(batch: Mapping[str, object], voxels: VoxelBatch, names: Iterable
         rows = rows_of(voxels, table)
         if "cluster" in table.columns:
             instances = _take(table.column("cluster"), rows)
+            interactions = _take(table.column("interaction"), rows) if "interaction" in table.columns else None
             fallback = _take(table.column("semantic"), rows) if "semantic" in table.columns else None
         elif len(table.columns) == 1:
             semantics = _take(table.features[:, 0], rows)
         else:
             raise UserError(f"model.loss_input '{name}' has {len(table.columns)} features where a class is expected")
-    return Labels(fallback if semantics is None else semantics, instances)
+    return Labels(fallback if semantics is None else semantics, instances, interactions, first_steps)
+
+
+def _are_particles(blob: object) -> bool:
+    return isinstance(blob, list) and all(
+        isinstance(table, np.ndarray) and "first_step" in (table.dtype.names or ()) for table in blob
+    )

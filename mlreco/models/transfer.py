@@ -8,17 +8,18 @@ from typing import Any
 
 import torch
 
+from mlreco.graph_batch import GraphBatch
 from mlreco.models.labels import Labels
 from mlreco.voxels import VoxelBatch
 
 
 def to_device(batch: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-    """Return the batch with its voxels and labels on the device; everything else stays as it is.
+    """Return the batch with its voxels, graphs and labels on the device; everything else stays as it is.
 
     Copies from page-locked memory do not wait for the device.
     """
     return {
-        name: blob.to(device, non_blocking=True) if isinstance(blob, (VoxelBatch, Labels)) else blob
+        name: blob.to(device, non_blocking=True) if isinstance(blob, (VoxelBatch, GraphBatch, Labels)) else blob
         for name, blob in batch.items()
     }
 
@@ -54,7 +55,7 @@ def _tensors(blob: Any) -> list[torch.Tensor]:
     if isinstance(blob, VoxelBatch):
         return [blob.coordinates, blob.features]
     if isinstance(blob, Labels):
-        return [tensor for tensor in (blob.semantics, blob.instances) if tensor is not None]
+        return [tensor for tensor in (blob.semantics, blob.instances, blob.interactions) if tensor is not None]
     return []
 
 

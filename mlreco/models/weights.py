@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -16,6 +16,14 @@ from mlreco.models.chain import Chain
 from mlreco.models.finite import not_finite
 
 
+@runtime_checkable
+class ChecksWeights(Protocol):
+    """A stage that can tell more of weights than their shapes do."""
+
+    def check_state(self, state: Mapping[str, torch.Tensor], source: str) -> None:
+        """Raise a UserError that begins with ``source`` for weights that do not belong to the stage."""
+
+
 def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> None:
     """Load a state that must fit the module exactly; floating point tensors may be of another precision.
 
@@ -23,6 +31,8 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], source: str
         UserError: names, shapes or kinds of numbers differ, or a number is not finite; says the first difference and
             how many there are.
     """
+    if isinstance(module, ChecksWeights):
+        module.check_state(state, source)
     own = module.state_dict()
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     shapes = [name for name in own if name in state and own[name].shape != state[name].shape]

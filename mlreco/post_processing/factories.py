@@ -13,12 +13,13 @@ from mlreco.post_processing.link_thresholds import LinkThresholds
 from mlreco.registry import Registry
 from mlreco.semantics import ClassScheme
 
-GREEDY, LINKED = "greedy_clusterer", "linked_clusterer"
+GREEDY, LINKED, GRAPH = "greedy_clusterer", "linked_clusterer", "graph_clusterer"
 POST_PROCESSORS = Registry(
     "post-processor",
     {
         GREEDY: "mlreco.post_processing.processors.greedy_clusterer:GreedyFragments",
         LINKED: "mlreco.post_processing.processors.linked_clusterer:LinkedFragments",
+        GRAPH: "mlreco.post_processing.processors.graph_clusterer:GraphInstances",
         "dbscan": "mlreco.post_processing.processors.dbscan:DbscanFragments",
         "particle_builder": "mlreco.post_processing.processors.particle_builder:ParticleBuilder",
     },

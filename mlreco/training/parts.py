@@ -25,7 +25,7 @@ def shares_of(parts: Sequence[Mapping[str, Any]], chain: Chain, loss: ChainLoss)
         chain: tells their labels.
         loss: tells what its terms are means over.
     """
-    weights = [loss.weights(chain.labels(part), chain.voxels(part).coordinates[:, 0]) for part in parts]
+    weights = [loss.weights(chain.labels(part), chain.events(part)) for part in parts]
     totals = {name: sum(weight[name] for weight in weights) for name in loss.losses}
     return [{name: _divide(value, totals[name]) for name, value in weight.items()} for weight in weights]
 

@@ -11,6 +11,7 @@ from mlreco.console import remark, say
 
 if TYPE_CHECKING:
     from mlreco.config import Config
+    from mlreco.inference import InferenceSummary
 
 NAME = "inference"
 HELP = "reconstruct events and write an HDF5 file"
@@ -38,9 +39,17 @@ def infer(config: Config, output: Path, weights: Path | None, profile: bool = Fa
     output = output_file(output)
 
     from mlreco.inference import run_inference
-    from mlreco.iotools.skipped import count_text, skipped_lines
 
     summary = run_inference(config, output, weights=weights)
+    tell(output, summary)
+    if profile:
+        say(summary.profile())
+
+
+def tell(output: Path, summary: InferenceSummary) -> None:
+    """Say what was read and written, and what was left out."""
+    from mlreco.iotools.skipped import count_text, skipped_lines
+
     for text in (*summary.remarks, *skipped_lines(summary.skipped)):
         remark(text)
     for blob, reason in summary.left_out.items():
@@ -49,5 +58,3 @@ def infer(config: Config, output: Path, weights: Path | None, profile: bool = Fa
     counts = f"{summary.events_out} of {summary.events_in} events"
     lost = f"; {count_text(summary.skipped)}" if summary.skipped else ""
     say(f"{output}: {counts} in {summary.seconds:.1f} s ({rate:.1f} events/s){lost}")
-    if profile:
-        say(summary.profile())

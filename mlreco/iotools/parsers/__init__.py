@@ -1,7 +1,7 @@
 """Parsers: products of an event to labelled arrays, under the names that lartpc_mlreco3d configurations use.
 
 A parser is a function whose arguments ending in ``_event`` or ``_event_list`` receive products (the prefix says which
-kind: ``sparse``, ``cluster``, ``particle``); its other arguments come from the configuration as they are.
+kind: ``sparse``, ``cluster``, ``particle``, ``graph``); its other arguments come from the configuration as they are.
 """
 
 from collections.abc import Callable
@@ -19,6 +19,7 @@ PARSERS = Registry(
         "parse_sparse3d_scn": "mlreco.iotools.parsers.sparse:parse_sparse3d",
         "parse_cluster3d": "mlreco.iotools.parsers.clusters:parse_cluster3d",
         "parse_cluster3d_clean_full": "mlreco.iotools.parsers.clusters:parse_cluster3d_clean_full",
+        "parse_fragment_graph": "mlreco.iotools.parsers.graphs:parse_fragment_graph",
         "parse_particles": "mlreco.iotools.parsers.particles:parse_particles",
     },
     "mlreco.parsers",

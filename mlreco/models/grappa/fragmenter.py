@@ -1,0 +1,150 @@
+"""Stage ``fragmenter``: cuts every event into fragments and compares them. It has no weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from mlreco.errors import UserError
+from mlreco.graph_batch import LabelledGraph, join_graphs
+from mlreco.models.event_rows import EventRows
+from mlreco.models.labels import Labels
+from mlreco.models.stage import StageLoss
+from mlreco.post_processing.class_values import Given
+from mlreco.post_processing.fragment_graph import (
+    FragmentTruth,
+    Reach,
+    build_graph,
+    fragment_truth,
+    make_fragments,
+    resolve_fragment_thresholds,
+)
+from mlreco.semantics import ClassScheme
+
+VOXEL_PRODUCTS = ("embeddings", "margins", "seediness", "semantics")
+
+
+class NoLoss(StageLoss):
+    """The loss of a stage that learns nothing: 0."""
+
+    def __init__(self, class_scheme: ClassScheme) -> None:
+        super().__init__()
+
+    def forward(self, products: Mapping[str, Any], labels: Labels) -> dict[str, torch.Tensor]:
+        """Return ``loss``, a 0."""
+        return {"loss": torch.zeros((), device=products["fragment_graph"].nodes.device)}
+
+
+class Fragmenter(nn.Module):
+    """Fragments, on purpose too small, of all classes, and what ``grappa`` needs to know of them.
+
+    Args:
+        class_scheme: numbering of the classes.
+        thresholds: class name -> ``{voxel_distance, embedding_distance, score_distance}``, or the path of such a file.
+        near, far, large, trunk, most: see ``Reach``.
+        semantics: ``predicted`` where SPICE clusters in the classes of the segmentation, whose scores are told of the
+            fragments; ``true`` where it clusters in other classes: then each voxel's score is 1 for its class.
+        write_graphs: give the graphs and what is true of them out as products; ``mlreco fragments`` sets it.
+    """
+
+    requires: ClassVar[tuple[str, ...]] = ("image", *VOXEL_PRODUCTS)
+    provides: ClassVar[tuple[str, ...]] = ("fragments", "fragment_graph")
+    Loss: ClassVar[type[StageLoss]] = NoLoss
+    depth = 1
+
+    def __init__(
+        self,
+        class_scheme: ClassScheme,
+        thresholds: Given = None,
+        near: float = Reach().near,
+        far: float = Reach().far,
+        large: int = Reach().large,
+        trunk: int = Reach().trunk,
+        most: int = Reach().most,
+        semantics: str | bool = "predicted",
+        write_graphs: bool = False,
+    ) -> None:
+        super().__init__()
+        self.scheme = class_scheme
+        self.thresholds = resolve_fragment_thresholds(thresholds, class_scheme)
+        self.reach = Reach(float(near), float(far), int(large), int(trunk), int(most))
+        if min(self.reach) < 0:
+            raise UserError(f"near, far, large, trunk and most are {tuple(self.reach)}; none may be negative")
+        self.semantics = "true" if semantics is True else semantics
+        if self.semantics not in ("predicted", "true"):
+            raise UserError(f"semantics is '{semantics}'; valid: predicted, true")
+        if self.semantics == "predicted":
+            self.requires = (*type(self).requires, "segmentation")
+        self.write_graphs = write_graphs
+
+    @torch.no_grad()
+    def forward(self, products: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ``fragments``, (N,) int32 on the rows of ``image``, and ``fragment_graph``."""
+        image, labels = products["image"], products["labels"]
+        events = image.indices[:, 0].cpu().numpy()
+        arrays = {name: products[name].float().cpu().numpy() for name in VOXEL_PRODUCTS[:-1]}
+        arrays["semantics"] = products["semantics"].cpu().numpy()
+        arrays["scores"] = self._scores(products)
+        arrays["coordinates"] = image.indices[:, 1:].cpu().numpy()
+        arrays["energies"] = image.features[:, 3].float().cpu().numpy()
+        fragments, graphs = np.full(len(events), -1, np.int32), []
+        ends = np.searchsorted(events, np.arange(image.batch_size), side="right")
+        for number, end in enumerate(ends):
+            rows = slice(int(ends[number - 1]) if number else 0, int(end))
+            event = {name: array[rows] for name, array in arrays.items()}
+            event["image_shape"] = np.asarray(products["image_shapes"][number])
+            fragments[rows] = self._cut(event)
+            graph = build_graph(event, fragments[rows], self.scheme, self.reach)
+            wanted = self.training or self.write_graphs
+            truth = _truth(fragments[rows], event, labels, rows, number) if wanted else None
+            graphs.append(LabelledGraph(graph, truth))
+        device = image.indices.device
+        products = {
+            "fragments": torch.from_numpy(fragments).to(device),
+            "fragment_graph": join_graphs(graphs).to(device),
+        }
+        return {**products, **_tables(graphs)} if self.write_graphs else products
+
+    def _cut(self, event: Mapping[str, np.ndarray]) -> np.ndarray:
+        names = ("coordinates", "embeddings", "scores", "semantics")
+        return make_fragments(*(event[name] for name in names), self.thresholds, self.scheme)
+
+    def _scores(self, products: Mapping[str, Any]) -> np.ndarray:
+        semantics = products["semantics"]
+        if self.semantics == "true":
+            found = semantics.cpu().numpy()[:, None] == np.arange(len(self.scheme))
+            return found.astype(np.float32)
+        if not torch.equal(semantics, products["segmentation"].argmax(dim=1)):
+            raise UserError(
+                "model.modules.fragmenter.semantics is 'predicted' and SPICE clusters in other classes; set it to true"
+            )
+        return products["segmentation"].float().softmax(dim=1).cpu().numpy()
+
+
+def _tables(graphs: Sequence[LabelledGraph]) -> dict[str, EventRows]:
+    """Return the graphs of events and what is true of them as tables, under the names that their file has."""
+    tables = {}
+    for part, beginning in (("graph", "graph_"), ("truth", "truth_")):
+        parts = [getattr(one, part) for one in graphs]
+        if any(one is None for one in parts):
+            continue
+        for field in parts[0].__dataclass_fields__:
+            rows = [getattr(one, field) for one in parts]
+            tables[f"{beginning}{field}"] = EventRows(torch.from_numpy(np.concatenate(rows)), tuple(map(len, rows)))
+    return tables
+
+
+def _truth(
+    fragments: np.ndarray, event: Mapping[str, np.ndarray], labels: Labels, rows: slice, number: int
+) -> FragmentTruth | None:
+    """Return what the labels tell of the fragments of an event, None where they tell no instances or classes."""
+    if labels.instances is None or labels.semantics is None:
+        return None
+    instances, semantics = labels.instances[rows].cpu().numpy(), labels.semantics[rows].cpu().numpy()
+    interactions = None if labels.interactions is None else labels.interactions[rows].cpu().numpy()
+    first_steps = None if labels.first_steps is None else labels.first_steps[number]
+    return fragment_truth(fragments, instances, semantics, interactions, event["coordinates"], first_steps)

@@ -1,0 +1,126 @@
+"""The loss of the fragment graph."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mlreco.errors import UserError
+from mlreco.graph_batch import GraphBatch
+from mlreco.models.labels import Labels
+from mlreco.models.losses.label_checks import require_classes
+from mlreco.models.stage import StageLoss
+from mlreco.semantics import UNKNOWN, ClassScheme
+
+
+class GrappaLoss(StageLoss):
+    """Cross entropies of pairs (same instance, same interaction) and of fragments (class, start).
+
+    Pairs count by the purity of both fragments and by a power of the voxels of the smaller one, fragments by their
+    purity and the same power. Each term is a weighted mean over an event, averaged over the events with fragments; what
+    is not known does not count.
+
+    Args:
+        class_scheme: numbering of the classes.
+        instance_weight: of the pairs' "same instance".
+        class_weight: of the fragments' class.
+        start_weight: of the fragments' "holds the start".
+        interaction_weight: of the pairs' "same interaction".
+        size_power: exponent of the number of voxels.
+    """
+
+    def __init__(
+        self,
+        class_scheme: ClassScheme,
+        instance_weight: float = 1.0,
+        class_weight: float = 0.3,
+        start_weight: float = 0.1,
+        interaction_weight: float = 0.2,
+        size_power: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.class_scheme = class_scheme
+        self.weights = {
+            "instance": instance_weight,
+            "class": class_weight,
+            "start": start_weight,
+            "interaction": interaction_weight,
+        }
+        for name, weight in {**self.weights, "size_power": size_power}.items():
+            if not 0 <= weight < math.inf:
+                raise UserError(f"{name} has the weight {weight}; a number that is not negative is needed")
+        self.size_power = size_power
+
+    def forward(self, products: Mapping[str, Any], labels: Labels) -> dict[str, Tensor]:
+        """Return ``loss``, its four terms, and detached the accuracies of pairs and of classes.
+
+        Raises:
+            UserError: the fragments have no truth.
+        """
+        graph: GraphBatch = products["fragment_graph"]
+        if graph.truth is None:
+            raise UserError(
+                "grappa needs the truth of fragments: events with labels, made to a file by 'mlreco fragments'"
+            )
+        require_classes(graph.truth.semantics, self.class_scheme)
+        logits = products["graph_logits"]
+        importance = graph.truth.purities * graph.sizes.to(graph.truth.purities.dtype) ** self.size_power
+        return self._terms(graph, logits, importance)
+
+    def _terms(self, graph: GraphBatch, logits: Mapping[str, Tensor], importance: Tensor) -> dict[str, Tensor]:
+        truth, events = graph.truth, torch.unique(graph.event_of_nodes()).numel()
+        of_nodes = _EventMeans(graph.event_of_nodes(), len(graph.node_counts), events)
+        of_edges = _EventMeans(graph.event_of_edges(), len(graph.node_counts), events)
+        larger, smaller = graph.edges.T
+        pair_weight = truth.purities[larger] * importance[smaller]
+        same, known = _same(truth.instances, graph.edges)
+        together, told = _same(truth.interactions, graph.edges)
+        classes = functional.cross_entropy(logits["class"], truth.semantics, ignore_index=UNKNOWN, reduction="none")
+        terms = {
+            "instance": of_edges(_entropy(logits["instance"], same), pair_weight * known),
+            "class": of_nodes(classes, importance * (truth.semantics >= 0)),
+            "start": of_nodes(_entropy(logits["start"], truth.starts == 1), (truth.starts >= 0).to(importance.dtype)),
+            "interaction": of_edges(_entropy(logits["interaction"], together), pair_weight * told),
+        }
+        right = logits["class"].detach().argmax(1) == truth.semantics
+        agree = (logits["instance"].detach() > 0) == same
+        return {
+            "loss": sum(weight * terms[name] for name, weight in self.weights.items()),
+            **{name: term.detach() for name, term in terms.items()},
+            "pair_accuracy": of_edges(agree.to(importance.dtype), pair_weight * known),
+            "class_accuracy": of_nodes(right.to(importance.dtype), importance * (truth.semantics >= 0)),
+        }
+
+
+class _EventMeans:
+    """Weighted means over the rows of each event, averaged over the events that have fragments.
+
+    Args:
+        event: (R,) event of each row.
+        count: number of events.
+        counted: number of those that have fragments.
+    """
+
+    def __init__(self, event: Tensor, count: int, counted: int) -> None:
+        self.event, self.count, self.counted = event, count, max(counted, 1)
+
+    def __call__(self, values: Tensor, weights: Tensor) -> Tensor:
+        """Return the mean of (R,) values; an event in which nothing counts contributes 0."""
+        totals = weights.new_zeros(self.count).index_add(0, self.event, weights)
+        sums = values.new_zeros(self.count).index_add(0, self.event, values * weights)
+        return (sums / torch.where(totals > 0, totals, 1.0)).sum() / self.counted
+
+
+def _same(groups: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
+    """Return for each pair whether both ends are of one group, and whether that is known."""
+    one, other = groups[edges[:, 0]], groups[edges[:, 1]]
+    return one == other, (one >= 0) & (other >= 0)
+
+
+def _entropy(logits: Tensor, positive: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")

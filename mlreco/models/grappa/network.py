@@ -1,0 +1,162 @@
+"""Message passing over fragments and pairs."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mlreco.errors import UserError
+
+CHANNELS = 8
+"""Channels of the state of a pair that have one weight."""
+BOUND = 8.0
+"""Of the logarithm of a weight, either way."""
+LEAST_WEIGHT = 1e-4
+"""Less than any weight, added to their sums."""
+LEAST_DEVIATION = 1e-5
+"""A feature that varies less is only shifted."""
+
+
+class Rounds(nn.Module):
+    """Rounds of message passing, in which pairs hear of their fragments and fragments of their pairs.
+
+    Args:
+        nodes: features of a fragment.
+        links: features of a pair.
+        node_width: of the states of fragments.
+        link_width: of the states of pairs, of which there are many more.
+        rounds: how often.
+    """
+
+    def __init__(self, nodes: int, links: int, node_width: int, link_width: int, rounds: int) -> None:
+        super().__init__()
+        self.node_encoder = _encoder(nodes, node_width)
+        self.link_encoder = _encoder(links, link_width)
+        self.link_updates = nn.ModuleList(LinkUpdate(node_width, link_width) for _ in range(rounds))
+        self.node_updates = nn.ModuleList(NodeUpdate(node_width, link_width) for _ in range(rounds))
+        self.last = LinkUpdate(node_width, link_width)
+
+    def forward(self, nodes: Tensor, links: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
+        """Return (F, node_width) states of the fragments and (E, link_width) states of the pairs.
+
+        Args:
+            nodes: (F, ...) features.
+            links: (E, ...) features.
+            edges: (E, 2) rows of ``nodes``, the larger fragment first.
+        """
+        nodes, links = self.node_encoder(nodes), self.link_encoder(links)
+        for link_update, node_update in zip(self.link_updates, self.node_updates, strict=True):
+            links = link_update(nodes, links, edges)
+            nodes = node_update(nodes, links, edges)
+        return nodes, self.last(nodes, links, edges)
+
+
+class LinkUpdate(nn.Module):
+    """Adds to the state of a pair what follows from it and from the states of its two fragments."""
+
+    def __init__(self, node_width: int, link_width: int) -> None:
+        super().__init__()
+        self.of_larger = nn.Linear(node_width, link_width, bias=False)
+        self.of_smaller = nn.Linear(node_width, link_width, bias=False)
+        self.of_link = nn.Linear(link_width, link_width)
+        self.norm = nn.LayerNorm(link_width)
+        self.out = nn.Linear(link_width, link_width)
+
+    def forward(self, nodes: Tensor, links: Tensor, edges: Tensor) -> Tensor:
+        """Return the (E, link_width) new states of the pairs."""
+        hidden = self.of_link(links)
+        hidden = hidden + self.of_larger(nodes).index_select(0, edges[:, 0])
+        hidden = hidden + self.of_smaller(nodes).index_select(0, edges[:, 1])
+        return links + self.out(torch.relu(self.norm(hidden)))
+
+
+class NodeUpdate(nn.Module):
+    """Adds to the state of a fragment what its pairs tell it, those with larger and those with smaller ones apart.
+
+    Of each side it hears the mean of the pairs under weights that the network gives them, positive and of any size, a
+    weight for every ``CHANNELS`` channels; and the logarithms of the sums of the weights.
+    """
+
+    def __init__(self, node_width: int, link_width: int) -> None:
+        super().__init__()
+        if link_width % CHANNELS:
+            raise UserError(f"link_width is {link_width}; a multiple of {CHANNELS} is needed")
+        heads = link_width // CHANNELS
+        self.weights = nn.ModuleList(nn.Linear(link_width, heads) for _ in range(2))
+        self.inner = nn.Linear(node_width + 2 * (link_width + heads), node_width)
+        self.norm = nn.LayerNorm(node_width)
+        self.out = nn.Linear(node_width, node_width)
+
+    def forward(self, nodes: Tensor, links: Tensor, edges: Tensor) -> Tensor:
+        """Return the (F, node_width) new states of the fragments."""
+        told = [nodes]
+        for side, weights in enumerate(self.weights):
+            told += _weighted_means(links, weights(links).clamp(-BOUND, BOUND).exp(), edges[:, side], len(nodes))
+        hidden = self.inner(torch.cat(told, dim=1))
+        return nodes + self.out(torch.relu(self.norm(hidden)))
+
+
+def _weighted_means(links: Tensor, weights: Tensor, rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return for each of ``count`` rows the weighted mean of its links (0 without any) and the log of the weights' sum.
+
+    Args:
+        links: (E, heads * CHANNELS).
+        weights: (E, heads) above 0.
+        rows: (E,) row of each link.
+        count: number of rows.
+    """
+    heads = weights.shape[1]
+    weighted = (links.view(-1, heads, CHANNELS) * weights[:, :, None]).view(len(links), -1)
+    sums = links.new_zeros(count, links.shape[1] + heads)
+    sums = sums.index_add(0, rows, torch.cat([weighted, weights], dim=1))
+    total = sums[:, links.shape[1] :]
+    means = sums[:, : links.shape[1]].view(count, heads, CHANNELS) / (total[:, :, None] + LEAST_WEIGHT)
+    return means.view(count, -1), torch.log(total + LEAST_WEIGHT)
+
+
+class Standardise(nn.Module):
+    """Shifts and scales features by the mean and the deviation that they had in the first steps of the training.
+
+    The numbers of one event never depend on others in its batch. Statistics are added up over the first ``steps``
+    batches that have rows, and stay as they are afterwards.
+
+    Args:
+        features: their number.
+        steps: batches that count.
+    """
+
+    def __init__(self, features: int, steps: int = 200) -> None:
+        super().__init__()
+        self.steps = steps
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("deviation", torch.ones(features))
+        self.register_buffer("rows", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return (R, features) values with about mean 0 and deviation 1."""
+        if self.training and len(values) and int(self.batches) < self.steps:
+            self._count(values.detach().double())
+        scale = torch.where(self.deviation > LEAST_DEVIATION, self.deviation, 1.0)
+        return (values - self.mean) / scale
+
+    def _count(self, values: Tensor) -> None:
+        """Add rows to the statistics (Chan, Golub and LeVeque 1983)."""
+        before, new = int(self.rows), len(values)
+        mean, variance = values.mean(0), values.var(0, unbiased=False)
+        step = mean - self.mean
+        share = new / (before + new)
+        squared = (1 - share) * self.deviation.double() ** 2 * (before > 0) + share * variance
+        self.mean.copy_(self.mean + share * step)
+        self.deviation.copy_((squared + share * (1 - share) * step**2).sqrt())
+        self.rows += new
+        self.batches += 1
+
+
+def head(width: int, outputs: int) -> nn.Module:
+    """Return the layers from a state to outputs."""
+    return nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, outputs))
+
+
+def _encoder(features: int, width: int) -> nn.Module:
+    return nn.Sequential(Standardise(features), nn.Linear(features, width), nn.ReLU(), nn.Linear(width, width))

@@ -1,0 +1,97 @@
+"""Stage ``grappa``: which fragments belong together, and what they are (after GrapPA, arXiv:2007.01335)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from mlreco.errors import UserError
+from mlreco.graph_batch import GraphBatch
+from mlreco.models.event_rows import EventRows
+from mlreco.models.grappa.loss import GrappaLoss
+from mlreco.models.grappa.network import Rounds, head
+from mlreco.models.stage import StageLoss
+from mlreco.post_processing.fragment_graph import FEATURE_VERSION, feature_counts
+from mlreco.post_processing.fragment_graph.node_features import GEOMETRY
+from mlreco.semantics import ClassScheme
+
+
+class Grappa(nn.Module):
+    """A graph network over the fragments of an event.
+
+    It scores each pair in reach (same instance, same interaction) and each fragment (class, holds the start of its
+    particle). The instances are made of these scores by the post-processor ``graph_clusterer``.
+
+    Args:
+        class_scheme: numbering of the classes.
+        width: of the states of fragments.
+        link_width: of the states of pairs, a multiple of 8.
+        rounds: of message passing.
+    """
+
+    requires: ClassVar[tuple[str, ...]] = ("fragment_graph",)
+    provides: ClassVar[tuple[str, ...]] = (
+        "fragment_classes",
+        "fragment_class_scores",
+        "fragment_start_scores",
+        "fragment_edges",
+        "fragment_edge_scores",
+        "fragment_interaction_scores",
+    )
+    Loss: ClassVar[type[StageLoss]] = GrappaLoss
+    depth = 1
+
+    def __init__(self, class_scheme: ClassScheme, width: int = 64, link_width: int = 32, rounds: int = 3) -> None:
+        super().__init__()
+        if min(width, link_width) < 1 or rounds < 0:
+            raise UserError(f"width, link_width and rounds are {width}, {link_width} and {rounds}; too few")
+        nodes, links = feature_counts(class_scheme)
+        self.classes = slice(len(GEOMETRY), len(GEOMETRY) + len(class_scheme))
+        self.register_buffer("feature_version", torch.tensor(FEATURE_VERSION))
+        self.rounds = Rounds(nodes, links, width, link_width, rounds)
+        self.link_head = head(link_width, 2)
+        self.node_head = head(width, len(class_scheme) + 1)
+
+    def check_state(self, state: Mapping[str, torch.Tensor], source: str) -> None:
+        """Refuse weights that were trained on features of another meaning.
+
+        Raises:
+            UserError: they were.
+        """
+        version = int(state["feature_version"]) if "feature_version" in state else 0
+        if version != FEATURE_VERSION:
+            raise UserError(
+                f"{source}: trained on version {version} of the features of fragments, this mlreco makes version "
+                f"{FEATURE_VERSION}; cache the fragments and train again"
+            )
+
+    def forward(self, products: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the scores of pairs (log-odds) and of fragments (probabilities), and the logits for the loss."""
+        graph: GraphBatch = products["fragment_graph"]
+        nodes, links = self.rounds(graph.nodes, graph.links, graph.edges)
+        pairs, fragments = self.link_head(links), self.node_head(nodes)
+        prior = torch.log(graph.nodes[:, self.classes] + 1e-3)
+        logits = {
+            "instance": pairs[:, 0],
+            "interaction": pairs[:, 1],
+            "class": fragments[:, :-1] + prior,
+            "start": fragments[:, -1],
+        }
+        of_nodes = {
+            "fragment_classes": graph.classes,
+            "fragment_class_scores": logits["class"].softmax(dim=1),
+            "fragment_start_scores": torch.sigmoid(logits["start"]),
+        }
+        of_edges = {
+            "fragment_edges": graph.local_edges(),
+            "fragment_edge_scores": logits["instance"],
+            "fragment_interaction_scores": logits["interaction"],
+        }
+        return {
+            "graph_logits": logits,
+            **{name: EventRows(values, graph.node_counts) for name, values in of_nodes.items()},
+            **{name: EventRows(values, graph.edge_counts) for name, values in of_edges.items()},
+        }

@@ -1,0 +1,18 @@
+"""The graph of an event's fragments: made of voxels, compared pair by pair, put together again."""
+
+from mlreco.post_processing.fragment_graph.fragmenting import make_fragments, resolve_fragment_thresholds
+from mlreco.post_processing.fragment_graph.graph import FEATURE_VERSION, FragmentGraph, build_graph, feature_counts
+from mlreco.post_processing.fragment_graph.pairs import Reach
+from mlreco.post_processing.fragment_graph.truth import FragmentTruth, fragment_truth
+
+__all__ = [
+    "FEATURE_VERSION",
+    "FragmentGraph",
+    "FragmentTruth",
+    "Reach",
+    "build_graph",
+    "feature_counts",
+    "fragment_truth",
+    "make_fragments",
+    "resolve_fragment_thresholds",
+]

@@ -1,0 +1,69 @@
+"""Post-processor ``graph_clusterer``: instances from what ``grappa`` says of fragments and of their pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mlreco.errors import UserError, nearest
+from mlreco.post_processing.class_values import Given
+from mlreco.post_processing.fragment_graph.partition import (
+    LINKAGES,
+    confidences,
+    partition,
+    resolve_graph_thresholds,
+)
+from mlreco.post_processing.processor import PostProcessor
+from mlreco.semantics import PILARNET, ClassScheme
+
+
+class GraphInstances(PostProcessor):
+    """Puts fragments together and corrects their classes.
+
+    Adds ``instances``, (N,) int32: the instance of each voxel, -1 for none; ``instance_confidences``, (K,) float32, see
+    ``confidences``; and replaces ``semantics`` by the most probable class of each voxel's fragment.
+
+    Args:
+        class_scheme: the classes.
+        thresholds: class name -> ``{merge, attach, small}``, or the path of a file that ``mlreco tune --clusterer
+            graph`` wrote; what is not named gets ``partition.SHIPPED``.
+        linkage: ``average`` or ``sum``: how clusters of fragments are compared.
+        correct_semantics: whether ``semantics`` is replaced.
+
+    Raises:
+        UserError: an unknown class, key or linkage, or a value that is not finite.
+    """
+
+    requires = ("fragments", "fragment_classes", "fragment_class_scores", "fragment_edges", "fragment_edge_scores")
+    provides = ("instances", "instance_confidences", "semantics")
+
+    def __init__(
+        self,
+        class_scheme: ClassScheme = PILARNET,
+        thresholds: Given = None,
+        linkage: str = "average",
+        correct_semantics: bool = True,
+    ) -> None:
+        self._thresholds = resolve_graph_thresholds(thresholds, class_scheme)
+        self.thresholds = {name: values._asdict() for name, values in self._thresholds.items()}
+        if linkage not in LINKAGES:
+            raise UserError(f"no linkage '{linkage}'{nearest(linkage, LINKAGES)}")
+        self.linkage = linkage
+        self.correct_semantics = correct_semantics
+
+    def process(self, event: dict[str, np.ndarray], scheme: ClassScheme) -> dict[str, np.ndarray]:
+        """Return the instances of an event, their confidences and the classes of its voxels."""
+        fragments, made_in, class_scores, edges, scores = (event[name] for name in self.requires)
+        inside = fragments >= 0
+        sizes = np.bincount(fragments[inside], minlength=len(made_in))
+        classes = class_scores.argmax(axis=1) if len(class_scores) else made_in.astype(np.int64)
+        of_fragment = partition(edges, scores, sizes, classes, self._thresholds, scheme, self.linkage)
+        instances = np.full(len(fragments), -1, np.int32)
+        instances[inside] = of_fragment[fragments[inside]]
+        chosen = classes if self.correct_semantics else made_in
+        semantics = np.full(len(fragments), -1, np.int8)
+        semantics[inside] = chosen[fragments[inside]]
+        return {
+            "instances": instances,
+            "instance_confidences": confidences(of_fragment, edges, scores, sizes),
+            "semantics": semantics,
+        }
