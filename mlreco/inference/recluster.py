@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mlreco.errors import UserError
 from mlreco.iotools import HDF5Reader, HDF5Writer
@@ -13,8 +15,10 @@ from mlreco.post_processing.factories import build_post_processors, thresholds_t
 from mlreco.progress import Progress
 from mlreco.semantics import class_scheme
 
-_DERIVED = ("fragments", "particle_")
-"""Beginnings of the names of products that post-processing makes: those of the input are not kept."""
+_DERIVED = ("instances", "instance_confidences")
+"""Products that any post-processing makes anew or leaves out, and so not kept; nor are tables of particles."""
+_OF_GRAPHS = "fragment_"
+"""Beginning of the names of what ``grappa`` says of fragments; it holds for the fragments that it was asked about."""
 
 _OF_THE_FILE = ("complete", "date", "digest", "format", "format_version", "mlreco_version", "version")
 
@@ -56,14 +60,17 @@ def recluster(
         info["post_processors"] = list(post_processing)
         info["reclustered_from"] = str(source)
         info["cfg"] = info.get("cfg", "") if cfg is None else cfg
-        kept = [name for name in reader.products if not name.startswith(_DERIVED)]
+        kept = _kept(reader.products, processors)
         clock = _Clock(reader.columns.get("times", ()))
         with (
             HDF5Writer(output, info, {k: v for k, v in reader.columns.items() if k in kept}) as writer,
             Progress("post-processing", total=len(reader)) as progress,
         ):
             for index in range(len(reader)):
-                event = reader.event(index, kept)
+                event = reader.event(index, reader.products)
+                if "fragment_classes" in event:
+                    event["semantics"] = _before_correction(event)
+                event = {name: event[name] for name in kept}
                 started = time.perf_counter()
                 for processor in processors:
                     event.update(processor(event, scheme))
@@ -72,6 +79,26 @@ def recluster(
                 progress.advance()
             writer.list_skipped(reader.skipped)
             return writer.num_events
+
+
+def _kept(products: Sequence[str], processors: Sequence[Any]) -> list[str]:
+    """Return the products that stay: fragments, and what a graph network says of them, only where these are read."""
+    read = {name for processor in processors for name in getattr(processor, "requires", ())}
+    dropped = {*_DERIVED} if "fragment_edge_scores" in read else {*_DERIVED, "fragments"}
+    graphs_stay = "fragments" not in dropped
+    return [
+        name
+        for name in products
+        if name not in dropped and not name.startswith("particle_") and (graphs_stay or not name.startswith(_OF_GRAPHS))
+    ]
+
+
+def _before_correction(event: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the (N,) classes in which fragments were made, which ``graph_clusterer`` may have replaced."""
+    inside = event["fragments"] >= 0
+    semantics = event["semantics"].copy()
+    semantics[inside] = event["fragment_classes"][event["fragments"][inside]]
+    return semantics
 
 
 class _Clock:

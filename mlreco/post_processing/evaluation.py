@@ -1,4 +1,4 @@
-"""Evaluation of an output file: how well the fragments match the true instances, event by event and class by class.
+"""Evaluation of an output file: how well predicted and true instances match, event by event and class by class.
 
 A row is an event and a class. Voxels of a class are those of that class in ``semantics_true`` (or, where asked, in
 ``semantics``, the classes in which was clustered). Their truth is ``instances_true``; voxels without a true instance
@@ -21,6 +21,7 @@ from mlreco.post_processing.metrics.best_dice import best_dice_of
 from mlreco.post_processing.metrics.mutual_information import mutual_information_of
 from mlreco.post_processing.metrics.purity import mean_efficiency, mean_purity
 from mlreco.post_processing.metrics.rand_index import rand_index_of
+from mlreco.post_processing.predicted import predicted_instances
 from mlreco.post_processing.summary import ALL, Evaluation
 
 MIN_VOXELS = 10
@@ -51,7 +52,7 @@ def evaluate(
     reader: EventReader,
     *,
     min_voxels: int = MIN_VOXELS,
-    fragments: str = "fragments",
+    fragments: str | None = None,
     semantics: Literal["true", "predicted"] = "true",
     events: Iterable[int] | None = None,
 ) -> Evaluation:
@@ -60,13 +61,14 @@ def evaluate(
     Args:
         reader: the file.
         min_voxels: true instances with fewer voxels are left out; 0 or 1 keeps all.
-        fragments: product that holds the predicted instances.
+        fragments: product that holds the predicted instances; that of ``predicted_instances`` if None.
         semantics: select the voxels of a class by ``true`` or by ``predicted`` classes.
         events: numbers of the events; all if None.
 
     Raises:
         UserError: a product that is needed is not in the file.
     """
+    fragments = fragments or predicted_instances(reader.products)
     needed = (class_product(semantics), "instances_true", fragments)
     require_products(reader, needed)
     classes = tuple(str(name) for name in reader.info["classes"])

@@ -12,6 +12,7 @@ import numpy as np
 from mlreco.post_processing.contingency import Contingency, contingency
 from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader, class_product, compared_labels, require_products
 from mlreco.post_processing.evaluation_bootstrap import intervals
+from mlreco.post_processing.predicted import predicted_instances
 from mlreco.post_processing.summary import ALL, Evaluation
 from mlreco.post_processing.text_table import aligned, decimal
 
@@ -37,7 +38,7 @@ def event_tables(
     reader: EventReader,
     *,
     min_voxels: int = MIN_VOXELS,
-    fragments: str = "fragments",
+    fragments: str | None = None,
     semantics: Literal["true", "predicted"] = "true",
     events: Iterable[int] | None = None,
 ) -> Iterator[EventTable]:
@@ -46,7 +47,7 @@ def event_tables(
     Raises:
         UserError: a product that is needed is not in the file.
     """
-    needed = (class_product(semantics), "instances_true", fragments)
+    needed = (class_product(semantics), "instances_true", fragments or predicted_instances(reader.products))
     require_products(reader, needed)
     for index in range(len(reader)) if events is None else events:
         event = reader.event(index, needed)

@@ -13,6 +13,7 @@ import numpy as np
 from mlreco.atomic import write_text
 from mlreco.errors import UserError
 from mlreco.iotools.output.schema import source_files
+from mlreco.post_processing.predicted import predicted_classes, predicted_instances
 from mlreco.semantics import class_scheme
 from mlreco.visualization.colours import class_colours
 from mlreco.visualization.event_document import describe_event
@@ -113,7 +114,7 @@ def class_names(info: dict) -> list[str]:
 
 def _class_boxes(products: Products, classes: list[str]) -> str:
     """Return a check box for every class that occurs in the classes by which the page selects voxels."""
-    order = ("semantics_predicted", "semantics_true", "semantics")
+    order = (predicted_classes(products), "semantics_true", "semantics")
     labels = next((products[name] for name in order if name in products), np.empty(0, dtype=int))
     present = set(np.unique(labels).tolist())
     return "\n".join(
@@ -135,7 +136,7 @@ def _header(products: Products, info: dict, event: int) -> str:
     facts = [("entry", str(event)), ("voxels", f"{len(products['coordinates']):,}")]
     if "energies" in products:
         facts.append(("deposited energy", f"{np.nansum(products['energies']):,.1f} MeV"))
-    for name, product in (("true instances", "instances_true"), ("predicted instances", "fragments")):
+    for name, product in (("true instances", "instances_true"), ("predicted instances", predicted_instances(products))):
         if product in products:
             facts.append((name, str(len(np.unique(products[product][products[product] >= 0])))))
     facts.append(("source", _source(products, info)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlreco.post_processing.predicted import predicted_classes, predicted_instances
 from mlreco.semantics import UNKNOWN
 from mlreco.visualization.colours import NO_INSTANCE_COLOUR, class_colours, matched_colours
 from mlreco.visualization.encoding import encode_floats, encode_integers, encode_quantised
@@ -49,7 +50,7 @@ def describe_event(products: Products, classes: list[str]) -> dict:
     for column, product in _class_columns(products).items():
         voxels[column] = encode_integers(products[product])
     instances = _instances(products)
-    for column, product in (("instance_true", "instances_true"), ("instance_predicted", "fragments")):
+    for column, product in (("instance_true", "instances_true"), ("instance_predicted", predicted_instances(products))):
         if column in instances:
             position = {entry["number"]: i for i, entry in enumerate(instances[column])}
             voxels[column] = encode_integers(_positions(products[product], position))
@@ -77,7 +78,7 @@ def describe_event(products: Products, classes: list[str]) -> dict:
 
 def _class_columns(products: Products) -> dict[str, str]:
     """Return page column -> product; the classes that were clustered stand in where neither other one is known."""
-    found = {"class_true": "semantics_true", "class_predicted": "semantics_predicted"}
+    found = {"class_true": "semantics_true", "class_predicted": predicted_classes(products)}
     found = {column: product for column, product in found.items() if product in products}
     if not found and "semantics" in products:
         return {"class_used": "semantics"}
@@ -86,7 +87,7 @@ def _class_columns(products: Products) -> dict[str, str]:
 
 def _instances(products: Products) -> dict[str, list[dict]]:
     """Return number and colour of the true and the predicted instances, each in ascending order of the number."""
-    true, predicted = products.get("instances_true"), products.get("fragments")
+    true, predicted = products.get("instances_true"), products.get(predicted_instances(products))
     none = np.full(len(products["coordinates"]), UNKNOWN)
     true_colours, predicted_colours = matched_colours(true, none if predicted is None else predicted)
     columns = {"instance_true": (true, true_colours), "instance_predicted": (predicted, predicted_colours)}

@@ -8,6 +8,7 @@ from html import escape
 import numpy as np
 
 from mlreco.post_processing.evaluation import MIN_VOXELS, event_rows
+from mlreco.post_processing.predicted import predicted_classes, predicted_instances
 from mlreco.post_processing.summary import ALL
 from mlreco.semantics import UNKNOWN
 from mlreco.visualization.colours import class_colours, matched_instances
@@ -67,7 +68,7 @@ def class_tables(products: Products, classes: list[str]) -> str:
         products: name -> array of one event.
         classes: names of the semantic classes, by number.
     """
-    kinds = {"true ": "semantics_true", "predicted ": "semantics_predicted"}
+    kinds = {"true ": "semantics_true", "predicted ": predicted_classes(products)}
     kinds = {kind: product for kind, product in kinds.items() if product in products}
     if not kinds and "semantics" in products:
         kinds = {"": "semantics"}
@@ -90,7 +91,7 @@ def clustering_scores(products: Products, n_classes: int) -> dict[int, dict[str,
         products: name -> array of one event.
         n_classes: number of semantic classes.
     """
-    needed = ("semantics_true", "instances_true", "fragments")
+    needed = ("semantics_true", "instances_true", predicted_instances(products))
     if any(name not in products for name in needed):
         return {}
     rows = event_rows(*(products[name] for name in needed), n_classes, MIN_VOXELS)
@@ -155,9 +156,10 @@ def _instance_rows(
 
 def _counterparts(products: Products, column: str) -> dict[int, tuple[int, int]]:
     """Return for every instance the one on the other side with most shared voxels, and their number."""
-    if "instances_true" not in products or "fragments" not in products:
+    predicted_name = predicted_instances(products)
+    if "instances_true" not in products or predicted_name not in products:
         return {}
-    true, predicted = products["instances_true"], products["fragments"]
+    true, predicted = products["instances_true"], products[predicted_name]
     return matched_instances(predicted, true) if column == "instance_predicted" else matched_instances(true, predicted)
 
 
@@ -168,6 +170,6 @@ def _true_sums(products: Products) -> InstanceSums | None:
 
 
 def _predicted_sums(products: Products) -> InstanceSums | None:
-    if "fragments" not in products:
+    if predicted_instances(products) not in products:
         return None
-    return instance_sums(products["fragments"], products.get("semantics"), products.get("energies"))
+    return instance_sums(products[predicted_instances(products)], products.get("semantics"), products.get("energies"))

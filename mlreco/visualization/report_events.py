@@ -20,6 +20,7 @@ _PRODUCTS = (
     "energies",
     "instances_true",
     "fragments",
+    "instances",
     "embeddings",
     "image_origin",
     "voxel_size",

@@ -28,6 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--events", type=event_slice, metavar="N|A:B", help="the first N events, or events A to B - 1 (all)"
     )
+    parser.add_argument(
+        "--product", metavar="NAME", help="evaluate this product (instances; fragments where the file has no instances)"
+    )
     parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="write a row for each event and class")
     parser.add_argument("--instances", type=Path, metavar="FILE.csv", help="write a row for each true instance")
     parser.add_argument(
@@ -77,9 +80,9 @@ def run(arguments: argparse.Namespace) -> None:
             "semantics": arguments.semantics,
             "events": chosen_events(arguments.events, len(reader), arguments.file) if arguments.events else None,
         }
-        evaluation = evaluate(reader, **options)
+        evaluation = evaluate(reader, fragments=arguments.product, **options)
         baselines = evaluate_baselines(reader, arguments.baselines, given=given, thresholds=thresholds, **options)
-        tables = list(event_tables(reader, **options))
+        tables = list(event_tables(reader, fragments=arguments.product, **options))
         skipped = reader.skipped
     failures = find_failures(tables, evaluation.classes)
     if arguments.json is not None:

@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Cut the events and say what was written."""
-    config, output = read_config(arguments), output_file(arguments.output)
+    recipe, output = read_config(arguments), output_file(arguments.output)
 
     from mlreco.inference.fragment_cache import cache_fragments
 
-    tell(output, cache_fragments(config, output, weights=arguments.weights))
+    tell(output, cache_fragments(recipe.config, output, weights=arguments.weights or recipe.checkpoint))

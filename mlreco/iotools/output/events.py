@@ -21,7 +21,11 @@ IMAGES = {
 }
 """Product as it is read -> product of the output file."""
 
-SETS = {"cluster3d_pcluster": "instances_true", "cluster3d_pcluster_fragments": "fragments"}
+SETS = {
+    "cluster3d_pcluster": "instances_true",
+    "cluster3d_pcluster_fragments": "fragments",
+    "cluster3d_pcluster_instances": "instances",
+}
 _GEOMETRY = ("image_shape", "image_origin", "voxel_size")
 _MOST_SETS = 1 << 20
 VOXEL_PRODUCTS = ("coordinates", "energies", "event_id", *_GEOMETRY)
@@ -33,7 +37,7 @@ class OutputEventsReader:
 
     Products, where the file has what they are made of: ``sparse3d_pcluster`` (energies),
     ``sparse3d_pcluster_semantics`` (true classes), ``sparse3d_pcluster_fragments_semantics`` (classes in which was
-    clustered), ``cluster3d_pcluster`` (true instances), ``cluster3d_pcluster_fragments``. Voxels without instance are
+    clustered), ``cluster3d_pcluster`` (true instances), ``cluster3d_pcluster_fragments`` and ``cluster3d_pcluster_instances``. Voxels without instance are
     in no set. There are no particles.
 
     Args:

@@ -18,9 +18,15 @@ PRODUCT = "graph_fragments"
 GRAPH, TRUTH = "graph_", "truth_"
 """Beginnings of the names of the tables in the file; the rest are the names of the attributes."""
 
+KEPT_BYTES = 2 << 30
+"""Memory for events that were read."""
+
 
 class FragmentReader:
     """Graphs of the events of one file that ``mlreco fragments`` wrote.
+
+    Events stay in memory once they are read, the first ``KEPT_BYTES`` of them: a training reads each many times, and
+    unpacking them takes longer than learning from them.
 
     Args:
         path: the file.
@@ -46,6 +52,8 @@ class FragmentReader:
             raise UserError(f"{path}: damaged file of fragments: no product '{missing[0]}'")
         self._truths = [f"{TRUTH}{name}" for name in FragmentTruth.__dataclass_fields__]
         self._graphs = wanted
+        self._kept: dict[int, dict[str, np.ndarray]] = {}
+        self._kept_bytes = 0
         self.class_scheme = str(self._reader.info.get("class_scheme", "pilarnet"))
         self._reader.close()
 
@@ -81,11 +89,21 @@ class FragmentReader:
         if f"graph_{producer}" != PRODUCT:
             raise self._unknown(f"graph_{producer}")
         labelled = all(name in self._reader.products for name in self._truths)
-        event = self._reader.event(index, [*self._graphs, *(self._truths if labelled else ())])
+        event = self._event(index, labelled)
         graph = FragmentGraph(**_attributes(event, GRAPH))
         if len(graph.edges) and not 0 <= int(graph.edges.min()) <= int(graph.edges.max()) < len(graph.nodes):
             raise UserError(f"{self.path}: event {index}: damaged: a pair names a fragment that is not there")
         return LabelledGraph(graph, FragmentTruth(**_attributes(event, TRUTH)) if labelled else None)
+
+    def _event(self, index: int, labelled: bool) -> dict[str, np.ndarray]:
+        if index in self._kept:
+            return self._kept[index]
+        event = self._reader.event(index, [*self._graphs, *(self._truths if labelled else ())])
+        size = sum(rows.nbytes for rows in event.values())
+        if self._kept_bytes + size <= KEPT_BYTES:
+            self._kept[index] = event
+            self._kept_bytes += size
+        return event
 
     def sparse3d(self, index: int, producer: str) -> Any:
         """There are no voxels.

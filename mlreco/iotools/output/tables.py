@@ -15,6 +15,7 @@ from mlreco.iotools.output.schema import source_files
 from mlreco.iotools.output.table_files import TABLE_FILES, Columns
 from mlreco.iotools.skipped import Skipped
 from mlreco.post_processing.particles import ParticleTable, build_particles
+from mlreco.post_processing.predicted import predicted_instances
 from mlreco.progress import Progress
 
 TABLES = EVENTS, FRAGMENTS, SKIPPED = "events", "fragments", "skipped"
@@ -28,6 +29,8 @@ Row = dict[str, Any]
 
 def export_tables(path: str | Path, folder: str | Path, form: str = "csv") -> dict[str, int]:
     """Write the tables ``events``, ``fragments`` and ``skipped``.
+
+    A row of ``fragments`` is one of ``instances`` where the file has any.
 
     Args:
         path: an output file.
@@ -63,9 +66,11 @@ def _rows(reader: HDF5Reader) -> Iterator[tuple[Columns, Columns]]:
     """Yield the row of each event and those of its fragments, column by column."""
     classes = [str(name) for name in reader.info.get("classes") or ()]
     sources = source_files(reader.info)
-    products = [name for name in (*_NEEDED, *_OPTIONAL) if name in reader.products]
+    instances = predicted_instances(reader.products)
+    products = [name for name in (*_NEEDED, *_OPTIONAL, instances) if name in reader.products]
     for index in range(len(reader)):
         event = reader.event(index, products)
+        event["fragments"] = event[instances]
         table = build_particles(*(event[name] for name in _NEEDED[:4]), event.get("margins"), event.get("seediness"))
         identity = {"entry": index, **dict(zip(("run", "subrun", "event"), event["event_id"][0].tolist(), strict=True))}
         row = identity | _source(event, sources) | _event_numbers(event, table, classes)

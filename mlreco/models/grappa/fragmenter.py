@@ -86,11 +86,11 @@ class Fragmenter(nn.Module):
         """Return ``fragments``, (N,) int32 on the rows of ``image``, and ``fragment_graph``."""
         image, labels = products["image"], products["labels"]
         events = image.indices[:, 0].cpu().numpy()
-        arrays = {name: products[name].float().cpu().numpy() for name in VOXEL_PRODUCTS[:-1]}
+        arrays = {name: products[name].detach().float().cpu().numpy() for name in VOXEL_PRODUCTS[:-1]}
         arrays["semantics"] = products["semantics"].cpu().numpy()
         arrays["scores"] = self._scores(products)
         arrays["coordinates"] = image.indices[:, 1:].cpu().numpy()
-        arrays["energies"] = image.features[:, 3].float().cpu().numpy()
+        arrays["energies"] = image.features[:, 3].detach().float().cpu().numpy()
         fragments, graphs = np.full(len(events), -1, np.int32), []
         ends = np.searchsorted(events, np.arange(image.batch_size), side="right")
         for number, end in enumerate(ends):
@@ -122,7 +122,7 @@ class Fragmenter(nn.Module):
             raise UserError(
                 "model.modules.fragmenter.semantics is 'predicted' and SPICE clusters in other classes; set it to true"
             )
-        return products["segmentation"].float().softmax(dim=1).cpu().numpy()
+        return products["segmentation"].detach().float().softmax(dim=1).cpu().numpy()
 
 
 def _tables(graphs: Sequence[LabelledGraph]) -> dict[str, EventRows]:

@@ -1,0 +1,169 @@
+"""Putting fragments together, against scipy and against slow versions."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from mlreco.errors import UserError
+from mlreco.post_processing.factories import build_post_processors
+from mlreco.post_processing.fragment_graph.agglomeration import AVERAGE, SUM, agglomerate
+from mlreco.post_processing.fragment_graph.partition import (
+    GraphThresholds,
+    confidences,
+    partition,
+    resolve_graph_thresholds,
+)
+from mlreco.semantics import PILARNET
+
+
+def same_partition(one: np.ndarray, other: np.ndarray) -> bool:
+    return ((one[:, None] == one) == (np.asarray(other)[:, None] == other)).all()
+
+
+def slow_agglomeration(edges: np.ndarray, scores: np.ndarray, count: int, kind: int) -> np.ndarray:
+    clusters = [{node} for node in range(count)]
+    table = {frozenset(edge): score for edge, score in zip(map(tuple, edges.tolist()), scores.tolist(), strict=True)}
+    while True:
+        best, pair = 0.0, None
+        for one, other in itertools.combinations(clusters, 2):
+            between = [table[key] for a in one for b in other if (key := frozenset((a, b))) in table]
+            if between:
+                score = sum(between) / (len(between) if kind == AVERAGE else 1)
+                if score > best:
+                    best, pair = score, (one, other)
+        if pair is None:
+            labels = np.empty(count, np.int64)
+            for number, cluster in enumerate(clusters):
+                labels[list(cluster)] = number
+            return labels
+        clusters = [c for c in clusters if c not in pair] + [pair[0] | pair[1]]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_complete_graphs_give_the_average_linkage_of_scipy(seed):
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(2, 40))
+    edges = np.array(list(itertools.combinations(range(count), 2)))
+    scores = rng.normal(size=len(edges)) + 0.3
+    shift = scores.max() + 1
+    tree = linkage(shift - scores, method="average")
+    expected = fcluster(tree, shift, criterion="distance")
+    assert same_partition(agglomerate(edges, scores, count), expected)
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10_000), st.sampled_from([AVERAGE, SUM]))
+def test_sparse_graphs_give_what_a_slow_version_gives(seed, kind):
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 14))
+    every = np.array(list(itertools.combinations(range(count), 2))).reshape(-1, 2)
+    edges = every[rng.random(len(every)) < rng.random()]
+    flipped = rng.random(len(edges)) < 0.5
+    edges[flipped] = edges[flipped][:, ::-1]
+    scores = rng.normal(size=len(edges)) + 0.5
+    assert same_partition(agglomerate(edges, scores, count, kind), slow_agglomeration(edges, scores, count, kind))
+
+
+def test_the_order_of_edges_does_not_matter():
+    rng = np.random.default_rng(0)
+    edges = np.array(list(itertools.combinations(range(30), 2)))
+    scores, order = rng.normal(size=len(edges)), rng.permutation(len(edges))
+    for kind in (AVERAGE, SUM):
+        assert same_partition(agglomerate(edges, scores, 30, kind), agglomerate(edges[order], scores[order], 30, kind))
+
+
+def test_sure_scores_give_the_components():
+    rng = np.random.default_rng(1)
+    edges = np.unique(np.sort(rng.integers(0, 400, (300, 2)), axis=1), axis=0)
+    edges = edges[edges[:, 0] != edges[:, 1]]
+    _, expected = connected_components(coo_matrix((np.ones(len(edges)), edges.T), shape=(400, 400)), directed=False)
+    for kind in (AVERAGE, SUM):
+        assert same_partition(agglomerate(edges, np.full(len(edges), 9.0), 400, kind), expected)
+        assert same_partition(agglomerate(edges, np.full(len(edges), -9.0), 400, kind), np.arange(400))
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_without_edges_every_fragment_stands_alone(count):
+    edges, thresholds = np.zeros((0, 2), np.int32), resolve_graph_thresholds(None, PILARNET)
+    classes = np.zeros(count, np.int64)
+    labels = partition(edges, np.zeros(0), np.ones(count, np.int64), classes, thresholds, PILARNET)
+    assert labels.tolist() == list(range(count))
+    assert confidences(labels, edges, np.zeros(0), np.ones(count)).tolist() == [1.0] * count
+
+
+def test_small_fragments_go_to_the_best_instance_of_large_ones():
+    thresholds = {name: GraphThresholds(0, 1, 5) for name in PILARNET.classes}
+    sizes, classes = np.array([50, 40, 30, 2, 2, 2, 2]), np.full(7, 2)
+    edges = np.array([[0, 1], [0, 2], [0, 3], [1, 3], [2, 3], [2, 4], [5, 6]])
+    scores = np.array([3.0, -3.0, 5.0, 1.0, 2.5, 0.5, 2.0])
+    labels = partition(edges, scores, sizes, classes, thresholds, PILARNET)
+    assert labels.tolist() == [0, 0, 1, 0, 2, 3, 3]
+
+
+def test_a_pair_counts_by_the_mean_of_the_thresholds_of_both_classes():
+    thresholds = {name: GraphThresholds(float(number), 0, 1) for number, name in enumerate(PILARNET.classes)}
+    edges, sizes, classes = np.array([[0, 1]]), np.array([10, 10]), np.array([1, 4])
+    for score, expected in ((2.4, [0, 1]), (2.6, [0, 0])):
+        assert partition(edges, np.array([score]), sizes, classes, thresholds, PILARNET).tolist() == expected
+
+
+def test_confidence_is_the_mean_probability_of_what_was_decided():
+    edges, scores = np.array([[0, 1], [1, 2], [0, 2]]), np.array([2.0, -1.0, 0.5])
+    sizes = np.array([10, 4, 6])
+    found = confidences(np.array([0, 0, 1]), edges, scores, sizes)
+    p = 1 / (1 + np.exp(-np.array([2.0, 1.0, -0.5])))
+    assert found[0] == pytest.approx((4 * p[0] + 4 * p[1] + 6 * p[2]) / 14)
+    assert found[1] == pytest.approx((4 * p[1] + 6 * p[2]) / 10)
+
+
+def event_of_graph() -> dict[str, np.ndarray]:
+    return {
+        "fragments": np.array([0, 0, 1, 2, -1, 2], np.int32),
+        "fragment_classes": np.array([1, 1, 3], np.int8),
+        "fragment_class_scores": np.array([[0, 1, 0, 0, 0], [0, 0.2, 0, 0.8, 0], [0, 0.9, 0, 0.1, 0]], np.float32),
+        "fragment_edges": np.array([[0, 2], [2, 1]], np.int32),
+        "fragment_edge_scores": np.array([4.0, -3.0], np.float32),
+    }
+
+
+def test_the_post_processor_makes_instances_and_corrects_classes():
+    (processor,) = build_post_processors({"graph_clusterer": {}}, PILARNET)
+    made = processor(event_of_graph(), PILARNET)
+    assert made["instances"].tolist() == [0, 0, 1, 0, -1, 0]
+    assert made["semantics"].tolist() == [1, 1, 3, 1, -1, 1]
+    assert made["instance_confidences"].shape == (2,)
+    assert {name: rows.dtype.name for name, rows in made.items()} == {
+        "instances": "int32",
+        "semantics": "int8",
+        "instance_confidences": "float32",
+    }
+    (kept,) = build_post_processors({"graph_clusterer": {"correct_semantics": False}}, PILARNET)
+    assert kept(event_of_graph(), PILARNET)["semantics"].tolist() == [1, 1, 1, 3, -1, 3]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"linkage": "avrage"}, "no linkage 'avrage'; did you mean 'average'"),
+        ({"thresholds": {"MIP": {"merge": float("nan")}}}, "merge is nan"),
+        ({"thresholds": {"Shower": {"link": 1.0}}}, "no key 'link'"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, text):
+    with pytest.raises(UserError, match=text):
+        build_post_processors({"graph_clusterer": arguments}, PILARNET)
+
+
+def test_an_event_without_fragments_has_no_instances():
+    (processor,) = build_post_processors({"graph_clusterer": {}}, PILARNET)
+    event = {name: rows[:0] for name, rows in event_of_graph().items()}
+    made = processor(event, PILARNET)
+    assert {name: len(rows) for name, rows in made.items()} == dict.fromkeys(made, 0)
