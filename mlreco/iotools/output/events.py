@@ -37,7 +37,8 @@ class OutputEventsReader:
 
     Products, where the file has what they are made of: ``sparse3d_pcluster`` (energies),
     ``sparse3d_pcluster_semantics`` (true classes), ``sparse3d_pcluster_fragments_semantics`` (classes in which was
-    clustered), ``cluster3d_pcluster`` (true instances), ``cluster3d_pcluster_fragments`` and ``cluster3d_pcluster_instances``. Voxels without instance are
+    clustered), ``cluster3d_pcluster`` (true instances), ``cluster3d_pcluster_fragments`` and
+    ``cluster3d_pcluster_instances``. Voxels without instance are
     in no set. There are no particles.
 
     Args:
