@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from mlreco.simulation.geant4 import require_geant4
 from mlreco.simulation.options import Options
 from mlreco.simulation.pool import Pool
 from mlreco.simulation.products import PRODUCER
+
+_SECONDS_BETWEEN_WRITES = 5.0
+"""About as much work is lost where a production is killed."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def _write(
 ) -> tuple[dict[str, int], int]:
     """Simulate events into the files that lack them; return voxels of each mode and deaths of workers."""
     counts = dict.fromkeys(writers, 0)
-    done = numbers.start - first
+    done, written = numbers.start - first, time.monotonic()
     progress = Progress("simulate", total=done + len(numbers), initial=done)
     with Pool(options, workers) as pool, progress, Interruption() as interruption:
         for event in pool.events(numbers):
@@ -105,6 +109,10 @@ def _write(
                 if writer.num_events <= event.number - first:
                     writer.append((options.seed, 0, event.number), products)
             progress.advance()
+            if time.monotonic() - written > _SECONDS_BETWEEN_WRITES:
+                for writer in writers.values():
+                    writer.flush()
+                written = time.monotonic()
             if interruption.requested and event.number + 1 < numbers.stop:
                 for writer in writers.values():
                     writer.flush(keep=True)

@@ -32,5 +32,6 @@ class GrowingTable:
         """Write the buffer to the dataset."""
         if self.buffered:
             self._dataset.resize(self.length, axis=0)
-            self._dataset[self.length - self.buffered :] = np.concatenate(self._rows)
+            rows = np.zeros(self.buffered, self._dataset.dtype)  # also between the columns, for files of the same bytes
+            self._dataset[self.length - self.buffered :] = np.concatenate(self._rows, out=rows)
         self._rows, self.buffered = [], 0
