@@ -1,13 +1,31 @@
-"""Ctrl-C that lets the running iteration end."""
+"""Signals that let the running iteration end."""
 
 from __future__ import annotations
 
 import signal
 from types import FrameType, TracebackType
 
+SAVED = 75
+"""Exit status of a training that a batch system ended and that ``--resume`` continues (EX_TEMPFAIL: try again)."""
+
+_NOTED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+
+
+class Stopped(KeyboardInterrupt):
+    """The end of a run that a batch system asked for, after everything was saved.
+
+    Attributes:
+        exit_status: of the process.
+    """
+
+    exit_status = SAVED
+
 
 class Interruption:
-    """Context in which the first SIGINT or SIGTERM is only noted, and the second interrupts at once.
+    """Context in which SIGINT, SIGTERM and SIGUSR1 are only noted; a second SIGINT interrupts at once.
+
+    Batch systems may send SIGTERM several times, to the process and to its group: these count as one, also after the
+    end of the context, when the process is about to leave with its exit status.
 
     Attributes:
         requested: whether a signal has come.
@@ -15,10 +33,11 @@ class Interruption:
 
     def __init__(self) -> None:
         self.requested = False
+        self._by_hand = False
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> Interruption:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _NOTED:
             try:
                 self._before[number] = signal.signal(number, self._note)
             except ValueError:
@@ -29,9 +48,20 @@ class Interruption:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            if number == signal.SIGINT or not self.requested:
+                signal.signal(number, handler)
+
+    def stop(self, text: str) -> KeyboardInterrupt:
+        """Return what to raise once everything is saved.
+
+        Args:
+            text: what was saved.
+        """
+        return KeyboardInterrupt(text) if self._by_hand else Stopped(text)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
+        if number == signal.SIGINT:
+            if self._by_hand:
+                raise KeyboardInterrupt
+            self._by_hand = True
         self.requested = True

@@ -16,6 +16,7 @@ from mlreco.allocator import keep_freed_memory
 from mlreco.cli import commands
 from mlreco.console import remark
 from mlreco.errors import UserError, nearest
+from mlreco.interrupt import Stopped
 from mlreco.threads import let_idle_threads_sleep
 
 OK, BUG, USER_ERROR, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
@@ -36,7 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; those of the process by default.
 
     Returns:
-        0; 2 for a user's mistake, told in one line; 1 for a bug, with its traceback; 130 after Ctrl-C.
+        0; 2 for a user's mistake, told in one line; 1 for a bug, with its traceback; 130 after Ctrl-C; 75 for a
+        training that SIGTERM or SIGUSR1 ended after it was saved.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     let_idle_threads_sleep()
@@ -47,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refuse(str(error))
     except KeyboardInterrupt as stop:
         remark(f"interrupted: {stop}" if str(stop) else "interrupted")
-        return INTERRUPTED
+        return stop.exit_status if isinstance(stop, Stopped) else INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE

@@ -11,23 +11,28 @@ from mlreco.errors import UserError
 from mlreco.voxels import EventVoxels
 
 _LARGEST_CLASS = 127
+MAX_ENERGY = 1e9
+"""No unit in use gives a voxel more; a network's statistics overflow beyond 1e18."""
 
 
 def check_energies(voxels: EventVoxels, where: str) -> None:
-    """Refuse negative energies.
+    """Refuse negative energies, and those beyond ``MAX_ENERGY``.
 
     Args:
         voxels: an image whose features are energies.
         where: file, event and schema key, for the message.
 
     Raises:
-        UserError: a feature is negative; names the first such voxel.
+        UserError: a feature is negative or too large; names the first such voxel.
     """
-    if not len(voxels) or voxels.features.min() >= 0:
+    if not len(voxels) or (voxels.features.min() >= 0 and voxels.features.max() <= MAX_ENERGY):
         return
-    row = int(np.flatnonzero((voxels.features < 0).any(axis=1))[0])
+    bad = (voxels.features < 0) | (voxels.features > MAX_ENERGY)
+    row = int(np.flatnonzero(bad.any(axis=1))[0])
     x, y, z = voxels.coordinates[row].tolist()
-    raise UserError(f"{where}: voxel ({x}, {y}, {z}) has the negative energy {voxels.features[row].min():.6g}")
+    value = voxels.features[row][bad[row]][0]
+    what = f"the negative energy {value:.6g}" if value < 0 else f"the energy {value:.6g}, beyond {MAX_ENERGY:g}"
+    raise UserError(f"{where}: voxel ({x}, {y}, {z}) has {what}")
 
 
 def check_classes(image: EventVoxels, where: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -14,9 +14,11 @@ from torch.utils.data import DataLoader, Dataset
 from mlreco.errors import UserError
 from mlreco.iotools.collate import Batch
 from mlreco.iotools.dataset import Event, LArCVDataset
+from mlreco.iotools.handover import packed, unpacked
 from mlreco.iotools.plan import WHOLE, Plan, Request, Shard
 from mlreco.iotools.samplers import Sampler
 from mlreco.iotools.skipped import Skipped
+from mlreco.iotools.workers import POLL, end_workers, leave_signals_to_the_main_process, received
 
 _AUGMENTATION_STREAM = 1
 
@@ -59,7 +61,7 @@ class _Collate:
         failures = tuple(event for event in events if isinstance(event, _Failure))
         sound = [event for event in events if not isinstance(event, _Failure)]
         try:
-            return (self.collate(sound) if sound else None), failures
+            return (packed(self.collate(sound)) if sound else None), failures
         except UserError as error:
             return None, (_Failure(str(error)), *failures)
 
@@ -121,7 +123,8 @@ class Loader:
             pin_memory=pin_memory and torch.cuda.is_available(),
             persistent_workers=num_workers > 0,
             generator=torch.Generator().manual_seed(seed),  # or torch would draw from the global generator
-            worker_init_fn=_ignore_interrupt,
+            worker_init_fn=leave_signals_to_the_main_process,
+            timeout=POLL if num_workers else 0,
         )
 
     def __enter__(self) -> Loader:
@@ -156,23 +159,27 @@ class Loader:
         for parts in self.steps():
             yield from parts
 
-    def steps(self) -> Iterator[list[Batch]]:
+    def steps(self, ended: Callable[[], bool] = lambda: False) -> Iterator[list[Batch]]:
         """Yield each batch as the list of its minibatches, without those of which no event can be read.
 
         Batches of which no event can be read are passed over, unless other processes have a part of them.
 
+        Args:
+            ended: asked while workers are waited for; whether the wait is to end.
+
         Raises:
             UserError: damaged data; the message names file, event and product. Where events are skipped: as many
-                batches as a pass has, one after another, hold none that can be read.
+                batches as a pass has, one after another, hold none that can be read. A worker was killed.
+            WaitEnded: ``ended`` said so.
         """
         if not self.train:
             self._plan.iteration = 0
         fruitless = 0
         parts: list[Batch] = []
-        for number, (batch, failures) in enumerate(self._loader, start=1):
+        for number, (batch, failures) in enumerate(received(self._loader, ended), start=1):
             self._note(failures)
             if batch is not None:
-                parts.append(batch)
+                parts.append(unpacked(batch))
             if number % self._plan.parts:
                 continue
             self._plan.iteration += 1
@@ -216,10 +223,7 @@ class Loader:
 
     def close(self) -> None:
         """End the workers and close the files; the next iteration starts them again."""
-        workers = self._loader._iterator
-        if self._loader.num_workers and workers is not None:
-            workers._shutdown_workers()
-        self._loader._iterator = None
+        end_workers(self._loader)
         self.dataset.close()
 
     def _identity(self) -> dict[str, Any]:
@@ -230,10 +234,3 @@ class Loader:
             "sampler": type(self._plan.sampler).__name__,
             "seed": self._seed,
         }
-
-
-def _ignore_interrupt(worker: int) -> None:
-    """Leave Ctrl-C to the main process, which saves and then ends the workers."""
-    import signal
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -260,41 +259,3 @@ def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
         for name, value in values.items():
             if isinstance(value, torch.Tensor) and value.dim() and value.shape != parameter.shape:
                 raise ValueError(f"'{name}' has the shape {tuple(value.shape)}, its parameter {tuple(parameter.shape)}")
-
-
-def checkpoint_path(weight_prefix: str, iteration: int) -> Path:
-    """Return the name of the checkpoint after so many iterations."""
-    return Path(f"{weight_prefix}-{iteration}.ckpt")
-
-
-def _checkpoints(weight_prefix: str) -> list[tuple[int, Path]]:
-    """Return iteration and path of the checkpoints of a prefix."""
-    prefix = Path(weight_prefix)
-    pattern = re.compile(re.escape(prefix.name) + r"-(\d+)\.ckpt")
-    return [(int(match[1]), path) for path in prefix.parent.glob("*.ckpt") if (match := pattern.fullmatch(path.name))]
-
-
-def refuse_to_overwrite(weight_prefix: str) -> None:
-    """Check that a new training finds no checkpoints of an earlier one under its names.
-
-    Raises:
-        UserError: it does.
-    """
-    found = _checkpoints(weight_prefix)
-    if found:
-        raise UserError(
-            f"{max(found)[1]}: from an earlier training; continue it with --resume, or choose another "
-            f"trainval.weight_prefix"
-        )
-
-
-def latest_checkpoint(weight_prefix: str) -> Path:
-    """Return the checkpoint of the highest iteration.
-
-    Raises:
-        UserError: there is none.
-    """
-    found = _checkpoints(weight_prefix)
-    if not found:
-        raise UserError(f"nothing to resume: no checkpoint {weight_prefix}-<iteration>.ckpt (trainval.weight_prefix)")
-    return max(found)[1]

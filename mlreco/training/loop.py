@@ -11,18 +11,22 @@ from typing import Any
 
 import torch
 
-from mlreco.atomic import make_folder
 from mlreco.console import remark
 from mlreco.errors import UserError
 from mlreco.interrupt import Interruption
+from mlreco.iotools.collate import Batch
 from mlreco.iotools.skipped import SHOWN
+from mlreco.iotools.workers import WaitEnded
 from mlreco.models.chain import ChainLoss
+from mlreco.models.finite import not_finite
 from mlreco.models.layers.precision import autocast
 from mlreco.models.transfer import to_device
 from mlreco.progress import Progress
-from mlreco.training.checkpoints import TrainingState, checkpoint_path, save_checkpoint
+from mlreco.training.checkpoints import TrainingState, save_checkpoint
+from mlreco.training.diverged import write_batch
 from mlreco.training.log import CSVLog
 from mlreco.training.parts import Shares, Terms, shares_of
+from mlreco.training.prefix import checkpoint_path
 from mlreco.training.schedules import warm_up
 from mlreco.training.step import optimize
 
@@ -64,6 +68,9 @@ class Training:
         self.loss = loss.to(self.device)
         self.loader = loader
         self.iterations = iterations
+        self._buffers = dict(self.chain.named_buffers())
+        self._buffers_before: list[torch.Tensor] = []
+        self._saved: Path | None = None
         self._told = 0
         if state.iteration >= iterations:
             raise UserError(
@@ -72,7 +79,7 @@ class Training:
             )
 
     def run(self) -> Path:
-        """Train to the end, or until Ctrl-C, and return the last checkpoint.
+        """Train to the end, or until a signal, and return the last checkpoint.
 
         Raises:
             UserError: damaged data, a loss or a gradient that is no number, a full disk.
@@ -81,26 +88,28 @@ class Training:
         self.chain.train()
         for text in self.loader.dataset.remarks:
             remark(text)
-        make_folder(Path(self.trainval["weight_prefix"]).parent)
-        batches = self.loader.steps()
         with (
             Interruption() as interruption,
             CSVLog(self.trainval["log_dir"], self.state.iteration) as log,
             Progress("training", total=self.iterations, initial=self.state.iteration, unit="it") as progress,
         ):
-            saved = None
+            batches = self.loader.steps(lambda: interruption.requested)
             while self.state.iteration < self.iterations and not interruption.requested:
-                row = self._iterate(batches)
+                try:
+                    row = self._iterate(batches)
+                except WaitEnded:
+                    break
                 step = self.state.iteration
                 if step % self.trainval["report_step"] == 0 or step == self.iterations:
                     log.record(row)
                 progress.advance(1, loss=row["loss"])
-                saved = self._save() if step % self.trainval["checkpoint_step"] == 0 else None
-            saved = saved or self._save()
+                if step % self.trainval["checkpoint_step"] == 0:
+                    self._save()
+            saved = self._save()
         if self.state.skipped_steps:
             remark(f"{self.state.skipped_steps} of {self.state.iteration} steps were left out: fp16 overflowed")
-        if interruption.requested:
-            raise KeyboardInterrupt(f"saved {saved} after {self.state.iteration} iterations")
+        if self.state.iteration < self.iterations:
+            raise interruption.stop(f"saved {saved} after {self.state.iteration} iterations")
         return saved
 
     def _tell_skipped(self) -> None:
@@ -113,16 +122,32 @@ class Training:
         self._told = len(skipped)
 
     def _save(self) -> Path:
+        """Write a checkpoint, unless it is there, and return its path."""
         path = checkpoint_path(self.trainval["weight_prefix"], self.state.iteration)
-        self.state.batches = self.loader.state_dict()
-        save_checkpoint(path, self.state)
+        if self._saved != path:
+            save_checkpoint(path, self.state)
+            self._saved = path
         return path
 
-    def _iterate(self, batches: Iterator[Sequence[Mapping[str, Any]]]) -> dict[str, float]:
+    def _save_at_fault(self) -> str:
+        """Save the state before an iteration that failed, if anything was learned; return where it is."""
+        if self.state.iteration > self.state.run.first_iteration:
+            try:
+                return f"saved {self._save()} after {self.state.iteration} iterations"
+            except UserError as error:
+                remark(str(error))
+        return f"the last good weights are in {self._saved}" if self._saved else "no weights were saved"
+
+    def _iterate(self, batches: Iterator[Sequence[Batch]]) -> dict[str, float]:
         """Train on one batch and return a row of the log."""
         timer = _Timer(time.perf_counter())
-        parts = next(batches)
+        self.state.batches = self.loader.state_dict()
+        try:
+            parts = next(batches)
+        except UserError as error:
+            raise UserError(f"{error}; {self._save_at_fault()}") from error
         self._tell_skipped()
+        self._buffers_before = [buffer.clone() for buffer in self._buffers.values()]
         times = {"tio": timer.lap(), "tforward": 0.0, "tbackward": 0.0}
         terms = Terms(self.loss)
         rate_factor = warm_up(self.state.iteration, self.trainval["warmup"])
@@ -130,9 +155,10 @@ class Training:
         losses = self._losses(parts, terms, times, timer)
         step = optimize(self.state, losses, self.trainval.get("max_grad_norm"), rate_factor)
         if not step.sound:
-            raise UserError(self._diverged("the gradient is no number", parts))
+            raise self._diverged("the gradient is no number", parts, parts)
         times["tbackward"] += timer.lap()
         self.state.iteration += 1
+        self.state.batches = self.loader.state_dict()
         self.state.epoch = self.loader.epoch
         self.state.seconds += sum(times.values())
         self.state.seconds_of_run += sum(times.values())
@@ -150,7 +176,7 @@ class Training:
         }
 
     def _losses(
-        self, parts: Sequence[Mapping[str, Any]], terms: Terms, times: dict[str, float], timer: _Timer
+        self, parts: Sequence[Batch], terms: Terms, times: dict[str, float], timer: _Timer
     ) -> Iterator[torch.Tensor]:
         """Yield the loss of each minibatch; the backward pass of one is done when the next is asked for."""
         shares: Sequence[Shares | None] = [None] if len(parts) == 1 else shares_of(parts, self.chain, self.loss)
@@ -163,7 +189,9 @@ class Training:
             terms.add(found, share and {name: value.to(self.device) for name, value in share.items()})
             loss = found["loss"] if share is None else self.loss.total(found, share)
             if not math.isfinite(value := loss.item()):
-                raise UserError(self._diverged(f"the loss is {value}", [part]))
+                raise self._diverged(f"the loss is {value}", parts, [part])
+            if (name := not_finite(self._buffers)) is not None:
+                raise self._diverged(f"the running statistics '{name}' are no numbers", parts, [part])
             times["tforward"] += timer.lap()
             yield loss
 
@@ -173,9 +201,27 @@ class Training:
             return {}
         return {"skipped_steps": self.state.skipped_steps, "loss_scale": self.state.scaler.get_scale()}
 
-    def _diverged(self, what: str, parts: Sequence[Mapping[str, Any]]) -> str:
-        events = ", ".join(self.loader.dataset.describe(index) for part in parts for index in part["index"])
-        return (
-            f"{what} in iteration {self.state.iteration + 1} ({events}): lower trainval.optimizer.args.lr or set "
-            f"trainval.max_grad_norm"
+    def _diverged(self, what: str, parts: Sequence[Batch], at_fault: Sequence[Batch]) -> UserError:
+        """Keep the last good state and the batch, and return the error to raise.
+
+        Args:
+            what: what is wrong.
+            parts: the whole batch.
+            at_fault: the minibatches in which it shows.
+        """
+        with torch.no_grad():
+            for buffer, before in zip(self._buffers.values(), self._buffers_before, strict=True):
+                buffer.copy_(before)
+        events = ", ".join(self.loader.dataset.describe(index) for part in at_fault for index in part["index"])
+        number = self.state.iteration + 1
+        saved = self._save_at_fault()
+        path = Path(f"{self.trainval['weight_prefix']}-{number}-diverged.h5")
+        try:
+            write_batch(path, parts, self.chain, self.config.text, self.loader.dataset.files)
+            shown = f"'mlreco display {path}' shows the batch"
+        except UserError as error:
+            shown = f"the batch could not be kept: {error}"
+        return UserError(
+            f"{what} in iteration {number} ({events}): lower trainval.optimizer.args.lr or set "
+            f"trainval.max_grad_norm; {saved}; {shown}"
         )

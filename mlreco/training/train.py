@@ -20,16 +20,10 @@ from mlreco.models.chain import chain_loss
 from mlreco.models.layers.precision import tf32
 from mlreco.provenance import git_revision, host, versions
 from mlreco.training.average import moving_average
-from mlreco.training.checkpoints import (
-    Saved,
-    TrainingState,
-    latest_checkpoint,
-    read_training,
-    refuse_to_overwrite,
-    restore,
-)
+from mlreco.training.checkpoints import Saved, TrainingState, read_training, restore
 from mlreco.training.loop import Training
 from mlreco.training.optimizers import make_optimizer
+from mlreco.training.prefix import newest_training, refuse_to_overwrite, reserved
 from mlreco.training.schedules import make_scheduler, with_length
 from mlreco.training.settings import settings_of
 from mlreco.training.step import make_scaler
@@ -39,7 +33,9 @@ def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weight
     """Train the chain of a configuration.
 
     Writes ``<weight_prefix>-<iteration>.ckpt`` every ``checkpoint_step`` iterations and at the end, and a CSV log with
-    a row every ``report_step`` iterations. The first Ctrl-C ends the running iteration, saves and raises.
+    a row every ``report_step`` iterations. The first Ctrl-C, SIGTERM or SIGUSR1 ends the running iteration, saves and
+    raises. What ends a training in another way (a worker that was killed, damaged data, a loss that is no number) saves
+    the last good state, too.
 
     Args:
         config: a checked configuration (:func:`mlreco.config.load_config`), with its YAML text in ``text``.
@@ -51,15 +47,20 @@ def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weight
 
     Raises:
         UserError: a mistake in the configuration or the data, or a loss that is no number.
-        KeyboardInterrupt: after a checkpoint was saved.
+        KeyboardInterrupt: after a checkpoint was saved; `mlreco.interrupt.Stopped` where it was not Ctrl-C.
     """
+    with reserved(config["trainval"]["weight_prefix"]):
+        return _train(config, resume, weights)
+
+
+def _train(config: Mapping[str, Any], resume: str | Path | None, weights: str | Path | None) -> Path:
     trainval, model = config["trainval"], config["model"]
     saved = None
     if resume is None:
         refuse_to_overwrite(trainval["weight_prefix"])
         seed = trainval["seed"] if trainval["seed"] >= 0 else secrets.randbits(31)
     else:
-        saved = read_training(latest_checkpoint(trainval["weight_prefix"]) if resume == "latest" else Path(resume))
+        saved = newest_training(trainval["weight_prefix"]) if resume == "latest" else read_training(Path(resume))
         seed = saved.content.seed
     torch.manual_seed(seed)
     loader = loader_factory(
