@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mlreco import shipped
 from mlreco.config import Config, load_config, parse_config
@@ -80,10 +79,10 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def _configuration_text(path: Path) -> str:
-    from mlreco.models.weights import read_checkpoint
+    from mlreco.checkpoints import read_metadata
 
-    text: Any = read_checkpoint(path).get("config")
-    if not isinstance(text, str) or not text:
+    text = read_metadata(path).config
+    if not text:
         raise UserError(
             f"{path}: holds weights without a configuration; give the configuration, and these as its weights "
             f"(--weights, or weights= in Python)"

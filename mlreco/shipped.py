@@ -10,6 +10,9 @@ _PACKAGE = Path(__file__).resolve().parent
 _PLACES = (_PACKAGE / "shipped_files", _PACKAGE.parent / "config")
 """The folder in an installed package, and in a checkout."""
 
+DEMO = "demo"
+"""Name of the configuration of ``mlreco demo``, which is one of the others."""
+
 SAMPLES = {"sample": "thin_sample.h5", "fat_sample": "fat_sample.h5"}
 """Names of files of events, for ``--source``."""
 

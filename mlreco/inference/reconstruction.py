@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from mlreco.errors import UserError
+from mlreco.inference.familiarity import training_data
 from mlreco.inference.on_device import process_batch, remaining
 from mlreco.inference.pipeline import prefetched, timed
 from mlreco.inference.products import events_of, other_products, voxel_products
@@ -44,6 +45,7 @@ class Reconstruction:
         chain: the networks, ready for inference.
         processors: the post-processors, in their order.
         device: where the networks run.
+        trained: what the events looked like that the weights were trained on; None where they do not tell.
 
     Raises:
         UserError: the model cannot be built, weights do not fit, or a stage has none.
@@ -60,6 +62,7 @@ class Reconstruction:
         self.chain.eval()
         self.device = next(self.chain.parameters()).device
         self.processors = build_post_processors(config.get("post_processing") or {}, self.chain.scheme)
+        self.trained = training_data(config, weights)
         self._amp = config["trainval"]["amp"]
 
     @property

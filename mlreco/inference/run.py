@@ -16,6 +16,7 @@ import torch
 from mlreco import __version__
 from mlreco.atomic import refuse_to_replace
 from mlreco.errors import UserError
+from mlreco.inference.familiarity import Familiarity
 from mlreco.inference.pipeline import InOrder, short_turns
 from mlreco.inference.reconstruction import TIME_COLUMNS, Reconstruction, Seconds
 from mlreco.iotools import HDF5Writer, Loader, loader_factory
@@ -28,6 +29,8 @@ from mlreco.progress import Progress
 
 COLUMNS = {"times": TIME_COLUMNS}
 """Names of the columns of products of the output."""
+WARNINGS = "warnings"
+"""Attribute of the output with what the user should know of its events, JSON text of a list."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +105,15 @@ def run_inference(
         unchanging(reconstruction.chain),
         short_turns(),
     ):
+        familiarity = Familiarity(reconstruction.trained)
         finish = _Finish(reconstruction, writer, progress, keep)
         for events in reconstruction.networks(loader, config["trainval"].get("iterations")):
             for event, seconds in events:
+                familiarity.add(event)
                 finisher.submit(finish, event, seconds)
         writer.list_skipped(loader.skipped)
+        warning = familiarity.warning()
+        writer.tell(WARNINGS, json.dumps([warning] if warning else []))
     return InferenceSummary(
         output,
         len(loader.dataset),
@@ -115,7 +122,7 @@ def run_inference(
         finish.seconds,
         dict(loader.dataset.left_out),
         loader.skipped,
-        loader.dataset.remarks,
+        (*loader.dataset.remarks, *([warning] if warning else [])),
     )
 
 

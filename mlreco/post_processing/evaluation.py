@@ -3,9 +3,10 @@
 A row is an event and a class. Voxels of a class are those of that class in ``semantics_true`` (or, where asked, in
 ``semantics``, the classes in which was clustered). Their truth is ``instances_true``; voxels without a true instance
 (-1) are left out, and so are, from truth and prediction, those of instances with fewer than ``min_voxels`` voxels of
-the class. Voxels without a fragment (-1) stay and count as one more predicted cluster: refusing to cluster gains
-nothing. A row without voxels does not exist. Class ``all`` takes the voxels of all classes together, with an instance
-that reaches into several classes counted once in each.
+the class. Voxels without a fragment (-1) stay and are one more cluster for the metrics, since refusing to cluster gains
+nothing; they are counted in ``unclustered`` and are no predicted instance. A row without voxels does not exist. Class
+``all`` takes the voxels of all classes together, with an instance that reaches into several classes counted once in
+each.
 """
 
 from __future__ import annotations
@@ -82,8 +83,8 @@ def evaluate(
         rows += (
             {"event": index, **row} for row in event_rows(*(event[name] for name in needed), len(classes), min_voxels)
         )
-    columns = ("event", "class", "voxels", "true_instances", "pred_instances", *METRICS)
-    integers = columns[:5]
+    columns = ("event", "class", "voxels", "true_instances", "pred_instances", "unclustered", *METRICS)
+    integers = columns[:6]
     table = {c: np.array([row[c] for row in rows], np.int64 if c in integers else np.float64) for c in columns}
     return Evaluation(classes, table, min_voxels=min_voxels, semantics=semantics, fragments=fragments)
 
@@ -132,7 +133,8 @@ def event_rows(
         min_voxels: true instances with fewer voxels in a class are left out.
 
     Returns:
-        Rows with the keys ``class``, ``voxels``, ``true_instances``, ``pred_instances`` and those of ``METRICS``.
+        Rows with the keys ``class``, ``voxels``, ``true_instances``, ``pred_instances``, ``unclustered`` (voxels
+        without a fragment) and those of ``METRICS``.
     """
     rows, truths, predictions = [], [], []
     for number, true, predicted in compared_labels(semantics, instances, fragments, n_classes, min_voxels):
@@ -164,9 +166,11 @@ def compared_labels(
 
 
 def _row(table: Contingency) -> dict[str, float]:
+    fragments = table.predicted_labels >= 0
     sizes = {
         "voxels": table.voxels,
         "true_instances": len(table.true_sizes),
-        "pred_instances": len(table.predicted_sizes),
+        "pred_instances": int(fragments.sum()),
+        "unclustered": int(table.predicted_sizes[~fragments].sum()),
     }
     return {**sizes, **{name: metric(table) for name, metric in METRICS.items()}}

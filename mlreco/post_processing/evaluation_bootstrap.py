@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mlreco.post_processing.summary import ALL, AVERAGED, Evaluation
+from mlreco.post_processing.summary import ALL, AVERAGED, Evaluation, with_several
 
 LEVEL = 0.68
 SAMPLES = 1000
@@ -45,7 +45,7 @@ def intervals(evaluation: Evaluation, number: int) -> dict[str, tuple[float, flo
         Name as in ``Evaluation.summary`` (``ari_multi`` among them) -> lower and upper end, NaN where undefined.
     """
     rows = {name: column[evaluation.rows["class"] == number] for name, column in evaluation.rows.items()}
-    multi = (rows["true_instances"] > 1) & (rows["pred_instances"] > 1)
+    multi = with_several(rows)
     low, high = bootstrap_intervals(np.stack([rows[name] for name in AVERAGED], axis=1))
     found = {name: (float(low[i]), float(high[i])) for i, name in enumerate(AVERAGED)}
     low, high = bootstrap_intervals(rows["ari"][multi][:, None])

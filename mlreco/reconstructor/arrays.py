@@ -40,11 +40,6 @@ class GivenEvent:
     event_id: tuple[int, int, int] = (0, 0, 0)
     source: tuple[int, int] = (0, 0)
 
-    @property
-    def merged(self) -> int:
-        """Voxels that were given again after their first time."""
-        return 0 if self.row is None else len(self.row) - len(self.order)
-
 
 def image_meta(voxel_size: Any, image_shape: Any, image_origin: Any) -> ImageMeta:
     """Return the checked geometry of an image.

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, overload
 
@@ -11,13 +14,15 @@ import torch
 
 from mlreco.config import Config
 from mlreco.errors import UserError
+from mlreco.inference.familiarity import Familiarity
 from mlreco.inference.pipeline import prefetched, short_turns
 from mlreco.inference.reconstruction import Reconstruction
-from mlreco.inference.run import COLUMNS, InferenceSummary, inference_loader, output_info, run_inference
+from mlreco.inference.run import COLUMNS, WARNINGS, InferenceSummary, inference_loader, output_info, run_inference
 from mlreco.iotools import Loader
 from mlreco.iotools.collate import Batch, join_voxels
 from mlreco.models.labels import Labels
 from mlreco.models.layers.precision import tf32
+from mlreco.models.layers.remembered import unchanging
 from mlreco.recipes import read_recipe
 from mlreco.reconstructor.arrays import GivenEvent, given_event, image_meta
 from mlreco.reconstructor.event import IDENTITY, Event
@@ -27,6 +32,14 @@ DEFAULT_SHAPE = 512
 """Voxels along an edge of the image where nobody says: that of the events that the shipped chains were trained on."""
 ARRAYS = "arrays"
 """Name of the source of events that were given as arrays."""
+
+
+ENOUGH = 20
+"""Events of a stream after which is told whether they look like those of the training."""
+
+
+class UnfamiliarEvents(UserWarning):
+    """Events do not look like those that the weights were trained on."""
 
 
 class Reconstructor:
@@ -93,6 +106,13 @@ class Reconstructor:
         return self._reconstruction.chain.scheme.classes
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Number of voxels along x, y, z of the images that the chain was trained on, 512 where it does not tell."""
+        trained = self._reconstruction.trained
+        shapes = trained.image_shapes if trained else ()
+        return shapes[0] if len(shapes) == 1 else (DEFAULT_SHAPE,) * 3
+
+    @property
     def device(self) -> torch.device:
         """Where the networks run."""
         return self._reconstruction.device
@@ -129,8 +149,9 @@ class Reconstructor:
                 either.
             energies: (N,) deposited energies in MeV, or a list of such arrays; not with events.
             voxel_size: edge of a voxel in cm, or three of them; not with events.
-            image_shape: number of voxels along x, y, z, or one for a cube (512). The network sees where in the image a
-                voxel is: give the size of the images that it was trained on, or cut larger ones.
+            image_shape: number of voxels along x, y, z, or one for a cube. The network sees where in the image a
+                voxel is: give the size of the images that it was trained on, or cut larger ones. By default that of
+                the training where all images had one, else 512.
             image_origin: position of the corner of voxel (0, 0, 0) in cm.
             semantics: (N,) true classes, for a chain that clusters in these (``model.modules.spice.semantics: true``),
                 or a list of such arrays.
@@ -142,13 +163,13 @@ class Reconstructor:
             self._refuse_with_events(energies, voxel_size, image_shape, semantics)
             return self._predict([self._from_event(coordinates, "")])[0]
         if not _is_list_of_events(coordinates):
-            meta = image_meta(voxel_size, DEFAULT_SHAPE if image_shape is None else image_shape, image_origin)
+            meta = image_meta(voxel_size, self.image_shape if image_shape is None else image_shape, image_origin)
             return self._predict([self._from_arrays(coordinates, energies, semantics, meta, 0, "")])[0]
         events = list(coordinates)
         if all(isinstance(event, Event) for event in events):
             self._refuse_with_events(energies, voxel_size, image_shape, semantics)
             return self._predict([self._from_event(event, f"event {i}: ") for i, event in enumerate(events)])
-        meta = image_meta(voxel_size, DEFAULT_SHAPE if image_shape is None else image_shape, image_origin)
+        meta = image_meta(voxel_size, self.image_shape if image_shape is None else image_shape, image_origin)
         values = _one_each("energies", energies, len(events))
         classes = _one_each("semantics", semantics, len(events)) if semantics is not None else [None] * len(events)
         given = zip(events, values, classes, strict=True)
@@ -169,8 +190,12 @@ class Reconstructor:
 
     def _stream(self, loader: Loader) -> Iterator[Event]:
         info = self._info(loader.dataset.files)
-        with loader, tf32(self.config["trainval"]["tf32"]), short_turns():
-            for products in prefetched(self._finished(loader)):
+        familiarity = Familiarity(self._reconstruction.trained)
+        with loader, self._unchanging(), short_turns():
+            for number, products in enumerate(prefetched(self._finished(loader)), start=1):
+                familiarity.add(products)
+                if number == min(ENOUGH, len(loader.dataset)):
+                    _warn(familiarity.warning())
                 file, entry = products["source"][0].tolist()
                 yield Event(products, info, name=f"{Path(loader.dataset.files[file]).name}, event {entry}")
 
@@ -194,6 +219,12 @@ class Reconstructor:
     def _info(self, files: Sequence[str | Path]) -> dict[str, Any]:
         return {**output_info(self.config, self._reconstruction, files), "columns": COLUMNS}
 
+    @contextmanager
+    def _unchanging(self) -> Iterator[None]:
+        """Keep the weights and the arithmetic of the networks as they are."""
+        with tf32(self.config["trainval"]["tf32"]), unchanging(self._reconstruction.chain):
+            yield
+
     def _finished(self, batches: Iterable[Batch]) -> Iterator[dict[str, np.ndarray]]:
         """Yield the products of the events of batches."""
         for events in self._reconstruction.networks(batches):
@@ -205,10 +236,17 @@ class Reconstructor:
         size = self.config["iotool"]["batch_size"]
         info = self._info([ARRAYS])
         batches = (self._batch(given[first : first + size]) for first in range(0, len(given), size))
-        with tf32(self.config["trainval"]["tf32"]):
+        with self._unchanging():
             found = list(self._finished(batches))
+        familiarity = Familiarity(self._reconstruction.trained)
+        for products in found:
+            familiarity.add(products)
+        warning = familiarity.warning()
+        _warn(warning)
+        if warning:
+            info[WARNINGS] = json.dumps([warning])
         return [
-            Event(_in_order(products, event.order), info, event.row, f"event {number}", _remarks(event))
+            Event(_in_order(products, event.order), info, event.row, f"event {number}", _remarks(event, warning))
             for number, (products, event) in enumerate(zip(found, given, strict=True))
         ]
 
@@ -331,7 +369,17 @@ def _in_order(products: dict[str, np.ndarray], order: np.ndarray) -> dict[str, n
     }
 
 
-def _remarks(event: GivenEvent) -> tuple[str, ...]:
-    if not event.merged:
-        return ()
-    return (f"{event.merged} of {len(event.row)} voxels were given more than once and merged, their energies added",)
+def _remarks(event: GivenEvent, warning: str | None) -> tuple[str, ...]:
+    """Return what the user should know of an event."""
+    remarks = [warning] if warning else []
+    if event.row is not None:
+        merged = len(event.row) - len(event.order)
+        given = f"{merged} of {len(event.row)} voxels were given more than once"
+        remarks.append(f"{given} and merged, their energies added")
+    return tuple(remarks)
+
+
+def _warn(text: str | None) -> None:
+    """Tell a user of Python what the command line writes to stderr."""
+    if text:
+        warnings.warn(text, UnfamiliarEvents, stacklevel=4)

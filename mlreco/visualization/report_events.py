@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlreco.post_processing.evaluation_failures import Failure
-from mlreco.post_processing.summary import ALL, Evaluation
+from mlreco.post_processing.summary import ALL, Evaluation, with_several
 from mlreco.visualization.event_document import describe_event
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def thumbnail_document(reader: HDF5Reader, event: int, classes: list[str]) -> di
 
 def _worst(evaluation: Evaluation, number: int, name: str, count: int) -> list[ChosenEvent]:
     rows = evaluation.rows
-    candidates = (rows["class"] == number) & (rows["true_instances"] > 1) & (rows["pred_instances"] > 1)
+    candidates = (rows["class"] == number) & with_several(rows)
     events, scores = rows["event"][candidates], rows["ari"][candidates]
     order = np.lexsort((events, scores))[:count]
     return [ChosenEvent(int(events[i]), f"lowest ARI, {name}: {scores[i]:.3f}") for i in order.tolist()]

@@ -48,7 +48,7 @@ def reader():
 
 
 def slow_values(events, number, min_voxels, class_product="semantics_true"):
-    """(purity, efficiency, ARI, true clusters, predicted clusters) of each event, from sets of voxels."""
+    """(purity, efficiency, ARI, true clusters, predicted clusters, voxels in none) of each event, from sets."""
     values = []
     for event in events:
         voxels = [i for i, c in enumerate(event[class_product]) if c == number and event["instances_true"][i] >= 0]
@@ -64,8 +64,8 @@ def slow_values(events, number, min_voxels, class_product="semantics_true"):
             purity = np.mean([max(len(t & p) for t in true.values()) / len(p) for p in predicted.values()])
             efficiency = np.mean([max(len(t & p) for p in predicted.values()) / len(t) for t in true.values()])
             ari = sklearn.metrics.adjusted_rand_score(event["instances_true"][kept], event["fragments"][kept])
-            values.append((purity, efficiency, ari, len(true), len(predicted)))
-    return np.array(values).reshape(-1, 5)
+            values.append((purity, efficiency, ari, len(true), len(predicted), len(predicted.get(-1, ()))))
+    return np.array(values).reshape(-1, 6)
 
 
 @pytest.mark.parametrize("min_voxels", [0, 10, 30])
@@ -77,11 +77,12 @@ def test_against_slow_computation(reader, min_voxels, semantics, product):
         values = evaluation.summary(number)
         assert values["events"] == len(expected)
         assert values["true_instances"] == expected[:, 3].sum()
-        assert values["pred_instances"] == expected[:, 4].sum()
+        assert values["pred_instances"] == (expected[:, 4] - (expected[:, 5] > 0)).sum()
+        assert values["unclustered"] == expected[:, 5].sum()
         if not len(expected):
             assert math.isnan(values["purity"])
             continue
-        purity, efficiency, ari, n_true, n_predicted = expected.T
+        purity, efficiency, ari, n_true, n_predicted, _ = expected.T
         assert values["purity"] == pytest.approx(purity.mean())
         assert values["efficiency"] == pytest.approx(efficiency.mean())
         assert values["ari"] == pytest.approx(ari.mean())
@@ -103,14 +104,27 @@ def test_all_classes_together_count_an_instance_in_each_of_its_classes():
     assert values["ari"] == 1
 
 
-def test_voxels_without_a_fragment_are_a_cluster():
+def test_voxels_without_a_fragment_are_a_cluster_but_no_instance():
     event = {
         "semantics_true": np.zeros(40, int),
         "instances_true": np.repeat([0, 1], 20),
         "fragments": np.repeat([-1, -1], 20),
     }
-    values = evaluate(MemoryReader([event])).summary(0)
-    assert (values["pred_instances"], values["ari"], values["purity"]) == (1, 0, 0.5)
+    evaluation = evaluate(MemoryReader([event]))
+    values = evaluation.summary(0)
+    assert (values["pred_instances"], values["ari"], values["purity"]) == (0, 0, 0.5)
+    assert "40 voxels are in no predicted instance" in evaluation.table()
+
+
+def test_an_ari_of_zero_beside_purity_one_is_explained():
+    broken = {
+        "semantics_true": np.zeros(40, int),
+        "instances_true": np.zeros(40, int),
+        "fragments": np.arange(40) // 20,
+    }
+    text = evaluate(MemoryReader([broken, {**broken, "fragments": np.zeros(40, int)}])).table()
+    assert "In 1 of 2 events and classes only one of the two has more than one cluster: their ARI is 0" in text
+    assert "their ARI is 0" not in evaluate(MemoryReader([{**broken, "fragments": np.zeros(40, int)}])).table()
 
 
 def test_json_has_the_promised_keys_and_null_for_undefined(reader):

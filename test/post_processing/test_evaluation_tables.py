@@ -176,7 +176,14 @@ def test_command(reader, tmp_path, monkeypatch, capsys):
     assert document["intervals_68"]["MIP"]["ari"] == list(intervals(evaluate(reader), 1)["ari"])
     assert document["intervals_68"]["Michel"]["ari"] is None
     said = capsys.readouterr().out
+    assert "failures" in said
+    assert "68 % intervals" not in said
+    assert main(["evaluate", "output.h5", "--full"]) == 0
+    said = capsys.readouterr().out
     assert "68 % intervals" in said and "failures" in said and "instances/event" in said
+    assert main(["evaluate", "output.h5"]) == 0
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) <= 13 and "--full" in said
     with open("rows.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     expected = evaluate(reader).rows

@@ -6,10 +6,15 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlreco.cli.events import chosen_events, event_slice
 from mlreco.cli.options import not_negative, output_file
 from mlreco.console import say
+from mlreco.errors import UserError
+
+if TYPE_CHECKING:
+    from mlreco.iotools import HDF5Reader
 
 NAME = "evaluate"
 HELP = "compare reconstructed with true instances: purity, efficiency and ARI by class"
@@ -18,6 +23,9 @@ HELP = "compare reconstructed with true instances: purity, efficiency and ARI by
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("file", metavar="OUTPUT.h5", type=Path, help="file that 'mlreco inference' wrote")
+    parser.add_argument(
+        "--full", action="store_true", help="print means over instances, intervals, the sample and the worst events too"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file too")
     parser.add_argument(
         "--min-voxels", type=not_negative, default=10, metavar="N", help="leave out smaller true instances (10)"
@@ -26,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--semantics", choices=("true", "predicted"), default="true", help="whose classes the rows are (true)"
     )
     parser.add_argument(
-        "--events", type=event_slice, metavar="N|A:B", help="the first N events, or events A to B - 1 (all)"
+        "-n", "--events", type=event_slice, metavar="N|A:B", help="the first N events, or events A to B - 1 (all)"
     )
     parser.add_argument(
         "--product", metavar="NAME", help="evaluate this product (instances; fragments where the file has no instances)"
@@ -34,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rows", type=Path, metavar="FILE.csv", help="write a row for each event and class")
     parser.add_argument("--instances", type=Path, metavar="FILE.csv", help="write a row for each true instance")
     parser.add_argument(
-        "--worst", type=not_negative, default=3, metavar="N", help="list the N worst events of each kind of failure (3)"
+        "--worst",
+        type=not_negative,
+        metavar="N",
+        help="list the N worst events of each kind of failure (3 with --full)",
     )
     parser.add_argument(
         "--baselines",
@@ -71,6 +82,7 @@ def run(arguments: argparse.Namespace) -> None:
         rows_text,
         sample_table,
     )
+    from mlreco.post_processing.segmentation_evaluation import evaluate_segmentation
 
     given = read_baseline_values(arguments.baseline_values)
     thresholds = str(arguments.thresholds) if arguments.thresholds else None
@@ -80,13 +92,18 @@ def run(arguments: argparse.Namespace) -> None:
             "semantics": arguments.semantics,
             "events": chosen_events(arguments.events, len(reader), arguments.file) if arguments.events else None,
         }
+        _require_labels(reader)
+        segmentation = evaluate_segmentation(reader, options["events"])
         evaluation = evaluate(reader, fragments=arguments.product, **options)
         baselines = evaluate_baselines(reader, arguments.baselines, given=given, thresholds=thresholds, **options)
         tables = list(event_tables(reader, fragments=arguments.product, **options))
-        skipped = reader.skipped
+        skipped, warnings = reader.skipped, json.loads(reader.info.get("warnings", "[]"))
     failures = find_failures(tables, evaluation.classes)
     if arguments.json is not None:
         document = {**evaluation.to_dict(), "intervals_68": intervals_dict(evaluation)}
+        if segmentation is not None:
+            document["segmentation"] = segmentation.to_dict()
+        document["warnings"] = warnings
         document["failures"] = {kind: [asdict(one) for one in found] for kind, found in failures.items()}
         document["skipped"] = [asdict(one) for one in skipped]
         if baselines:
@@ -96,14 +113,35 @@ def run(arguments: argparse.Namespace) -> None:
         _write(arguments.rows, rows_text(evaluation.rows, evaluation.classes), arguments.file)
     if arguments.instances is not None:
         _write(arguments.instances, rows_text(instance_rows(tables), evaluation.classes), arguments.file)
-    parts = [evaluation.table(), interval_table(evaluation), sample_table(evaluation)]
+    parts = [f"warning: {text}" for text in warnings]
+    parts += [segmentation.table()] if segmentation is not None else []
+    parts.append(evaluation.table())
     if baselines:
         parts.append(comparison_table([evaluation, *baselines.values()]))
-    if arguments.worst:
-        parts.append(failures_table(failures, arguments.worst))
+    if arguments.full:
+        parts += [evaluation.instances_table(), interval_table(evaluation), sample_table(evaluation)]
+    worst = (3 if arguments.full else 0) if arguments.worst is None else arguments.worst
+    if worst:
+        parts.append(failures_table(failures, worst))
     if skipped:
         parts.append("\n".join([f"of the input: {count_text(skipped)}", *skipped_lines(skipped)]))
+    if not arguments.full:
+        parts.append("--full: means over instances, intervals, the sample, the worst events; 'mlreco report': figures")
     say("\n\n".join(parts))
+
+
+def _require_labels(reader: HDF5Reader) -> None:
+    """Check that the truth is in the file.
+
+    Raises:
+        UserError: it is not.
+    """
+    missing = [name for name in ("instances_true", "semantics_true") if name not in reader.products]
+    if missing:
+        raise UserError(
+            f"{reader.path}: has no '{missing[0]}': it was made of events without labels, and nothing can be compared; "
+            "'mlreco display' and 'mlreco export' show what was found"
+        )
 
 
 def _write(path: Path, text: str, source: Path) -> None:

@@ -132,6 +132,10 @@ class HDF5Writer:
         if self._buffered > _BUFFERED_BYTES:
             self.flush()
 
+    def tell(self, name: str, value: Any) -> None:
+        """Set an attribute of ``/info`` that is known only after the events."""
+        self._opened().file["info"].attrs[name] = to_attribute(value)
+
     def list_skipped(self, skipped: Sequence[Skipped]) -> None:
         """Say which events and files were left out; written at the end, in the place of an earlier list."""
         self._skipped = tuple(skipped)

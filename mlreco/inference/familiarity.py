@@ -1,0 +1,76 @@
+"""A warning for events that do not look like those that the weights of a chain were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mlreco import shipped
+from mlreco.checkpoints import DataFingerprint, read_metadata
+from mlreco.checkpoints.familiarity import EventsSeen, differences
+from mlreco.errors import UserError
+
+
+def training_data(config: Mapping[str, Any], weights: str | Path | None = None) -> DataFingerprint | None:
+    """Return what the events looked like that a chain was trained on; None where its checkpoints do not tell.
+
+    Args:
+        config: a checked configuration.
+        weights: checkpoint that comes before those that the configuration names.
+    """
+    blocks = config["model"]["modules"].values()
+    paths = [weights, *((block or {}).get("model_path") for block in blocks), config["trainval"].get("model_path")]
+    for path in dict.fromkeys(str(path) for path in paths if path):
+        data = read_metadata(path).data
+        if data is not None:
+            return data
+    return None
+
+
+class Familiarity:
+    """Collects what events look like, and compares it with the training of a chain.
+
+    Args:
+        trained: the events that it was trained on; None where that is not known, and nothing is ever told.
+    """
+
+    def __init__(self, trained: DataFingerprint | None) -> None:
+        self._trained = trained
+        self._seen = EventsSeen()
+
+    def add(self, event: Mapping[str, np.ndarray]) -> None:
+        """Add an event by its products."""
+        if self._trained is not None:
+            self._seen.add(event["energies"], event["voxel_size"][0], event["image_shape"][0])
+
+    def warning(self) -> str | None:
+        """Return one line where the events differ from those of the training, with what would fit them."""
+        if self._trained is None:
+            return None
+        found = differences(self._seen, self._trained)
+        if not found:
+            return None
+        fitting = [name for name, data in _shipped_chains().items() if not differences(self._seen, data)]
+        names = " or ".join(f"'{name}'" for name in fitting)
+        advice = f"the shipped chain {names} was trained on such events" if fitting else "no shipped chain fits them"
+        return f"these events are unlike those that the weights were trained on: {'; '.join(found)}; {advice}"
+
+
+def _shipped_chains() -> dict[str, DataFingerprint]:
+    """Return the shipped chains that have weights, by name, with the events that they were trained on."""
+    from mlreco.config import load_config
+
+    found = {}
+    for name, path in shipped.configurations().items():
+        if name == shipped.DEMO:
+            continue
+        try:
+            data = training_data(load_config(path))
+        except UserError:  # a recipe whose weights are to be trained first
+            continue
+        if data is not None:
+            found[name] = data
+    return found
