@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from mlreco.inference.true_particles import TRUE_PARTICLES, numbers_of
 from mlreco.models.event_rows import EventRows
 from mlreco.models.labels import Labels
 from mlreco.models.layers.by_row import softmax_by_row
+from mlreco.particles.truth import true_particles
 from mlreco.voxels import VoxelBatch
 
 DTYPES = {
@@ -85,4 +87,8 @@ def events_of(
         event["image_shape"] = np.asarray(meta.shape, np.int64).reshape(1, 3)
         event["image_origin"] = np.asarray(meta.origin, np.float64).reshape(1, 3)
         event["voxel_size"] = np.asarray(meta.voxel_size, np.float64).reshape(1, 3)
+        rows = batch.get(TRUE_PARTICLES)
+        if rows is not None:
+            truth = (event.get("instances_true"), event.get("semantics_true"), event["energies"])
+            event["particles_true"] = true_particles(rows[number], *truth, numbers=numbers_of(rows[number]))
         yield event

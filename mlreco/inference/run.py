@@ -19,6 +19,7 @@ from mlreco.errors import UserError
 from mlreco.inference.familiarity import Familiarity
 from mlreco.inference.pipeline import InOrder, short_turns
 from mlreco.inference.reconstruction import TIME_COLUMNS, Reconstruction, Seconds
+from mlreco.inference.true_particles import TRUE_PARTICLES, with_true_particles
 from mlreco.iotools import HDF5Writer, Loader, loader_factory
 from mlreco.iotools.skipped import Skipped
 from mlreco.models.chain import Chain
@@ -149,14 +150,15 @@ def inference_loader(
     """
     chain = reconstruction.chain
     loader = loader_factory(
-        config["iotool"],
+        with_true_particles(config["iotool"]),
         train=False,
-        optional=chain.loss_input,
+        optional=(*chain.loss_input, TRUE_PARTICLES),
         sources=sources,
         class_scheme=config["model"]["class_scheme"],
         energies=chain.network_input,
         pin_memory=reconstruction.device.type == "cuda",
     )
+    loader.dataset.left_out.pop(TRUE_PARTICLES, None)
     _refuse_missing_classes(chain, loader.dataset.left_out)
     return loader
 

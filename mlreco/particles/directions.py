@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlreco.compiled import compiled
-from mlreco.particles.liquid_argon import MASSES, RADIATION_LENGTH
+from mlreco.particles.liquid_argon import RADIATION_LENGTH
 from mlreco.particles.trajectory import Trajectories
 
 REACH = 4.0
@@ -52,7 +52,7 @@ def start_directions(
     )
 
 
-def scattering_angle(kinetic_energy: np.ndarray, length: np.ndarray, mass: float) -> np.ndarray:
+def scattering_angle(kinetic_energy: np.ndarray, length: np.ndarray, mass: float | np.ndarray) -> np.ndarray:
     """Return by how much multiple scattering turns the line fitted to a track: the angle within which 68 % are, rad.
 
     The chord of a path is turned by the scattering angle over the root of 3 in each of two planes (Particle Data Group,
@@ -61,18 +61,13 @@ def scattering_angle(kinetic_energy: np.ndarray, length: np.ndarray, mass: float
     Args:
         kinetic_energy: (K,) MeV.
         length: (K,) path length of the fit, cm.
-        mass: MeV.
+        mass: MeV, or (K,).
     """
     energy = np.where(kinetic_energy > 0, kinetic_energy, np.nan)
     momentum_beta = energy * (energy + 2 * mass) / (energy + mass)
     thickness = np.where(length > 0, length, np.nan) / RADIATION_LENGTH
     plane = HIGHLAND / momentum_beta * np.sqrt(thickness) * np.maximum(0.5, 1 + 0.038 * np.log(thickness))
     return np.minimum(1.51 * plane / np.sqrt(3), np.pi / 2)
-
-
-def electron_scattering_angle(kinetic_energy: np.ndarray, length: np.ndarray) -> np.ndarray:
-    """Return `scattering_angle` of electrons."""
-    return scattering_angle(kinetic_energy, length, MASSES["electron"])
 
 
 @compiled

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mlreco.errors import UserError
+from mlreco.post_processing.predicted import predicted_instances
 from mlreco.semantics import ClassScheme
-
-INSTANCE_PRODUCTS = ("instances", "fragments")
-"""Products that hold the particle of each voxel, the better one first."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class LabelledImage:
         scores: (N, C) probabilities of the classes.
         margins: (N,) margins of the network.
         seediness: (N,) seediness of the network.
-        confidences: (N,) confidence in the particle of each voxel.
+        confidences: (P,) confidence in particle number 0, 1, 2, ...
     """
 
     scheme: ClassScheme
@@ -60,14 +59,14 @@ class LabelledImage:
         Raises:
             UserError: a product is missing.
         """
-        chosen = instances or next((name for name in INSTANCE_PRODUCTS if name in event), INSTANCE_PRODUCTS[-1])
+        chosen = instances or predicted_instances(event)
         for name in ("coordinates", "semantics", chosen):
             if name not in event:
                 raise UserError(f"no product '{name}', without which there are no particles")
-        geometry = {}
+        geometry: dict[str, Any] = {}
         if "image_origin" in event and "voxel_size" in event:
             geometry = {name: tuple(event[key][0].tolist()) for name, key in _GEOMETRY.items() if key in event}
-        optional = {name: event[key] for name, key in _OPTIONAL.items() if key in event}
+        optional: dict[str, Any] = {name: event[key] for name, key in _OPTIONAL.items() if key in event}
         return cls(scheme, event["coordinates"], event["semantics"], event[chosen], **geometry, **optional)
 
 

@@ -168,8 +168,9 @@ class _Points:
 def _attach(
     showers: ShowerStarts, errors: np.ndarray, chosen: np.ndarray, points: np.ndarray, priors: np.ndarray
 ) -> Attachments:
-    columns = (showers.positions, showers.directions, errors, showers.sense)
-    return attach_showers(*(column[chosen] for column in columns), points, priors)
+    return attach_showers(
+        showers.positions[chosen], showers.directions[chosen], errors[chosen], showers.sense[chosen], points, priors
+    )
 
 
 def _meeting_points(junctions: Junctions, trajectories: Trajectories, tracks: np.ndarray) -> _Points:

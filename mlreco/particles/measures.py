@@ -51,10 +51,12 @@ def describe_voxels(voxels: ParticleVoxels, image: LabelledImage) -> np.ndarray:
     put_vectors(table, "axis", axes)
     for number, column in enumerate(spreads.T, 1):
         table[f"spread_{number}"] = column
-    columns = {"margin": image.margins, "seediness": image.seediness, "confidence": image.confidences}
+    columns = {"margin": image.margins, "seediness": image.seediness}
     for name, values in columns.items():
         if values is not None:
             table[name] = means(np.asarray(values)[voxels.rows, None], owners, counts)[:, 0]
+    if image.confidences is not None and voxels.numbers[-1] < len(image.confidences):
+        table["confidence"] = image.confidences[voxels.numbers]
     if image.scores is not None:
         for name, column in zip(image.scheme.classes, means(image.scores[voxels.rows], owners, counts).T, strict=True):
             table[f"score_{name}"] = column

@@ -176,8 +176,10 @@ def _end_voxel(
             extreme = min(extreme, sign * along[i])
     near = np.flatnonzero(in_line & (sign * along <= extreme + reach))
     limit = faint * _weighted_median(weights[near], weights[near])
-    best = near[0]
-    for i in near:
+    best = int(near[0])
+    for i in range(len(along)):
+        if not (in_line[i] and sign * along[i] <= extreme + reach):
+            continue
         if weights[i] >= limit and (weights[best] < limit or sign * along[i] < sign * along[best]):
             best = i
     return best

@@ -43,7 +43,7 @@ _POINTS = {"start": "first_step", "end": "last_step", "vertex": "vtx", "stop": "
 
 def true_particles(
     rows: np.ndarray | None,
-    instances: np.ndarray,
+    instances: np.ndarray | None,
     semantics: np.ndarray | None = None,
     energies: np.ndarray | None = None,
     numbers: dict[str, np.ndarray] | None = None,
@@ -53,12 +53,18 @@ def true_particles(
     Args:
         rows: (P,) particle table of the input; row i is the particle of instance i. None where there is none: then
             the table has the particles that have voxels.
-        instances: (N,) true particle of each voxel, -1 for none.
+        instances: (N,) true particle of each voxel, -1 for none; None where that is not known.
         semantics: (N,) true classes.
         energies: (N,) MeV.
         numbers: ``group``, ``interaction`` and ``primary`` of the rows, -1 where unknown: where they stand differs
             between formats.
     """
+    if instances is None:
+        table = empty_table(0 if rows is None else len(rows), TRUE_PARTICLE)
+        table["particle"], table["pdg"], table["parent_pdg"] = np.arange(len(table)), 0, 0
+        if rows is not None:
+            _take(table, rows, numbers or {})
+        return table
     instances = np.asarray(instances, np.int64)
     count = max(int(instances.max(initial=-1)) + 1, 0 if rows is None else len(rows))
     inside = instances >= 0

@@ -11,7 +11,6 @@ _HOMES = {
     "GreedyClusterer": "mlreco.post_processing.greedy",
     "LinkedClusterer": "mlreco.post_processing.linked",
     "PostProcessor": "mlreco.post_processing.processor",
-    "build_particles": "mlreco.post_processing.particles",
     "build_post_processors": "mlreco.post_processing.factories",
     "cluster_event": "mlreco.post_processing.fragments",
     "cluster_events": "mlreco.post_processing.fragments",

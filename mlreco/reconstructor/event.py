@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlreco.errors import UserError
-from mlreco.post_processing.particles import ParticleTable, build_particles
+from mlreco.particles.image import LabelledImage
+from mlreco.particles.reconstruction import reconstruct_particles
+from mlreco.semantics import PILARNET, class_scheme
 
 if TYPE_CHECKING:
     import pandas
@@ -172,10 +174,9 @@ class Event(Mapping[str, np.ndarray]):
         """
         if INSTANCES not in self and FRAGMENTS not in self:
             raise UserError(f"{self.name}: this event has no instances; reconstruct it first")
-        table = build_particles(
-            self.positions, self["energies"], self.semantics, self.instances, self.get("margins"), self.get("seediness")
-        )
-        return Particles(table, self.classes)
+        scheme = class_scheme(str(self.info.get("class_scheme", PILARNET.name)))
+        image = LabelledImage.from_products({**self._products, INSTANCES: self.instances}, scheme)
+        return Particles(reconstruct_particles(image).particles, scheme.classes)
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return the voxels as a table, a row each; columns of several numbers have theirs as separate columns.
@@ -221,14 +222,14 @@ class Event(Mapping[str, np.ndarray]):
 
 
 class Particles:
-    """The instances of one event in numbers: one row each, positions and lengths in cm.
+    """The instances of one event in numbers: one row each, lengths in cm, energies in MeV.
 
     Args:
-        table: the numbers.
+        table: (K,) structured array, columns of `mlreco.particles.columns.particle_type`.
         classes: names of the semantic classes, by number.
     """
 
-    def __init__(self, table: ParticleTable, classes: tuple[str, ...]) -> None:
+    def __init__(self, table: np.ndarray, classes: tuple[str, ...]) -> None:
         self.table = table
         self._classes = classes
 
@@ -239,21 +240,13 @@ class Particles:
         return f"<{len(self)} particles>"
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Return name -> (K,) array."""
-        table = self.table
+        """Return name -> (K,) array; ``class`` is the name of the number ``semantic``."""
         names = np.array([*self._classes, "unknown"])
-        known = (table.semantic >= 0) & (table.semantic < len(self._classes))
-        found: dict[str, np.ndarray] = {
-            "instance": table.fragment,
-            "semantic": table.semantic,
-            "class": names[np.where(known, table.semantic, len(self._classes))],
-            "voxels": table.voxels,
-            "energy_mev": table.energy,
-        }
-        for name, vectors in (("centroid_{}_cm", table.centroid), ("axis_{}", table.axis)):
-            found |= {name.format(axis): vectors[:, i] for i, axis in enumerate("xyz")}
-        found |= {f"spread_{i + 1}_cm": table.spread[:, i] for i in range(3)}
-        return found | {"margin": table.margin, "seediness": table.seediness}
+        semantic = self.table["semantic"]
+        known = (semantic >= 0) & (semantic < len(self._classes))
+        found: dict[str, np.ndarray] = {"particle": self.table["particle"], "semantic": semantic}
+        found["class"] = names[np.where(known, semantic, len(self._classes))]
+        return found | {name: self.table[name] for name in self.table.dtype.names or () if name not in found}
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return the table.

@@ -22,7 +22,11 @@ def test_values_and_attributes(tmp_path, post_processors):
         }
         for rows in (5, 0, 300)
     ]
-    info = {"cfg": "model: {name: chain}\n", "class_scheme": "pilarnet", "classes": ["HIP", "MIP"]}
+    info = {
+        "cfg": "model: {name: chain}\n",
+        "class_scheme": "pilarnet",
+        "classes": ["HIP", "MIP", "Shower", "Delta", "Michel"],
+    }
     if post_processors is not None:
         info["post_processors"] = post_processors
     with HDF5Writer(tmp_path / "out.h5", info, {"voxel_size": ("x", "y", "z")}) as writer:

@@ -70,7 +70,7 @@ def test_tables(thin, sample):
     assert {"score_MIP", "embeddings_1", "fragments", "instances", "semantics"} <= set(voxels.columns)
     assert len(particles) == len(event.particles) == voxels["instances"].nunique()
     sums = voxels.groupby("instances")["energies"].sum()
-    np.testing.assert_allclose(particles.set_index("instance")["energy_mev"], sums, rtol=1e-5)
+    np.testing.assert_allclose(particles.set_index("particle")["energy"], sums, rtol=1e-5)
     assert set(particles["class"]) <= set(event.classes)
 
 

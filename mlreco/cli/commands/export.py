@@ -9,13 +9,13 @@ from mlreco.console import say
 from mlreco.errors import UserError
 
 NAME = "export"
-HELP = "write the events and fragments of an output file as tables: CSV or Parquet"
+HELP = "write the events, particles and interactions of an output file as tables: CSV or Parquet"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("file", metavar="OUTPUT.h5", type=Path, help="file that 'mlreco inference' wrote")
-    names = "events.{0}, fragments.{0} and skipped.{0}"
+    names = "events.{0}, particles.{0}, interactions.{0}, particles_true.{0} and skipped.{0}"
     parser.add_argument("--csv", type=Path, metavar="DIR", help=f"folder for {names.format('csv')}")
     parser.add_argument("--parquet", type=Path, metavar="DIR", help=f"folder for {names.format('parquet')}")
 
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not folders:
         raise UserError("export: say --csv DIR or --parquet DIR")
 
-    from mlreco.iotools.output.tables import export_tables
+    from mlreco.analysis.tables import export_tables
 
     for form, folder in folders.items():
         try:

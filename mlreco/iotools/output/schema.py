@@ -135,6 +135,9 @@ def check_product(name: str, dtype: np.dtype, row_shape: tuple[int, ...], column
     Raises:
         ValueError: it cannot be what its name says.
     """
+    if dtype.names is not None:
+        _check_record(name, dtype, row_shape)
+        return
     if dtype.kind not in "biuf":
         raise ValueError(f"holds {dtype} and no numbers")
     if columns is not None and (len(row_shape) != 1 or len(columns) != row_shape[0]):
@@ -146,6 +149,17 @@ def check_product(name: str, dtype: np.dtype, row_shape: tuple[int, ...], column
     if dtype.kind not in kinds or not fits:
         wanted = "whole numbers" if kinds == "iu" else "floats"
         raise ValueError(f"holds {dtype} with rows {row_shape}; rows {shape} of {wanted} are needed")
+
+
+def _check_record(name: str, dtype: np.dtype, row_shape: tuple[int, ...]) -> None:
+    """Check a table whose rows have named numbers."""
+    if name in PRODUCTS:
+        raise ValueError(f"holds rows of {len(dtype.names or ())} named numbers where plain ones are needed")
+    for field in dtype.names or ():
+        if dtype[field].kind not in "biuf" or dtype[field].shape:
+            raise ValueError(f"holds '{field}', which is {dtype[field]} and no number")
+    if row_shape:
+        raise ValueError(f"has rows {row_shape} of named numbers")
 
 
 def check_offsets(offsets: h5py.Dataset, rows: int, complete: bool) -> None:

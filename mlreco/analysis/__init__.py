@@ -1,0 +1,1 @@
+"""What is read off an output file: tables, figures and numbers of physics."""
