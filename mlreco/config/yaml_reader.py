@@ -2,43 +2,89 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
 from mlreco.config.frozen import thaw
 from mlreco.errors import UserError
+from mlreco.inputs import read_text
 
 KeyPath = tuple[str, ...]
 """Way to a value: keys of mappings and numbers of list items, as text."""
 
 
+_MOST_CHARACTERS = 2_000_000
+"""Of a text; configurations have some thousands."""
+
+_MOST_REPEATED = 10_000
+"""Values that aliases may add to those that are written."""
+
+_PLACED_ITEMS = 1_000
+"""Items of a list that have a place of their own in messages."""
+
+_YAML = "tag:yaml.org,2002:"
+_MEANINGLESS = tuple(f"{_YAML}{name}" for name in ("binary", "omap", "pairs", "set", "timestamp"))
+"""Types of YAML that no key of a configuration has."""
+
+
 class Loader(yaml.SafeLoader):
-    """Safe loader that refuses duplicate keys and reads ``1e-3`` as a number, which YAML 1.1 does not."""
+    """Safe loader of mappings with plain keys, lists, texts, numbers, booleans and nulls.
+
+    It refuses duplicate keys and other types, reads ``1e-3`` as a number, which YAML 1.1 does not, and a date as text.
+    """
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in _MEANINGLESS]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Return the value of a node; one of another type than those above is an error."""
+        if node.tag in _MEANINGLESS:
+            problem = f"values of the type '{node.tag.removeprefix(_YAML)}' have no meaning here"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_object(node, deep=deep)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Return the mapping of a node; a key that stands twice is an error."""
         seen: dict[str, int] = {}
         for key, _ in node.value:
-            if key.tag == "tag:yaml.org,2002:merge":
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a plain text", key.start_mark)
+            if key.tag == f"{_YAML}merge":
                 continue
             line = key.start_mark.line + 1
             if key.value in seen:
                 problem = f"duplicate key '{key.value}', first on line {seen[key.value]}"
                 raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-            if isinstance(key.value, str):
-                seen[key.value] = line
+            seen[key.value] = line
         return super().construct_mapping(node, deep=deep)
 
 
 Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
+    f"{_YAML}float",
     re.compile(r"^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)[eE][-+]?[0-9]+$"),
     list("-+.0123456789"),
 )
+
+
+def read_yaml(text: str, source: str) -> Any:
+    """Return the value of a YAML text.
+
+    Args:
+        text: the YAML text.
+        source: name of the file, for messages.
+
+    Raises:
+        UserError: it is no YAML, holds other things than mappings, lists, texts and numbers, or is too large; names the
+            line where there is one.
+    """
+    return _read(text, source, Loader)[0]
 
 
 def read_value(text: str, source: str) -> Any:
@@ -48,9 +94,10 @@ def read_value(text: str, source: str) -> Any:
         UserError: the text is no YAML; the message begins with `source`.
     """
     try:
-        return yaml.load(text, Loader=Loader)
-    except yaml.YAMLError as error:
-        raise UserError(f"{source}: '{text}' is not valid YAML: {_problem(error)}") from error
+        return read_yaml(text, "")
+    except UserError as error:
+        problem = re.sub(r"^:(\d+:)?", "", str(error)).strip()
+        raise UserError(f"{source}: '{text[:80]}' is not valid YAML: {problem}") from error
 
 
 def read_mapping(text: str, source: str, kind: type[Loader] = Loader) -> tuple[dict[str, Any], dict[KeyPath, str]]:
@@ -65,29 +112,61 @@ def read_mapping(text: str, source: str, kind: type[Loader] = Loader) -> tuple[d
         The mapping, and for every key path in it a place of the form ``file:line``.
 
     Raises:
-        UserError: not YAML, a duplicate key, or no mapping at the top.
+        UserError: as in `read_yaml`, a duplicate key, or no mapping at the top.
     """
-    loader = kind(text)
+    values, node = _read(text, source, kind)
+    if node is None:
+        raise UserError(f"{source}: the configuration is empty")
+    if not isinstance(node, yaml.MappingNode):
+        raise UserError(f"{source}: a configuration is a mapping of sections (iotool:, model:, ...)")
+    lines: dict[KeyPath, int] = {}
+    _collect_lines(node, (), lines)
+    return values, {path: f"{source}:{line}" for path, line in lines.items()}
+
+
+def _read(text: str, source: str, kind: type[Loader]) -> tuple[Any, yaml.Node | None]:
+    """Return the value of a text and the node at its top, None where there is nothing in it."""
+    if len(text) > _MOST_CHARACTERS:
+        raise UserError(f"{source}: has {len(text)} characters, more than the {_MOST_CHARACTERS} that are read")
     try:
-        node = loader.get_single_node()
-        if node is None:
-            raise UserError(f"{source}: the configuration is empty")
-        if not isinstance(node, yaml.MappingNode):
-            raise UserError(f"{source}: a configuration is a mapping of sections (iotool:, model:, ...)")
-        lines: dict[KeyPath, int] = {}
-        _collect_lines(node, (), lines, [])
-        values = thaw(loader.construct_document(node))
+        loader = kind(text)
+        try:
+            node = loader.get_single_node()
+            if node is None:
+                return None, None
+            _check_repetition(node)
+            return thaw(loader.construct_document(node)), node
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{source}:{mark.line + 1}" if mark else source
         raise UserError(f"{place}: {_problem(error)}") from error
-    except (yaml.YAMLError, ValueError) as error:
+    except (yaml.YAMLError, ArithmeticError, ValueError) as error:
         raise UserError(f"{source}: {_problem(error)}") from error
     except RecursionError as error:
         raise UserError(f"{source}: nested too deeply") from error
-    finally:
-        loader.dispose()
-    return values, {path: f"{source}:{line}" for path, line in lines.items()}
+
+
+def _check_repetition(top: yaml.Node) -> None:
+    """Refuse a value that contains itself, and aliases that stand for far more values than are written."""
+    sizes: dict[int, int] = {}
+    within: set[int] = set()
+
+    def size(node: yaml.Node) -> int:
+        key = id(node)
+        if key in within:
+            raise yaml.constructor.ConstructorError(None, None, "a value that contains itself", node.start_mark)
+        if key not in sizes:
+            within.add(key)
+            children = itertools.chain(*node.value) if isinstance(node, yaml.MappingNode) else node.value
+            sizes[key] = 1 + (0 if isinstance(node, yaml.ScalarNode) else sum(map(size, children)))
+            within.remove(key)
+        return sizes[key]
+
+    if size(top) > len(sizes) + _MOST_REPEATED:
+        problem = f"aliases stand for {size(top):,} values where {len(sizes):,} are written"
+        raise yaml.constructor.ConstructorError(None, None, problem, top.start_mark)
 
 
 def read_file(path: Path) -> str:
@@ -96,32 +175,27 @@ def read_file(path: Path) -> str:
     Raises:
         UserError: the file is missing, unreadable or no text.
     """
+    if not path.exists():
+        raise UserError(f"{path}: no such configuration file")
     try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such configuration file") from error
+        return read_text(path, 4 * _MOST_CHARACTERS)
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not a text file, so not a configuration") from error
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _collect_lines(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], parents: list[yaml.Node]) -> None:
-    if any(node is parent for parent in parents):
-        raise yaml.constructor.ConstructorError(None, None, "a value that contains itself", node.start_mark)
+def _collect_lines(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int]) -> None:
     if isinstance(node, yaml.MappingNode):
-        children = [(key, value) for key, value in node.value]
-        for key, value in children:
-            merged = key.tag == "tag:yaml.org,2002:merge"
+        for key, value in node.value:
+            merged = key.tag == f"{_YAML}merge"
             child = path if merged else (*path, str(key.value))
             if not merged:
                 lines[child] = key.start_mark.line + 1
-            _collect_lines(value, child, lines, [*parents, node])
+            _collect_lines(value, child, lines)
     elif isinstance(node, yaml.SequenceNode):
-        for number, value in enumerate(node.value):
+        for number, value in enumerate(node.value[:_PLACED_ITEMS]):
             child = (*path, str(number))
             lines[child] = value.start_mark.line + 1
-            _collect_lines(value, child, lines, [*parents, node])
+            _collect_lines(value, child, lines)
 
 
 def _problem(error: Exception) -> str:
