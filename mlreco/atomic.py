@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mlreco.errors import UserError
+from mlreco.inputs import refuse_to_replace_inputs, refuse_to_replace_others
+from mlreco.leftovers import remove_leftovers, unfinished_file
 
 _REASONS = {
     errno.ENOSPC: "the disk is full",
@@ -74,31 +75,36 @@ def write_failure(path: str | Path, error: BaseException) -> UserError | None:
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, over_inputs: bool = False) -> Iterator[Path]:
     """Give a temporary path in the folder of ``path`` that becomes ``path`` when the block ends well.
 
     The temporary file has the same suffix. It is synchronised to the disk before it is renamed, and removed when the
-    block raises; an older file under the final name is then untouched.
+    block raises; an older file under the final name is then untouched. Those of processes that were killed are removed
+    by the next that writes the same name. Where the name is a symbolic link, the file that it leads to is replaced.
 
     Args:
         path: the final name.
+        over_inputs: replace also a file that this command has read, such as the checkpoint that it resumed from.
 
     Yields:
         Path of the temporary file, which exists and is empty.
 
     Raises:
-        UserError: the disk is full, the folder is missing or may not be written.
+        UserError: the disk is full, the folder is missing or may not be written, something else than a regular file is
+            in the way, or the file is an input of the running command.
     """
     final = Path(path)
+    check_replaceable(final, over_inputs)
+    handle: int | None = None
     temporary: Path | None = None
     try:
-        if final.is_dir():
+        target = Path(os.path.realpath(final))
+        if final.name in ("", ".."):
             raise IsADirectoryError(errno.EISDIR, "it is a folder", str(final))
-        handle, name = tempfile.mkstemp(prefix=f".{final.name[:100]}.", suffix=final.suffix, dir=final.parent)
-        temporary = Path(name)
-        os.close(handle)
+        remove_leftovers(target)
+        handle, temporary = unfinished_file(target)
         yield temporary
-        publish(temporary, final)
+        publish(temporary, target)
         temporary = None
     except (OSError, RuntimeError) as error:
         failure = write_failure(final, error)
@@ -108,6 +114,23 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+        if handle is not None:
+            os.close(handle)
+
+
+def check_replaceable(path: Path, over_inputs: bool = False) -> None:
+    """Check what is in the place of a file to write.
+
+    Args:
+        path: the file.
+        over_inputs: whether it may be one that the running command has read.
+
+    Raises:
+        UserError: something else than a regular file, or an input of the running command.
+    """
+    refuse_to_replace_others(path)
+    if not over_inputs:
+        refuse_to_replace_inputs(path)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import sys
+
+
+def write_what_the_terminal_cannot() -> None:
+    """Write characters that a terminal does not have, such as those of an ASCII one, as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def say(text: str = "") -> None:

@@ -1,8 +1,11 @@
-"""Signals that let the running iteration end."""
+"""Signals that let the running iteration end, and SIGTERM that lets what is unfinished be removed."""
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import threading
+from collections.abc import Iterator
 from types import FrameType, TracebackType
 
 SAVED = 75
@@ -65,3 +68,29 @@ class Interruption:
                 raise KeyboardInterrupt
             self._by_hand = True
         self.requested = True
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as batch systems send it."""
+
+
+@contextlib.contextmanager
+def ending_on_sigterm() -> Iterator[None]:
+    """Raise `Terminated` on SIGTERM within the block, which would end the process at once and leave its files behind.
+
+    An `Interruption` within comes first. In another thread than the main one the block changes nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # batch systems send it again; the end is on its way
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGTERM) in (end, signal.SIG_IGN):
+            signal.signal(signal.SIGTERM, before)

@@ -9,6 +9,7 @@ from pathlib import Path
 from mlreco import shipped
 from mlreco.config import Config, load_config, parse_config
 from mlreco.errors import UserError
+from mlreco.inputs import input_file
 from mlreco.remote import fetch, is_remote
 
 CHECKPOINT_SUFFIXES = (".ckpt", ".pt", ".pth")
@@ -60,7 +61,8 @@ def find_recipe(source: str | Path) -> Path:
         UserError: no such file or name.
     """
     path = Path(source)
-    if path.is_file():
+    if path.exists() and not path.is_dir():
+        input_file(path)
         return path
     if str(source) in shipped.configurations():
         return shipped.configuration(str(source))

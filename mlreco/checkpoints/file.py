@@ -17,6 +17,7 @@ import torch
 
 from mlreco.atomic import atomic_path
 from mlreco.errors import UserError
+from mlreco.inputs import input_file
 
 _MOST_EXPANSION = 20
 """How many times larger than the file its content may be; compressed weights are at most twice."""
@@ -36,6 +37,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
+    input_file(path)
     try:
         _check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -64,7 +66,7 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """
     buffer = io.BytesIO()  # torch, writing to a file itself, hides why a write failed
     torch.save(dict(content), buffer)
-    with atomic_path(path) as temporary:
+    with atomic_path(path, over_inputs=True) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
 

@@ -14,12 +14,16 @@ from typing import NoReturn
 from mlreco import __version__
 from mlreco.allocator import keep_freed_memory
 from mlreco.cli import commands
-from mlreco.console import remark
+from mlreco.console import remark, write_what_the_terminal_cannot
 from mlreco.errors import UserError, nearest
-from mlreco.interrupt import Stopped
+from mlreco.inputs import noting_inputs
+from mlreco.interrupt import Stopped, Terminated, ending_on_sigterm
 from mlreco.threads import let_idle_threads_sleep
 
-OK, BUG, USER_ERROR, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+OK, BUG, USER_ERROR, INTERRUPTED, BROKEN_PIPE, TERMINATED = 0, 1, 2, 130, 141, 143
+BY_BATCHES = ("inference", "train", commands.OLD_FORM)
+"""Commands whose memory grows with the size of a batch."""
+
 CONFIG_SUFFIXES = (".cfg", ".yaml", ".yml")
 
 
@@ -37,16 +41,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after the program's name; those of the process by default.
 
     Returns:
-        0; 2 for a user's mistake, told in one line; 1 for a bug, with its traceback; 130 after Ctrl-C; 75 for a
-        training that SIGTERM or SIGUSR1 ended after it was saved.
+        0; 2 for a user's mistake, told in one line; 1 for a bug, with its traceback; 130 after Ctrl-C; 143 after
+        SIGTERM, or 75 for a training that SIGTERM or SIGUSR1 ended after it was saved.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     let_idle_threads_sleep()
     keep_freed_memory()
+    write_what_the_terminal_cannot()
     try:
-        return obey(words)
+        with noting_inputs(), ending_on_sigterm():
+            return obey(words)
     except UserError as error:
         return _refuse(str(error))
+    except Terminated:
+        remark("ended by SIGTERM")
+        return TERMINATED
     except KeyboardInterrupt as stop:
         remark(f"interrupted: {stop}" if str(stop) else "interrupted")
         return stop.exit_status if isinstance(stop, Stopped) else INTERRUPTED
@@ -54,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except Exception as error:
-        return _explain(error)
+        return _explain(error, words)
 
 
 def obey(words: list[str]) -> int:
@@ -106,16 +115,17 @@ def _with_command(words: list[str]) -> list[str]:
     first = words[0]
     if first in names:
         return words
-    if Path(first).is_file() or first.endswith(CONFIG_SUFFIXES):
+    if (Path(first).exists() and not Path(first).is_dir()) or first.endswith(CONFIG_SUFFIXES):
         return [commands.OLD_FORM, *words]
     raise UserError(f"no command '{first}'{nearest(first, names)}")
 
 
-def _explain(error: Exception) -> int:
+def _explain(error: Exception, words: list[str]) -> int:
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != "mlreco":
         return _refuse(f"the package '{error.name}' is not installed in {sys.executable}: pip install mlreco")
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return _refuse("out of memory: lower iotool.batch_size")
+        by_batches = not words or words[0] not in commands.names() or words[0] in BY_BATCHES
+        return _refuse(f"out of memory{': lower iotool.batch_size' if by_batches else ''}")
     traceback.print_exception(error)
     remark("this is a bug in mlreco; please report it with the lines above")
     return BUG

@@ -142,7 +142,7 @@ def parse_tree(text: str, path: Path, within: Sequence[Path] = ()) -> Tree:
         base = path.parent / name
         if base.resolve() in [here, *within]:
             raise UserError(f"{own.place(('include',))}: include: '{name}' includes itself")
-        if not base.is_file():
+        if not base.exists():
             raise UserError(f"{own.place(('include',))}: include: no such file '{base}'")
         tree.overlay(read_tree(base, [here, *within]))
     tree.overlay(own)

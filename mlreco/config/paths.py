@@ -28,8 +28,12 @@ def resolve_paths(tree: Tree, main_folder: Path) -> None:
             continue
         for place in (folder, main_folder):
             beside = place / Path(value).expanduser()
-            if beside.exists() or (glob.has_magic(value) and glob.glob(str(beside))):
+            pattern = f"{glob.escape(str(place))}/{value}"
+            if beside.exists():
                 holder[key] = str(beside)
+                break
+            if glob.has_magic(value) and glob.glob(pattern):
+                holder[key] = pattern
                 break
 
 

@@ -177,10 +177,7 @@ def read_file(path: Path) -> str:
     """
     if not path.exists():
         raise UserError(f"{path}: no such configuration file")
-    try:
-        return read_text(path, 4 * _MOST_CHARACTERS)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not a text file, so not a configuration") from error
+    return read_text(path, 4 * _MOST_CHARACTERS)
 
 
 def _collect_lines(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int]) -> None:

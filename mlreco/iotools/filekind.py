@@ -9,6 +9,7 @@ from pathlib import Path
 import h5py
 
 from mlreco.errors import UserError
+from mlreco.inputs import input_file
 from mlreco.iotools.hdf5_links import refuse_indirection
 from mlreco.iotools.heap_guard import GuardedHDF5, PlainHDF5
 
@@ -36,15 +37,12 @@ def file_kind(path: str | Path) -> str:
     """Return ``"HDF5"`` or a description of what else the file seems to be.
 
     Raises:
-        UserError: the file is missing, is a folder, is empty or may not be read.
+        UserError: the file is missing, is no regular file, is empty or may not be read.
     """
+    input_file(path, "of events")
     try:
         with open(path, "rb") as file:
             head = file.read(512)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise UserError(f"{path}: is a folder, not a file of events") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     if not head:

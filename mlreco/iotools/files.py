@@ -7,6 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mlreco.errors import UserError
+from mlreco.inputs import read_text
+
+_LONGEST_LIST = 100_000_000
+"""Bytes of a list of files."""
 
 _SUFFIXES = (".h5", ".hdf5", ".root")
 
@@ -37,24 +41,30 @@ def _expand(item: str | Path, folder: Path | None = None) -> list[Path]:
     if folder is not None and not path.is_absolute():
         path = folder / path
     if path.is_dir():
-        found = sorted(file for file in path.iterdir() if file.suffix in _SUFFIXES)
+        found = [file for file in sorted(path.iterdir()) if _is_data(file)]
         if not found:
             raise UserError(f"{path}: the folder holds no {', '.join(_SUFFIXES)} file")
         return found
-    if path.suffix == ".txt":
-        return _from_list(path)
-    if path.exists() or not glob.has_magic(str(path)):
-        return [path]
-    matches = [Path(name) for name in sorted(glob.glob(str(path), recursive=True))]
-    if not matches:
-        raise UserError(f"{path}: no file matches the pattern")
-    return matches
+    named = [path] if path.exists() or not glob.has_magic(str(path)) else _matches(path)
+    return [file for one in named for file in (_from_list(one) if one.suffix == ".txt" else [one])]
+
+
+def _is_data(path: Path) -> bool:
+    """Whether a file of a folder is one of events: hidden ones are notes of other programs, or unfinished."""
+    return path.suffix in _SUFFIXES and not path.name.startswith(".") and not path.is_dir()
+
+
+def _matches(pattern: Path) -> list[Path]:
+    """Return the files of a pattern; of several kinds those of events only."""
+    found = [Path(name) for name in sorted(glob.glob(str(pattern), recursive=True))]
+    files = [path for path in found if not path.is_dir()]
+    chosen = [path for path in files if path.suffix in _SUFFIXES] or files
+    if not chosen:
+        raise UserError(f"{pattern}: no file matches the pattern")
+    return chosen
 
 
 def _from_list(path: Path) -> list[Path]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: the list of files cannot be read: {error}") from None
+    lines = read_text(path, _LONGEST_LIST).splitlines()
     entries = [line.partition("#")[0].strip() for line in lines]
     return [file for entry in entries if entry for file in _expand(entry, path.parent)]

@@ -37,3 +37,23 @@ def lock(file: IO[Any], exclusive: bool) -> None:
     except OSError as error:
         if exclusive and error.errno not in _WITHOUT_LOCKS:
             raise
+
+
+def try_lock(handle: int) -> bool | None:
+    """Try to lock an open file for writing.
+
+    Args:
+        handle: of the file.
+
+    Returns:
+        Whether it is locked now; None where there are no locks.
+    """
+    if os.environ.get(_SETTING, "").upper() in ("FALSE", "0"):
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True

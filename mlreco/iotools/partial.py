@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -14,7 +13,7 @@ from typing import Any
 
 import h5py
 
-from mlreco.atomic import publish, write_failure
+from mlreco.atomic import check_replaceable, publish, write_failure
 from mlreco.errors import UserError
 from mlreco.iotools.hdf5file import Sink
 from mlreco.iotools.locks import DO_WITHOUT, lock
@@ -118,9 +117,8 @@ def partial_hdf5(
             is of it has another signature.
     """
     folder, signature = partial_folder(path), json.loads(json.dumps(signature))
+    check_replaceable(path)
     with _telling(path):
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
         folder.mkdir(exist_ok=True)
         with _locked(folder, path):
             state = _sound_state(folder, signature, restart)

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from mlreco.config.yaml_reader import read_yaml
 from mlreco.errors import UserError
+from mlreco.inputs import read_text
+
+_MOST_BYTES = 1_000_000
 
 
 def read_mapping(path: str | Path, title: str, example: str) -> Mapping[str, Any]:
@@ -23,12 +25,9 @@ def read_mapping(path: str | Path, title: str, example: str) -> Mapping[str, Any
         UserError: the file cannot be read or does not map names to values.
     """
     try:
-        found = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UserError(f"{title}: cannot be read: {reason}") from error
-    except yaml.YAMLError as error:
-        raise UserError(f"{title}: no valid YAML: {error}") from error
+        found = read_yaml(read_text(path, _MOST_BYTES), str(path))
+    except UserError as error:
+        raise UserError(f"{title}{str(error).removeprefix(str(path))}") from error
     if not isinstance(found, Mapping):
         raise UserError(f"{title}: lines such as '{example}' are needed")
     return found

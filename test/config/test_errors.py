@@ -116,14 +116,14 @@ def test_missing_file(write, load):
 
 
 def test_folder(tmp_path, load):
-    with pytest.raises(UserError, match=r"cannot be read: Is a directory$"):
+    with pytest.raises(UserError, match=r"is a folder, not a file$"):
         load(tmp_path)
 
 
 def test_binary_file(tmp_path, load):
     path = tmp_path / "events.h5"
     path.write_bytes(b"\x89HDF\r\n\xff\xfe")
-    with pytest.raises(UserError, match=r"events\.h5: not a text file, so not a configuration$"):
+    with pytest.raises(UserError, match=r"events\.h5: cannot be read: it is no text$"):
         load(path)
 
 

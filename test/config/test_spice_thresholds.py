@@ -32,7 +32,7 @@ def test_thresholds_of_links_call_the_linked_clusterer():
 
 
 def test_a_file_that_is_not_there_is_told():
-    with pytest.raises(UserError, match=r"spice\.thresholds: thresholds file gone\.yaml: cannot be read"):
+    with pytest.raises(UserError, match=r"spice\.thresholds: thresholds file gone\.yaml: no such file"):
         load_config(CONFIG, ["post_processing={}", "model.modules.spice.thresholds=gone.yaml"])
 
 

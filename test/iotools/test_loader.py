@@ -211,7 +211,7 @@ def test_file_lists(tmp_path, files):
     for source, message in (
         (tmp_path / "x*.h5", "no file matches"),
         (tmp_path / "empty", "the folder holds no"),
-        (tmp_path / "no.txt", "cannot be read"),
+        (tmp_path / "no.txt", "no such file"),
         ([], "no data files given"),
     ):
         with pytest.raises(UserError, match=message):

@@ -173,7 +173,7 @@ def test_greedy_with_other_thresholds(output, tmp_path):
         (["tune", "{file}", "--baseline", "dbskan"], "no baseline 'dbskan'; did you mean 'dbscan'?"),
         (["tune", "{file}", "--baseline", "greedy_original"], "has nothing to tune"),
         (["evaluate", "{file}", "--baselines", "dbscan,x"], "no baseline 'x'; valid: dbscan"),
-        (["evaluate", "{file}", "--baseline-values", "no.yaml"], "no.yaml: cannot be read: No such file"),
+        (["evaluate", "{file}", "--baseline-values", "no.yaml"], "no.yaml: no such file"),
     ],
 )
 def test_refused(words, message, output, tmp_path, monkeypatch, capsys):

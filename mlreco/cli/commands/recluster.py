@@ -59,6 +59,7 @@ def _config(arguments: argparse.Namespace) -> Config:
     import yaml
 
     from mlreco.config import load_config, parse_config
+    from mlreco.config.yaml_reader import read_yaml
     from mlreco.iotools import HDF5Reader
     from mlreco.post_processing.factories import with_thresholds
 
@@ -67,11 +68,13 @@ def _config(arguments: argparse.Namespace) -> Config:
         if not text.startswith(f"{SECTION}."):
             raise UserError(f"--set {text}: only keys of {SECTION} matter here, such as {SECTION}.dbscan.eps=2")
     with HDF5Reader(arguments.file) as reader:
-        values = yaml.safe_load(str(reader.info.get("cfg", ""))) or {}
+        values = read_yaml(reader.info.get("cfg") or "", f"{arguments.file}: its configuration") or {}
     if not isinstance(values, dict) or "model" not in values:
         raise UserError(f"{arguments.file}: holds no configuration; it is not an output of 'mlreco inference'")
     if arguments.config is not None:
-        values[SECTION] = (yaml.safe_load(load_config(arguments.config).text) or {}).get(SECTION) or {}
+        values[SECTION] = (read_yaml(load_config(arguments.config).text, str(arguments.config)) or {}).get(
+            SECTION
+        ) or {}
     if arguments.thresholds is not None:
         values[SECTION] = with_thresholds(values.get(SECTION) or {}, str(arguments.thresholds))
     config = parse_config(yaml.safe_dump(values, sort_keys=False), arguments.file, overrides)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -56,6 +57,13 @@ SIMULATED = "SimulatedDataset"
 """Name of the dataset that needs no files."""
 
 
+def _files_of(folder: Any, part: str) -> Any:
+    """Return the pattern of the files of a folder whose names contain a text; the folder itself for an empty one."""
+    if not isinstance(folder, str):
+        return folder  # refused when the types are checked
+    return f"{glob.escape(folder)}/*{glob.escape(part)}*" if part else folder
+
+
 class Parser(Section):
     """A parser and the products that it reads."""
 
@@ -108,7 +116,7 @@ class Dataset(Section):
         sources = values[given[0]]
         if "data_key" in values:
             folders = [sources] if isinstance(sources, str) else sources
-            sources = [f"{folder}/*{values['data_key']}*" for folder in folders]
+            sources = [_files_of(folder, values["data_key"]) for folder in folders]
         return {**rest, "data_keys": sources}
 
     @model_validator(mode="after")

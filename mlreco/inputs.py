@@ -1,0 +1,110 @@
+"""Files that a command reads: each is a regular file, is noted, and is not written over by the same command."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from mlreco.errors import UserError
+
+_KINDS = (
+    (stat.S_ISDIR, "is a folder, not a file"),
+    (stat.S_ISFIFO, "is a named pipe, not a file"),
+    (stat.S_ISSOCK, "is a socket, not a file"),
+    (stat.S_ISCHR, "is a device, not a file"),
+    (stat.S_ISBLK, "is a device, not a file"),
+)
+
+_noted: dict[tuple[int, int], str] | None = None
+"""Device and inode of each file that was read -> its name; None where nobody asked for a list."""
+
+
+@contextlib.contextmanager
+def noting_inputs() -> Iterator[None]:
+    """List what is read within the block, so that no writer replaces it.
+
+    A command is such a block. A program that calls the package may read a file and then write a new one in its place.
+    """
+    global _noted
+    before, _noted = _noted, {}
+    try:
+        yield
+    finally:
+        _noted = before
+
+
+def input_file(path: str | Path, what: str = "") -> os.stat_result:
+    """Check that a file can be opened without waiting for ever, and note it.
+
+    Args:
+        path: the file.
+        what: what it should be, for the message about something else: ``of events``.
+
+    Raises:
+        UserError: it is missing, a folder, a named pipe, a socket or a device.
+    """
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    kind = _other_kind(found)
+    if kind:
+        raise UserError(f"{path}: {kind}{f' {what}' if what else ''}")
+    if _noted is not None:
+        _noted[found.st_dev, found.st_ino] = str(path)
+    return found
+
+
+def read_text(path: str | Path, most_bytes: int) -> str:
+    """Return the text of a file, without a byte order mark.
+
+    Args:
+        path: the file.
+        most_bytes: size up to which it is read.
+
+    Raises:
+        UserError: it cannot be read, is no UTF-8, or is larger.
+    """
+    size = input_file(path).st_size
+    if size > most_bytes:
+        raise UserError(f"{path}: has {size} bytes, more than the {most_bytes} that are read of a text")
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: cannot be read: it is no text") from None
+
+
+def refuse_to_replace_inputs(path: str | Path) -> None:
+    """Check that a file to write is none that was read.
+
+    Raises:
+        UserError: it is.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        found = os.stat(path)
+        if _noted is not None and (found.st_dev, found.st_ino) in _noted:
+            raise UserError(f"{path}: is an input of this command; write to another file")
+
+
+def refuse_to_replace_others(path: str | Path) -> None:
+    """Check that there is nothing but a regular file in the place of one to write.
+
+    Raises:
+        UserError: there is a folder, a device or the like.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        kind = _other_kind(os.stat(path))
+        if kind:
+            raise UserError(f"cannot write {path}: it {kind}")
+
+
+def _other_kind(found: os.stat_result) -> str:
+    """Return what something is that is no regular file; nothing where it is one."""
+    return next((text for is_kind, text in _KINDS if is_kind(found.st_mode)), "")

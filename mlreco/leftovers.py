@@ -1,0 +1,65 @@
+"""Unfinished files of processes that were killed: how they are called, and their removal."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+import time
+from pathlib import Path
+
+from mlreco.iotools.locks import try_lock
+
+_MARK = ".unfinished"
+_LONGEST = 100
+_HOURS = 24
+"""Age after which an unfinished file is a leftover, where the file system has no locks to tell."""
+
+
+def unfinished_file(final: Path) -> tuple[int, Path]:
+    """Make the file under which another one is written, beside it, locked for as long as its handle is open.
+
+    Args:
+        final: the name that it gets when it is finished.
+
+    Returns:
+        Handle and path.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    handle, name = tempfile.mkstemp(prefix=_prefix(final), suffix=f"{_MARK}{final.suffix}", dir=final.parent)
+    try_lock(handle)
+    return handle, Path(name)
+
+
+def remove_leftovers(final: Path) -> None:
+    """Remove unfinished files of one final name whose writers are gone.
+
+    Those of writers that are still at work are locked, and stay.
+
+    Args:
+        final: the name.
+    """
+    pattern = re.compile(rf"{re.escape(_prefix(final))}[a-z0-9_]{{8}}({re.escape(_MARK)})?{re.escape(final.suffix)}")
+    with contextlib.suppress(OSError):
+        names = [name for name in os.listdir(final.parent) if pattern.fullmatch(name)]
+        for name in names:
+            _remove(final.parent / name)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            locked = try_lock(handle)
+            old = time.time() - os.fstat(handle).st_mtime > _HOURS * 3600
+            if locked or (locked is None and old):
+                path.unlink()
+        finally:
+            os.close(handle)
+
+
+def _prefix(final: Path) -> str:
+    return f".{final.name[:_LONGEST]}."
