@@ -197,3 +197,35 @@ def test_numbers_that_make_no_sense_are_not_written(tmp_path, product, value):
         writer.append({**event, product: np.zeros_like(event[product])})
         writer.append(event)
     assert not list(tmp_path.iterdir())
+
+
+def content(path):
+    with HDF5Reader(path) as reader:
+        return [reader[index] for index in range(len(reader))], reader.info, reader.columns, reader.skipped
+
+
+def test_a_flipped_bit_is_noticed_or_changes_nothing(sound, tmp_path):
+    whole, expected = sound.read_bytes(), content(sound)
+    rng, noticed = np.random.default_rng(1), 0
+    heap = range(whole.index(b"GCOL"), whole.index(b"GCOL") + 1500)  # where a text has no checksum of the library
+    places = [*rng.integers(len(whole), size=150).tolist(), *rng.choice(heap, 150).tolist()]
+    for place, bit in zip(places, rng.integers(8, size=len(places)).tolist(), strict=True):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << bit
+        (tmp_path / "flipped.h5").write_bytes(flipped)
+        try:
+            events, *rest = content(tmp_path / "flipped.h5")
+        except UserError:
+            noticed += 1
+            continue
+        assert rest == list(expected[1:]), place
+        for event, other in zip(events, expected[0], strict=True):
+            assert event.keys() == other.keys(), place
+            assert all(np.array_equal(event[name], other[name]) for name in event), place
+    assert noticed > 50
+
+
+def test_a_product_that_is_no_longer_called_an_array_is_missed(changed):
+    with h5py.File(changed, "a") as file:
+        file["products/energies"].attrs["kind"] = "arrax"
+    refused(changed, "product 'energies' is missing or no longer called an array")

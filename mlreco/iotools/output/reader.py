@@ -21,6 +21,7 @@ from mlreco.iotools.output.schema import (
     check_lengths,
     check_offsets,
     check_product,
+    check_products,
     check_rows,
     check_values,
 )
@@ -63,6 +64,7 @@ class HDF5Reader:
             self.skipped = read_skipped(file, self.path)
             if self.info.get("complete", False):
                 self._check(check_digest, self.info, self.columns, self.skipped)
+                self._check(check_products, self.products, self.info)
 
     def __len__(self) -> int:
         return self._num_events

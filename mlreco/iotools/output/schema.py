@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 import h5py
@@ -194,6 +194,21 @@ def check_lengths(lengths: Mapping[str, int], events: int | None) -> None:
     for name, length in lengths.items():
         if length != wanted:
             raise ValueError(f"product '{name}' has {length} events where there are {wanted}")
+
+
+def check_products(products: Iterable[str], info: Mapping[str, Any]) -> None:
+    """Check that a file holds the products that were written; older files do not tell.
+
+    Args:
+        products: their names.
+        info: attributes of ``/info``.
+
+    Raises:
+        ValueError: one is missing.
+    """
+    missing = sorted({str(name) for name in info.get("products") or ()} - set(products))
+    if missing:
+        raise ValueError(f"product '{missing[0]}' is missing or no longer called an array")
 
 
 def check_rows(offsets: Mapping[str, np.ndarray]) -> None:

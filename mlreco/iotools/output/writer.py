@@ -207,5 +207,6 @@ class HDF5Writer:
         self._opened().check()
         info = file["info"].attrs
         info["complete"] = True
+        info["products"] = sorted(self._tables)
         columns = {name: names for name, names in self._columns.items() if name in self._tables}
         info[DIGEST] = digest({name: from_attribute(info[name]) for name in info}, columns, self._skipped)
