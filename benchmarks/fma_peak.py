@@ -10,18 +10,18 @@ from llvmlite import ir
 
 from benchmarks.measurement import Measurement, Settings
 from benchmarks.timing import Contender, interleave
-from mlreco.models.layers.sparse.cpu.crew import share
-from mlreco.models.layers.sparse.cpu.jit import SharedKernel
-from mlreco.models.layers.sparse.cpu.memory import aligned_empty
-from mlreco.models.layers.sparse.cpu.shared_memory import claim
-from mlreco.models.layers.sparse.cpu.simd import UNIT
-from mlreco.models.layers.sparse.cpu.vector_code import (
+from mlreco.sparse.cpu.codegen.shared_memory import claim
+from mlreco.sparse.cpu.codegen.simd import UNIT
+from mlreco.sparse.cpu.codegen.vector_code import (
     load_row,
     loop,
     multiply_add,
     procedure,
     store_row,
 )
+from mlreco.sparse.cpu.threads.crew import share
+from mlreco.sparse.native.jit import SharedKernel
+from mlreco.sparse.native.memory import aligned_empty
 
 CASE = "fused multiply-adds"
 _SUMS = 24 if UNIT.lanes == 16 else 12

@@ -22,10 +22,10 @@ from benchmarks.timing import Contender, interleave
 from mlreco.atomic import write_text
 from mlreco.models.labels import Labels
 from mlreco.models.layers.precision import autocast, tf32
-from mlreco.models.layers.sparse import SparseConvTensor
 from mlreco.post_processing import cluster_events
 from mlreco.post_processing.batched import cluster_batch
 from mlreco.semantics import PILARNET
+from mlreco.sparse import SparseConvTensor
 
 TITLE = "SPICE, 32 filters, 6 levels, 2 decoders"
 RESULTS = Path(__file__).resolve().parent / "results"

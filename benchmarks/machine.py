@@ -41,7 +41,7 @@ def usable_cpus() -> int:
 def describe() -> dict[str, Any]:
     """Return date, CPU, load and versions."""
     from mlreco import __version__
-    from mlreco.models.layers.sparse.cpu.simd import UNIT
+    from mlreco.sparse import UNIT
 
     versions = {}
     for package in PACKAGES:

@@ -14,7 +14,7 @@ settings.load_profile("mlreco")
 
 @pytest.fixture(autouse=True, scope="session")
 def all_threads_work():
-    from mlreco.models.layers.sparse.cpu import crew
+    from mlreco.sparse.cpu.threads import crew
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crew, "WORTH_A_THREAD", 1)

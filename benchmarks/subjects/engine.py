@@ -14,8 +14,8 @@ from benchmarks.measurement import OURS, Measurement, Settings
 from benchmarks.network import DEPTH, FILTERS, for_inference, forward, forward_flops, network, training_step
 from benchmarks.peers.network import PeerSpice
 from benchmarks.timing import Contender, interleave
-from mlreco.models.layers.sparse import engine, plain
-from mlreco.models.layers.sparse.kernel_map import downsample_map, keys_from_coordinates, submanifold_map
+from mlreco.sparse import engine
+from mlreco.sparse.maps.kernel_map import downsample_map, keys_from_coordinates, submanifold_map
 
 TITLE = "SPICE, 32 filters, 6 levels, 2 decoders"
 INFERENCE, TRAINING, MAPS = "inference", "training step", "kernel maps"
@@ -80,7 +80,7 @@ def _run(net: nn.Module, outputs: Callable[[], Sequence[torch.Tensor]], training
 
 def _on_plain_torch(run: Callable[[], None]) -> Callable[[], None]:
     def on_plain_torch() -> None:
-        with engine.use_backend(plain):
+        with engine.use_engine(engine.PLAIN):
             run()
 
     return on_plain_torch

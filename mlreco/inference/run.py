@@ -24,9 +24,9 @@ from mlreco.iotools import HDF5Writer, Loader, loader_factory
 from mlreco.iotools.skipped import Skipped
 from mlreco.models.chain import Chain
 from mlreco.models.layers.precision import tf32
-from mlreco.models.layers.remembered import unchanging
 from mlreco.post_processing.factories import thresholds_text
 from mlreco.progress import Progress
+from mlreco.sparse import unchanging
 
 COLUMNS = {"times": TIME_COLUMNS}
 """Names of the columns of products of the output."""

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from mlreco.models.layers.sparse.cpu.thread_count import Division
+from mlreco.sparse import Division
 
 T, R = TypeVar("T"), TypeVar("R")
 _WAITING = 2

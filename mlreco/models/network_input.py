@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 
 from mlreco.devices import upload
-from mlreco.models.layers.sparse import SparseConvTensor
-from mlreco.models.layers.unet import padded_shape
+from mlreco.sparse import SparseConvTensor, padded_shape
 from mlreco.voxels import VoxelBatch
 
 INPUT_FEATURES = 4

@@ -13,12 +13,11 @@ from mlreco.errors import UserError
 from mlreco.models.labels import Labels
 from mlreco.models.layers.by_row import by_row
 from mlreco.models.layers.head import Head
-from mlreco.models.layers.sparse import SparseConvTensor
-from mlreco.models.layers.unet import UNetDecoder, UNetEncoder
 from mlreco.models.losses.spice import SpiceLoss as InstanceLoss
 from mlreco.models.network_input import INPUT_FEATURES
 from mlreco.models.stage import StageLoss, require
 from mlreco.semantics import ClassScheme
+from mlreco.sparse import SparseConvTensor, UNetDecoder, UNetEncoder
 
 SEMANTICS = {"predicted": "segmentation", "true": "labels"}
 """Where the classes in which SPICE clusters come from, and the product that tells them."""

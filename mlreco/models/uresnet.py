@@ -10,11 +10,11 @@ from torch import nn
 
 from mlreco.models.labels import Labels
 from mlreco.models.layers.head import Head
-from mlreco.models.layers.unet import UNetDecoder, UNetEncoder
 from mlreco.models.losses.segmentation import SegmentationLoss
 from mlreco.models.network_input import INPUT_FEATURES
 from mlreco.models.stage import StageLoss, require
 from mlreco.semantics import ClassScheme
+from mlreco.sparse import UNetDecoder, UNetEncoder
 
 
 class UResNetLoss(StageLoss):

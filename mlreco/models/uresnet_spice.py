@@ -11,13 +11,13 @@ from torch import nn
 from mlreco.errors import UserError, nearest
 from mlreco.models.labels import Labels
 from mlreco.models.layers.head import Head
-from mlreco.models.layers.unet import UNetDecoder, UNetEncoder, level_channels
 from mlreco.models.losses.segmentation import SegmentationLoss
 from mlreco.models.losses.spice import SpiceLoss
 from mlreco.models.network_input import INPUT_FEATURES
 from mlreco.models.spice import SEMANTICS, embedding_products, semantics_source, voxel_semantics
 from mlreco.models.stage import StageLoss, require
 from mlreco.semantics import ClassScheme
+from mlreco.sparse import UNetDecoder, UNetEncoder, level_channels
 
 DECODERS = ("segmentation", "embedding", "seediness")
 

@@ -22,11 +22,11 @@ from mlreco.iotools import Loader
 from mlreco.iotools.collate import Batch, join_voxels
 from mlreco.models.labels import Labels
 from mlreco.models.layers.precision import tf32
-from mlreco.models.layers.remembered import unchanging
 from mlreco.recipes import read_recipe
 from mlreco.reconstructor.arrays import GivenEvent, given_event, image_meta
 from mlreco.reconstructor.event import IDENTITY, Event
 from mlreco.semantics import UNKNOWN
+from mlreco.sparse import unchanging
 
 DEFAULT_SHAPE = 512
 """Voxels along an edge of the image where nobody says: that of the events that the shipped chains were trained on."""

@@ -8,9 +8,9 @@ from test_inference import infer, make_event, weights, write  # noqa: F401
 from mlreco.errors import UserError
 from mlreco.inference.on_device import process_batch, remaining
 from mlreco.iotools import HDF5Reader
-from mlreco.models.layers.sparse import SparseConvTensor
 from mlreco.post_processing.factories import build_post_processors
 from mlreco.semantics import PILARNET
+from mlreco.sparse import SparseConvTensor
 
 ENGINE = "post_processing.greedy_clusterer.engine="
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlreco.inference.side_by_side import side_by_side
-from mlreco.models.layers.sparse.cpu.thread_count import thread_count
+from mlreco.sparse.cpu.threads.thread_count import thread_count
 
 ROOM = 100
 

@@ -9,13 +9,13 @@ from conftest import make_batch
 from torch import nn
 from torch.nn.utils import prune
 
-from mlreco.models.layers import fused
-from mlreco.models.layers.norm import VoxelBatchNorm
-from mlreco.models.layers.remembered import unchanging
-from mlreco.models.layers.residual import ResidualBlock
-from mlreco.models.layers.sparse import SubMConv3d, engine, plain
-from mlreco.models.layers.unet import UNetDecoder, UNetEncoder
 from mlreco.models.network_input import sparse_image
+from mlreco.sparse import SubMConv3d, engine
+from mlreco.sparse.cpu import inference
+from mlreco.sparse.cpu.remembered import unchanging
+from mlreco.sparse.layers.norm import VoxelBatchNorm
+from mlreco.sparse.layers.residual import ResidualBlock
+from mlreco.sparse.layers.unet import UNetDecoder, UNetEncoder
 
 DEPTH = 2
 
@@ -166,7 +166,7 @@ def test_a_change_is_seen_at_once(network, change):
     network(image())
     change(network)
     found = network(image())
-    with engine.use_backend(plain):
+    with engine.use_engine(engine.PLAIN):
         expected = network(image())
     assert not torch.allclose(found, before, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
@@ -177,7 +177,7 @@ def test_half_precision_and_back(network):
         before = network(image())
         network.half()
         half = network.float()(image())
-        with engine.use_backend(plain):
+        with engine.use_engine(engine.PLAIN):
             torch.testing.assert_close(half, network(image()), rtol=1e-4, atol=1e-4)
     assert not torch.equal(half, before)
 
@@ -204,8 +204,8 @@ def test_not_a_number_is_seen(network):
 @torch.no_grad()
 def test_weights_are_packed_again_after_changes_alone(network, monkeypatch):
     packed = []
-    pack = fused.compiled.pack_weight
-    monkeypatch.setattr(fused.compiled, "pack_weight", lambda *arguments: packed.append(0) or pack(*arguments))
+    pack = inference.kernels.pack_weight
+    monkeypatch.setattr(inference.kernels, "pack_weight", lambda *arguments: packed.append(0) or pack(*arguments))
     network(image())
     convolutions = len(packed)
     network(image())
@@ -231,7 +231,7 @@ def test_a_promise_holds_for_its_block_alone(network):
     convolution(network).weight.data.mul_(2)
     with unchanging(network):
         assert not torch.equal(network(image()), after)
-    with engine.use_backend(plain):
+    with engine.use_engine(engine.PLAIN):
         expected = network(image())
     torch.testing.assert_close(network(image()), expected, rtol=1e-4, atol=1e-4)
 
@@ -303,7 +303,7 @@ def test_a_hook_may_change_the_output(network):
     before = network(image())
     network.encoder.blocks[1].register_forward_hook(lambda _, __, out: out.replace_feature(out.features * 2))
     found = network(image())
-    with engine.use_backend(plain):
+    with engine.use_engine(engine.PLAIN):
         torch.testing.assert_close(found, network(image()), rtol=1e-4, atol=1e-4)
     assert not torch.allclose(found, before)
     assert torch.equal(copy.deepcopy(network)(image()), found)

@@ -10,10 +10,10 @@ from conftest import make_batch
 from torch import nn
 
 import mlreco
-from mlreco.models.layers.residual import NormActivation, ResidualBlock, activate_and_convolve
-from mlreco.models.layers.sparse import SparseConv3d, SubMConv3d, engine, plain
 from mlreco.models.losses.kernel import pair_log_scores
 from mlreco.models.network_input import sparse_image
+from mlreco.sparse import SparseConv3d, SubMConv3d, engine
+from mlreco.sparse.layers.residual import NormActivation, ResidualBlock, activate_and_convolve
 
 
 def penalty(module, image, apply, scale=1.0):
@@ -72,7 +72,7 @@ def test_a_gradient_penalty_is_that_of_torch_in_double_precision(case, image):
         nn.init.normal_(parameter)
     assert case.split()[0] in graph_nodes(apply(module.train(), image.replace_feature(image.features.requires_grad_())))
     found = penalty(module, image, apply, 0.01)
-    with engine.use_backend(plain):
+    with engine.use_engine(engine.PLAIN):
         expected = penalty(module.double(), image.replace_feature(image.features.detach().double()), apply, 0.01)
     for name, gradient in expected.items():
         scale = max(1.0, float(gradient.abs().max()))
@@ -92,7 +92,7 @@ def test_a_linear_layer_alone_has_a_penalty_too(image):
 def test_spconv_refuses_what_it_has_no_gradient_of(image, monkeypatch, set_threads):
     pytest.importorskip("spconv.pytorch")
     set_threads(1)
-    monkeypatch.setattr(engine, "uses_spconv", lambda features: True)
+    monkeypatch.setattr(engine, "_forced", engine.SPCONV)
     layer = SubMConv3d(5, 4, 3, bias=False)
     out = layer(image.replace_feature(image.features.clone().requires_grad_())).features
     with pytest.raises(RuntimeError, match="no gradients of gradients"):

@@ -7,9 +7,9 @@ import pytest
 import torch
 from conftest import make_batch
 
-from mlreco.models.layers.sparse import engine, plain
-from mlreco.models.layers.unet import UNetDecoder, UNetEncoder
 from mlreco.models.network_input import sparse_image
+from mlreco.sparse import engine
+from mlreco.sparse.layers.unet import UNetDecoder, UNetEncoder
 
 
 @pytest.fixture(params=[(4, 3, 1), (16, 2, 2), (5, 1, 2)], ids=str)
@@ -32,12 +32,11 @@ def test_equals_the_modules(unet, sizes):
     encoder, decoder, depth = unet
     voxels = make_batch(sizes)["input_data"]
     image = sparse_image(voxels, depth)
-    assert engine.is_inference(encoder, image.features)
+    assert engine.CPU.infers_as_a_whole(encoder, image.features)
     found_levels = encoder(image)
     found = decoder(found_levels)
-    with engine.use_backend(plain):
+    with engine.use_engine(engine.PLAIN):
         image = sparse_image(voxels, depth)
-        assert not engine.is_inference(encoder, image.features)
         expected_levels = encoder(image)
         expected = decoder(expected_levels)
     for a, b in zip([*found_levels, found], [*expected_levels, expected], strict=True):
@@ -48,10 +47,10 @@ def test_equals_the_modules(unet, sizes):
 def test_not_taken_in_training_or_with_gradients(unet):
     encoder, _, depth = unet
     features = sparse_image(make_batch([30])["input_data"], depth).features
-    assert not engine.is_inference(encoder, features)
+    assert not engine.CPU.infers_as_a_whole(encoder, features)
     with torch.no_grad():
-        assert not engine.is_inference(encoder.train(), features)
-        assert not engine.is_inference(encoder.eval(), features.double())
+        assert not engine.CPU.infers_as_a_whole(encoder.train(), features)
+        assert not engine.CPU.infers_as_a_whole(encoder.eval(), features.double())
 
 
 def test_threads_may_call_a_fresh_model_at_once(unet):

@@ -7,10 +7,10 @@ from conftest import make_batch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mlreco.models.layers.residual import NormActivation, ResidualBlock, activate_and_convolve
-from mlreco.models.layers.sparse import SparseConv3d, SparseConvTensor, SparseInverseConv3d, SubMConv3d, engine, plain
-from mlreco.models.layers.unet import UNetDecoder, UNetEncoder
 from mlreco.models.network_input import sparse_image
+from mlreco.sparse import SparseConv3d, SparseConvTensor, SparseInverseConv3d, SubMConv3d, engine
+from mlreco.sparse.layers.residual import NormActivation, ResidualBlock, activate_and_convolve
+from mlreco.sparse.layers.unet import UNetDecoder, UNetEncoder
 
 SHAPE = (8, 8, 8)
 IN_USE = "in use for other sites|in use for another convolution|led to other sites|no convolution of kernel size"
@@ -21,9 +21,9 @@ def every_engine(request, monkeypatch, set_threads):
     set_threads(1)  # spconv's CPU code is right with one thread alone
     if request.param == "spconv":
         pytest.importorskip("spconv.pytorch")
-        monkeypatch.setattr(engine, "uses_spconv", lambda features: True)
+        monkeypatch.setattr(engine, "_forced", engine.SPCONV)
     elif request.param == "plain":
-        monkeypatch.setattr(engine, "_forced", plain)
+        monkeypatch.setattr(engine, "_forced", engine.PLAIN)
 
 
 def random_sites(rng, count):

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
-from mlreco.models.layers.residual import NormActivation
-from mlreco.models.layers.sparse import engine, plain
+from mlreco.sparse import engine
+from mlreco.sparse.layers.residual import NormActivation
 
 
 def run(module, features, training, backend_is_plain):
     module = copy.deepcopy(module).train(training)
     features = features.clone().requires_grad_(True)
     if backend_is_plain:
-        with engine.use_backend(plain):
+        with engine.use_engine(engine.PLAIN):
             out = module(features)
     else:
         out = module(features)

@@ -7,18 +7,20 @@ import torch
 from conftest import make_batch
 
 from mlreco.models.chain import Chain, chain_loss
-from mlreco.models.layers.precision import autocast, autocast_dtype, residual_sum, tf32
-from mlreco.models.layers.sparse import engine, plain
-from mlreco.models.layers.sparse.function import sparse_convolution
-from mlreco.models.layers.sparse.kernel_map import keys_from_coordinates, submanifold_map
+from mlreco.models.layers.precision import autocast, tf32
+from mlreco.sparse import engine
+from mlreco.sparse.maps.kernel_map import keys_from_coordinates, submanifold_map
+from mlreco.sparse.plain import kernels as plain
+from mlreco.sparse.plain.convolution_function import sparse_convolution
+from mlreco.sparse.precision import autocast_dtype, residual_sum
 
 CPU = torch.device("cpu")
 FLOATS = ("segmentation", "embeddings", "margins", "seediness")
 UNIT_ROUNDOFF = {"fp16": 2.0**-11, "bf16": 2.0**-8}
 
 
-def forced(backend):
-    return engine.use_backend(backend) if backend else nullcontext()
+def forced(chosen):
+    return engine.use_engine(chosen) if chosen else nullcontext()
 
 
 def tf32_flags():
@@ -55,20 +57,21 @@ def convolution():
 
 
 @pytest.mark.parametrize("amp", ["fp16", "bf16"])
-@pytest.mark.parametrize("backend", [None, plain])
-def test_a_convolution_rounds_operands_and_result_and_sums_in_float32(convolution, amp, backend):
+@pytest.mark.parametrize("chosen", [None, engine.PLAIN])
+def test_a_convolution_rounds_operands_and_result_and_sums_in_float32(convolution, amp, chosen):
     features, weight, kernel_map = convolution
     dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}[amp]
     exact = plain.conv_forward(features.detach().to(dtype).double(), weight.detach().to(dtype).double(), kernel_map)
-    with autocast(amp, CPU), forced(backend):
-        out = sparse_convolution(features, weight, kernel_map)
+    with autocast(amp, CPU), forced(chosen):
+        kernels = (chosen or engine.CPU).kernels
+        out = sparse_convolution(features, weight, kernel_map, kernels)
     assert out.dtype == dtype
     torch.testing.assert_close(out.double(), exact, rtol=1.01 * UNIT_ROUNDOFF[amp], atol=1e-5)
     out.float().pow(2).sum().backward()
     assert features.grad.dtype == weight.grad.dtype == torch.float32
     grads = features.grad.clone(), weight.grad.clone()
     features.grad = weight.grad = None
-    sparse_convolution(features, weight, kernel_map).pow(2).sum().backward()
+    sparse_convolution(features, weight, kernel_map, engine.CPU.kernels).pow(2).sum().backward()
     for found, expected in zip(grads, (features.grad, weight.grad), strict=True):
         error = (found - expected).abs().max() / expected.abs().max()
         assert 0 < error < 8 * UNIT_ROUNDOFF[amp]
@@ -103,11 +106,11 @@ def test_embeddings_are_not_rounded_to_the_type_of_autocast(chain):
     assert (embeddings != embeddings.bfloat16().float()).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("backend", [None, plain])
-def test_gradients_in_bf16_are_float32_and_point_the_same_way(chain, model_config, backend):
+@pytest.mark.parametrize("chosen", [None, engine.PLAIN])
+def test_gradients_in_bf16_are_float32_and_point_the_same_way(chain, model_config, chosen):
     batch, loss = make_batch([200, 90]), chain_loss(model_config)
     gradients = []
-    with forced(backend):
+    with forced(chosen):
         for amp in ("off", "bf16"):
             chain.train().zero_grad()
             with autocast(amp, CPU):

@@ -7,9 +7,9 @@ import torch
 from conftest import make_batch
 from torch import nn
 
-from mlreco.models.layers.residual import NormActivation, ResidualBlock, activate_and_convolve
-from mlreco.models.layers.sparse import SparseConv3d, engine, plain
 from mlreco.models.network_input import sparse_image
+from mlreco.sparse import SparseConv3d, engine
+from mlreco.sparse.layers.residual import NormActivation, ResidualBlock, activate_and_convolve
 
 
 def block_and_image(in_channels, out_channels, sizes):
@@ -29,11 +29,10 @@ def trained(block, image, dtype=torch.float32, module=None):
     image = image.replace_feature(features)
     image.indice_dict.clear()
     if module is None:
-        assert block._is_one_function(features)
+        assert engine.CPU.trains_as_a_whole(block, features)
         out = block(image).features
     else:
-        with engine.use_backend(module):
-            assert not block._is_one_function(features)
+        with engine.use_engine(module):
             out = block(image).features
     (out * torch.linspace(-1, 2, out.numel()).reshape(out.shape)).sum().backward()
     gradients = {name: parameter.grad for name, parameter in block.named_parameters()}
@@ -46,7 +45,7 @@ def trained(block, image, dtype=torch.float32, module=None):
 @pytest.mark.parametrize("sizes", [[200, 60], [2], [700]], ids=str)
 def test_equals_the_modules(channels, sizes):
     block, image = block_and_image(*channels, sizes)
-    found, expected = trained(block, image), trained(block, image, torch.float64, plain)
+    found, expected = trained(block, image), trained(block, image, torch.float64, engine.PLAIN)
     torch.testing.assert_close(found[0].double(), expected[0], rtol=1e-4, atol=1e-4)
     for name, gradient in expected[1].items():
         scale = max(1.0, float(gradient.abs().max()))
@@ -84,22 +83,22 @@ def test_frozen_weights_get_no_gradient_and_the_features_theirs():
 
 def test_left_to_the_modules_where_statistics_are_frozen_or_nothing_is_recorded():
     block, image = block_and_image(4, 4, [50])
-    assert block._is_one_function(image.features)
+    assert engine.CPU.trains_as_a_whole(block, image.features)
     block.activation_2.norm.eval()
-    assert not block._is_one_function(image.features)
+    assert not engine.CPU.trains_as_a_whole(block, image.features)
     block.train()
-    assert not block._is_one_function(image.features[:1])
+    assert not engine.CPU.trains_as_a_whole(block, image.features[:1])
     with torch.no_grad():
-        assert not block._is_one_function(image.features)
+        assert not engine.CPU.trains_as_a_whole(block, image.features)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert not block._is_one_function(image.features)
+        assert not engine.CPU.trains_as_a_whole(block, image.features)
 
 
 def test_constant_columns_have_the_gradient_of_the_modules():
     """Their normalised numbers are nothing but rounding; every pass must round alike."""
     block, image = block_and_image(16, 16, [300])
     constant = image.replace_feature(torch.ones_like(image.features) * torch.linspace(0.1, 7, 16))
-    found, expected = trained(block, constant), trained(block, constant, torch.float32, plain)
+    found, expected = trained(block, constant), trained(block, constant, torch.float32, engine.PLAIN)
     largest = expected[1]["features"].abs().max()
     assert found[1]["features"].abs().max() <= 2 * largest
 
@@ -107,7 +106,7 @@ def test_constant_columns_have_the_gradient_of_the_modules():
 def test_weights_of_another_type_are_left_to_the_modules():
     block, image = block_and_image(8, 8, [50])
     block.convolution_1.double()
-    assert not block._is_one_function(image.features)
+    assert not engine.CPU.trains_as_a_whole(block, image.features)
 
 
 def test_hooks_on_the_layers_are_called():

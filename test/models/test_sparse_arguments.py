@@ -5,14 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from mlreco.models.layers.sparse import SparseConv3d, SparseConvTensor, SparseInverseConv3d, SubMConv3d
-from mlreco.models.layers.sparse.cpu import backend, normalisation
-from mlreco.models.layers.sparse.cpu.epilogue import Activation, Epilogue
-from mlreco.models.layers.sparse.cpu.forward import Source, convolve
-from mlreco.models.layers.sparse.cpu.normalisation import Norm, Running
-from mlreco.models.layers.sparse.cpu.panels import pack
-from mlreco.models.layers.sparse.cpu.weight_gradient import weight_gradient
-from mlreco.models.layers.sparse.kernel_map import keys_from_coordinates, submanifold_map
+from mlreco.sparse import SparseConv3d, SparseConvTensor, SparseInverseConv3d, SubMConv3d
+from mlreco.sparse.cpu import kernels as backend
+from mlreco.sparse.cpu.ops import normalisation
+from mlreco.sparse.cpu.ops.convolution import Source, convolve
+from mlreco.sparse.cpu.ops.epilogue import Activation, Epilogue
+from mlreco.sparse.cpu.ops.normalisation import Norm, Running
+from mlreco.sparse.cpu.ops.panels import pack
+from mlreco.sparse.cpu.ops.weight_gradient import weight_gradient
+from mlreco.sparse.maps.kernel_map import keys_from_coordinates, submanifold_map
 
 SITES = [(0, 0, 0, 0), (0, 1, 1, 1), (1, 7, 7, 7)]
 

@@ -11,8 +11,9 @@ from conftest import make_batch
 from mlreco.errors import UserError
 from mlreco.models.chain import Chain
 from mlreco.models.layers.precision import autocast, tf32
-from mlreco.models.layers.sparse import SparseConv3d, SparseInverseConv3d, SubMConv3d, cuda, engine
 from mlreco.models.network_input import sparse_image
+from mlreco.sparse import SparseConv3d, SparseInverseConv3d, SubMConv3d, engine
+from mlreco.sparse.cuda import layers as cuda
 
 spconv = pytest.importorskip("spconv.pytorch")
 CPU = torch.device("cpu")
@@ -21,7 +22,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def on_spconv(monkeypatch, set_threads):
     set_threads(1)
-    monkeypatch.setattr(engine, "uses_spconv", lambda features: True)
+    monkeypatch.setattr(engine, "_forced", engine.SPCONV)
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_a_key_in_use_for_another_geometry_is_refused(image):
 def test_equals_the_own_engine_with_biases(image, monkeypatch):
     down, up = down_and_up()
     found = up(down(image)).features
-    monkeypatch.setattr(engine, "uses_spconv", lambda features: False)
+    monkeypatch.setattr(engine, "_forced", None)
     plain = sparse_image(make_batch([120, 60])["input_data"], 3)
     torch.testing.assert_close(found, up(down(plain)).features, rtol=1e-5, atol=1e-6)
 

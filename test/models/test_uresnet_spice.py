@@ -6,11 +6,10 @@ from conftest import make_batch
 
 from mlreco.errors import UserError
 from mlreco.models.chain import Chain, chain_loss
-from mlreco.models.layers.sparse import engine, plain
-from mlreco.models.layers.unet import UNetDecoder, UNetEncoder, level_channels
 from mlreco.models.losses import SegmentationLoss, SpiceLoss
 from mlreco.models.network_input import sparse_image
 from mlreco.semantics import PILARNET
+from mlreco.sparse import PLAIN, UNetDecoder, UNetEncoder, level_channels, use_engine
 
 PRODUCTS = ("segmentation", "embeddings", "margins", "seediness")
 NETWORK = {"filters": [4, 6, 8, 8], "depth": 4, "own_levels": 2, "reps": 1, "decoder_reps": {"segmentation": 2}}
@@ -73,7 +72,7 @@ def test_features_of_every_level_can_be_given():
 def test_inference_equals_the_plain_engine():
     chain, batch = build().eval(), make_batch([200, 0, 60])
     found = chain(batch)
-    with engine.use_backend(plain):
+    with use_engine(PLAIN):
         expected = chain(batch)
     for name in PRODUCTS:
         torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-4)

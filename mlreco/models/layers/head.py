@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mlreco.models.layers.by_row import linear_by_row
-from mlreco.models.layers.residual import NormActivation
+from mlreco.sparse import NormActivation
 
 
 class Head(nn.Sequential):

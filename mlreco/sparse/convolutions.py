@@ -1,0 +1,232 @@
+"""Sparse 3D convolutions with spconv's names, arguments and weight layout, on CPU and CUDA.
+
+Definitions: submanifold sparse convolution, Graham and van der Maaten, arXiv:1706.01307; strided and inverse sparse
+convolution as in spconv 2. A weight has spconv's shape (Cout, k, k, k, Cin), so that a checkpoint serves both engines.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from mlreco.sparse.as_made import is_own
+from mlreco.sparse.engine import engine_of
+from mlreco.sparse.maps.kernel_map import KernelMap
+from mlreco.sparse.maps.sites import INVERSE, STRIDED, SUBMANIFOLD, sites_to_undo, strided_sites, submanifold_sites
+from mlreco.sparse.plain.convolution_function import kernel_major
+from mlreco.sparse.tensor import SparseConvTensor
+
+Size = int | Sequence[int]
+"""A number for all three axes, or three equal ones."""
+ImageOf = Callable[[torch.Tensor], SparseConvTensor]
+
+
+def _whole(name: str, value: int, least: int) -> int:
+    """Return an argument that must be an integer of at least so much."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be an integer, not {value!r}") from None
+    if number < least or isinstance(value, bool):
+        raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
+    return number
+
+
+def _cubic(name: str, size: Size, least: int) -> int:
+    """Return the number that an argument gives for all three axes; kernels here are cubes."""
+    if isinstance(size, Sequence) and not isinstance(size, str):
+        if len(size) != 3 or len(set(size)) != 1:
+            raise ValueError(f"{name} must be one number, or three equal ones, not {size!r}")
+        size = size[0]
+    return _whole(name, size, least)
+
+
+class SparseConvolution(nn.Module):
+    """What the three convolutions share: parameters, their initialisation and the checks.
+
+    Args:
+        in_channels: features of an input site, Cin.
+        out_channels: features of an output site, Cout.
+        kernel_size: edge of the cubic kernel, or three equal edges.
+        bias: add a learned (Cout,) offset.
+        indice_key: name under which the kernel map is kept in the tensor for other layers.
+
+    Raises:
+        ValueError: a number of features or a size that there is no convolution of.
+    """
+
+    kind: str
+    """``SUBMANIFOLD``, ``STRIDED`` or ``INVERSE``."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Size, bias: bool = True, indice_key: str | None = None
+    ) -> None:
+        super().__init__()
+        self.in_channels = _whole("in_channels", in_channels, 1)
+        self.out_channels = _whole("out_channels", out_channels, 1)
+        self.kernel_size = edge = _cubic("kernel_size", kernel_size, 1)
+        self.indice_key = indice_key
+        self.weight = nn.Parameter(torch.empty(self.out_channels, edge, edge, edge, self.in_channels))
+        self.bias = nn.Parameter(torch.empty(self.out_channels)) if bias else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights as torch's convolutions do: uniform with bound 1 / sqrt(fan in)."""
+        bound = 1.0 / math.sqrt(max(1, self.in_channels * self.kernel_size**3))
+        nn.init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def kernel_major_weight(self) -> torch.Tensor:
+        """Return the weight as (K, Cin, Cout), K offsets in row-major order of (kx, ky, kz)."""
+        return kernel_major(self.weight)
+
+    def extra_repr(self) -> str:
+        """Describe the layer in printed models."""
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, indice_key={self.indice_key!r}"
+        )
+
+    def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
+        """Return the kernel map on the CPU, and what makes an image of the (n_out, Cout) output."""
+        raise NotImplementedError
+
+    def is_as_made(self) -> bool:
+        """Tell whether its parameters are float32 and of its shape; see :mod:`mlreco.sparse.as_made`."""
+        if not is_own(self, type(self)) or type(self) not in (SubMConv3d, SparseConv3d, SparseInverseConv3d):
+            return False
+        edge, bias = self.kernel_size, self.bias
+        shape = (self.out_channels, edge, edge, edge, self.in_channels)
+        if self.weight.dtype != torch.float32 or self.weight.shape != shape:
+            return False
+        return bias is None or (bias.dtype == torch.float32 and bias.shape == shape[:1])
+
+    def forward(self, tensor: SparseConvTensor) -> SparseConvTensor:
+        """Return the convolved image.
+
+        Raises:
+            ValueError: the image has another number of features, a parameter has another shape, or the ``indice_key``
+                is in use for other sites or another convolution.
+        """
+        self._check(tensor)
+        return engine_of(tensor.features).convolve(self, tensor)
+
+    def _check(self, tensor: SparseConvTensor) -> None:
+        """Refuse features and parameters whose shapes do not fit the layer."""
+        edge, channels, features = self.kernel_size, self.in_channels, tensor.features.shape[1]
+        if features != channels:
+            raise ValueError(f"{type(self).__name__} takes {channels} features a site, the image has {features}")
+        if self.weight.shape != (self.out_channels, edge, edge, edge, channels):
+            raise ValueError(f"the weight of {self} has the shape {tuple(self.weight.shape)}")
+        if self.bias is not None and self.bias.shape != (self.out_channels,):
+            raise ValueError(f"the bias of {self} has the shape {tuple(self.bias.shape)}")
+
+
+def _refuse(**options: tuple[Size, int]) -> None:
+    for name, (value, supported) in options.items():
+        if _cubic(name, value, 1) != supported:
+            raise ValueError(f"{name}={value} is not supported, only {supported}")
+
+
+class SubMConv3d(SparseConvolution):
+    """Submanifold convolution: the active sites stay as they are, each sums its active neighbours.
+
+    Args:
+        in_channels: features of an input site.
+        out_channels: features of an output site.
+        kernel_size: odd edge of the kernel.
+        stride, dilation, groups: 1, the only value there is a meaning or code for.
+        padding: has no effect, as in spconv: the sites are those of the input.
+        bias: add a learned offset.
+        indice_key: layers with the same key share one kernel map.
+    """
+
+    kind = SUBMANIFOLD
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        indice_key: str | None = None,
+    ) -> None:
+        _refuse(stride=(stride, 1), dilation=(dilation, 1), groups=(groups, 1))
+        super().__init__(in_channels, out_channels, kernel_size, bias, indice_key)
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"a submanifold convolution needs an odd kernel size, got {kernel_size}")
+
+    def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
+        """Return the kernel map, and what puts features on the same sites and rows."""
+        return submanifold_sites(tensor, self.kernel_size, self.indice_key), tensor.replace_feature
+
+
+class SparseConv3d(SparseConvolution):
+    """Strided convolution: every output site that some active input reaches becomes active.
+
+    Args:
+        in_channels: features of an input site.
+        out_channels: features of an output site.
+        kernel_size: edge of the kernel.
+        stride: step between output sites.
+        padding: zeros added on each side.
+        dilation, groups: 1, the only value there is code for.
+        bias: add a learned offset.
+        indice_key: name under which a ``SparseInverseConv3d`` finds its way back.
+    """
+
+    kind = STRIDED
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        indice_key: str | None = None,
+    ) -> None:
+        _refuse(dilation=(dilation, 1), groups=(groups, 1))
+        super().__init__(in_channels, out_channels, kernel_size, bias, indice_key)
+        self.stride = _cubic("stride", stride, 1)
+        self.padding = _cubic("padding", padding, 0)
+
+    def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
+        """Return the kernel map, and what puts features on the output's own sites, sorted by batch, x, y, z."""
+        sites = strided_sites(tensor, self.kernel_size, self.stride, self.padding, self.indice_key)
+        return sites.kernel_map, lambda out: sites.image(out, sites.coarse, tensor)
+
+
+class SparseInverseConv3d(SparseConvolution):
+    """Transposed convolution back onto the sites and rows from which a ``SparseConv3d`` started.
+
+    Args:
+        in_channels: features of an input site.
+        out_channels: features of an output site.
+        kernel_size: edge of the kernel, that of the convolution it undoes.
+        indice_key: key of the convolution it undoes.
+        bias: add a learned offset.
+    """
+
+    kind = INVERSE
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: Size, indice_key: str, bias: bool = True
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, bias, indice_key)
+
+    def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
+        """Return the kernel map, and what puts features on the sites that the undone convolution started from."""
+        sites = sites_to_undo(tensor, self.kernel_size, self.indice_key)
+        return sites.kernel_map.transposed(), lambda out: sites.image(out, sites.fine, tensor)

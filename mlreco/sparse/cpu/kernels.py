@@ -1,0 +1,125 @@
+"""The CPU engine on torch tensors; the same functions as the plain path, so that either can stand for the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from mlreco.sparse.cpu.ops import normalisation
+from mlreco.sparse.cpu.ops.convolution import Source, convolve, convolve_once
+from mlreco.sparse.cpu.ops.epilogue import Activation, Epilogue
+from mlreco.sparse.cpu.ops.panels import Panels, pack
+from mlreco.sparse.cpu.ops.weight_gradient import begin_weight_gradient
+from mlreco.sparse.cpu.threads.calls import AT_ONCE, Calls, InTurn
+from mlreco.sparse.cpu.threads.thread_count import thread_count
+from mlreco.sparse.maps.kernel_map import KernelMap
+from mlreco.sparse.native.memory import array_of
+
+
+def supports(features: torch.Tensor) -> bool:
+    """Tell whether the engine takes these features: float32 on the CPU."""
+    return features.dtype == torch.float32 and features.device.type == "cpu"
+
+
+def pack_weight(weight: torch.Tensor, beside: int | None = None) -> Panels:
+    """Return a (K, Cin, Cout) float32 weight of any strides as the tiles read it, for use in many calls.
+
+    Args:
+        weight: the weight.
+        beside: input channels of the first weight of a convolution with several.
+    """
+    return pack(weight.detach(), thread_count(), beside=beside)
+
+
+def conv_forward(features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
+    """Return the (n_out, Cout) output of a sparse convolution.
+
+    Args:
+        features: (n_in, Cin) float32.
+        weight: (K, Cin, Cout) float32 of any strides: a permuted view of spconv's layout costs nothing.
+        kernel_map: the pairs of input and output rows of every offset.
+    """
+    return convolve_once(features.detach().contiguous(), weight.detach(), kernel_map, threads=thread_count())
+
+
+def conv_backward(
+    features: torch.Tensor,
+    grad_out: torch.Tensor,
+    weight: torch.Tensor,
+    kernel_map: KernelMap,
+    needed: tuple[bool, bool] = (True, True),
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Return the gradients of the features, (n_in, Cin), and of the weight, (K, Cin, Cout), None where not needed.
+
+    Helpers work on the second, a view of memory in spconv's order (Cout, K, Cin), while the first is computed.
+    """
+    threads, grad_in, grad_weight = thread_count(), None, None
+    features, grad_out = features.detach().contiguous(), grad_out.detach().contiguous()
+    with InTurn(threads) as calls:
+        if needed[1]:
+            grad_weight = begin_weight_gradient(features, grad_out, kernel_map, threads, calls).permute(1, 2, 0)
+        if needed[0]:
+            back = weight.detach().transpose(1, 2), kernel_map.transposed()
+            grad_in = convolve_once(grad_out, *back, threads=threads, calls=calls)
+    return grad_in, grad_weight
+
+
+def affine(scale: torch.Tensor, shift: torch.Tensor, slope: float) -> Activation:
+    """Return leaky_relu(x * scale + shift, slope) as the engine takes it, scale and shift (C,) float32."""
+    return Activation(array_of(scale), array_of(shift), slope)
+
+
+def activate(features: torch.Tensor, activation: Activation, calls: Calls = AT_ONCE) -> torch.Tensor:
+    """Return the activation of (N, C) float32 features, complete when ``calls`` has made the call."""
+    out = calls.empty(*features.shape)
+    normalisation.activate(features.contiguous(), activation, out, thread_count(), calls)
+    return out
+
+
+def conv_fused(
+    features: torch.Tensor,
+    weight: torch.Tensor | Panels,
+    kernel_map: KernelMap,
+    *,
+    beside: Sequence[tuple[torch.Tensor, Panels]] = (),
+    shortcuts: Sequence[tuple[torch.Tensor, Panels]] = (),
+    bias: torch.Tensor | None = None,
+    residual: torch.Tensor | None = None,
+    activation: Activation | None = None,
+    keep_raw: bool = True,
+    calls: Calls = AT_ONCE,
+) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    """Return a convolution and its activation, written in one pass, for inference.
+
+    Args:
+        features: (n_in, Cin) float32.
+        weight: (K, Cin, Cout) float32, or packed.
+        kernel_map: the pairs of input and output rows of every offset.
+        beside: more features on the input rows, and their packed weights: the convolution is that of all features side
+            by side, which saves joining them.
+        shortcuts: features on the output rows, and packed weights (1, C, Cout): their products are added.
+        bias: (Cout,) added to the output.
+        residual: (n_out, Cout) added to the output.
+        activation: what is done to the output for the second result.
+        keep_raw: return the output before the activation, too.
+        calls: makes the call.
+
+    Returns:
+        (n_out, Cout) output or None, (n_out, Cout) activated output or None, complete when ``calls`` has made the call.
+    """
+    panels = weight if isinstance(weight, Panels) else pack_weight(weight)
+    shape = kernel_map.n_out, panels.packing.columns
+    raw = calls.empty(*shape) if keep_raw or activation is None else None
+    active = calls.empty(*shape) if activation is not None else None
+    convolve(
+        [Source(x.contiguous(), w) for x, w in ((features, panels), *beside)],
+        kernel_map,
+        raw,
+        active,
+        [Source(x.contiguous(), w) for x, w in shortcuts],
+        Epilogue(*(None if t is None else t.contiguous() for t in (bias, residual)), activation),
+        thread_count(),
+        calls,
+    )
+    return raw, active

@@ -1,0 +1,224 @@
+"""Kernels of the sparse convolution on float32: blocks of output rows, offset by offset, through register tiles.
+
+Every output number is the sum over offsets, then sources and input channels in ascending order, then over shortcuts,
+whatever the blocks, the tiles and the number of threads are; so results do not depend on them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray
+
+from mlreco.sparse.cpu.codegen.shared_memory import claim, floats_at, integers_at, memory_at
+from mlreco.sparse.cpu.codegen.simd import UNIT
+from mlreco.sparse.cpu.codegen.tile import BEYOND, forward_tile
+from mlreco.sparse.cpu.ops.epilogue import EPILOGUE, finish
+from mlreco.sparse.cpu.ops.row_lists import ADDRESS_BYTES, fill_up, list_rows
+from mlreco.sparse.cpu.threads.crew import work_together, worth
+from mlreco.sparse.maps.submanifold import BLOCK, MAP
+from mlreco.sparse.native.jit import SharedKernel, kernel
+
+_LANES = UNIT.lanes
+_one, _two, _three = forward_tile(1), forward_tile(2), forward_tile(3)
+_four = forward_tile(min(4, len(UNIT.rows)))
+_HEIGHTS = np.array(UNIT.rows, np.int64)
+_HEIGHT, _LOWEST = UNIT.block_rows
+MOST_ROWS = -(-_HEIGHT // BLOCK) * BLOCK
+"""Rows of the highest block of output."""
+_STRIP = 256
+"""Pairs whose rows are listed at once."""
+_LIST = _STRIP + BEYOND
+LISTS_BYTES = 2 * ADDRESS_BYTES * _LIST
+"""Room that a thread needs for lists of rows."""
+SOURCE = np.dtype(
+    [(name, np.int64) for name in ("features", "panels", "channels", "offset_step", "column_step", "row_step")]
+)
+"""Features, and the packed weight that multiplies them."""
+_SOURCE_BYTES = SOURCE.itemsize
+JOB = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            *("counter", "work", "map", "sources", "n_sources", "n_shortcuts", "vectors", "n_groups", "width"),
+            *("sums", "lists", "board", "desks", "helpers", "height", "parts", "sums_size"),
+        )
+    ]
+    + EPILOGUE
+)
+"""A convolution. ``convolution`` fills in counter, height, parts and sums_size; ``work`` is where ``blocks_of_output``
+begins, ``width`` the numbers in a row of all panels of an offset, ``sums`` and ``lists`` are room for all threads."""
+
+
+@kernel
+def _multiply(vectors: int, operands: tuple[int, ...]) -> None:
+    if vectors == 1:
+        _one(operands)
+    elif vectors == 2:
+        _two(operands)
+    elif vectors == 3:
+        _three(operands)
+    else:
+        _four(operands)
+
+
+@kernel
+def _add_source(
+    source: int,
+    offset: int,
+    rows: int,
+    count: int,
+    sources: int,
+    targets: int,
+    vectors: int,
+    groups: tuple[int, int],
+    first_column: int,
+) -> None:
+    """Add rows of one source, times one offset of its weight, to the target rows.
+
+    Args:
+        source: where its record is.
+        offset: of the kernel.
+        rows: where the numbers of the rows are.
+        count: how many there are.
+        sources: room for a list of their addresses.
+        targets: a list of addresses of their sums.
+        vectors: where the widths of all column groups are.
+        groups: the first column group and the one after the last.
+        first_column: where the first group begins in the output.
+    """
+    operand, widths = carray(memory_at(source), 1, SOURCE)[0], integers_at(vectors)
+    features, panels, channels = operand.features, operand.panels, operand.channels
+    offset_step, column_step, row_step = operand.offset_step, operand.column_step, operand.row_step
+    list_rows(sources, features, 4 * channels, rows, count)
+    fill_up(sources, count, BEYOND, features)
+    column = 0
+    for group in range(groups[0], groups[1]):
+        panel = panels + 4 * (offset * offset_step + (first_column + column) * column_step)
+        row_bytes = 4 * row_step if row_step else 4 * widths[group] * _LANES
+        here = 4 * column
+        column += widths[group] * _LANES
+        following = panels + 4 * ((offset + 1) * offset_step + first_column * column_step)
+        if group + 1 < groups[1]:
+            following = panels + 4 * (offset * offset_step + (first_column + column) * column_step)
+        height = _HEIGHTS[widths[group] - 1]
+        tiles = (count + height - 1) // height
+        _multiply(widths[group], (sources, targets, here, tiles, channels, panel, row_bytes, following))
+
+
+@kernel
+def _lanes_of(vectors: int, first: int, last: int) -> int:
+    """Return how many numbers the column groups from first to last hold in a row."""
+    widths, total = integers_at(vectors), 0
+    for group in range(first, last):
+        total += widths[group]
+    return total * _LANES
+
+
+@kernel
+def _add_pairs(
+    call: np.void,
+    sources: range,
+    offset: int,
+    rows: tuple[int, int],
+    count: int,
+    lists: int,
+    groups: tuple[int, int],
+    first_column: int,
+    sums: tuple[int, int, int],
+) -> None:
+    """Add pairs of rows to a block of sums, a strip of pairs after the other.
+
+    Args:
+        call: the job.
+        sources: numbers of those that are added.
+        offset: of the kernel.
+        rows: where the numbers of the input rows and of the output rows are.
+        count: how many pairs there are.
+        lists: room for two lists of addresses.
+        groups: the first column group and the one after the last.
+        first_column: where the first group begins in the output.
+        sums: where output row 0 would be in the block, the bytes of a row, and where a row is that nobody reads.
+    """
+    base, row_bytes, spare = sums
+    targets = lists + ADDRESS_BYTES * _LIST
+    for first in range(0, count, _STRIP):
+        strip = min(_STRIP, count - first)
+        list_rows(targets, base, row_bytes, rows[1] + 4 * first, strip)
+        fill_up(targets, strip, BEYOND, spare)
+        for source in sources:
+            numbers = call.sources + _SOURCE_BYTES * source
+            places = rows[0] + 4 * first, strip, lists, targets
+            _add_source(numbers, offset, *places, call.vectors, groups, first_column)
+
+
+def _convolve_blocks(job_address: int, worker: int) -> None:
+    call = carray(memory_at(job_address), 1, JOB)[0]
+    sites = carray(memory_at(call.map), 1, MAP)[0]
+    blocks = (sites.n_out + call.height - 1) // call.height
+    sums = call.sums + 4 * worker * call.sums_size
+    lists = call.lists + LISTS_BYTES * worker
+    bounds = integers_at(sites.bounds)
+    while True:
+        item = claim(job_address)
+        if item >= blocks * call.parts:
+            return
+        block, part = item // call.parts, item % call.parts
+        groups = part * call.n_groups // call.parts, (part + 1) * call.n_groups // call.parts
+        column_0 = _lanes_of(call.vectors, 0, groups[0])
+        width = _lanes_of(call.vectors, groups[0], groups[1])
+        row_0, row_1 = block * call.height, min(sites.n_out, (block + 1) * call.height)
+        size = (row_1 - row_0) * width
+        clean = floats_at(sums)
+        for place in range(size):
+            clean[place] = np.float32(0)
+        where = sums - 4 * width * row_0, 4 * width, sums + 4 * size
+        for k in range(sites.offsets):
+            first = bounds[k * sites.n_bounds + row_0 // BLOCK]
+            last = bounds[k * sites.n_bounds + (row_1 + BLOCK - 1) // BLOCK]
+            rows = sites.in_rows + 4 * first, sites.out_rows + 4 * first
+            _add_pairs(call, range(call.n_sources), k, rows, last - first, lists, groups, column_0, where)
+        rows = sites.identity + 4 * row_0, sites.identity + 4 * row_0
+        shortcuts = range(call.n_sources, call.n_sources + call.n_shortcuts)
+        if call.n_shortcuts:
+            _add_pairs(call, shortcuts, 0, rows, row_1 - row_0, lists, groups, column_0, where)
+        finish(sums, width, row_0, row_1, column_0, call)
+
+
+blocks_of_output = SharedKernel(_convolve_blocks)
+
+
+@kernel
+def _blocking(n_out: int, groups: int, threads: int) -> tuple[int, int]:
+    """Return the height of the output blocks and the number of parts into which column groups are cut.
+
+    High blocks keep the tiles full, since their pairs of one offset are what fills them; there must be enough items
+    for all threads, and where rows are too few for that, threads share a block's columns.
+    """
+    blocks, parts = (n_out + _HEIGHT - 1) // _HEIGHT, 1
+    if threads > 1:
+        wanted = 4 * threads
+        if blocks < wanted:
+            parts = groups
+        blocks = max(blocks, min((wanted + parts - 1) // parts, (n_out + _LOWEST - 1) // _LOWEST))
+        if parts == 1:
+            blocks = (blocks + threads - 1) // threads * threads
+    rows = max(1, blocks) * BLOCK
+    return max(1, (n_out + rows - 1) // rows) * BLOCK, parts
+
+
+def _convolve(job_address: int, _: int) -> None:
+    """Convolve with as many threads as are worth their while."""
+    call = carray(memory_at(job_address), 1, JOB)[0]
+    sites = carray(memory_at(call.map), 1, MAP)[0]
+    products = 0.0
+    for source in range(call.n_sources + call.n_shortcuts):
+        pairs = sites.pairs if source < call.n_sources else sites.n_out
+        products += 2.0 * pairs * carray(memory_at(call.sources + _SOURCE_BYTES * source), 1, SOURCE)[0].channels
+    helpers = worth(call.board, call.helpers, products * call.stride)
+    call.height, call.parts = _blocking(sites.n_out, call.n_groups, helpers + 1)
+    call.sums_size = (min(call.height, sites.n_out) + 1) * call.width
+    call.counter = 0
+    work_together(call.work, job_address, call.board, call.desks, helpers)
+
+
+convolution = SharedKernel(_convolve)

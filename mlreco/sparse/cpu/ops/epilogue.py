@@ -1,0 +1,131 @@
+"""What happens to a block of output while it is still in the cache."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from mlreco.sparse.cpu.codegen.shared_memory import floats_at
+from mlreco.sparse.cpu.ops.column_moments import MOMENTS, write_moments
+from mlreco.sparse.maps.submanifold import BLOCK
+from mlreco.sparse.native.jit import kernel
+from mlreco.sparse.native.memory import Array, HoldsAddresses, address_of_floats, bits
+
+_PLACES = ("bias", "residual", "scale", "shift", "raw", "active", "moments")
+EPILOGUE = [*((name, np.int64) for name in (*_PLACES, "stride")), ("slope", np.float64)]
+"""What ``finish`` reads: where the arrays begin (0: there is none), how long a row is, and the slope."""
+
+
+@dataclass(frozen=True)
+class Activation(HoldsAddresses):
+    """BatchNorm in evaluation and LeakyReLU: leaky_relu(x * scale + shift, slope).
+
+    Attributes:
+        scale, shift: (C,) float32, C-contiguous.
+        slope: of the leaky ReLU on negative numbers.
+    """
+
+    scale: np.ndarray
+    shift: np.ndarray
+    slope: float
+
+    @cached_property
+    def numbers(self) -> tuple[int, int, int]:
+        """Addresses of scale and shift, and the bits of the slope."""
+        places = (address_of_floats(array, "scale and shift", (self.columns,)) for array in (self.scale, self.shift))
+        return *places, bits(self.slope)
+
+    @property
+    def columns(self) -> int:
+        """C."""
+        return len(self.scale)
+
+
+class Epilogue(NamedTuple):
+    """Bias and residual are added to the output; a second, activated copy of it may be written, too.
+
+    Attributes:
+        bias: (Cout,) float32 added to every row.
+        residual: (n_out, Cout) float32 added.
+        activation: of the second copy.
+        moments: (at least ceil(n_out / BLOCK) * MOMENTS * Cout,) float32, C-contiguous: those of every block of output
+            rows and column are written there, in that order.
+    """
+
+    bias: Array | None = None
+    residual: Array | None = None
+    activation: Activation | None = None
+    moments: Array | None = None
+
+    def layout(self, raw: Array | None, active: Array | None, shape: tuple[int, int]) -> tuple[int, ...]:
+        """Return the numbers of ``EPILOGUE``.
+
+        Args:
+            raw: (n_out, Cout) float32, C-contiguous, where the output goes.
+            active: the same for its activated copy.
+            shape: n_out and Cout.
+
+        Raises:
+            ValueError: an array has another shape or type, or there is an activated copy without an activation.
+        """
+        rows, columns = shape
+        arrays = {"bias": (columns,), "residual": shape, "output": shape, "activated output": shape}
+        given = self.bias, self.residual, raw, active
+        bias, residual, raw_place, active_place = (
+            0 if array is None else address_of_floats(array, name, arrays[name])
+            for name, array in zip(arrays, given, strict=True)
+        )
+        moments = 0
+        if self.moments is not None:
+            least = -(-rows // BLOCK) * MOMENTS * columns
+            moments = address_of_floats(self.moments, "moments", (max(least, len(self.moments)),))
+        scale = shift = slope = 0
+        if self.activation is not None:
+            if self.activation.columns != columns:
+                raise ValueError(f"an activation of {columns} columns is needed, not of {self.activation.columns}")
+            scale, shift, slope = self.activation.numbers
+        elif active is not None:
+            raise ValueError("an activated output needs an activation")
+        return bias, residual, scale, shift, raw_place, active_place, moments, columns, slope
+
+
+@kernel
+def finish(sums: int, width: int, row_0: int, row_1: int, column_0: int, epilogue: np.void) -> None:
+    """Write the sums of a block of rows and columns, ``width`` apart, to the columns of the output from column_0 on.
+
+    Args:
+        sums: where they begin.
+        width: of a row of sums.
+        row_0: first row of the output.
+        row_1: row after the last.
+        column_0: first column of the output.
+        epilogue: a record with the fields of ``EPILOGUE``.
+    """
+    bias, residual = floats_at(epilogue.bias + 4 * column_0), floats_at(epilogue.residual)
+    scale, shift = floats_at(epilogue.scale + 4 * column_0), floats_at(epilogue.shift + 4 * column_0)
+    raw, active = floats_at(epilogue.raw), floats_at(epilogue.active)
+    columns, slope = min(width, epilogue.stride - column_0), np.float32(epilogue.slope)
+    zero = np.float32(0)
+    for row in range(row_0, row_1):
+        here, there = floats_at(sums + 4 * (row - row_0) * width), row * epilogue.stride + column_0
+        if epilogue.bias:
+            for c in range(columns):
+                here[c] += bias[c]
+        if epilogue.residual:
+            for c in range(columns):
+                here[c] += residual[there + c]
+        if epilogue.raw:
+            for c in range(columns):
+                raw[there + c] = here[c]
+        if epilogue.active:
+            for c in range(columns):
+                value = here[c] * scale[c] + shift[c]
+                active[there + c] = max(value, zero) + slope * min(value, zero)
+    if epilogue.moments:
+        for first in range(row_0, row_1, BLOCK):
+            place = epilogue.moments + 4 * (MOMENTS * (first // BLOCK) * epilogue.stride + column_0)
+            rows = min(BLOCK, row_1 - first)
+            write_moments(sums + 4 * (first - row_0) * width, rows, columns, width, place, epilogue.stride)

@@ -1,0 +1,261 @@
+"""Kernels of batch normalisation and LeakyReLU that threads run together, a chunk of rows at a time.
+
+g is the gradient of the normalised x, that is, before LeakyReLU.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray
+
+from mlreco.sparse.cpu.codegen.shared_memory import bits_of, claim, floats_at, memory_at
+from mlreco.sparse.cpu.codegen.strips import gradient_strip, strip_columns
+from mlreco.sparse.cpu.ops.column_moments import MOMENTS, combine, write_moments
+from mlreco.sparse.cpu.threads.crew import OPERATIONS_A_NUMBER, work_together, worth
+from mlreco.sparse.native.jit import SharedKernel, kernel
+from mlreco.sparse.native.memory import Job, job
+
+CHUNK = 256
+"""Rows of a chunk."""
+_FIELDS = (
+    *("counter", "rows", "columns", "x", "out", "grad", "beside", "of_parameters", "weight", "bias", "moments"),
+    *("first", "second", "sums_are_known", "chunk", "sums", "numbers", "board", "desks", "helpers"),
+    *("running_mean", "running_variance", "scale", "shift", "mean", "factor", "offset"),
+)
+JOB = np.dtype(
+    [*((name, np.int64) for name in _FIELDS), *((name, np.float64) for name in ("slope", "eps", "momentum"))]
+)
+"""Normalisation and activation, or their gradient, in two kernels, ``first`` and ``second``.
+
+Addresses from ``scale`` to ``offset`` are those of a number a column, for which ``numbers`` is room; ``sums`` is room
+for what the first kernel finds of every chunk of rows.
+"""
+NUMBERS = 5
+"""Numbers a column."""
+
+
+@kernel
+def _claim_rows(job_address: int, call: np.void) -> tuple[int, int, int]:
+    """Return the next chunk, its first row and the row after its last; none is left where these are equal."""
+    chunk = claim(job_address)
+    return chunk, min(call.rows, chunk * CHUNK), min(call.rows, (chunk + 1) * CHUNK)
+
+
+def _moments_of_chunks(job_address: int, _: int) -> None:
+    """Write the moments of every chunk and column to ``sums`` (chunks, MOMENTS, columns)."""
+    call = carray(memory_at(job_address), 1, JOB)[0]
+    columns = call.columns
+    while True:
+        chunk, row_0, row_1 = _claim_rows(job_address, call)
+        if row_0 == row_1:
+            return
+        place = call.sums + 4 * MOMENTS * chunk * columns
+        write_moments(call.x + 4 * row_0 * columns, row_1 - row_0, columns, columns, place, columns)
+
+
+def _activate(job_address: int, _: int) -> None:
+    call = carray(memory_at(job_address), 1, JOB)[0]
+    columns, slope, zero = call.columns, np.float32(call.slope), np.float32(0)
+    scale, shift = floats_at(call.scale), floats_at(call.shift)
+    while True:
+        _, row_0, row_1 = _claim_rows(job_address, call)
+        if row_0 == row_1:
+            return
+        for row in range(row_0, row_1):
+            x, out = floats_at(call.x + 4 * row * columns), floats_at(call.out + 4 * row * columns)
+            for c in range(columns):
+                value = x[c] * scale[c] + shift[c]
+                out[c] = max(value, zero) + slope * min(value, zero)
+
+
+@kernel
+def _sum_columns(call: np.void, row_0: int, rows: int, total: int, product: int) -> None:
+    """Write the sums of g and g (x - mean) of all columns of a few rows, g the gradient before LeakyReLU."""
+    columns, first, place = call.columns, 0, 4 * row_0 * call.columns
+    slope_bits = bits_of(call.slope)
+    strip = strip_columns(columns)
+    while strip:
+        skip = 4 * first
+        places = (
+            *(strip, call.x + place + skip, call.grad + place + skip, 4 * columns, rows),
+            *(call.scale + skip, call.shift + skip, call.mean + skip, slope_bits, total + skip, product + skip),
+        )
+        gradient_strip(places)
+        first += strip
+        strip = strip_columns(columns - first)
+    x, grad, slope = floats_at(call.x + place), floats_at(call.grad + place), np.float32(call.slope)
+    scale, shift, mean = floats_at(call.scale), floats_at(call.shift), floats_at(call.mean)
+    for c in range(first, columns):
+        totals, products = np.float32(0), np.float32(0)
+        for row in range(rows):
+            value = x[row * columns + c] * scale[c] + shift[c]
+            inner = grad[row * columns + c] * (np.float32(1) if value > np.float32(0) else slope)
+            totals += inner
+            products += inner * (x[row * columns + c] - mean[c])
+        floats_at(total)[c], floats_at(product)[c] = totals, products
+
+
+def _sum_gradients(job_address: int, _: int) -> None:
+    """Write the sums of every chunk to ``sums`` (chunks, 2, columns)."""
+    call = carray(memory_at(job_address), 1, JOB)[0]
+    while True:
+        chunk, row_0, row_1 = _claim_rows(job_address, call)
+        if row_0 == row_1:
+            return
+        total = call.sums + 8 * chunk * call.columns
+        _sum_columns(call, row_0, row_1 - row_0, total, total + 4 * call.columns)
+
+
+def _input_gradient_rows(job_address: int, _: int) -> None:
+    """Write g * scale + (x - mean) * factor + offset, g the gradient before LeakyReLU, plus what comes beside."""
+    call = carray(memory_at(job_address), 1, JOB)[0]
+    columns, slope, zero, one = call.columns, np.float32(call.slope), np.float32(0), np.float32(1)
+    scale, shift, mean = floats_at(call.scale), floats_at(call.shift), floats_at(call.mean)
+    factor, offset = floats_at(call.factor), floats_at(call.offset)
+    while True:
+        _, row_0, row_1 = _claim_rows(job_address, call)
+        if row_0 == row_1:
+            return
+        for row in range(row_0, row_1):
+            place = 4 * row * columns
+            x, grad, out = floats_at(call.x + place), floats_at(call.grad + place), floats_at(call.out + place)
+            for c in range(columns):
+                value = x[c] * scale[c] + shift[c]
+                inner = grad[c] * (one if value > zero else slope)
+                out[c] = inner * scale[c] + (x[c] - mean[c]) * factor[c] + offset[c]
+            if call.beside:
+                beside = floats_at(call.beside + place)
+                for c in range(columns):
+                    out[c] += beside[c]
+
+
+chunk_moments, activate_rows = SharedKernel(_moments_of_chunks), SharedKernel(_activate)
+chunk_gradients, input_gradient = SharedKernel(_sum_gradients), SharedKernel(_input_gradient_rows)
+
+
+@kernel
+def _place_numbers(call: np.void) -> None:
+    row = 4 * call.columns
+    call.scale, call.shift, call.mean = call.numbers, call.numbers + row, call.numbers + 2 * row
+    call.factor, call.offset = call.numbers + 3 * row, call.numbers + 4 * row
+
+
+@kernel
+def _write_affine(call: np.void, moments: np.ndarray) -> None:
+    """Write scale and shift with which x * scale + shift is the normalised x, times weight, plus bias."""
+    weight, bias = floats_at(call.weight), floats_at(call.bias)
+    scale, shift = floats_at(call.scale), floats_at(call.shift)
+    for c in range(call.columns):
+        factor = weight[c] / np.sqrt(moments[1, c] + call.eps)
+        scale[c], shift[c] = factor, bias[c] - moments[0, c] * factor
+
+
+@kernel
+def _track(call: np.void, moments: np.ndarray) -> None:
+    """Move running statistics towards the moments; the running variance is that of an unbiased estimate."""
+    running_mean, running_variance = floats_at(call.running_mean), floats_at(call.running_variance)
+    for c in range(call.columns):
+        variance = moments[1, c] * call.rows / (call.rows - 1)
+        running_mean[c] += call.momentum * (moments[0, c] - running_mean[c])
+        running_variance[c] += call.momentum * (variance - running_variance[c])
+
+
+def _normalise(job_address: int, _: int) -> None:
+    """Find the moments of the columns, unless those of chunks are known, and activate."""
+    call = carray(memory_at(job_address), 1, JOB)[0]
+    helpers = worth(call.board, call.helpers, float(OPERATIONS_A_NUMBER * call.rows * call.columns))
+    _place_numbers(call)
+    call.counter = 0
+    if not call.sums_are_known:
+        work_together(call.first, job_address, call.board, call.desks, helpers)
+        call.counter = 0
+    chunks = (call.rows + call.chunk - 1) // call.chunk
+    moments = carray(memory_at(call.moments), (2, call.columns), np.float64)
+    sums = carray(memory_at(call.sums), (chunks, MOMENTS, call.columns), np.float32)
+    combine(sums, call.rows, call.chunk, moments)
+    if call.running_mean:
+        _track(call, moments)
+    _write_affine(call, moments)
+    work_together(call.second, job_address, call.board, call.desks, helpers)
+
+
+@kernel
+def _add_sums(call: np.void, moments: np.ndarray) -> None:
+    """Add up the sums of g and g (x - middle) of all chunks, middle the mean as float32.
+
+    Written are factor and offset with which g * scale + (x - middle) * factor + offset is the gradient of x (without
+    the middle, large terms would cancel where a column varies little about a large mean), and to ``of_parameters``
+    (2, C) the gradients of weight and bias.
+    """
+    rows, columns, chunks = call.rows, call.columns, (call.rows + CHUNK - 1) // CHUNK
+    sums = carray(memory_at(call.sums), (chunks, 2, columns), np.float32)
+    scale, middle = floats_at(call.scale), floats_at(call.mean)
+    factor, offset = floats_at(call.factor), floats_at(call.offset)
+    of_weight, of_bias = floats_at(call.of_parameters), floats_at(call.of_parameters + 4 * columns)
+    for c in range(columns):
+        total = product = 0.0
+        for chunk in range(chunks):
+            total += sums[chunk, 0, c]
+            product += sums[chunk, 1, c]
+        product += total * (middle[c] - moments[0, c])
+        inverse = 1 / (moments[1, c] + call.eps)
+        slope = -scale[c] * inverse * product / rows
+        factor[c], offset[c] = slope, -scale[c] * total / rows - slope * (moments[0, c] - middle[c])
+        of_weight[c], of_bias[c] = product * np.sqrt(inverse), total
+
+
+def _gradients(job_address: int, _: int) -> None:
+    """Write the gradients of x and of the parameters of a normalisation."""
+    call = carray(memory_at(job_address), 1, JOB)[0]
+    helpers = worth(call.board, call.helpers, float(OPERATIONS_A_NUMBER * call.rows * call.columns))
+    moments = carray(memory_at(call.moments), (2, call.columns), np.float64)
+    _place_numbers(call)
+    _write_affine(call, moments)
+    middle = floats_at(call.mean)
+    for c in range(call.columns):
+        middle[c] = np.float32(moments[0, c])
+    call.counter = 0
+    work_together(call.first, job_address, call.board, call.desks, helpers)
+    _add_sums(call, moments)
+    call.counter = 0
+    work_together(call.second, job_address, call.board, call.desks, helpers)
+
+
+normalisation, gradients = SharedKernel(_normalise), SharedKernel(_gradients)
+
+
+def norm_job(
+    shape: tuple[int, int],
+    x: int,
+    out: int,
+    slope: int,
+    *,
+    grads: tuple[int, int, int] = (0, 0, 0),
+    parameters: tuple[int, int, int, int] = (0, 0, 0, 0),
+    passes: tuple[int, int, int, int] = (0, 0, 0, 0),
+    room: tuple[int, int] = (0, 0),
+    crew: tuple[int, int, int] = (0, 0, 0),
+    running: tuple[int, int, int] = (0, 0, 0),
+    scale: int = 0,
+    shift: int = 0,
+) -> Job:
+    """Return a job of all rows; arrays are given by their addresses.
+
+    Args:
+        shape: rows and columns.
+        x: what is read.
+        out: what is written.
+        slope: its bits.
+        grads: gradient of the output, what is added to that of x, and where those of the parameters go.
+        parameters: weight, bias, moments and the bits of eps.
+        passes: addresses of the first and the second kernel, whether the sums are known, and rows of a chunk.
+        room: for sums and for numbers of columns.
+        crew: who helps.
+        running: running mean and variance, and the bits of the momentum.
+        scale: of an activation whose numbers are known.
+        shift: the same.
+    """
+    *arrays, eps = parameters
+    *statistics, momentum = running
+    numbers = *grads, *arrays, *passes, *room, *crew, *statistics, scale, shift
+    return job(0, *shape, x, out, *numbers, 0, 0, 0, slope, eps, momentum)

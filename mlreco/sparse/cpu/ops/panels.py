@@ -1,0 +1,218 @@
+"""Weights laid out as the register tiles read them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from math import gcd
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numba import carray
+
+from mlreco.sparse.cpu.codegen.shared_memory import claim, floats_at, integers_at, memory_at
+from mlreco.sparse.cpu.codegen.simd import UNIT
+from mlreco.sparse.cpu.codegen.transpose import transpose_squares
+from mlreco.sparse.cpu.codegen.vector_code import LINE_BYTES
+from mlreco.sparse.cpu.threads.calls import AT_ONCE, Calls
+from mlreco.sparse.cpu.threads.crew import crew_for
+from mlreco.sparse.native.jit import SharedKernel
+from mlreco.sparse.native.memory import Array, address, floats, job, scratch
+
+_LANES = UNIT.lanes
+_SETS, _WAYS = 64, 8
+"""Of the nearest cache, at least on processors of the x86 kind."""
+
+
+@lru_cache
+def split_columns(columns: int, widest: int, share: int = 1) -> np.ndarray:
+    """Return the numbers of vectors of the column groups into which a row of that many numbers is cut, (G,) int64.
+
+    Groups are as equal as they can be, and as many as a multiple of ``share`` where there are several.
+
+    Args:
+        columns: numbers in a row.
+        widest: most vectors in a group.
+        share: how many threads must be able to share the groups.
+    """
+    vectors = -(-columns // UNIT.lanes)
+    groups = -(-vectors // widest)
+    if groups > 1:
+        groups = -(-groups // share) * share
+    split = np.array([vectors // groups + (i < vectors % groups) for i in range(groups)], dtype=np.int64)
+    split.flags.writeable = False
+    return split
+
+
+PACKING = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            *("offset_stride", "row_stride", "column_stride", "offsets", "rows", "columns"),
+            *("widths", "width"),
+        )
+    ]
+)
+"""How a weight of a shape is packed; strides and widths, those of the column groups, count numbers."""
+JOB = np.dtype([(name, np.int64) for name in ("counter", "packing", "weight", "panels")])
+
+
+def _pack_columns_of(job_address: int, _: int) -> None:
+    """Fill panels column by column, a vector of columns at a time; rows that follow each other in memory are fast."""
+    job = carray(memory_at(job_address), 1, JOB)[0]
+    call = carray(memory_at(job.packing), 1, PACKING)[0]
+    weight, panels, widths = floats_at(job.weight), floats_at(job.panels), integers_at(call.widths)
+    while True:
+        first = claim(job_address) * _LANES
+        if first >= call.columns:
+            return
+        group, before = 0, 0
+        while first >= before + widths[group]:
+            before += widths[group]
+            group += 1
+        width, inside = widths[group], min(_LANES, call.columns - first)
+        squares = call.rows // _LANES if call.row_stride == 1 and inside == _LANES else 0
+        for k in range(call.offsets):
+            source = k * call.offset_stride + first * call.column_stride
+            target = call.rows * (k * call.width + before) + first - before
+            if squares:
+                places = job.weight + 4 * source, job.panels + 4 * target
+                transpose_squares((places[0], 4 * call.column_stride, places[1], 4 * width, squares))
+            for row in range(squares * _LANES, call.rows):
+                for column in range(inside):
+                    place = source + row * call.row_stride + column * call.column_stride
+                    panels[target + row * width + column] = weight[place]
+                for column in range(inside, _LANES):
+                    panels[target + row * width + column] = np.float32(0.0)
+
+
+def _pack_rows_of(job_address: int, _: int) -> None:
+    """Fill panels row by row where the columns of a row follow each other in memory."""
+    job = carray(memory_at(job_address), 1, JOB)[0]
+    call = carray(memory_at(job.packing), 1, PACKING)[0]
+    widths = integers_at(call.widths)
+    while True:
+        row = claim(job_address)
+        if row >= call.rows:
+            return
+        for k in range(call.offsets):
+            first, group = 0, 0
+            while first < call.width:
+                width = widths[group]
+                inside = min(width, call.columns - first)
+                source = floats_at(job.weight + 4 * (k * call.offset_stride + row * call.row_stride + first))
+                target = floats_at(job.panels + 4 * (k * call.rows * call.width + call.rows * first + row * width))
+                for column in range(inside):
+                    target[column] = source[column]
+                for column in range(inside, width):
+                    target[column] = np.float32(0.0)
+                first += width
+                group += 1
+
+
+_pack_columns, _pack_rows = SharedKernel(_pack_columns_of), SharedKernel(_pack_rows_of)
+
+
+def rows_fit(stride: int, rows: int) -> bool:
+    """Tell whether the nearest cache holds a line of each of so many rows, ``stride`` bytes apart, beside other things.
+
+    Rows whose distance has a large power of two among its factors share few of the places that a line may have.
+    """
+    places = _WAYS * _SETS // gcd(max(1, stride // LINE_BYTES), _SETS)
+    return 4 * rows < 3 * places
+
+
+class Packing:
+    """How weights of a shape and of strides become panels.
+
+    For every offset and column group a panel is Cin x (vectors x lanes) numbers; panels lie one after another, with
+    zeros in columns beyond Cout, unless they lie in the weight's own memory.
+
+    Args:
+        shape: offsets K, input channels Cin and output channels Cout.
+        strides: of the weight, in numbers.
+        may_lend: the panels are needed only as long as the weight stays as it is, so they may lie in its memory.
+        beside: input channels of the weight whose column groups these panels have, its own or those of another.
+
+    Attributes:
+        offsets, rows, columns: the shape.
+        vectors: (G,) int64, vectors of each column group.
+        groups: the same numbers, to be compared.
+        n_groups: G.
+        width: numbers in a row of all panels of an offset, Cout rounded up to full vectors.
+        size: numbers of all panels.
+        lends: whether the weight's memory holds the panels.
+        steps: numbers from an offset to the next, from where the panel of a column group begins to the next a column,
+            and from a row of a panel to the next, 0 where rows follow each other.
+        kernel: what fills the panels.
+        place: where a record of ``PACKING`` is.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], strides: tuple[int, int, int], may_lend: bool, beside: int) -> None:
+        self._arguments = shape, strides, may_lend, beside
+        self.offsets, self.rows, self.columns = shape
+        self.vectors = split_columns(self.columns, UNIT.widest(beside), share=2)
+        self.groups = tuple(self.vectors.tolist())
+        self.n_groups = len(self.groups)
+        self.width = _LANES * -(-self.columns // _LANES)
+        self.size = self.offsets * self.rows * self.width
+        by_rows = strides[2] == 1 and strides[1] > 1
+        rows_are_whole = by_rows and self.width == self.columns
+        self.lends = may_lend and rows_are_whole and rows_fit(4 * strides[1], self.rows)
+        self.steps = (strides[0], 1, strides[1]) if self.lends else (self.rows * self.width, self.rows, 0)
+        self.kernel = _pack_rows if by_rows else _pack_columns
+        widths = self.vectors * _LANES
+        self._record = job(*strides, *shape, address(widths), self.width), widths
+        self.place = address(self._record[0])
+        self.vectors_place = address(self.vectors)
+
+    def __reduce__(self) -> tuple[type, tuple]:
+        """Return how a copy is made, with tables of its own."""
+        return type(self), self._arguments
+
+
+_packing = lru_cache(maxsize=None)(Packing)
+
+
+class Panels(NamedTuple):
+    """A weight (K, Cin, Cout) cut into panels.
+
+    Attributes:
+        values: float32; the panels, or a weight in whose memory they are.
+        packing: how they lie there.
+    """
+
+    values: torch.Tensor
+    packing: Packing
+
+
+def pack(
+    weight: Array, threads: int = 1, keep: bool = True, calls: Calls = AT_ONCE, beside: int | None = None
+) -> Panels:
+    """Cut a weight into panels.
+
+    Args:
+        weight: (K, Cin, Cout) float32 of any positive strides.
+        threads: how many threads work at most.
+        keep: the panels stay as they are; otherwise only until the weight changes or this thread packs the next one:
+            they are in memory that is used again and again, or in that of the weight.
+        calls: makes the call that fills the panels.
+        beside: input channels of the first weight of a convolution with several, for they share its column groups.
+
+    Raises:
+        ValueError: the weight is not float32.
+    """
+    if not isinstance(weight, torch.Tensor):
+        weight = torch.from_numpy(weight)
+    if weight.dtype is not torch.float32:
+        raise ValueError(f"a weight of float32 is needed, not of {weight.dtype}")
+    if weight.ndim != 3 or not weight.is_cpu:
+        raise ValueError(f"a weight (K, Cin, Cout) on the CPU is needed, not {tuple(weight.shape)} on {weight.device}")
+    packing = _packing(weight.shape, weight.stride(), not keep, beside or weight.shape[1])
+    if packing.lends:
+        return Panels(weight, packing)
+    size = packing.size
+    values = floats(size) if keep else scratch(size, "panels")
+    numbers = job(0, packing.place, weight.data_ptr(), values.data_ptr())
+    calls(packing.kernel, numbers, crew_for(threads, numbers=size), weight, values, packing)
+    return Panels(values, packing)

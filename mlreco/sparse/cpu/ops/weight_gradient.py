@@ -1,0 +1,115 @@
+"""Gradient of the weight of a sparse convolution on float32: room and the job that the kernels run."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from mlreco.sparse.cpu.codegen.simd import UNIT
+from mlreco.sparse.cpu.ops.panels import rows_fit, split_columns
+from mlreco.sparse.cpu.ops.weight_gradient_kernels import (
+    HIGHEST,
+    MOST_PAIRS,
+    add_chunks,
+    begin,
+    finish,
+    sum_pairs,
+)
+from mlreco.sparse.cpu.threads.calls import InTurn
+from mlreco.sparse.cpu.threads.crew import crew_places
+from mlreco.sparse.maps.submanifold import BLOCK
+from mlreco.sparse.native.memory import Array, address, address_of_floats, floats, job
+
+if TYPE_CHECKING:
+    from mlreco.sparse.maps.kernel_map import KernelMap
+
+_LANES = UNIT.lanes
+_CACHE = 1 << 18
+"""Bytes of the rows of a chunk, at least; more where a sum is large, for it is read and written with every chunk."""
+_MOST_CHUNKS = 16
+
+
+@lru_cache
+def _groups(columns: int) -> tuple[np.ndarray, int]:
+    """Return the vectors of the groups into which columns are cut, and where they are."""
+    groups = split_columns(columns, len(UNIT.gradient_rows))
+    return groups, address(groups)
+
+
+def _chunks(blocks: int, offsets: int, rows: int, columns: int) -> tuple[int, int]:
+    """Return how many blocks of output rows are a chunk, and how many chunks there are."""
+    wanted = max(_CACHE, 2 * offsets * rows * columns)
+    chunk_blocks = max(1, wanted // (4 * (rows + columns) * BLOCK), -(-blocks // _MOST_CHUNKS))
+    return chunk_blocks, max(1, -(-blocks // chunk_blocks))
+
+
+@lru_cache
+def _pairs(columns: int) -> int:
+    """Return how many pairs are listed at once: fewer where their rows would push each other out of the cache."""
+    return MOST_PAIRS if rows_fit(4 * columns, MOST_PAIRS) else MOST_PAIRS // 2
+
+
+def _given_and_read(matrix: Array, name: str, rows: int, columns: int) -> tuple[Array, int, int]:
+    """Return the memory where a matrix is read in that many columns, where this begins, and where the matrix does."""
+    given = address_of_floats(matrix, name, (rows, matrix.shape[1]))
+    if matrix.shape[1] >= columns:
+        return matrix, given, given
+    padded = floats(len(matrix), columns)
+    return padded, padded.data_ptr(), given
+
+
+def begin_weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int, calls: InTurn) -> torch.Tensor:
+    """Let helpers work on the gradient of a weight until the other calls have been made, and do then what is left.
+
+    Args:
+        x: (n_in, Cin) float32 input, C-contiguous; complete when the calls before have been made, unchanged until the
+            last has.
+        grad: (n_out, Cout) float32 gradient of the output, C-contiguous; the same holds.
+        kernel_map: pairs of input and output rows.
+        threads: how many threads work at most.
+        calls: makes the calls.
+
+    Returns:
+        (Cout, K, Cin) float32, complete when all calls have been made.
+    """
+    offsets, rows, width = kernel_map.offsets, grad.shape[1], x.shape[1]
+    columns = -(-width // _LANES) * _LANES
+    total, spare = rows * offsets * width, 4 * _LANES
+    gradient = floats(total + spare)
+    x_memory, x_at, x_given = _given_and_read(x, "input", kernel_map.n_in, columns)
+    grad_memory, grad_at, grad_given = _given_and_read(grad, "gradient", kernel_map.n_out, HIGHEST)
+    grad_width = grad_memory.shape[1]
+    chunk_blocks, chunks = _chunks(kernel_map.bounds.shape[1] - 1, offsets, rows, columns)
+    in_place = chunks == 1 and columns == width
+    size = total if in_place else chunks * offsets * rows * columns
+    sums = gradient if in_place else floats(size + spare)
+    strides = (0, width, offsets * width) if in_place else (offsets * rows * columns, rows * columns, columns)
+    groups, groups_at = _groups(columns)
+    board, desks, helpers = crew_places(threads)
+    lists = torch.empty(helpers + 1, 2, MOST_PAIRS, dtype=torch.int64, device="cpu")
+    sums_at, gradient_at = sums.data_ptr(), gradient.data_ptr()
+    record = job(
+        *(0, sum_pairs.address, add_chunks.address, 0, board, desks, helpers, kernel_map.place),
+        *(x_at, x_given, columns, grad_at, grad_given, grad_width),
+        *(groups_at, len(groups), chunk_blocks, chunks, lists.data_ptr(), _pairs(columns), rows),
+        *(sums_at, *strides, sums_at + 4 * size, gradient_at, width),
+    )
+    calls.begin(begin, finish, record, x_memory, x, grad_memory, grad, kernel_map, groups, lists, sums, gradient)
+    return gradient[:total].view(rows, offsets, width)
+
+
+def weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int = 1) -> torch.Tensor:
+    """Return the gradient of the weight, (K, Cin, Cout) float32 seen, laid out in memory as (Cout, K, Cin).
+
+    Args:
+        x: (n_in, Cin) float32 input, C-contiguous.
+        grad: (n_out, Cout) float32 gradient of the output, C-contiguous.
+        kernel_map: pairs of input and output rows.
+        threads: how many threads work at most.
+    """
+    with InTurn(threads) as calls:
+        gradient = begin_weight_gradient(x, grad, kernel_map, threads, calls)
+    return gradient.permute(1, 2, 0)

@@ -1,0 +1,179 @@
+"""Gradient of the weight of a sparse convolution on float32.
+
+For every offset, the sum over its pairs of the outer products of gradient row and input row, in register tiles, a few
+pairs at a time so that their rows stay in the nearest cache. Output rows are cut into chunks whose rows stay in the
+second; every chunk and offset has a sum of its own, and these are added in the order of chunks. Chunks depend on shapes
+only, so the result does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray
+
+from mlreco.sparse.cpu.codegen.shared_memory import claim, floats_at, integers_at, memory_at
+from mlreco.sparse.cpu.codegen.simd import UNIT
+from mlreco.sparse.cpu.codegen.tile import gradient_tile
+from mlreco.sparse.cpu.ops.row_lists import ADDRESS_BYTES, list_rows
+from mlreco.sparse.cpu.threads.crew import (
+    OPERATIONS_A_NUMBER,
+    open_to_helpers,
+    work_and_close,
+    work_together,
+    worth,
+)
+from mlreco.sparse.maps.submanifold import MAP
+from mlreco.sparse.native.jit import SharedKernel, kernel
+
+_LANES = UNIT.lanes
+_one, _two, _three = (gradient_tile(tall, v + 1) for v, (tall, _) in enumerate(UNIT.gradient_rows))
+_one_low, _two_low, _three_low = (gradient_tile(low, v + 1) for v, (_, low) in enumerate(UNIT.gradient_rows))
+_HEIGHTS = np.array(UNIT.gradient_rows, np.int64)
+HIGHEST = int(_HEIGHTS.max())
+"""Columns that a gradient of the output must have at least where it is read."""
+_ARE_LOWER = any(low < tall for tall, low in UNIT.gradient_rows)
+"""Whether there are low tiles; where not, only one code is compiled."""
+MOST_PAIRS = 64
+"""Pairs whose rows are listed at once, at most: those parts of them that a tile reads stay in the nearest cache."""
+
+
+@kernel
+def _add_products(vectors: int, is_low: bool, operands: tuple[int, ...]) -> None:
+    if vectors == 1:
+        if is_low:
+            _one_low(operands)
+        else:
+            _one(operands)
+    elif vectors == 2:
+        if is_low:
+            _two_low(operands)
+        else:
+            _two(operands)
+    elif is_low:
+        _three_low(operands)
+    else:
+        _three(operands)
+
+
+_FIELDS = (
+    *("counter", "sum_pairs", "add_chunks", "slot", "board", "desks", "helpers", "map"),
+    *("x", "x_given", "x_width", "grad", "grad_given", "grad_width"),
+    *("vectors", "n_groups", "chunk_blocks", "chunks", "lists", "pairs", "rows"),
+    *("sums", "chunk_stride", "offset_stride", "row_stride", "spare", "gradient", "width"),
+)
+JOB = np.dtype([(name, np.int64) for name in _FIELDS])
+"""A gradient. ``begin`` fills in counter and slot; where x or the gradient of the output are given elsewhere than they
+are read, in fewer columns, it copies them."""
+
+
+@kernel
+def _add_pairs(call: np.void, grads: int, inputs: int, count: int, add: int, corner: int) -> None:
+    """Add the products of all columns of listed rows to a sum, or replace it; low tiles come first, then tall ones."""
+    vectors = integers_at(call.vectors)
+    column = 0
+    for group in range(call.n_groups):
+        tall, low = _HEIGHTS[vectors[group] - 1]
+        row = 0
+        while row < call.rows:
+            is_low = _ARE_LOWER and (call.rows - row) % tall != 0
+            height = low if is_low else tall
+            top = min(row, call.grad_width - height)
+            operands = (
+                *(grads, 4 * top, inputs, 4 * column, count, add),
+                *(corner + 4 * (top * call.row_stride + column), 4 * call.row_stride),
+                *(row - top, call.rows - top, call.spare),
+            )
+            _add_products(vectors[group], is_low, operands)
+            row += height
+        column += vectors[group] * _LANES
+
+
+def _sum_pairs_of_chunks(job_address: int, worker: int) -> None:
+    """Sum the products of every chunk and offset."""
+    call = carray(memory_at(job_address), 1, JOB)[0]
+    sites = carray(memory_at(call.map), 1, MAP)[0]
+    bounds, blocks = integers_at(sites.bounds), sites.n_bounds - 1
+    grads = call.lists + 2 * ADDRESS_BYTES * MOST_PAIRS * worker
+    inputs = grads + ADDRESS_BYTES * MOST_PAIRS
+    while True:
+        item = claim(job_address)
+        if item >= call.chunks * sites.offsets:
+            return
+        chunk, k = item // sites.offsets, item % sites.offsets
+        corner = call.sums + 4 * (chunk * call.chunk_stride + k * call.offset_stride)
+        first = bounds[k * sites.n_bounds + chunk * call.chunk_blocks]
+        end = bounds[k * sites.n_bounds + min(blocks, (chunk + 1) * call.chunk_blocks)]
+        if first == end:
+            for row in range(call.rows):
+                empty = floats_at(corner + 4 * row * call.row_stride)
+                for column in range(call.x_width):
+                    empty[column] = np.float32(0)
+        add = 0
+        while first < end:
+            count = min(call.pairs, end - first)
+            list_rows(grads, call.grad, 4 * call.grad_width, sites.out_rows + 4 * first, count)
+            list_rows(inputs, call.x, 4 * call.x_width, sites.in_rows + 4 * first, count)
+            _add_pairs(call, grads, inputs, count, add, corner)
+            first += count
+            add = 1
+
+
+def _add_chunks_of(job_address: int, _: int) -> None:
+    """Add sums (chunks, offsets, rows, columns) over chunks into the gradient (rows, offsets, width)."""
+    call = carray(memory_at(job_address), 1, JOB)[0]
+    offsets = carray(memory_at(call.map), 1, MAP)[0].offsets
+    while True:
+        k = claim(job_address)
+        if k >= offsets:
+            return
+        for row in range(call.rows):
+            target = floats_at(call.gradient + 4 * (row * offsets + k) * call.width)
+            for chunk in range(call.chunks):
+                place = chunk * call.chunk_stride + k * call.offset_stride + row * call.row_stride
+                source = floats_at(call.sums + 4 * place)
+                if chunk == 0:
+                    for c in range(call.width):
+                        target[c] = source[c]
+                else:
+                    for c in range(call.width):
+                        target[c] += source[c]
+
+
+sum_pairs, add_chunks = SharedKernel(_sum_pairs_of_chunks), SharedKernel(_add_chunks_of)
+
+
+@kernel
+def _copy_rows(source: int, width: int, rows: int, target: int, columns: int) -> None:
+    """Copy rows of numbers into longer ones that end with zeros."""
+    for row in range(rows):
+        given, kept = floats_at(source + 4 * row * width), floats_at(target + 4 * row * columns)
+        for column in range(columns):
+            kept[column] = given[column] if column < width else np.float32(0)
+
+
+def _begin(job_address: int, _: int) -> None:
+    """Begin to sum; helpers work on it until ``finish`` while the calling thread does other things."""
+    call = carray(memory_at(job_address), 1, JOB)[0]
+    sites = carray(memory_at(call.map), 1, MAP)[0]
+    if call.x_given != call.x:
+        _copy_rows(call.x_given, call.width, sites.n_in, call.x, call.x_width)
+    if call.grad_given != call.grad:
+        _copy_rows(call.grad_given, call.rows, sites.n_out, call.grad, call.grad_width)
+    call.counter = 0
+    helpers = worth(call.board, call.helpers, 2.0 * sites.pairs * call.rows * call.width)
+    call.slot = open_to_helpers(call.sum_pairs, job_address, call.board, call.desks, helpers)
+
+
+def _finish(job_address: int, _: int) -> None:
+    """Sum what is left and write the gradient."""
+    call = carray(memory_at(job_address), 1, JOB)[0]
+    work_and_close(call.sum_pairs, job_address, call.slot)
+    call.slot = 0
+    if call.sums != call.gradient:
+        call.counter = 0
+        size = call.chunks * carray(memory_at(call.map), 1, MAP)[0].offsets * call.chunk_stride
+        helpers = worth(call.board, call.helpers, float(OPERATIONS_A_NUMBER * size))
+        work_together(call.add_chunks, job_address, call.board, call.desks, helpers)
+
+
+begin, finish = SharedKernel(_begin), SharedKernel(_finish)

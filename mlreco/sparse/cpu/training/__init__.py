@@ -1,0 +1,56 @@
+"""Layers in training as single differentiable functions: less to write, to read again and to record."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from mlreco.sparse.cpu.ops.normalisation import Running
+from mlreco.sparse.cpu.training.activated_function import ActivatedSettings, activated_convolution
+from mlreco.sparse.cpu.training.block_function import BlockSettings, residual_block
+from mlreco.sparse.cpu.training.norm_function import batch_norm_leaky_relu
+from mlreco.sparse.maps.sites import submanifold_sites
+
+if TYPE_CHECKING:
+    from mlreco.sparse.convolutions import SparseConvolution
+    from mlreco.sparse.layers.norm_activation import NormActivation
+    from mlreco.sparse.layers.residual import ResidualBlock
+    from mlreco.sparse.tensor import SparseConvTensor
+
+
+def norm_act(layer: NormActivation, features: torch.Tensor) -> torch.Tensor:
+    """Return (N, C) features after normalisation and activation, N at least 2; the running statistics move."""
+    norm = layer.norm
+    running = Running(*norm.count_batch())
+    return batch_norm_leaky_relu(features, norm.weight, norm.bias, norm.eps, layer.leakiness, running)[0]
+
+
+def norm_act_conv(
+    activation: NormActivation, convolution: SparseConvolution, image: SparseConvTensor
+) -> SparseConvTensor:
+    """Return the convolution, which has no bias, of an image of at least 2 sites after normalisation and activation."""
+    norm = activation.norm
+    kernel_map, image_of = convolution.target(image)
+    settings = ActivatedSettings(kernel_map, norm.eps, activation.leakiness, Running(*norm.count_batch()))
+    return image_of(activated_convolution(image.features, norm.weight, norm.bias, convolution.weight, settings))
+
+
+def block(block: ResidualBlock, image: SparseConvTensor) -> SparseConvTensor:
+    """Return the output of a residual block on an image of at least 2 sites."""
+    norms = block.activation_1.norm, block.activation_2.norm
+    convolutions = block.convolution_1, block.convolution_2
+    kernel_map = submanifold_sites(image, convolutions[0].kernel_size, convolutions[0].indice_key)
+    eps = norms[0].eps, norms[1].eps
+    settings = BlockSettings(
+        kernel_map, eps, block.activation_1.leakiness, tuple(Running(*norm.count_batch()) for norm in norms)
+    )
+    out = residual_block(
+        image.features,
+        tuple((norm.weight, norm.bias) for norm in norms),
+        tuple(convolution.weight for convolution in convolutions),
+        None if isinstance(block.shortcut, nn.Identity) else block.shortcut.weight,
+        settings,
+    )
+    return image.replace_feature(out)

@@ -1,0 +1,1 @@
+"""Sparse convolutions on CUDA devices: spconv, fed with this package's own parameters."""

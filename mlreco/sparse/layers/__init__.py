@@ -1,0 +1,1 @@
+"""Layers made of the convolutions that the engines compute as a whole."""

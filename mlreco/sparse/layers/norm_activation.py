@@ -1,0 +1,36 @@
+"""Batch normalisation followed by LeakyReLU."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from mlreco.sparse.as_made import is_made, is_own
+from mlreco.sparse.engine import engine_of
+from mlreco.sparse.layers.norm import VoxelBatchNorm
+
+
+class NormActivation(nn.Module):
+    """BatchNorm followed by LeakyReLU.
+
+    Args:
+        channels: number of features.
+        leakiness: slope below zero.
+    """
+
+    def __init__(self, channels: int, leakiness: float) -> None:
+        super().__init__()
+        self.norm = VoxelBatchNorm(channels)
+        self.leakiness = leakiness
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the normalised, rectified (N, C) features."""
+        return engine_of(features).norm_act(self, features)
+
+    def by_parts(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the same from the normalisation and torch's activation, one after the other."""
+        return nn.functional.leaky_relu(self.norm(features), self.leakiness)
+
+    def is_as_made(self) -> bool:
+        """Tell whether its normalisation is as it is made; see :mod:`mlreco.sparse.as_made`."""
+        return is_own(self, NormActivation) and is_made(self.norm, VoxelBatchNorm)

@@ -1,0 +1,169 @@
+"""Encoder and decoder of a sparse U-Net with residual blocks (UResNet).
+
+Architecture: Domine and Terao, arXiv:1903.05663; two decoders on one encoder: Koh et al., arXiv:2007.03083.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from mlreco.sparse.as_made import is_list_of, is_made, is_own
+from mlreco.sparse.convolutions import SparseConv3d, SparseInverseConv3d, SubMConv3d
+from mlreco.sparse.engine import engine_of
+from mlreco.sparse.layers.norm_activation import NormActivation
+from mlreco.sparse.layers.residual import ResidualBlock, activate_and_convolve
+from mlreco.sparse.maps.sites import require_same_sites
+from mlreco.sparse.tensor import SparseConvTensor
+
+Filters = int | Sequence[int]
+"""Features at the finest level, which grow linearly from there, or those of every level."""
+
+
+def level_channels(filters: Filters, depth: int) -> list[int]:
+    """Return the number of features at each of ``depth`` levels.
+
+    Args:
+        filters: features at the finest level, which grow linearly; or a list with those of every level.
+        depth: number of levels.
+
+    Raises:
+        ValueError: fewer than one feature or level, or a list of another length.
+    """
+    channels = [filters * level for level in range(1, depth + 1)] if isinstance(filters, int) else list(filters)
+    if depth < 1 or min(channels, default=0) < 1:
+        raise ValueError(f"filters and depth must be at least 1, not {filters} and {depth}")
+    if len(channels) != depth:
+        raise ValueError(f"filters {channels} are those of {len(channels)} levels, and depth is {depth}")
+    return channels
+
+
+def padded_shape(spatial_shape: Sequence[int], depth: int) -> list[int]:
+    """Return the shape rounded up so that ``depth - 1`` halvings lose no voxel at the border."""
+    step = 2 ** (depth - 1)
+    return [-(-n // step) * step for n in spatial_shape]
+
+
+def _blocks(in_channels: int, channels: int, reps: int, leakiness: float, level: int) -> nn.Sequential:
+    if reps < 1:
+        raise ValueError(f"reps must be at least 1, not {reps}")
+    widths = [in_channels] + [channels] * reps
+    key = f"level_{level}"
+    return nn.Sequential(*[ResidualBlock(a, b, leakiness, key) for a, b in pairwise(widths)])
+
+
+def _is_level(blocks: nn.Module) -> bool:
+    """Tell whether a module is the residual blocks of one level as they are made."""
+    if not is_list_of(blocks, nn.Sequential, ResidualBlock):
+        return False
+    return len({block.convolution_1.kernel_size for block in blocks}) == 1
+
+
+class UNetEncoder(nn.Module):
+    """From an image to its features at every level, the finest first.
+
+    Args:
+        in_channels: features of an input voxel.
+        filters: features at the finest level, or a list with those of every level.
+        depth: number of levels.
+        reps: residual blocks a level.
+        leakiness: slope of LeakyReLU below zero.
+    """
+
+    def __init__(self, in_channels: int, filters: Filters, depth: int, reps: int = 2, leakiness: float = 0.33) -> None:
+        super().__init__()
+        channels = level_channels(filters, depth)
+        self.input = SubMConv3d(in_channels, channels[0], 3, bias=False, indice_key="level_0")
+        self.blocks = nn.ModuleList([_blocks(c, c, reps, leakiness, level) for level, c in enumerate(channels)])
+        self.activations = nn.ModuleList([NormActivation(c, leakiness) for c in channels[:-1]])
+        self.downsamplings = nn.ModuleList(
+            [
+                SparseConv3d(fine, coarse, 2, stride=2, bias=False, indice_key=f"down_{level}")
+                for level, (fine, coarse) in enumerate(pairwise(channels))
+            ]
+        )
+
+    def forward(self, image: SparseConvTensor) -> list[SparseConvTensor]:
+        """Return the image at every level; the spatial shape must be a multiple of 2^(depth - 1)."""
+        return engine_of(image.features).encode(self, image)
+
+    def by_parts(self, image: SparseConvTensor) -> list[SparseConvTensor]:
+        """Return the same by calling the layers one after the other."""
+        with torch.autocast(image.features.device.type, enabled=False):  # coordinates need more than 8 bits
+            image = self.input(image)
+        levels = []
+        for level, blocks in enumerate(self.blocks):
+            image = blocks(image)
+            levels.append(image)
+            if level < len(self.downsamplings):
+                image = activate_and_convolve(self.activations[level], self.downsamplings[level], image)
+        return levels
+
+    def is_as_made(self) -> bool:
+        """Tell whether it is evaluated and all layers are as they are made; see :mod:`mlreco.sparse.as_made`."""
+        between = len(self.blocks) - 1
+        return (
+            not any(module.training for module in self.modules())
+            and is_made(self.input, SubMConv3d)
+            and is_list_of(self.activations, nn.ModuleList, NormActivation)
+            and is_list_of(self.downsamplings, nn.ModuleList, SparseConv3d)
+            and len(self.activations) == len(self.downsamplings) == between
+            and is_own(self.blocks, nn.ModuleList)
+            and all(map(_is_level, self.blocks))
+        )
+
+
+class UNetDecoder(nn.Module):
+    """From the levels of an encoder back to features of a finer level, by default of every voxel.
+
+    Args:
+        filters: features at the finest level of the encoder, or a list with those of every level.
+        depth: number of levels of the encoder.
+        reps: residual blocks a level.
+        leakiness: slope of LeakyReLU below zero.
+        finest: the level at which the decoder ends, 0 for that of the voxels. It takes the levels from there on.
+    """
+
+    def __init__(self, filters: Filters, depth: int, reps: int = 2, leakiness: float = 0.33, finest: int = 0) -> None:
+        super().__init__()
+        if not 0 <= finest < depth:
+            raise ValueError(f"a decoder of {depth} levels cannot end at level {finest}")
+        channels = level_channels(filters, depth)[finest:]
+        self.activations = nn.ModuleList([NormActivation(c, leakiness) for c in channels[1:]])
+        self.upsamplings = nn.ModuleList(
+            [
+                SparseInverseConv3d(coarse, fine, 2, indice_key=f"down_{level}", bias=False)
+                for level, (fine, coarse) in enumerate(pairwise(channels), start=finest)
+            ]
+        )
+        self.blocks = nn.ModuleList(
+            [_blocks(2 * c, c, reps, leakiness, level) for level, c in enumerate(channels[:-1], start=finest)]
+        )
+
+    def forward(self, levels: list[SparseConvTensor]) -> SparseConvTensor:
+        """Return features on the sites and rows of the finest of the levels given."""
+        return engine_of(levels[-1].features).decode(self, levels)
+
+    def by_parts(self, levels: list[SparseConvTensor]) -> SparseConvTensor:
+        """Return the same by calling the layers one after the other."""
+        image = levels[-1]
+        for level in reversed(range(len(self.blocks))):
+            image = activate_and_convolve(self.activations[level], self.upsamplings[level], image)
+            require_same_sites(levels[level], image)
+            joined = torch.cat([levels[level].features, image.features], dim=1)
+            image = self.blocks[level](image.replace_feature(joined))
+        return image
+
+    def is_as_made(self) -> bool:
+        """Tell whether it is evaluated and all layers are as they are made; see :mod:`mlreco.sparse.as_made`."""
+        return (
+            not any(module.training for module in self.modules())
+            and is_list_of(self.activations, nn.ModuleList, NormActivation)
+            and is_list_of(self.upsamplings, nn.ModuleList, SparseInverseConv3d)
+            and len(self.activations) == len(self.upsamplings) == len(self.blocks)
+            and is_own(self.blocks, nn.ModuleList)
+            and all(map(_is_level, self.blocks))
+        )

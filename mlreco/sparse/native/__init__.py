@@ -1,0 +1,1 @@
+"""Between Python and machine code: compilation, memory and addresses."""
