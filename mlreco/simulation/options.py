@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from mlreco.errors import UserError, nearest
-from mlreco.simulation.guns import Gun, gun_from_mapping, gun_from_text
+from mlreco.simulation.guns import CM_TO_MM, Gun, gun_from_mapping, gun_from_text
 from mlreco.simulation.modes import VOXEL_MM, mode
 
 _LARGEST_SIZE = 2048
@@ -53,6 +53,11 @@ class Options:
             raise UserError("there is nothing to simulate: vertex and rain are both 0")
         if not 0 <= self.region <= 1:
             raise UserError(f"the region must be a part from 0 to 1, not {self.region}")
+        for gun in self.particles:
+            half = self.width / CM_TO_MM / 2
+            if gun.position is not None and not all(abs(place) < half for place in gun.position):
+                place = list(gun.position)
+                raise UserError(f"{gun.particle}: {place} cm is outside the cube, which ends at {half:g} cm")
 
     @property
     def width(self) -> float:

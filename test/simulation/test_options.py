@@ -75,6 +75,10 @@ def test_options_from_a_mapping_and_back():
         ({"particles": [{"kinetic": 5}]}, r"here.particles\[0\]: 'particle' is missing"),
         ({"particles": [{"particle": "mu-", "kinetic": 5, "energy": 3}]}, "unknown key 'energy'"),
         ({"particles": [{"particle": "mu-", "kinetic": 5, "position": [1, 2]}]}, r"position and direction \[x, y, z\]"),
+        (
+            {"size": 100, "particles": [{"particle": "mu-", "kinetic": 5, "position": [0, 15, 0]}]},
+            r"mu-: \[0.0, 15.0, 0.0\] cm is outside the cube, which ends at 15 cm",
+        ),
         ({"particles": [{"particle": "mu-", "kinetic": 5, "direction": [0, 0, 0]}]}, "the direction must not be zero"),
         ({"particles": [{"particle": "mu-", "kinetic": 5, "spectrum": "flat"}]}, "no spectrum 'flat'"),
     ],

@@ -1,0 +1,1 @@
+"""Simulated particles against published numbers."""
