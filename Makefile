@@ -1,11 +1,11 @@
-# make demo | test | bench | lint | pins | clean        PYTHON=python3.11 chooses the interpreter
+# make demo | test | bench | lint | docs | reference | pins | clean        PYTHON=python3.11 chooses the interpreter
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := demo
 
-.PHONY: install demo test bench lint pins clean
+.PHONY: install demo test bench lint docs reference pins clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -31,9 +31,16 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(INSTALLED)
+	$(BIN)/mkdocs build --quiet
+
+reference: $(INSTALLED)
+	$(BIN)/python tools/config_reference.py
+	$(BIN)/python tools/cli_reference.py
+
 pins: $(INSTALLED)
 	$(BIN)/python -m pip install --disable-pip-version-check uv
 	$(BIN)/python tools/resolve_pins.py
 
 clean:
-	rm -rf $(VENV) $(DEMO) build mlreco.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) $(DEMO) build site mlreco.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -9,6 +9,7 @@ from typing import Any
 
 from mlreco.config.yaml_reader import KeyPath, read_file, read_mapping, read_value
 from mlreco.errors import UserError
+from mlreco.shipped import configurations
 
 
 @dataclass
@@ -106,6 +107,12 @@ class Tree:
             into = into[step]
 
 
+def _included(folder: Path, name: str) -> Path:
+    """Return the file of an ``include``: beside the file that names it, or a shipped configuration by its name."""
+    beside = folder / name
+    return beside if beside.exists() else configurations().get(name, beside)
+
+
 def _closest(table: Mapping[KeyPath, Any], path: KeyPath, default: Any) -> Any:
     for length in range(len(path), 0, -1):
         if path[:length] in table:
@@ -127,7 +134,10 @@ def read_tree(path: Path, within: Sequence[Path] = ()) -> Tree:
 
 
 def parse_tree(text: str, path: Path, within: Sequence[Path] = ()) -> Tree:
-    """Build the tree of a YAML text; ``include`` in it is relative to the folder of `path`, as are other paths."""
+    """Build the tree of a YAML text; ``include`` in it is relative to the folder of `path`, as are other paths.
+
+    An ``include`` may also be the name of a shipped configuration.
+    """
     values, places = read_mapping(text, str(path))
     own = Tree(values, places, {(key,): path.parent for key in values}, str(path))
     include = values.pop("include", None)
@@ -139,7 +149,7 @@ def parse_tree(text: str, path: Path, within: Sequence[Path] = ()) -> Tree:
     here = path.resolve()
     tree = Tree({}, source=str(path))
     for name in names:
-        base = path.parent / name
+        base = _included(path.parent, name)
         if base.resolve() in [here, *within]:
             raise UserError(f"{own.place(('include',))}: include: '{name}' includes itself")
         if not base.exists():
