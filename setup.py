@@ -29,6 +29,7 @@ PARQUET = ["pyarrow>=16"]
 FILTERS = ["hdf5plugin>=4.4"]
 SIMULATE = ["geant4-pybind==0.1.3; sys_platform == 'linux' and platform_machine == 'x86_64'"]
 DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
+TENSORBOARD = ["tensorboard>=2.17"]
 EXTRAS = {
     "cuda": ["spconv-cu126==2.3.8"],
     "root": ROOT,
@@ -36,6 +37,7 @@ EXTRAS = {
     "filters": FILTERS,
     "pandas": ["pandas>=2.2"],
     "remote": REMOTE,
+    "tensorboard": TENSORBOARD,
     "larcv": ["larcv>=3.5"],
     "simulate": SIMULATE,
     "docs": DOCS,
@@ -47,6 +49,7 @@ EXTRAS = {
         *FILTERS,
         *SIMULATE,
         *DOCS,
+        *TENSORBOARD,
         "hypothesis>=6.100",
         "mypy>=2.0",
         "packaging>=24",

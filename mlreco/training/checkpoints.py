@@ -43,6 +43,7 @@ class TrainingState:
         scaler: of the loss in fp16.
         skipped_steps: steps left out since their gradient overflowed in fp16.
         average: moving average of the weights, where there is one.
+        reports: where the log stands.
     """
 
     model: nn.Module
@@ -59,6 +60,7 @@ class TrainingState:
     scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler(enabled=False))
     skipped_steps: int = 0
     average: AveragedModel | None = None
+    reports: dict[str, Any] = field(default_factory=dict)
 
 
 def random_state() -> dict[str, Any]:
@@ -116,6 +118,7 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "seconds": state.seconds,
         "seed": state.seed,
         "batches": state.batches,
+        "reports": state.reports,
         "config": metadata.config,
         "mlreco_version": __version__,
         "metadata": metadata.model_dump_json(),
@@ -152,6 +155,7 @@ class _Content(BaseModel):
     seconds: Annotated[float, Field(ge=0)]
     seed: Annotated[int, Field(ge=0)]
     batches: dict[str, Any]
+    reports: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -218,6 +222,7 @@ def restore(saved: Saved, state: TrainingState) -> None:
         raise UserError(f"{path}: its state does not fit trainval.optimizer and trainval.freeze: {error}") from error
     state.skipped_steps, state.iteration = content.skipped_steps, content.iteration
     state.epoch, state.seconds, state.batches = content.epoch, content.seconds, content.batches
+    state.reports = content.reports
     try:
         restore_random_state(content.random)
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError) as error:

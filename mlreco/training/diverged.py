@@ -38,5 +38,5 @@ def write_batch(
         for part in parts:
             voxels = chain.voxels(part)
             arrays = voxel_products(voxels, {"labels": chain.labels(part)})
-            for event in events_of(part, voxels, arrays):
+            for event in events_of(part, voxels, arrays, {}):
                 writer.append(event)

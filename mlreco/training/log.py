@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from mlreco.atomic import make_folder, write_failure
 
@@ -14,38 +17,57 @@ from mlreco.atomic import make_folder, write_failure
 class CSVLog:
     """Rows of named numbers, written and flushed as they come.
 
-    The columns are those of the first row: ``iter, epoch, titer, tsum, ...`` and every loss term.
+    The columns are those of the first row: ``iter, epoch, titer, tsum, ...`` and every loss term. A resumed training
+    goes on in the file of the one before, after the last row that its checkpoint knew of: rows of work that was lost
+    are removed, for they come again.
 
     Args:
         log_dir: folder, made where it is missing.
-        first_iteration: iterations done before; part of the name. A log that exists is kept, the new one gets a number.
+        first_iteration: iterations done before; part of the name of a new file. One that exists is kept, the new one
+            gets a number.
+        before: :meth:`state` of the log that is continued; one of another folder is left alone.
     """
 
-    def __init__(self, log_dir: str | Path, first_iteration: int) -> None:
-        stem = f"train_log-{first_iteration:07d}"
+    def __init__(
+        self,
+        log_dir: str | Path,
+        first_iteration: int,
+        before: Mapping[str, Any] | None = None,
+        name: str = "train_log",
+    ) -> None:
         make_folder(Path(log_dir))
-        names = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(1)))
-        self.path = next(path for name in names if not (path := Path(log_dir) / f"{name}.csv").exists())
+        self._columns: Sequence[str] = ()
+        continued = _continued(Path(log_dir), before or {})
+        self.path = continued or _free_name(Path(log_dir), f"train_log-{first_iteration:07d}")
         try:
-            self._file = self.path.open("x", newline="", encoding="utf-8")
+            if continued is not None:
+                os.truncate(continued, min(before["bytes"], continued.stat().st_size))
+                self._columns = _header(continued)
+            self._file = self.path.open("a" if continued else "x", newline="", encoding="utf-8")
         except OSError as error:
             raise write_failure(self.path, error) or error from error
-        self._writer: csv.DictWriter | None = None
 
     def record(self, row: Mapping[str, float]) -> None:
-        """Append a row.
+        """Append a row; numbers that the file has no column for are left out.
 
         Raises:
             UserError: the disk is full.
         """
         try:
-            if self._writer is None:
-                self._writer = csv.DictWriter(self._file, list(row), extrasaction="raise", restval="")
-                self._writer.writeheader()
-            self._writer.writerow({key: _text(value) for key, value in row.items()})
+            begun = bool(self._columns)
+            self._columns = self._columns or list(row)
+            writer = csv.DictWriter(self._file, self._columns, extrasaction="ignore", restval="")
+            if not begun:
+                writer.writeheader()
+            writer.writerow({key: _text(value) for key, value in row.items()})
             self._file.flush()
         except OSError as error:
             raise write_failure(self.path, error) or error from error
+
+    def state(self) -> dict[str, Any]:
+        """Return where the log stands, for a training that goes on from here."""
+        self._file.flush()
+        return {"path": str(self.path.resolve()), "bytes": os.fstat(self._file.fileno()).st_size}
 
     def __enter__(self) -> CSVLog:
         return self
@@ -54,6 +76,24 @@ class CSVLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+
+
+def _continued(folder: Path, before: Mapping[str, Any]) -> Path | None:
+    """Return the file of the log to continue, None where there is none in this folder."""
+    path = Path(str(before.get("path", "")))
+    same = path.is_file() and path.parent == folder.resolve() and isinstance(before.get("bytes"), int)
+    return path if same else None
+
+
+def _free_name(folder: Path, stem: str) -> Path:
+    names = itertools.chain([stem], (f"{stem}_{number}" for number in itertools.count(1)))
+    return next(path for name in names if not (path := folder / f"{name}.csv").exists())
+
+
+def _header(path: Path) -> list[str]:
+    with contextlib.suppress(UnicodeDecodeError), path.open(newline="", encoding="utf-8") as file:
+        return next(csv.reader(file), [])
+    return []
 
 
 def _text(value: float) -> str:

@@ -21,12 +21,12 @@ from mlreco.models.chain import ChainLoss
 from mlreco.models.finite import not_finite
 from mlreco.models.layers.precision import autocast
 from mlreco.models.transfer import to_device
-from mlreco.progress import Progress
 from mlreco.training.checkpoints import TrainingState, save_checkpoint
 from mlreco.training.diverged import write_batch
-from mlreco.training.log import CSVLog
 from mlreco.training.parts import Shares, Terms, shares_of
 from mlreco.training.prefix import checkpoint_path
+from mlreco.training.report import Reporter
+from mlreco.training.run_folder import describe_run
 from mlreco.training.schedules import warm_up
 from mlreco.training.step import optimize
 
@@ -88,22 +88,18 @@ class Training:
         self.chain.train()
         for text in self.loader.dataset.remarks:
             remark(text)
-        with (
-            Interruption() as interruption,
-            CSVLog(self.trainval["log_dir"], self.state.iteration) as log,
-            Progress("training", total=self.iterations, initial=self.state.iteration, unit="it") as progress,
-        ):
+        told = self.trainval, self.state.iteration, self.iterations, self.state.reports
+        with Interruption() as interruption, Reporter(*told) as reporter:
+            describe_run(reporter.path, self.state)
             batches = self.loader.steps(lambda: interruption.requested)
             while self.state.iteration < self.iterations and not interruption.requested:
                 try:
                     row = self._iterate(batches)
                 except WaitEnded:
                     break
-                step = self.state.iteration
-                if step % self.trainval["report_step"] == 0 or step == self.iterations:
-                    log.record(row)
-                progress.advance(1, loss=row["loss"])
-                if step % self.trainval["checkpoint_step"] == 0:
+                reporter.record(row)
+                self.state.reports = reporter.state()
+                if self.state.iteration % self.trainval["checkpoint_step"] == 0:
                     self._save()
             saved = self._save()
         if self.state.skipped_steps:
@@ -168,6 +164,7 @@ class Training:
             "titer": sum(times.values()),
             "tsum": self.state.seconds,
             **times,
+            "events": sum(len(part["index"]) for part in parts),
             "lr": rate,
             "gradient_norm": step.norm,
             "skipped": len(self.loader.skipped),

@@ -38,10 +38,11 @@ class TrainVal(Section):
         gpus: numbers of the GPUs, separated by commas; empty for the CPU.
         iterations: batches to train on, or to run inference on; all events once if absent.
         epochs: passes over the events to train for, instead of `iterations`.
-        report_step: iterations between rows of the log.
+        report_step: iterations between rows of the log, which are means over them.
         checkpoint_step: iterations between checkpoints.
         weight_prefix: path and beginning of the names of checkpoints.
-        log_dir: folder of the logs.
+        log_dir: folder of the logs; a run leaves there its CSV log, its configuration and its circumstances.
+        tensorboard: whether the numbers of the log are also written for TensorBoard, into `log_dir`.
         model_path: checkpoint to begin from; empty for none.
         optimizer: a class of `torch.optim` and its arguments.
         freeze: exact names of modules that keep their weights, such as ``spice.seediness_decoder``.
@@ -64,6 +65,7 @@ class TrainVal(Section):
     checkpoint_step: Positive = 500
     weight_prefix: str = "weights/snapshot"
     log_dir: str = "log"
+    tensorboard: bool = False
     model_path: str | None = ""
     optimizer: Call = Named(name="Adam", args={"lr": 0.001})
     lr_scheduler: Call | None = None

@@ -1,0 +1,38 @@
+"""What stands beside a log so that its training can be repeated from the folder alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import yaml
+
+from mlreco.atomic import write_text
+from mlreco.training.checkpoints import TrainingState
+
+
+def describe_run(log: Path, state: TrainingState) -> None:
+    """Write the configuration, with the seed that was drawn, and the circumstances of a run beside its log.
+
+    A training that was resumed adds its part to the latter.
+
+    Args:
+        log: the CSV file; the others have its name with the endings ``.cfg`` and ``.json``.
+        state: of the training; tells configuration, versions, events, history.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    config = yaml.safe_load(state.metadata.config) or {}
+    config.setdefault("trainval", {})["seed"] = state.seed
+    write_text(log.with_suffix(".cfg"), yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))
+    told = {
+        "command": sys.argv,
+        "working_directory": os.getcwd(),
+        "runs": [run.model_dump() for run in (*state.metadata.history, state.run)],
+        "data": state.metadata.data.model_dump() if state.metadata.data else None,
+        "settings": state.metadata.settings,
+    }
+    write_text(log.with_suffix(".json"), json.dumps(told, indent=1, default=str) + "\n")
