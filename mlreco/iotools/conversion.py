@@ -136,10 +136,15 @@ def _choose(readers: Sequence[Reader], wanted: Sequence[str]) -> tuple[tuple[str
     found = tuple(dict.fromkeys(name for reader in readers for name in reader.products()))
     readable = tuple(name for name in found if name.partition("_")[0] in KINDS)
     for name in wanted:
-        if name not in readable:
+        if name not in readable and not any(name in getattr(reader, "unusable", {}) for reader in readers):
             raise UserError(f"{first.path}: no product '{name}' that can be converted{nearest(name, readable)}")
     chosen = tuple(wanted) or readable
     for reader in readers:
+        unusable = getattr(reader, "unusable", {})
+        lost = [name for name in unusable if name in wanted or not wanted]
+        if lost:
+            advice = "" if wanted else "; name what to keep with --products"
+            raise UserError(f"{reader.path}: '{lost[0]}' {unusable[lost[0]]}{advice}")
         missing = [name for name in chosen if name not in reader.products()]
         if missing:
             raise UserError(

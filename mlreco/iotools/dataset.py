@@ -135,6 +135,8 @@ class LArCVDataset:
         for reader in self._files.readers():
             for name in entry.product_names():
                 if name not in reader.products():
+                    if name in getattr(reader, "unusable", {}):
+                        return f"{reader.path}: '{name}' (schema key '{entry.key}') {reader.unusable[name]}"
                     return (
                         f"{reader.path}: no product '{name}' (schema key '{entry.key}'); "
                         f"the file holds {', '.join(reader.products()) or 'no products'}"

@@ -58,6 +58,11 @@ class GuardedHDF5(h5py.File):
             self._checked.close()
             raise
 
+    @property
+    def handle(self) -> int:
+        """Handle of the operating system, to read what the library does not hand out."""
+        return self._checked.fileno()
+
     def close(self) -> None:
         """Close the file."""
         super().close()

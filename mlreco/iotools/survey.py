@@ -33,7 +33,7 @@ class ProductSurvey:
         complete: whether ``counts`` are those of all events.
         low: smallest value, NaN without values.
         high: largest value.
-        unread: whether the product is of a kind that is not read.
+        unread: why the product is not read, where it is not.
     """
 
     name: str
@@ -41,7 +41,7 @@ class ProductSurvey:
     complete: bool = False
     low: float = np.nan
     high: float = np.nan
-    unread: bool = False
+    unread: str = ""
 
 
 @dataclass
@@ -84,6 +84,7 @@ def survey(path: str | Path, look_into: int | None = LOOKED_INTO, scheme: str = 
     events = len(reader) if look_into is None else min(len(reader), look_into)
     names = reader.products()
     products = {name: _begin(reader, name) for name in names}
+    lost = [ProductSurvey(name, np.zeros(0, np.int64), unread=why) for name, why in _unusable(reader).items()]
     images: dict[ImageMeta, None] = {}
     classes = {name: product for name in names if (product := _classes_of(name, names)) is not None}
     schemes = {name: _scheme_of(reader, product, scheme) for name, product in classes.items()}
@@ -108,13 +109,19 @@ def survey(path: str | Path, look_into: int | None = LOOKED_INTO, scheme: str = 
         if events
     }
     kind = getattr(reader, "format_name", type(reader).__name__)
-    return FileSurvey(Path(path), kind, len(reader), events, list(products.values()), list(images), schemes, instances)
+    return FileSurvey(
+        Path(path), kind, len(reader), events, [*products.values(), *lost], list(images), schemes, instances
+    )
+
+
+def _unusable(reader: Reader) -> dict[str, str]:
+    return getattr(reader, "unusable", {})
 
 
 def _begin(reader: Reader, name: str) -> ProductSurvey:
     """Return the survey of a product with what its tables tell."""
     if name.partition("_")[0] not in KINDS:
-        return ProductSurvey(name, np.zeros(0, np.int64), unread=True)
+        return ProductSurvey(name, np.zeros(0, np.int64), unread="a kind that is not read")
     row_counts = getattr(reader, "voxel_counts", None)
     counts = None if row_counts is None else row_counts(name)
     return ProductSurvey(name, np.zeros(0, np.int64) if counts is None else counts, complete=counts is not None)

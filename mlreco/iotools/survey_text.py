@@ -50,7 +50,7 @@ def _instance_lines(found: FileSurvey) -> list[str]:
 
 def _product_text(product: ProductSurvey) -> str:
     if product.unread:
-        return "a kind that is not read"
+        return product.unread
     unit = _UNITS[product.name.partition("_")[0]]
     if not len(product.counts):
         return f"no {unit}"

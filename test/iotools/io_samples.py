@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 
+from mlreco.errors import UserError
 from mlreco.iotools import ClusterVoxels, LArCV3Writer, open_reader
 from mlreco.iotools.larcv3 import PARTICLE
 from mlreco.voxels import EventVoxels, ImageMeta
@@ -109,6 +110,8 @@ def slow_voxels(path, product, index):
 
 def read_everything(path):
     reader = open_reader(path)
+    for product, reason in getattr(reader, "unusable", {}).items():
+        raise UserError(f"{path}: {product} {reason}")
     values = []
     for index in range(len(reader)):
         values.append(reader.event_id(index).tolist())

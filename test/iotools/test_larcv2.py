@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from benchmarks import event_files
 from mlreco.errors import UserError
 from mlreco.iotools import LArCV3Reader, LArCVDataset, Reader, open_reader
+from mlreco.iotools.conversion import convert
 from mlreco.iotools.larcv2 import LArCV2Reader
 from mlreco.iotools.larcv2.layout import particle_field, to_c_order
 from mlreco.iotools.larcv2.streams import StreamError, strings, vectors, voxel_sets
@@ -173,24 +174,42 @@ def test_errors_of_the_user(tmp_path, monkeypatch):
         open_reader(GENUINE / "larcv2.root")
 
 
-def test_trees_of_different_lengths(tmp_path):
-    path = tmp_path / "x.root"
+def write_ids(path, trees):
     with uproot.recreate(path) as file:
-        for name, length in (("sparse3d_a", 3), ("sparse3d_b", 2)):
-            write_tree(file, f"{name}_tree", {leaf: np.arange(length) for leaf in ("_run", "_subrun", "_event")})
-    with pytest.raises(UserError, match="product 'sparse3d_b' has 2 events and 'sparse3d_a' 3"):
-        open_reader(path)
+        for name, ids in trees.items():
+            write_tree(file, f"{name}_tree", {leaf: np.asarray(ids) for leaf in ("_run", "_subrun", "_event")})
+    return path
 
 
-def test_trees_of_different_events(tmp_path):
-    path = tmp_path / "x.root"
-    with uproot.recreate(path) as file:
-        for shift, name in enumerate(("sparse3d_a", "sparse3d_b")):
-            write_tree(file, f"{name}_tree", {leaf: np.arange(3) * shift for leaf in ("_run", "_subrun", "_event")})
-    with pytest.raises(
-        UserError, match=r"entry 1 is event \[1, 1, 1\] in 'sparse3d_b' and \[0, 0, 0\] in 'sparse3d_a'"
-    ):
-        open_reader(path)
+@pytest.mark.parametrize(
+    ("trees", "products", "events", "reason"),
+    [
+        ({"a": range(3), "b": range(3), "c": range(2)}, "ab", 3, "'sparse3d_c' has 2 events and 'sparse3d_a' 3"),
+        ({"a": range(3), "b": range(3), "c": range(5)}, "ab", 3, "'sparse3d_c' has 5 events and 'sparse3d_a' 3"),
+        ({"a": range(3), "b": range(2)}, "a", 3, "'sparse3d_b' has 2 events and 'sparse3d_a' 3"),
+        ({"a": [], "b": [], "c": range(2)}, "c", 2, "'sparse3d_a' has 0 events and 'sparse3d_c' 2"),
+        (
+            {"a": [0, 1, 2], "b": [0, 5, 2], "c": [0, 1, 2]},
+            "ac",
+            3,
+            r"'sparse3d_b' its entry 1 is event \[5, 5, 5\], and \[1, 1, 1\] in 'sparse3d_a'",
+        ),
+    ],
+)
+def test_a_tree_that_is_not_needed_may_hold_other_events(tmp_path, trees, products, events, reason):
+    path = write_ids(tmp_path / "x.root", {f"sparse3d_{name}": ids for name, ids in trees.items()})
+    reader = open_reader(path)
+    assert reader.products() == tuple(f"sparse3d_{name}" for name in products) and len(reader) == events
+    other = next(iter(reader.unusable))
+    with pytest.raises(UserError, match=rf"x\.root: {reason}"):
+        reader.sparse3d(0, other.removeprefix("sparse3d_"))
+    with pytest.raises(UserError, match=r"x\.root: 'sparse3d_.' .*; name what to keep with --products"):
+        convert(path, tmp_path / "x.h5")
+    with pytest.raises(UserError, match=r"x\.root: 'sparse3d_"):
+        convert(path, tmp_path / "x.h5", products=[other])
+    with pytest.raises(UserError, match=rf"x\.root: '{other}' \(schema key 'k'\)"):
+        LArCVDataset(path, {"k": ["parse_sparse3d", other]})
+    assert LArCVDataset(path, {"k": ["parse_sparse3d", reader.products()[0]]}).describe(0).endswith("event 0")
 
 
 def test_missing_leaf(tmp_path):

@@ -1,3 +1,5 @@
+import struct
+
 import h5py
 import numpy as np
 import pytest
@@ -7,6 +9,8 @@ from io_samples import SCHEMA
 
 from mlreco.errors import UserError
 from mlreco.iotools import LArCVDataset, Reader, open_reader
+from mlreco.iotools.heap_guard import GuardedHDF5
+from mlreco.iotools.pilarnet_m.variable_rows import VariableRows
 
 
 def make_event(rng, sizes, size=768):
@@ -148,3 +152,67 @@ def test_bad_input(tmp_path):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"x\.h5: the file is truncated"):
         open_reader(path)
+
+
+STORED = {
+    "contiguous": {},
+    "chunked": {"chunks": (3,)},
+    "gzip": {"chunks": (3,), "compression": "gzip"},
+    "shuffle": {"chunks": (3,), "compression": "gzip", "shuffle": True},
+    "lzf, which only the library reads": {"chunks": (3,), "compression": "lzf"},
+}
+
+
+def stored(path, rows, kind, options):
+    """Write rows of variable length; h5py itself reads such numbers wrongly in the other byte order."""
+    with h5py.File(path, "w") as file:
+        table = file.create_dataset("rows", (len(rows),), h5py.vlen_dtype(np.dtype(kind)), **options)
+        for index, row in enumerate(rows):
+            table[index] = row
+
+
+@pytest.mark.parametrize("kind", ["<f4", ">f8", "<i4"])
+@pytest.mark.parametrize("name", STORED)
+def test_rows_are_those_that_the_library_reads(tmp_path, name, kind):
+    rng = np.random.default_rng(0)
+    rows = [rng.integers(0, 99, count).astype(kind) for count in (3, 0, 700, 1, 2000, 0, 5, 64)]
+    stored(tmp_path / "x.h5", rows, kind, STORED[name])
+    with GuardedHDF5(tmp_path / "x.h5") as file:
+        found = VariableRows(file["rows"], file.handle)
+        assert len(found) == len(rows) and (found._references is None) == name.startswith("lzf")
+        if name.startswith("lzf") and kind == ">f8":
+            with pytest.raises(ValueError, match="which h5py reads wrongly"):
+                found[0]
+            return
+        for index in [*range(len(rows)), *rng.permutation(len(rows)).tolist()]:
+            np.testing.assert_array_equal(found[index], rows[index])
+            if np.dtype(kind).isnative:
+                np.testing.assert_array_equal(found[index], file["rows"][index])
+
+
+def test_a_row_that_declares_more_than_there_is(tmp_path):
+    stored(tmp_path / "x.h5", [np.arange(5, dtype="f4"), np.arange(3, dtype="f4")], "f4", {})
+    with h5py.File(tmp_path / "x.h5") as file:
+        place = file["rows"].id.get_offset()
+    content = bytearray((tmp_path / "x.h5").read_bytes())
+    for count, heap in ((3_900_000_000, None), (4, None), (5, 1 << 40), (5, (1 << 64) - 1), (5, 0)):
+        changed = bytearray(content)
+        changed[place : place + 4] = struct.pack("<I", count)
+        if heap is not None:
+            changed[place + 4 : place + 12] = struct.pack("<Q", heap)
+        (tmp_path / "y.h5").write_bytes(changed)
+        with GuardedHDF5(tmp_path / "y.h5") as file:
+            rows = VariableRows(file["rows"], file.handle)
+            with pytest.raises(ValueError, match=r"declares|points to a heap"):
+                rows[0]
+            np.testing.assert_array_equal(rows[1], [0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    "row", [[-5, 0, 0, 0, 0, 0], [np.inf, 0, 0, 0, 0, 0], [9, np.nan, 0, 0, 0, 0], [9, 0, np.inf, 0, 0, 0]]
+)
+def test_clusters_that_are_no_numbers(tmp_path, row):
+    points, clusters = make_event(np.random.default_rng(0), (9, 5))
+    write(tmp_path / "x.h5", [(points, np.vstack([clusters[:1], row]))])
+    with pytest.raises(UserError, match=r"x\.h5: event 0: 'cluster'"):
+        open_reader(tmp_path / "x.h5")

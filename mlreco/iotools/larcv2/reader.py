@@ -11,12 +11,10 @@ import numpy as np
 
 from mlreco.errors import UserError, nearest
 from mlreco.iotools.filekind import ROOT_FILE, file_kind
-from mlreco.iotools.ids import event_numbers
 from mlreco.iotools.interface import ClusterVoxels
-from mlreco.iotools.larcv2.layout import EVENT_LEAVES
 from mlreco.iotools.larcv2.particles import ParticleLeaves
 from mlreco.iotools.larcv2.products import ClusterLeaves, ImageLeaves
-from mlreco.iotools.larcv2.rootfile import leaves_of, open_root, product_trees, telling
+from mlreco.iotools.larcv2.rootfile import event_ids, leaves_of, open_root, product_trees, telling
 from mlreco.iotools.voxel_rows import Fail
 from mlreco.voxels import EventVoxels, ImageMeta
 
@@ -38,8 +36,10 @@ class LArCV2Reader:
         path: the file.
 
     Raises:
-        UserError: the file is missing, truncated, no LArCV2 file, its trees do not hold the same events, or uproot is
-            not installed.
+        UserError: the file is missing, truncated, no LArCV2 file, or uproot is not installed.
+
+    Attributes:
+        unusable: products that cannot be read, or hold other events than the others -> why.
     """
 
     format_name = "LArCV2"
@@ -52,8 +52,9 @@ class LArCV2Reader:
         self._leaves: dict[str, Any] = {}
         self._open()
         try:
-            self._products = tuple(sorted(self._trees))
-            self._event_ids = self._read_event_ids()
+            self._event_ids, others = event_ids(self._trees)
+            self.unusable = {**self._lost, **others}
+            self._products = tuple(sorted(set(self._trees) - set(others)))
         finally:
             self.close()
 
@@ -156,13 +157,15 @@ class LArCV2Reader:
 
     def _check_product(self, product: str) -> None:
         if product not in self._products:
-            raise UserError(f"{self.path}: no product '{product}'{nearest(product, self._products)}")
+            reason = self.unusable.get(product)
+            told = f"'{product}' {reason}" if reason else f"no product '{product}'{nearest(product, self._products)}"
+            raise UserError(f"{self.path}: {told}")
 
     def _open(self) -> None:
         self._file = open_root(self.path)
         self._process = os.getpid()
         self._leaves = {}
-        self._trees = product_trees(self._file, self.path)
+        self._trees, self._lost = product_trees(self._file, self.path)
 
     def _leaves_of(self, product: str) -> Any:
         if self._file is None or self._process != os.getpid():
@@ -178,21 +181,3 @@ class LArCV2Reader:
 
     def _failure(self, product: str) -> Fail:
         return lambda text: UserError(f"{self.path}: {product}: {text}")
-
-    def _read_event_ids(self) -> np.ndarray:
-        """Return run, subrun and event of all events, which must be the same in all trees."""
-        first: tuple[str, np.ndarray] | None = None
-        for product, tree in self._trees.items():
-            with telling(self._failure(product)):
-                leaves = leaves_of(tree)
-                columns = [event_numbers(leaves[name].array(library="np"), name) for name in EVENT_LEAVES]
-                found = np.stack(columns, axis=1)
-            if first is None:
-                first = product, found
-            elif not np.array_equal(first[1], found):
-                row = int(np.flatnonzero((first[1] != found).any(axis=1))[0])
-                raise UserError(
-                    f"{self.path}: entry {row} is event {found[row].tolist()} in '{product}' and "
-                    f"{first[1][row].tolist()} in '{first[0]}'; the products do not belong together"
-                )
-        return np.zeros((0, 3), np.int64) if first is None else first[1]

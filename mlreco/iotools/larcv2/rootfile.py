@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mlreco.errors import UserError
 from mlreco.iotools.filekind import ROOT_FILE, file_kind
-from mlreco.iotools.larcv2.layout import KINDS
+from mlreco.iotools.ids import event_numbers
+from mlreco.iotools.larcv2.layout import EVENT_LEAVES, KINDS
 from mlreco.iotools.voxel_rows import Fail
 
 _SUFFIX = "_tree"
@@ -40,27 +43,72 @@ def open_root(path: Path) -> Any:
         raise UserError(f"{path}: damaged ROOT file: {_first_line(error)}") from error
 
 
-def product_trees(file: Any, path: Path) -> dict[str, Any]:
-    """Return the trees of products that are read, by name of the product.
+def product_trees(file: Any, path: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the trees of products that are read, by name of the product, and why others cannot be read.
 
     Raises:
-        UserError: there are none, they have different lengths, or the file is damaged.
+        UserError: there are none, or the file is damaged.
     """
+    trees: dict[str, Any] = {}
+    unusable: dict[str, str] = {}
     with telling(lambda text: UserError(f"{path}: {text}")):
         names = file.keys(recursive=False, cycle=False, filter_classname="TTree")
-        products = [name.removesuffix(_SUFFIX) for name in dict.fromkeys(names) if name.endswith(_SUFFIX)]
-        trees = {name: file[name + _SUFFIX] for name in products if name.partition("_")[0] in KINDS}
-        lengths = {name: int(tree.num_entries) for name, tree in trees.items()}
+    products = [name.removesuffix(_SUFFIX) for name in dict.fromkeys(names) if name.endswith(_SUFFIX)]
+    for name in products:
+        if name.partition("_")[0] in KINDS:
+            try:
+                with telling(UserError):
+                    trees[name] = file[name + _SUFFIX]
+            except UserError as error:
+                unusable[name] = str(error)
     if not trees:
-        found = ", ".join(names[:6]) or "nothing"
-        raise UserError(f"{path}: a ROOT file without trees of LArCV2 such as 'sparse3d_NAME_tree'; it holds {found}")
-    shortest, longest = min(lengths, key=lengths.__getitem__), max(lengths, key=lengths.__getitem__)
-    if lengths[shortest] != lengths[longest]:
-        raise UserError(
-            f"{path}: product '{shortest}' has {lengths[shortest]} events and '{longest}' {lengths[longest]}; "
-            "the file is incomplete"
-        )
-    return trees
+        found = next(iter(unusable.values()), None)
+        if found is not None:
+            raise UserError(f"{path}: {next(iter(unusable))}: {found}")
+        held = ", ".join(names[:6]) or "nothing"
+        raise UserError(f"{path}: a ROOT file without trees of LArCV2 such as 'sparse3d_NAME_tree'; it holds {held}")
+    return trees, unusable
+
+
+def event_ids(trees: dict[str, Any]) -> tuple[np.ndarray, dict[str, str]]:
+    """Return run, subrun and event of the events of a file, (n, 3) int64, and why some of its trees cannot be used.
+
+    The events are those that most trees hold, the longest list of them where as many hold others: a tree beside them
+    that was filled otherwise, or not at all, is no reason to refuse the rest.
+
+    Args:
+        trees: product -> tree.
+    """
+    unusable: dict[str, str] = {}
+    holders: dict[bytes, list[str]] = {}
+    found: dict[bytes, np.ndarray] = {}
+    for product, tree in trees.items():
+        try:
+            with telling(UserError):
+                leaves = leaves_of(tree)
+                columns = [event_numbers(leaves[name].array(library="np"), name) for name in EVENT_LEAVES]
+                ids = np.stack(columns, axis=1)
+        except UserError as error:
+            unusable[product] = str(error)
+        else:
+            holders.setdefault(ids.tobytes(), []).append(product)
+            found[ids.tobytes()] = ids
+    if not found:
+        return np.zeros((0, 3), np.int64), unusable
+    chosen = max(found, key=lambda key: (len(found[key]) > 0, len(holders[key]), len(found[key])))
+    for key, products in holders.items():
+        if key != chosen:
+            reason = _other_events(found[key], found[chosen], holders[chosen][0])
+            unusable.update(dict.fromkeys(products, reason))
+    return found[chosen], unusable
+
+
+def _other_events(ids: np.ndarray, chosen: np.ndarray, product: str) -> str:
+    """Say in what a tree differs from those that tell the events of a file."""
+    if len(ids) != len(chosen):
+        return f"has {len(ids)} events and '{product}' {len(chosen)}; the file is incomplete"
+    row = int(np.flatnonzero((ids != chosen).any(axis=1))[0])
+    return f"its entry {row} is event {ids[row].tolist()}, and {chosen[row].tolist()} in '{product}'"
 
 
 def leaves_of(tree: Any) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from mlreco.iotools.pilarnet_m.layout import (
     fits,
     rows_of,
 )
+from mlreco.iotools.pilarnet_m.variable_rows import VariableRows
 from mlreco.voxels import EventVoxels, ImageMeta
 
 
@@ -56,6 +57,7 @@ class PILArNetMReader:
         self._file: h5py.File | None = None
         self._process = -1
         self._last: tuple[int, PointEvent] | None = None
+        self._rows: dict[str, VariableRows] = {}
         try:
             with telling_damage(path):
                 self._check(self._opened())
@@ -75,7 +77,7 @@ class PILArNetMReader:
         return self._num_events
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_file": None, "_process": -1, "_last": None}
+        return {**self.__dict__, "_file": None, "_process": -1, "_last": None, "_rows": {}}
 
     def products(self) -> tuple[str, ...]:
         """Names of the products."""
@@ -143,13 +145,14 @@ class PILArNetMReader:
 
     def close(self) -> None:
         """Close the file; the next access opens it again."""
-        self._last = None
+        self._last, self._rows = None, {}
         if self._file is not None and self._process == os.getpid():
             self._file.close()
         self._file = None
 
     def _opened(self) -> h5py.File:
         if self._file is None or self._process != os.getpid():
+            self._rows = {}
             self._file = open_hdf5(self.path, "a PILArNet-M file")
             self._process = os.getpid()
         return self._file
@@ -166,13 +169,13 @@ class PILArNetMReader:
         if lengths[0] != lengths[1]:
             raise UserError(f"{self.path}: '{POINTS}' has {lengths[0]} events and '{CLUSTERS}' {lengths[1]}")
         self._num_events = lengths[0]
-        self._width = self._find_width(file)
+        self._width = self._find_width()
 
-    def _find_width(self, file: h5py.File) -> int:
+    def _find_width(self) -> int:
         """Return the number of columns of a cluster, judged by the first event that leaves no choice."""
         possible = set(CLUSTER_WIDTHS)
         for index in range(self._num_events):
-            points, clusters = self._read(file, index, POINTS), self._read(file, index, CLUSTERS)
+            points, clusters = self._read(index, POINTS), self._read(index, CLUSTERS)
             count = len(points) // len(POINT_COLUMNS)
             tables = {width: rows_of(clusters, width) for width in possible}
             fitting = {width for width, table in tables.items() if table is not None and fits(table, count)}
@@ -190,9 +193,8 @@ class PILArNetMReader:
         if not 0 <= index < len(self):
             raise IndexError(f"event {index} of {len(self)} in {self.path}")
         if self._last is None or self._last[0] != index:
-            file = self._opened()
-            points = rows_of(self._read(file, index, POINTS), len(POINT_COLUMNS))
-            clusters = rows_of(self._read(file, index, CLUSTERS), self._width)
+            points = rows_of(self._read(index, POINTS), len(POINT_COLUMNS))
+            clusters = rows_of(self._read(index, CLUSTERS), self._width)
             if points is None or clusters is None or not fits(clusters, len(points)):
                 raise UserError(f"{self.path}: event {index}: '{CLUSTERS}' does not describe '{POINTS}'; damaged file")
             self._last = index, PointEvent(points, clusters, self._meta)
@@ -200,10 +202,13 @@ class PILArNetMReader:
         event.fail = lambda text: UserError(f"{self.path}: event {index}: {product}: {text}")
         return event
 
-    def _read(self, file: h5py.File, index: int, name: str) -> np.ndarray:
+    def _read(self, index: int, name: str) -> np.ndarray:
+        file = self._opened()
         try:
-            return np.asarray(file[name][index])
-        except (OSError, RuntimeError) as error:
+            if name not in self._rows:
+                self._rows[name] = VariableRows(file[name], file.handle)
+            return self._rows[name][index]
+        except (OSError, RuntimeError, ValueError) as error:
             text = str(error).splitlines()[0]
             raise UserError(f"{self.path}: event {index}: '{name}' cannot be read ({text}); damaged file") from None
 
