@@ -1,15 +1,23 @@
-"""Progress bars on the terminal; nothing where nobody looks."""
+"""How far a run is: a bar on a terminal, elsewhere a line from time to time."""
 
 from __future__ import annotations
 
 import sys
+import time
 from types import TracebackType
 
 from tqdm import tqdm
 
+from mlreco.console import remark
+
+_FIRST, _LONGEST = 10.0, 60.0
+"""Seconds until the first line where stderr is no terminal, and between later ones; each wait is twice the one before,
+up to the longest."""
+_NAMES = {"ev": "events", "it": "iterations", "x": "steps"}
+
 
 class Progress:
-    """A bar with rate and time left on stderr, silent where stderr is no terminal.
+    """A bar with rate and time left on stderr; where stderr is no terminal, lines, none in a run of a few seconds.
 
     Args:
         description: what is going on.
@@ -19,19 +27,24 @@ class Progress:
     """
 
     def __init__(self, description: str, total: int | None = None, initial: int = 0, unit: str = "ev") -> None:
+        silent = not sys.stderr.isatty()
         self._bar = tqdm(
             desc=description,
             total=total,
             initial=initial,
             unit=unit,
             file=sys.stderr,
-            disable=not sys.stderr.isatty(),
+            disable=silent,
             dynamic_ncols=True,
         )
+        self._lines = _Lines(description, total, initial, _NAMES.get(unit, unit)) if silent else None
 
     def advance(self, steps: int = 1, **numbers: float) -> None:
-        """Count steps and show the latest numbers, such as the loss."""
-        if numbers and not self._bar.disable:
+        """Count steps and show numbers: the latest on a terminal, in a line the means since the line before."""
+        if self._lines is not None:
+            self._lines.advance(steps, numbers)
+            return
+        if numbers:
             self._bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items()}, refresh=False)
         self._bar.update(steps)
 
@@ -42,3 +55,50 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
+
+
+class _Lines:
+    """Lines that tell how far a run is; time for compiling kernels is in no rate."""
+
+    def __init__(self, description: str, total: int | None, initial: int, unit: str) -> None:
+        self._description, self._total, self._unit = description, total, unit
+        self._initial = self._done = initial
+        self._wait = _FIRST
+        self._began = self._told = time.monotonic()
+        self._compiling = _compiling()
+        self._sums: dict[str, float] = {}
+        self._counted = 0
+
+    def advance(self, steps: int, numbers: dict[str, float]) -> None:
+        self._done += steps
+        self._counted += 1
+        for name, value in numbers.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        now = time.monotonic()
+        if now - self._told >= self._wait:
+            remark(self._line(now))
+            self._told, self._wait = now, min(2 * self._wait, _LONGEST)
+            self._sums, self._counted = {}, 0
+
+    def _line(self, now: float) -> str:
+        rate = (self._done - self._initial) / max(now - self._began - (_compiling() - self._compiling), 1e-9)
+        of_all = f" of {self._total:,}" if self._total is not None else ""
+        means = "".join(f", {name} {total / self._counted:.4g}" for name, total in self._sums.items())
+        left = ""
+        if self._total is not None and self._done < self._total:
+            left = f", {duration((self._total - self._done) / max(rate, 1e-9))} left"
+        return f"{self._description}: {self._done:,}{of_all} {self._unit}{means}, {rate:.3g} {self._unit}/s{left}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: ``42 s``, ``7 min``, ``3.5 h``, ``2.1 days``."""
+    for size, unit, digits in ((86400, "days", 1), (3600, "h", 1), (60, "min", 0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.{digits}f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _compiling() -> float:
+    """Return the seconds of compiling so far, without importing the compiler where nobody has."""
+    module = sys.modules.get("mlreco.compiling")
+    return 0.0 if module is None else float(module.seconds())

@@ -10,6 +10,7 @@ from mlreco import shipped
 from mlreco.config import Config, load_config, parse_config
 from mlreco.errors import UserError
 from mlreco.inputs import input_file
+from mlreco.iotools.filekind import ARCHIVE, file_kind
 from mlreco.remote import fetch, is_remote
 
 CHECKPOINT_SUFFIXES = (".ckpt", ".pt", ".pth")
@@ -75,9 +76,12 @@ def find_recipe(source: str | Path) -> Path:
 
 
 def is_checkpoint(path: Path) -> bool:
-    """Whether a file is a checkpoint, by its content: torch writes zip archives."""
-    with path.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"
+    """Whether a file is a checkpoint, by its content: torch writes zip archives.
+
+    Raises:
+        UserError: the file is empty or cannot be read.
+    """
+    return file_kind(path) == ARCHIVE
 
 
 def _configuration_text(path: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlreco.atomic import refuse_to_replace
+from mlreco.cli.events import event_slice
 from mlreco.console import remark
 from mlreco.errors import UserError
 from mlreco.garbage import no_search_while_importing
@@ -15,14 +16,29 @@ from mlreco.numba_extensions import leave_out_numba_extensions
 if TYPE_CHECKING:
     from mlreco.recipes import Recipe
 
+ALL_EVENTS = 1 << 60
+"""End of a range of events without one."""
+
 LATEST = "latest"
 """Value of ``--resume`` without a file: the newest checkpoint of ``trainval.weight_prefix``."""
 
 
-def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Add the configuration file and the options that change what it says."""
+REFERENCE = "Keys of configurations: docs/configuration.md. Shipped configurations: mlreco configs."
+
+
+def add_config_options(parser: argparse.ArgumentParser, optional: bool = False) -> None:
+    """Add the configuration file and the options that change what it says.
+
+    Args:
+        parser: of the command.
+        optional: whether the configuration may be left out.
+    """
+    parser.epilog = REFERENCE
     parser.add_argument(
-        "config", metavar="CONFIG", help="configuration file, shipped name ('mlreco configs') or checkpoint"
+        "config",
+        metavar="CONFIG",
+        nargs="?" if optional else None,
+        help="configuration file, shipped name ('mlreco configs') or checkpoint",
     )
     parser.add_argument(
         "-s", "--source", nargs="+", metavar="FILE", default=[], help="files of events to read instead, or 'sample'"
@@ -30,6 +46,11 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", metavar="a.b=c", default=[], dest="overrides", help="change a key; may be repeated"
     )
+    parser.add_argument(
+        "-n", "--events", type=event_slice, metavar="N|A:B", help="the first N events, or events A to B - 1 (all)"
+    )
+    parser.add_argument("--batch-size", type=positive, metavar="N", help="iotool.batch_size")
+    parser.add_argument("--gpus", metavar="N", help="trainval.gpus: number of a GPU, or '' for the CPU")
     parser.add_argument("--iterations", type=positive, metavar="N", help="trainval.iterations")
     parser.add_argument("--seed", type=int, metavar="N", help="trainval.seed")
 
@@ -61,6 +82,17 @@ def positive(text: str) -> int:
     return number
 
 
+def positive_number(text: str) -> float:
+    """Parse a positive number."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a positive number, not '{text}'")
+    return number
+
+
 def not_negative(text: str) -> int:
     """Parse an integer from 0."""
     if not text.isdecimal():
@@ -77,11 +109,7 @@ def read_config(arguments: argparse.Namespace) -> Recipe:
     Raises:
         UserError: a mistake in the configuration or in an override.
     """
-    overrides = list(arguments.overrides)
-    if arguments.iterations is not None:
-        overrides += ["trainval.epochs=null", f"trainval.iterations={arguments.iterations}"]
-    if arguments.seed is not None:
-        overrides.append(f"trainval.seed={arguments.seed}")
+    overrides = [*arguments.overrides, *_overrides(arguments)]
     with no_search_while_importing("torch"):
         from mlreco.recipes import read_recipe
 
@@ -90,6 +118,26 @@ def read_config(arguments: argparse.Namespace) -> Recipe:
     for notice in recipe.config.notices:
         remark(notice)
     return recipe
+
+
+def _overrides(arguments: argparse.Namespace) -> list[str]:
+    """Return what the options say as ``--set`` would."""
+    given = vars(arguments)
+    words = []
+    if given["iterations"] is not None:
+        words += ["trainval.epochs=null", f"trainval.iterations={given['iterations']}"]
+    if given.get("epochs") is not None:
+        words += ["trainval.iterations=null", f"trainval.epochs={given['epochs']}"]
+    if given["seed"] is not None:
+        words.append(f"trainval.seed={given['seed']}")
+    if given["batch_size"] is not None:
+        words.append(f"iotool.batch_size={given['batch_size']}")
+    if given["gpus"] is not None:
+        words.append(f"trainval.gpus='{given['gpus']}'")
+    if given["events"] is not None:
+        last = ALL_EVENTS if given["events"].stop is None else given["events"].stop
+        words.append(f"iotool.dataset.entry_range=[{given['events'].start}, {last}]")
+    return words
 
 
 def output_file(path: Path, *inputs: Path) -> Path:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mlreco.compiling import Stopwatch
 from mlreco.errors import UserError
 from mlreco.iotools import HDF5Reader, HDF5Writer
 from mlreco.post_processing.factories import build_post_processors, thresholds_text
@@ -71,10 +71,10 @@ def recluster(
                 if "fragment_classes" in event:
                     event["semantics"] = _before_correction(event)
                 event = {name: event[name] for name in kept}
-                started = time.perf_counter()
+                watch = Stopwatch()
                 for processor in processors:
                     event.update(processor(event, scheme))
-                clock.enter(event, time.perf_counter() - started)
+                clock.enter(event, watch.lap())
                 writer.append(event)
                 progress.advance()
             writer.list_skipped(reader.skipped)

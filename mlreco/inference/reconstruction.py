@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mlreco.compiling import Stopwatch
 from mlreco.errors import UserError
 from mlreco.inference.familiarity import training_data
 from mlreco.inference.on_device import process_batch, remaining
@@ -23,7 +23,8 @@ from mlreco.models.transfer import BatchOnItsWay, send
 from mlreco.post_processing.factories import build_post_processors
 
 TIME_COLUMNS = ("io", "network", "post_processing")
-"""Columns of the product ``times``: seconds an event; those of a batch are shared equally by its events."""
+"""Columns of the product ``times``: seconds an event without those for compiling kernels; those of a batch are shared
+equally by its events."""
 MOST_AT_ONCE = 8
 """Batches whose network runs at the same time on a CPU, each with its part of the threads: no layer of one waits for
 the others, nor for the threads that read and write."""
@@ -89,18 +90,18 @@ class Reconstruction:
     @torch.inference_mode()
     def network(self, batch: BatchOnItsWay) -> list[tuple[dict[str, np.ndarray], Seconds]]:
         """Return every event of a batch, not yet finished; several threads may call it at once."""
-        started = time.perf_counter()
+        watch = Stopwatch()
         voxels = batch.host[self.chain.network_input]
         with autocast(self._amp, self.device):
             products = self.chain(batch.arrived())
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        computed = time.perf_counter()
+        computed = watch.lap()
         products |= process_batch(self.processors, products, voxels.batch_size, self.chain.scheme)
-        processed = time.perf_counter()
+        processed = watch.lap()
         arrays = voxel_products(voxels, products)
-        network = computed - started + time.perf_counter() - processed
-        times = tuple(seconds / voxels.batch_size for seconds in (batch.seconds, network, processed - computed))
+        network = computed + watch.lap()
+        times = tuple(seconds / voxels.batch_size for seconds in (batch.seconds, network, processed))
         return [(event, times) for event in events_of(batch.host, voxels, arrays, other_products(products))]
 
     def finish(self, event: dict[str, np.ndarray], before: Seconds) -> Seconds:
@@ -109,9 +110,9 @@ class Reconstruction:
         Returns:
             The seconds by ``TIME_COLUMNS``.
         """
-        started = time.perf_counter()
+        watch = Stopwatch()
         for processor in remaining(self.processors, event):
             event.update(processor(event, self.chain.scheme))
-        times = (*before[:2], before[2] + time.perf_counter() - started)
+        times = (*before[:2], before[2] + watch.lap())
         event["times"] = np.array([times], np.float32)
         return times

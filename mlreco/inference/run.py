@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlreco import __version__
+from mlreco import __version__, compiling
 from mlreco.atomic import refuse_to_replace
 from mlreco.errors import UserError
 from mlreco.inference.familiarity import Familiarity
@@ -42,7 +42,9 @@ class InferenceSummary:
         output: the file written.
         events_in: events in the input.
         events_out: events in the output; fewer only where ``trainval.iterations`` says so or events are skipped.
-        seconds: wall-clock time of the loop.
+        seconds: wall-clock time of the loop, without that for compiling kernels.
+        compiling: that time.
+        kernels: kernels that were compiled; others were compiled by an earlier process.
         stage_seconds: time spent reading, in the network, in post-processing and writing; these overlap, and so do the
             networks of several batches.
         left_out: blobs of labels that the files do not hold, with the reason.
@@ -54,6 +56,8 @@ class InferenceSummary:
     events_in: int
     events_out: int
     seconds: float
+    compiling: float
+    kernels: int
     stage_seconds: dict[str, float]
     left_out: dict[str, str]
     skipped: Sequence[Skipped] = ()
@@ -94,7 +98,7 @@ def run_inference(
     reconstruction = reconstruction or Reconstruction(config, weights)
     loader = inference_loader(config, reconstruction)
     refuse_to_replace(output, loader.dataset.files)
-    started = time.perf_counter()
+    started, waited, compiled = time.perf_counter(), compiling.seconds(), compiling.kernels()
     with (
         loader,
         HDF5Writer(
@@ -115,11 +119,14 @@ def run_inference(
         writer.list_skipped(loader.skipped)
         warning = familiarity.warning()
         writer.tell(WARNINGS, json.dumps([warning] if warning else []))
+    waited = compiling.seconds() - waited
     return InferenceSummary(
         output,
         len(loader.dataset),
         writer.num_events,
-        time.perf_counter() - started,
+        time.perf_counter() - started - waited,
+        waited,
+        compiling.kernels() - compiled,
         finish.seconds,
         dict(loader.dataset.left_out),
         loader.skipped,
@@ -199,10 +206,10 @@ class _Finish:
 
     def __call__(self, event: dict[str, np.ndarray], before: Seconds) -> None:
         times = self.reconstruction.finish(event, before)
-        processed = time.perf_counter()
+        watch = compiling.Stopwatch()
         if self.keep is not None:
             event = {name: rows for name, rows in event.items() if self.keep(name)}
         self.writer.append(event)
-        for name, seconds in zip(self.seconds, (*times, time.perf_counter() - processed), strict=True):
+        for name, seconds in zip(self.seconds, (*times, watch.lap()), strict=True):
             self.seconds[name] += seconds
         self.progress.advance()

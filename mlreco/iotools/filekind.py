@@ -22,10 +22,13 @@ PILARNET_M = "PILArNet-M"
 OUTPUT_FILE = "an output file of mlreco or SPINE"
 """What ``hdf5_content`` calls an output file."""
 
+ARCHIVE = "a zip archive (a PyTorch checkpoint or an npz file perhaps)"
+"""What ``file_kind`` calls what torch writes."""
+
 _MAGIC = {
     b"\x89HDF\r\n\x1a\n": "HDF5",
     b"root": ROOT_FILE,
-    b"PK\x03\x04": "a zip archive (a PyTorch checkpoint or an npz file perhaps)",
+    b"PK\x03\x04": ARCHIVE,
     b"\x93NUMPY": "a NumPy array",
     b"\x1f\x8b": "a gzip archive",
     b"\x89PNG": "a PNG image",

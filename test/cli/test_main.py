@@ -37,6 +37,8 @@ class Summary:
     events_in: int = 3
     events_out: int = 2
     seconds: float = 4.0
+    compiling: float = 0.1
+    kernels: int = 0
     left_out: dict = field(default_factory=lambda: {"cluster_label": "no cluster3d_pcluster"})
     skipped: tuple = ()
     remarks: tuple = ()
@@ -86,6 +88,16 @@ def test_set_may_be_repeated(calls):
     assert (calls[0][1].trainval.seed, calls[0][1].iotool.batch_size) == (1, 7)
 
 
+def test_options_that_stand_for_keys(calls):
+    words = ["--batch-size", "3", "--gpus", "", "-n", "2:9", "--epochs", "1.5"]
+    assert main(["train", "my.cfg", *words]) == 0
+    config = calls[0][1]
+    assert (config.iotool.batch_size, config.trainval.gpus, config.trainval.epochs) == (3, "", 1.5)
+    assert config.iotool.dataset.entry_range == [2, 9]
+    assert main(["inference", "my.cfg", "-n", "5"]) == 0
+    assert calls[1][1].iotool.dataset.entry_range == [0, 5]
+
+
 def test_inference_makes_the_folder(calls, capsys):
     assert main(["inference", "my.cfg", "-o", "new/out.h5"]) == 0
     assert calls[0][2] == Path("new/out.h5")
@@ -105,7 +117,14 @@ REFUSED = {
     ("inferenc", "my.cfg"): "no command 'inferenc'; did you mean 'inference'?",
     ("obey", "my.cfg"): "no command 'obey'; valid: ",
     (): "the following arguments are required: COMMAND (see 'mlreco --help')",
-    ("train",): "the following arguments are required: CONFIG (see 'mlreco train --help')",
+    ("train",): "the following arguments are required: CONFIG or --resume FILE (see 'mlreco train --help')",
+    ("train", "--resume"): "the following arguments are required: CONFIG or --resume FILE",
+    ("train", "spice_cpu"): "train on which events? say -s FILES, or iotool.dataset.data_keys in the configuration",
+    ("train", "my.cfg", "--epochs", "0"): "argument --epochs: expected a positive number, not '0'",
+    ("inference", "thinn"): "no file and no shipped configuration 'thinn'; did you mean 'thin'?",
+    ("configs", "thinn"): "no file and no shipped configuration 'thinn'; did you mean 'thin'?",
+    ("inference", "x.ckpt"): "x.ckpt: no such checkpoint",
+    ("inference", "thin", "-n", "x"): "argument -n/--events: expected a number such as 100 or a range such as 100:200",
     ("train", "my.cfg", "--sed", "3"): "'mlreco train' takes no '--sed'; did you mean '--seed'?",
     ("train", "my.cfg", "-o", "x.h5"): "'mlreco train' takes no '-o'",
     ("train", "my.cfg", "more.cfg"): "'mlreco train' takes no 'more.cfg'",

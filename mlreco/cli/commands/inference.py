@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 NAME = "inference"
 HELP = "reconstruct events and write an HDF5 file"
+WORTH_TELLING = 0.5
+"""Seconds of compiling that are told."""
 DEFAULT_OUTPUT = Path("output.h5")
 
 
@@ -57,4 +59,8 @@ def tell(output: Path, summary: InferenceSummary) -> None:
     rate = summary.events_out / max(summary.seconds, 1e-9)
     counts = f"{summary.events_out} of {summary.events_in} events"
     lost = f"; {count_text(summary.skipped)}" if summary.skipped else ""
-    say(f"{output}: {counts} in {summary.seconds:.1f} s ({rate:.1f} events/s){lost}")
+    once = ""
+    if summary.compiling > WORTH_TELLING:
+        doing = "compiling kernels, once" if summary.kernels else "loading compiled kernels"
+        once = f"; {doing}: {summary.compiling:.1f} s"
+    say(f"{output}: {counts} in {summary.seconds:.1f} s ({rate:.1f} events/s){once}{lost}")

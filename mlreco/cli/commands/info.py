@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from mlreco.cli.options import positive
 from mlreco.console import say
 
 NAME = "info"
-HELP = "tell what files hold: kind, events, products, voxels per event, instances per class, energies"
+HELP = "tell what files hold: events, products, voxels, instances, energies; of checkpoints what they were trained on"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="files, patterns, folders or .txt lists of files")
+    parser.add_argument("files", nargs="+", metavar="FILE", help="files, patterns, folders, .txt lists, checkpoints")
     many = parser.add_mutually_exclusive_group()
-    many.add_argument("--events", type=positive, default=100, metavar="N", help="read the voxels of N events (100)")
+    shown = "read the voxels of N events (100)"
+    many.add_argument("-n", "--events", type=positive, default=100, metavar="N", help=shown)
     many.add_argument("--all", action="store_true", help="read the voxels of all events")
     parser.add_argument(
         "--class-scheme", default="pilarnet", metavar="NAME", help="classes of files that do not tell (pilarnet)"
@@ -24,17 +26,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Describe each file."""
+    from mlreco import shipped
     from mlreco.iotools import expand_sources
+    from mlreco.iotools.filekind import ARCHIVE, file_kind
     from mlreco.iotools.output.events import OutputEventsReader
     from mlreco.iotools.survey import survey
     from mlreco.iotools.survey_text import output_lines, survey_lines
     from mlreco.semantics import class_scheme
 
     class_scheme(arguments.class_scheme)
-    for file in expand_sources(arguments.files):
+    files = [shipped.sample(file) or file for file in arguments.files]
+    for file in expand_sources(files):
         look_into = None if arguments.all else arguments.events
-        if OutputEventsReader.recognizes(file):
+        if file_kind(file) == ARCHIVE:
+            lines = _checkpoint_lines(file)
+        elif OutputEventsReader.recognizes(file):
             lines = output_lines(file, look_into)
         else:
             lines = survey_lines(survey(file, look_into, arguments.class_scheme))
         say("\n".join(lines))
+
+
+def _checkpoint_lines(path: Path) -> list[str]:
+    from mlreco.checkpoints.text import checkpoint_lines
+
+    return checkpoint_lines(path)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlreco.cli.options import add_config_options, add_resume, add_weights, read_config
+from mlreco.cli.options import LATEST, add_config_options, add_resume, add_weights, positive_number, read_config
 from mlreco.console import say
 from mlreco.errors import UserError
 from mlreco.shipped import is_sample
@@ -20,7 +20,8 @@ HELP = "train the chain of a configuration"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    add_config_options(parser)
+    add_config_options(parser, optional=True)
+    parser.add_argument("--epochs", type=positive_number, metavar="N", help="trainval.epochs: passes over the events")
     start = parser.add_mutually_exclusive_group()
     add_weights(start)
     add_resume(start)
@@ -28,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Train and say where the weights are."""
+    if arguments.config is None:
+        if arguments.resume in (None, LATEST):
+            raise UserError("the following arguments are required: CONFIG or --resume FILE (see 'mlreco train --help')")
+        arguments.config = arguments.resume
     recipe = read_config(arguments)
     weights = arguments.weights or (None if arguments.resume else recipe.checkpoint)
     train_and_tell(recipe.config, arguments.resume, weights, bool(arguments.source))
@@ -43,7 +48,8 @@ def train_and_tell(config: Config, resume: str | None, weights: Path | None, sou
     from mlreco.training import train
 
     dataset = config.iotool.dataset
-    if not sources_given and dataset.get("name") != SIMULATED and all(map(is_sample, dataset.data_keys)):
+    chosen = sources_given or resume is not None or dataset.get("name") == SIMULATED
+    if not chosen and all(map(is_sample, dataset.data_keys)):
         raise UserError(
             "train on which events? say -s FILES, or iotool.dataset.data_keys in the configuration; the shipped sample "
             "(-s sample) is enough for a trial only"

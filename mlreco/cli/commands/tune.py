@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("file", metavar="OUTPUT.h5", type=Path, help="file that 'mlreco inference' wrote, with labels")
     parser.add_argument(
+        "-n",
         "--events",
         type=event_slice,
         default=slice(0, 100),

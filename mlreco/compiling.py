@@ -1,0 +1,91 @@
+"""Time that goes into compiling kernels, or loading compiled ones: once in a process, and part of no rate."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from numba.core import event
+
+_LOCK_EVENT, _COMPILE_EVENT = "numba:compiler_lock", "numba:compile"
+"""Numba's events: a thread waits for the compiler or has it; the compiler works."""
+
+
+class _Watch(event.Listener):
+    """Adds up the time in which threads wait for the compiler or have it."""
+
+    def __init__(self) -> None:
+        self.compiled = 0
+        self._own = threading.local()
+        self._guard = threading.Lock()
+        self._active = 0
+        self._began = self._total = 0.0
+
+    def on_start(self, event: event.Event) -> None:
+        if event.kind == _COMPILE_EVENT:
+            self.compiled += 1
+            return
+        own = self._own
+        own.depth = getattr(own, "depth", 0) + 1
+        if own.depth > 1:
+            return
+        own.began = time.perf_counter()
+        with self._guard:
+            self._active += 1
+            if self._active == 1:
+                self._began = own.began
+
+    def on_end(self, event: event.Event) -> None:
+        own = self._own
+        if event.kind == _COMPILE_EVENT or not getattr(own, "depth", 0):
+            return
+        own.depth -= 1
+        if own.depth:
+            return
+        now = time.perf_counter()
+        own.total = getattr(own, "total", 0.0) + now - own.began
+        with self._guard:
+            self._active -= 1
+            if not self._active:
+                self._total += now - self._began
+
+    def of_thread(self) -> float:
+        return getattr(self._own, "total", 0.0)
+
+    def of_all(self) -> float:
+        with self._guard:
+            return self._total + (time.perf_counter() - self._began if self._active else 0.0)
+
+
+_watch = _Watch()
+event.register(_LOCK_EVENT, _watch)
+event.register(_COMPILE_EVENT, _watch)
+
+
+def seconds_of_thread() -> float:
+    """Return how long this thread has waited for compiled kernels since the import of this module."""
+    return _watch.of_thread()
+
+
+def seconds() -> float:
+    """Return the wall-clock time in which any thread waited for compiled kernels since then."""
+    return _watch.of_all()
+
+
+def kernels() -> int:
+    """Return how many kernels were compiled since then; those that were kept from earlier processes do not count."""
+    return _watch.compiled
+
+
+class Stopwatch:
+    """Measures a thread's time without that for compiled kernels."""
+
+    def __init__(self) -> None:
+        self._began, self._compiling = time.perf_counter(), seconds_of_thread()
+
+    def lap(self) -> float:
+        """Return the seconds since the beginning or the last call."""
+        now, compiling = time.perf_counter(), seconds_of_thread()
+        elapsed = now - self._began - (compiling - self._compiling)
+        self._began, self._compiling = now, compiling
+        return elapsed
