@@ -34,6 +34,7 @@ FOREIGN_PARSERS = {
     "parse_particle_graph": "true edges for a graph network",
     "parse_particle_graph_corrected": "true edges for a graph network",
     "parse_particle_points": "true points for PPN",
+    "parse_particle_points_with_tagging": "true points for PPN",
     "parse_particle_points_with_tagged_primaries": "true points for PPN",
     "parse_particle_singlep_einit": "one energy an event",
     "parse_particle_singlep_pdg": "one particle type an event",

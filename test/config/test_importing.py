@@ -227,6 +227,17 @@ def test_includes_overrides_and_removals(folder):
     assert config["model"]["loss_input"] == ["clust_label"] and "ppn_label" not in config["iotool"]["dataset"]["schema"]
 
 
+def test_included_files_are_found_as_spine_finds_them(folder, monkeypatch):
+    Path("config/train/generic").mkdir(parents=True)
+    Path("config/model").mkdir()
+    Path("base.yaml").rename("config/model/spice_v1.yaml")
+    Path("config/train/generic/train.yaml").write_text("include: model/spice_v1\n")
+    assert "spice" in values(import_config("config/train/generic/train.yaml"))["model"]["modules"]
+    Path("elsewhere.yaml").write_text("include: spice_v1.yaml\n")
+    monkeypatch.setenv("SPINE_CONFIG_PATH", f"/nowhere:{folder}/config/model")
+    assert "spice" in values(import_config("elsewhere.yaml"))["model"]["modules"]
+
+
 def test_chain_means(folder):
     config = values(import_config("chain.cfg"))
     loss = {"mask_loss": "lovasz_hinge", "seediness_norm": "l1", "mask_weight": 2.0, "inter_weight": 2.0}
@@ -267,6 +278,11 @@ def test_the_total_is_that_of_lartpc_mlreco3d(folder):
         ),
         ("enable_gnn_shower: False", "enable_gnn_shower: True", r"grappa_shower: needs a graph network"),
         ("name: se_lovasz_inter", "name: se_bce_ellipse", r"no loss 'se_bce_ellipse'"),
+        (
+            "grappa_shower: {base",
+            "discriminative_loss: {base",
+            r"discriminative_loss: needs an embedding in pixel space",
+        ),
         ("num_classes: 5", "num_classes: 4", r"num_classes: is 4; mlreco's networks have 5 only"),
         ("clustering_loss: {name: se", "clustering_loss: {name: [se", r"chain\.cfg:\d+"),
         ("iotool:", "io_tool:", r"neither of lartpc_mlreco3d .* nor of SPINE"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from mlreco.config.field import STAGE_NAMES
 from mlreco.config.field_schema import FOREIGN_PARSERS, parser_name
-from mlreco.config.importing.stages import ENABLED_BY, STAGES_HERE, needs
+from mlreco.config.importing.stages import ENABLED_BY, MISSING, STAGES_HERE, needs
 from mlreco.config.merge import Tree
 from mlreco.config.rewrite import Tell, drop, get, move
 from mlreco.config.yaml_reader import KeyPath
@@ -103,8 +103,8 @@ def _drop_unwanted(tree: Tree, modules: dict[str, Any], without: tuple[str, ...]
 
 
 def _refuse_missing(tree: Tree, modules: dict[str, Any]) -> None:
-    missing = [name for name in modules if not name.endswith(LOSS) and _stage_of(name) not in STAGES_HERE]
-    missing = [name for name in missing if needs(name)]
+    stages = [name for name in modules if name in MISSING or not name.endswith(LOSS)]
+    missing = [name for name in stages if _stage_of(name) not in STAGES_HERE and needs(name)]
     if not missing:
         return
     here = [name for name in modules if _stage_of(name) in STAGES_HERE and not name.endswith(LOSS)]

@@ -6,6 +6,7 @@ SPINE merges ``include`` files in their order, then the file's own keys, then ``
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from mlreco.config.merge import Tree
 from mlreco.config.yaml_reader import Loader, read_file, read_mapping
 from mlreco.errors import UserError
 
+SEARCH_PATH = "SPINE_CONFIG_PATH"
+"""Environment variable with the folders that SPINE looks for included files in."""
 SUFFIXES = ("", ".yaml", ".yml", ".cfg")
 _DIRECTIVES = ("__meta__", "include", "override", "remove")
 
@@ -84,10 +87,14 @@ def _include_inline(values: Any, path: Path, within: Sequence[Path]) -> None:
 
 
 def _find(path: Path, name: str) -> Path:
-    for suffix in SUFFIXES:
-        file = path.parent / f"{name}{suffix}"
-        if file.is_file():
-            return file
+    """Return an included file: beside the file that names it, in a folder above, or in one of ``SPINE_CONFIG_PATH``."""
+    folder = path.resolve().parent
+    elsewhere = [Path(place) for place in os.environ.get(SEARCH_PATH, "").split(os.pathsep) if place]
+    for place in (path.parent, *folder.parents, *elsewhere):
+        for suffix in SUFFIXES:
+            file = place / f"{name}{suffix}"
+            if file.is_file():
+                return file
     raise UserError(f"{path}: includes '{name}', and there is no file '{path.parent / name}'")
 
 

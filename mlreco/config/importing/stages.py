@@ -7,7 +7,6 @@ STAGES_HERE = ("uresnet", "spice")
 
 MISSING: dict[str, str] = {
     "cosmic_discriminator": "a classifier of interactions by an image encoder",
-    "cosmic_loss": "a classifier of interactions by an image encoder",
     "calibration": "corrections of charge by detector calibrations",
     "discriminative_loss": "an embedding in pixel space without margins and seediness",
     "edge_model": "a graph network over fragments",
@@ -23,6 +22,7 @@ MISSING: dict[str, str] = {
     "ppn": "a decoder that proposes points of interest (PPN)",
     "track": "a graph network over track fragments (GrapPA)",
     "uresnet_bayes": "dropout that stays on in inference",
+    "uresnet_clustering": "an embedding in pixel space without margins and seediness",
     "uresnet_deghost": "a network that removes ghost points",
     "vertex": "a network that proposes vertices",
 }
