@@ -53,6 +53,20 @@ def clusterer_of(thresholds: Given) -> str:
     return LINKED if of_links else GREEDY
 
 
+def clusterers_of_file(info: Mapping[str, Any]) -> list[str]:
+    """Return the names of the post-processors that an output file was made with, in their order.
+
+    Args:
+        info: attributes of the file.
+    """
+    names = info.get("post_processors", "[]")
+    found = json.loads(names) if isinstance(names, str) else names
+    if found:
+        return [str(name) for name in found]
+    used = json.loads(info.get("thresholds") or "{}")
+    return [clusterer_of(used)] if used else []
+
+
 def with_thresholds(config: Mapping[str, Mapping[str, Any] | None], thresholds: Given) -> dict[str, Any]:
     """Return a section ``post_processing`` with thresholds for its clusterer; the one that they are for, if another.
 

@@ -193,7 +193,7 @@ def test_command_writes_thresholds_that_the_clusterer_reads(output, tmp_path, ca
     [
         (["--metric", "arii"], "no metric 'arii' to tune for; did you mean 'ari'?"),
         (["--events", "9:"], "no events 9 to the last; the file has 5, counted from 0"),
-        (["--events", "x"], "argument --events: expected a number such as 100 or a range such as 100:200, not 'x'"),
+        (["--events", "x"], "argument -n/--events: expected a number such as 100 or a range such as 100:200, not 'x'"),
         (["-o", "."], ".: is a folder"),
     ],
 )

@@ -49,6 +49,19 @@ def small_grid(monkeypatch):
     return grid
 
 
+def mean_of(events, product, number, point):
+    """Mean over events of the ARI of one class with some thresholds."""
+    values = []
+    for event in events:
+        rows = event[product] == number
+        labels = LinkedClusterer(*point).fit_predict(event["coordinates"][rows], event["embeddings"][rows])
+        true = event["instances_true"][rows]
+        true, labels = without_small_instances(true[true >= 0], labels[true >= 0], 10)
+        if len(true):
+            values.append(adjusted_rand_index(true, labels))
+    return np.mean(values) if values else np.nan
+
+
 @pytest.mark.parametrize("semantics", ["predicted", "true"])
 def test_means_are_those_of_the_clusterer_run_for_every_point(output, small_grid, semantics):
     product = {"predicted": "semantics", "true": "semantics_true"}[semantics]
@@ -59,24 +72,18 @@ def test_means_are_those_of_the_clusterer_run_for_every_point(output, small_grid
     for number, name in enumerate(PILARNET.classes):
         one = found.classes[name]
         np.testing.assert_array_equal(one.values, single.classes[name].values)
-        means = []
-        for point in itertools.product(*small_grid):
-            values = []
-            for event in events:
-                rows = event[product] == number
-                labels = LinkedClusterer(*point).fit_predict(event["coordinates"][rows], event["embeddings"][rows])
-                true = event["instances_true"][rows]
-                true, labels = without_small_instances(true[true >= 0], labels[true >= 0], 10)
-                if len(true):
-                    values.append(adjusted_rand_index(true, labels))
-            means.append(np.mean(values) if values else np.nan)
+        means = [mean_of(events, product, number, point) for point in itertools.product(*small_grid)]
         np.testing.assert_allclose(one.values.ravel(), means, rtol=0, atol=1e-12)
         if np.isnan(means).all():
             assert one.events == 0
-            assert one.thresholds == SHIPPED[name]
-        else:
-            assert one.mean == pytest.approx(max(means))
-            assert one.thresholds == pytest.approx(list(itertools.product(*small_grid))[int(np.argmax(means))])
+            assert one.thresholds == one.before == SHIPPED[name]
+            continue
+        own = mean_of(events, product, number, SHIPPED[name])
+        assert one.before == SHIPPED[name]
+        assert one.mean_before == pytest.approx(own)
+        assert one.mean == pytest.approx(max(*means, own))
+        best = list(itertools.product(*small_grid))[int(np.argmax(means))]
+        assert one.thresholds == pytest.approx(best if max(means) > own else SHIPPED[name])
 
 
 def test_command_writes_a_file_that_the_post_processor_reads(output, small_grid, tmp_path, capsys):
@@ -93,3 +100,58 @@ def test_command_writes_a_file_that_the_post_processor_reads(output, small_grid,
 
     (processor,) = build_post_processors({"linked_clusterer": {"thresholds": str(thresholds)}}, PILARNET)
     assert processor.thresholds == written
+
+
+@pytest.fixture
+def clustered(output, tmp_path):
+    """Make a file that says by which clusterer and with which thresholds it was made."""
+
+    def make(post_processor, thresholds):
+        info = {"class_scheme": "pilarnet", "classes": list(PILARNET.classes), "post_processors": [post_processor]}
+        path = tmp_path / f"{post_processor}.h5"
+        with HDF5Reader(output) as reader, HDF5Writer(path, {**info, "thresholds": json.dumps(thresholds)}) as writer:
+            for event in reader:
+                writer.append(event)
+        return path
+
+    return make
+
+
+def test_the_clusterer_of_the_file_is_tuned_and_nothing_worse_is_recommended(
+    clustered, small_grid, tmp_path, capsys, monkeypatch
+):
+    best = {"MIP": {"voxel_distance": 12.0, "embedding_distance": 0.1, "join_distance": 0.1, "min_voxels": 5.0}}
+    path = clustered("linked_clusterer", best)
+    thresholds = tmp_path / "out.yaml"
+    worse = small_grid._replace(
+        voxel_distance=(0.5,), embedding_distance=(0.001,), join_distance=(0.0,), min_voxels=(1,)
+    )
+    monkeypatch.setattr(linked_search, "GRID", worse)
+    assert main(["tune", str(path), "-o", str(thresholds)]) == 0
+    said = capsys.readouterr()
+    assert "ari after" in said.out and "ari before" in said.out
+    assert "no point of the grid is better than the thresholds before: " in said.out
+    assert f"mlreco recluster {path} -o NEW.h5 --thresholds {thresholds}" in said.out
+    written = yaml.safe_load(thresholds.read_text())
+    assert written["MIP"] == best["MIP"]
+    assert main(["tune", str(path), "--clusterer", "greedy", "-o", str(thresholds)]) == 2
+    assert "no product 'margins'" in capsys.readouterr().err
+
+
+def test_ends_of_the_grid_and_terms_that_are_off_are_told(clustered, small_grid, tmp_path, capsys, monkeypatch):
+    path = clustered("linked_clusterer", {"HIP": {"voxel_distance": 0.1, "embedding_distance": 0.0001}})
+    grid = linked_search.LinkThresholds((2.5,), (10.0,), (0.0,), (1,))
+    monkeypatch.setattr(linked_search, "GRID", grid)
+    assert main(["tune", str(path), "-o", str(tmp_path / "out.yaml")]) == 0
+    said = capsys.readouterr().out
+    assert "HIP: voxel_distance 2.5 is an end of its grid" in said
+    assert "HIP: embedding_distance 10: links in space alone, the embedding parts nothing" in said
+    assert "HIP: join_distance 0: pieces are not joined" in said
+    assert "HIP: min_voxels 1: no piece is given to a larger one" in said
+
+
+def test_a_file_of_another_clusterer_is_not_tuned_in_silence(clustered, capsys, tmp_path):
+    path = clustered("dbscan", {})
+    assert main(["tune", str(path), "-o", str(tmp_path / "out.yaml")]) == 2
+    assert "was clustered by dbscan; say --clusterer greedy or --clusterer linked" in capsys.readouterr().err
+    assert not (tmp_path / "out.yaml").exists()

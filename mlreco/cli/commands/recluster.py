@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlreco.cli.options import output_file
-from mlreco.console import say
+from mlreco.console import remark, say
 from mlreco.errors import UserError
 from mlreco.garbage import no_search_while_importing
 
@@ -61,13 +61,14 @@ def _config(arguments: argparse.Namespace) -> Config:
     from mlreco.config import load_config, parse_config
     from mlreco.config.yaml_reader import read_yaml
     from mlreco.iotools import HDF5Reader
-    from mlreco.post_processing.factories import with_thresholds
+    from mlreco.post_processing.factories import clusterers_of_file, with_thresholds
 
     overrides = list(arguments.overrides)
     for text in overrides:
         if not text.startswith(f"{SECTION}."):
             raise UserError(f"--set {text}: only keys of {SECTION} matter here, such as {SECTION}.dbscan.eps=2")
     with HDF5Reader(arguments.file) as reader:
+        before = clusterers_of_file(reader.info)
         values = read_yaml(reader.info.get("cfg") or "", f"{arguments.file}: its configuration") or {}
     if not isinstance(values, dict) or "model" not in values:
         raise UserError(f"{arguments.file}: holds no configuration; it is not an output of 'mlreco inference'")
@@ -78,6 +79,8 @@ def _config(arguments: argparse.Namespace) -> Config:
     if arguments.thresholds is not None:
         values[SECTION] = with_thresholds(values.get(SECTION) or {}, str(arguments.thresholds))
     config = parse_config(yaml.safe_dump(values, sort_keys=False), arguments.file, overrides)
+    if before and not set(before) & set(config[SECTION]):
+        remark(f"{arguments.file} was clustered by {', '.join(before)}; now it is by {', '.join(config[SECTION])}")
     if not config[SECTION]:
         raise UserError(f"{arguments.config or arguments.file}: section {SECTION} names no clusterer")
     return config

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlreco.cli.events import chosen_events, event_slice
 from mlreco.cli.options import not_negative, output_file
-from mlreco.console import say
+from mlreco.console import remark, say
+from mlreco.errors import UserError
+
+if TYPE_CHECKING:
+    from mlreco.iotools import HDF5Reader
 
 NAME = "tune"
 HELP = "search the thresholds of the clusterer that do best on the events of an output file"
@@ -37,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="cluster in the classes of the file (predicted) or in the true ones",
     )
     clusterer = parser.add_mutually_exclusive_group()
-    clusterer.add_argument("--clusterer", choices=("greedy", "linked"), default="greedy", help="which one (greedy)")
+    clusterer.add_argument("--clusterer", choices=("greedy", "linked"), help="which one (that of the file)")
     clusterer.add_argument("--baseline", metavar="NAME", help="tune this baseline instead, such as dbscan")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers, and those of the grid, too")
     parser.add_argument(
@@ -55,6 +60,7 @@ def run(arguments: argparse.Namespace) -> None:
     from mlreco.atomic import write_text
     from mlreco.iotools import HDF5Reader
     from mlreco.post_processing.baselines import baseline
+    from mlreco.post_processing.factories import GREEDY, LINKED
     from mlreco.post_processing.tuning import tune, tune_baseline, tune_linked
 
     name = arguments.baseline
@@ -71,10 +77,33 @@ def run(arguments: argparse.Namespace) -> None:
         if name is not None:
             found = tune_baseline(reader, name, **options)
         else:
-            found = {"greedy": tune, "linked": tune_linked}[arguments.clusterer](reader, **options)
+            found = {GREEDY: tune, LINKED: tune_linked}[_clusterer(reader, arguments.clusterer)](reader, **options)
     source = arguments.file.name
     if arguments.json is not None:
         write_text(output_file(arguments.json, arguments.file), found.to_json(source) + "\n")
     write_text(output, found.text(source))
     say(found.table())
     say(f"written to {output}")
+    if name is None:
+        say(f"mlreco recluster {arguments.file} -o NEW.h5 --thresholds {output}")
+
+
+def _clusterer(reader: HDF5Reader, asked: str | None) -> str:
+    """Return the name of the post-processor to tune: the one that is asked for, else that of the file.
+
+    Raises:
+        UserError: the file was clustered by another one, and nobody says which to tune.
+    """
+    from mlreco.post_processing.factories import GREEDY, LINKED, clusterers_of_file
+
+    used = clusterers_of_file(reader.info)
+    known = [name for name in used if name in (GREEDY, LINKED)]
+    if asked is None:
+        if not known:
+            what = f"was clustered by {', '.join(used)}" if used else "does not tell by what it was clustered"
+            raise UserError(f"{reader.path}: {what}; say --clusterer greedy or --clusterer linked")
+        return known[0]
+    chosen = {"greedy": GREEDY, "linked": LINKED}[asked]
+    if known and chosen not in known:
+        remark(f"{reader.path} was clustered by {known[0]}, not by {chosen}: 'before' are the defaults of the latter")
+    return chosen

@@ -64,7 +64,13 @@ class BaselineTuning(Search):
         names = [["class"], *([name] for name in self.classes)]
         cells = [[BASELINES[self.name].parameter, self.metric, "events"]]
         cells += [[f"{one.value:g}", decimal(one.mean), str(one.events)] for one in self.classes.values()]
-        return "\n".join([f"{self.name}: highest {self.conditions()}", *aligned(names, cells)])
+        candidates = BASELINES[self.name].candidates
+        ends = [
+            f"{name}: {one.value:g} is an end of its grid; what is beyond was not tried"
+            for name, one in self.classes.items()
+            if one.events and one.value in (candidates[0], candidates[-1])
+        ]
+        return "\n".join([f"{self.name}: highest {self.conditions()}", *aligned(names, cells), *ends])
 
     def text(self, source: str) -> str:
         """Return the text of a file that ``read_baseline_values`` reads, found on the file ``source``."""

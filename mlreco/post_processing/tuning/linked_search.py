@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from mlreco.post_processing.class_values import STAND_INS
 from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader, require_info
-from mlreco.post_processing.link_thresholds import SHIPPED, LinkThresholds
+from mlreco.post_processing.link_thresholds import LinkThresholds, resolve_link_thresholds
+from mlreco.post_processing.linked import LinkedClusterer
 from mlreco.post_processing.pieces import Pieces
 from mlreco.post_processing.text_table import aligned, decimal
 from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels, values_by_class
+from mlreco.post_processing.tuning.grid import TIE
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
 from mlreco.post_processing.tuning.report import Search, number_or_none, values_file
 from mlreco.post_processing.tuning.sample import Metric
-from mlreco.semantics import class_scheme
+from mlreco.semantics import ClassScheme, class_scheme
 
 UNBOUND = 10.0
 """An embedding distance that no two voxels reach: links in space alone."""
@@ -29,6 +32,12 @@ GRID = LinkThresholds(
     min_voxels=(1.0, 5.0, 10.0, 20.0, 50.0, 100.0),
 )
 """Values of each threshold that are tried, all combinations of them."""
+SWITCHED_OFF = {
+    "embedding_distance": (UNBOUND, "links in space alone, the embedding parts nothing"),
+    "join_distance": (0.0, "pieces are not joined"),
+    "min_voxels": (1.0, "no piece is given to a larger one"),
+}
+"""Value of a threshold at which it does nothing, and what that means."""
 
 
 @dataclass(frozen=True)
@@ -36,12 +45,16 @@ class TunedLinks:
     """Outcome for one class.
 
     Attributes:
-        thresholds: the best ones; the shipped ones without events.
-        mean: mean of the metric over events with them, NaN without events.
-        events: number of events behind it.
+        before: thresholds that the file was clustered with; the shipped ones where it does not tell.
+        mean_before: mean of the metric over events with them, NaN without events.
+        thresholds: the best ones; those before where no point of the grid is better.
+        mean: mean of the metric with them, NaN without events.
+        events: number of events behind the means.
         values: (V, E, J, M) float64 means over the grid; all NaN without events.
     """
 
+    before: LinkThresholds
+    mean_before: float
     thresholds: LinkThresholds
     mean: float
     events: int
@@ -50,7 +63,8 @@ class TunedLinks:
     def to_dict(self) -> dict[str, Any]:
         """Return the outcome as JSON can hold it."""
         values = np.where(np.isnan(self.values), None, self.values).tolist()
-        found = {"mean": number_or_none(self.mean), "events": self.events, "grid_values": values}
+        before = {**self.before._asdict(), "mean": number_or_none(self.mean_before)}
+        found = {"mean": number_or_none(self.mean), "events": self.events, "before": before, "grid_values": values}
         return {**self.thresholds._asdict(), **found}
 
 
@@ -61,10 +75,28 @@ class LinkedTuning(Search):
     def table(self) -> str:
         """Return the outcome as text."""
         names = [["class"], *([name] for name in self.classes)]
-        cells = [[*LinkThresholds._fields, self.metric, "events"]]
+        cells = [[*LinkThresholds._fields, f"{self.metric} after", f"{self.metric} before", "events"]]
         for one in self.classes.values():
-            cells.append([*(f"{value:g}" for value in one.thresholds), decimal(one.mean), str(one.events)])
-        return "\n".join([f"linked: highest {self.conditions()}", *aligned(names, cells)])
+            means = (decimal(one.mean), decimal(one.mean_before), str(one.events))
+            cells.append([*(f"{value:g}" for value in one.thresholds), *means])
+        lines = [f"linked: highest {self.conditions()}", *aligned(names, cells)]
+        kept = [name for name, one in self.classes.items() if one.events and one.thresholds == one.before]
+        lines += [f"no point of the grid is better than the thresholds before: {', '.join(kept)}"] if kept else []
+        return "\n".join([*lines, *self.notes()])
+
+    def notes(self) -> list[str]:
+        """Return a line for each optimum at an end of its grid, or where it switches a term off."""
+        notes = []
+        for name, one in self.classes.items():
+            if not one.events or one.thresholds == one.before:
+                continue
+            for field, value, axis in zip(LinkThresholds._fields, one.thresholds, GRID, strict=True):
+                off, meaning = SWITCHED_OFF.get(field, (None, ""))
+                if value == off:
+                    notes.append(f"{name}: {field} {value:g}: {meaning}")
+                elif value in (axis[0], axis[-1]):
+                    notes.append(f"{name}: {field} {value:g} is an end of its grid; what is beyond was not tried")
+        return notes
 
     def text(self, source: str) -> str:
         """Return the text of a thresholds file, ``source`` being the file that they were found on."""
@@ -106,11 +138,14 @@ def tune_linked(
     measure = tunable(metric)
     scheme = class_scheme(require_info(reader, "class_scheme"))
     voxels = list(class_voxels(reader, events, ("coordinates", "embeddings"), min_voxels, semantics))
+    before = _before(reader.info, scheme)
     values = values_by_class(voxels, len(scheme), lambda one: grid_values(one, measure), threads)
-    classes = {
-        name: _best(values[number], SHIPPED.get(STAND_INS.get(name, name)))
-        for number, name in enumerate(scheme.classes)
-    }
+    own = {number: [] for number in range(len(scheme))}
+    for one in voxels:
+        clusterer = LinkedClusterer(*before[scheme.classes[one.number]])
+        labels = clusterer.fit_predict(*(one.arrays[name] for name in ("coordinates", "embeddings")))
+        own[one.number].append(measure(one.truth.table(labels, int(labels.max()) + 1)))
+    classes = {name: _best(values[number], own[number], before[name]) for number, name in enumerate(scheme.classes)}
     return LinkedTuning(classes, metric, (events.start, events.stop), min_voxels, semantics)
 
 
@@ -142,11 +177,28 @@ def grid_values(voxels: ClassVoxels, metric: Metric) -> np.ndarray:
     return values
 
 
-def _best(values: list[np.ndarray], default: LinkThresholds | None) -> TunedLinks:
+def _before(info: Mapping[str, Any], scheme: ClassScheme) -> dict[str, LinkThresholds]:
+    """Return the thresholds that a file was clustered with, the shipped ones if by another clusterer."""
+    used = json.loads(info.get("thresholds") or "{}")
+    of_links = used and all(set(values) <= set(LinkThresholds._fields) for values in used.values())
+    return resolve_link_thresholds(used if of_links else None, scheme)
+
+
+def _best(values: list[np.ndarray], own: list[float], before: LinkThresholds) -> TunedLinks:
+    """Return the best point of the grid, or the thresholds before where it is not better.
+
+    Args:
+        values: values of the metric over the grid, one array an event.
+        own: its values with the thresholds before.
+        before: these.
+    """
     shape = [len(axis) for axis in GRID]
     means, events = mean_over_events(np.array(values).reshape(-1, *shape))
     if not events:
-        return TunedLinks(default or LinkThresholds(*(axis[0] for axis in GRID)), math.nan, 0, means)
+        return TunedLinks(before, math.nan, before, math.nan, 0, means)
+    mean_before = float(mean_over_events(np.array(own))[0])
     place = np.unravel_index(int(means.argmax()), means.shape)
     best = LinkThresholds(*(float(axis[index]) for axis, index in zip(GRID, place, strict=True)))
-    return TunedLinks(best, float(means[place]), events, means)
+    if mean_before > means[place] - TIE:
+        return TunedLinks(before, mean_before, before, mean_before, events, means)
+    return TunedLinks(before, mean_before, best, float(means[place]), events, means)

@@ -16,7 +16,7 @@ from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader, require_i
 from mlreco.post_processing.text_table import aligned, decimal
 from mlreco.post_processing.thresholds import Thresholds, thresholds_of_file
 from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels
-from mlreco.post_processing.tuning.grid import TIE, Grid, best_point
+from mlreco.post_processing.tuning.grid import HIGHEST_PROBABILITY, HIGHEST_SEED, TIE, Grid, best_point
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
 from mlreco.post_processing.tuning.report import Search, number_or_none, values_file
 from mlreco.post_processing.tuning.sample import ClassSample, Metric
@@ -78,7 +78,26 @@ class Tuning(Search):
             after, before = ((f"{point.seed:g}", f"{point.probability:g}") for point in (one.after, one.before))
             values = (*after, decimal(one.value_after), *before, decimal(one.value_before))
             cells.append([*values, str(one.events), str(one.instances)])
-        return "\n".join([f"thresholds of highest {self.conditions()}", *aligned(names, cells)])
+        return "\n".join([f"thresholds of highest {self.conditions()}", *aligned(names, cells), *self.notes()])
+
+    def notes(self) -> list[str]:
+        """Return a line for each class whose optimum is kept, at an end of the grid, or switches a term off."""
+        notes = []
+        for name, one in self.classes.items():
+            if not one.events:
+                continue
+            if one.after == one.before:
+                notes.append(f"{name}: no point of the grid is better than the thresholds before")
+                continue
+            if one.after.probability == 0:
+                notes.append(f"{name}: p0 0: every voxel joins the first seed, the class is one instance")
+            elif one.after.probability == HIGHEST_PROBABILITY:
+                notes.append(f"{name}: p0 {HIGHEST_PROBABILITY:g} is an end of its grid; what is beyond was not tried")
+            if one.after.seed == 0:
+                notes.append(f"{name}: s0 0: any voxel may be a seed, the seediness ends nothing")
+            elif one.after.seed == HIGHEST_SEED:
+                notes.append(f"{name}: s0 {HIGHEST_SEED:g}: the class is one instance around its best voxel")
+        return notes
 
     def text(self, source: str) -> str:
         """Return the text of a thresholds file, ``source`` being the file that they were found on."""
