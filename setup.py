@@ -26,6 +26,7 @@ CORE = [
 ROOT = ["awkward>=2.6", "uproot>=5.3"]
 REMOTE = ["pooch>=1.8", "requests>=2.31"]
 PARQUET = ["pyarrow>=16"]
+ANALYSIS = ["matplotlib>=3.8"]
 FILTERS = ["hdf5plugin>=4.4"]
 SIMULATE = ["geant4-pybind==0.1.3; sys_platform == 'linux' and platform_machine == 'x86_64'"]
 DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
@@ -34,6 +35,7 @@ EXTRAS = {
     "cuda": ["spconv-cu126==2.3.8"],
     "root": ROOT,
     "parquet": PARQUET,
+    "analysis": ANALYSIS,
     "filters": FILTERS,
     "pandas": ["pandas>=2.2"],
     "remote": REMOTE,
@@ -41,10 +43,11 @@ EXTRAS = {
     "larcv": ["larcv>=3.5"],
     "simulate": SIMULATE,
     "docs": DOCS,
-    "bench": ["matplotlib>=3.8", "spconv==2.3.8; sys_platform == 'linux' and platform_machine == 'x86_64'"],
+    "bench": [*ANALYSIS, "spconv==2.3.8; sys_platform == 'linux' and platform_machine == 'x86_64'"],
     "dev": [
         *ROOT,
         *PARQUET,
+        *ANALYSIS,
         *REMOTE,
         *FILTERS,
         *SIMULATE,

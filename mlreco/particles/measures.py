@@ -25,6 +25,10 @@ END_STEPS = 6
 
 MUON, PION, PROTON, ELECTRON, PHOTON = 13, 211, 2212, 11, 22
 
+SHOWER_RESPONSE = 0.93
+"""Part of the energy of a contained shower that is in its voxels: the median of simulated ones. The rest is below the
+threshold of voxels, or in blobs that are particles of their own."""
+
 LIKELY = 0.5
 """A track of which stopping is this probable has a kinetic energy from its range."""
 
@@ -144,7 +148,11 @@ def contain(table: np.ndarray, voxels: ParticleVoxels, image: LabelledImage, mar
 
 
 def identify(table: np.ndarray, kinds: np.ndarray) -> None:
-    """Fill in what each particle most probably is, and its kinetic energy under that hypothesis."""
+    """Fill in what each particle most probably is, and its kinetic energy under that hypothesis.
+
+    That of tracks which stop is from their range, that of showers from their voxels and `SHOWER_RESPONSE`, that of
+    Michel and delta electrons the sum of their voxels.
+    """
     showers = kinds == Kind.SHOWER
     primary = table["primary"] == 1
     gap = np.where(showers & primary, table["vertex_distance"], np.nan)
@@ -161,6 +169,7 @@ def identify(table: np.ndarray, kinds: np.ndarray) -> None:
     by_range = np.where(pdg == PROTON, table["range_energy_proton"], table["range_energy_muon"])
     stops = (table["stops"] > LIKELY) & (table["contained"] != 0)
     energy = np.where(tracks, np.where(stops, by_range, np.nan), table["energy"])
+    energy = np.where(showers, energy / SHOWER_RESPONSE, energy)
     table["kinetic_energy"] = np.where(pdg >= 0, energy, np.nan)
 
 

@@ -1,6 +1,6 @@
 """Tune both clusterers for a set of weights and write the numbers they reach, with a tuned DBSCAN in the same table.
 
-    python analysis/weights_numbers.py config/thin.cfg --tune TUNE.h5 --validation VALIDATION.h5 --name thin
+    python benchmarks/weights_numbers.py config/thin.cfg --tune TUNE.h5 --validation VALIDATION.h5 --name thin
 
 writes ``config/weights/<name>_linked.yaml``, ``<name>_thresholds.yaml`` (of the greedy clusterer),
 ``<name>_dbscan.yaml``, ``<name>_<semantics>.json`` for clustering in true and in predicted classes, and ``<name>.md``,
@@ -90,7 +90,7 @@ def main() -> None:
     today = datetime.datetime.now(datetime.timezone.utc).date()
     lines[1:1] = [
         "",
-        f"Written by `analysis/weights_numbers.py` on {today} from `{arguments.validation.name}`; means over events, "
+        f"Written by `benchmarks/weights_numbers.py` on {today} from `{arguments.validation.name}`; means over events, "
         f"voxels selected by true class, true instances under 10 voxels left out. ARI multi: events with more than one "
         f"cluster on both sides, which differ between the clusterers (column multi). Linked and greedy (the "
         f"paper's rule) cluster the same embeddings; their thresholds and the eps of DBSCAN were tuned on "

@@ -1,6 +1,6 @@
 """Compare clusterings in mixed precision with those in float32: ARI against the truth and against each other.
 
-    python analysis/precision_numbers.py config/thin.cfg config/fat.cfg [--source EVENTS.h5] -o FILE.md
+    python benchmarks/precision_numbers.py config/thin.cfg config/fat.cfg [--source EVENTS.h5] -o FILE.md
 
 runs each configuration with ``trainval.amp`` off, fp16 and bf16 and writes a table. Without a GPU (``--gpus``) the
 rounding of operands and results is the same, the order of sums is not.
@@ -76,7 +76,7 @@ def main() -> None:
     head = [
         "# Mixed precision beside float32",
         "",
-        f"Written by `analysis/precision_numbers.py` on {today}, on {device}. ARI: mean over events, all classes.",
+        f"Written by `benchmarks/precision_numbers.py` on {today}, on {device}. ARI: mean over events, all classes.",
         "",
         "| configuration | events | amp | ARI with the truth | difference | ARI with the float32 fragments |",
         "|---|---|---|---|---|---|",

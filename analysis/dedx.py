@@ -1,0 +1,9 @@
+"""DE/dx of stopping tracks against residual range, with the curves of muon and proton.
+
+python analysis/dedx.py OUTPUT.h5 -o DIR
+"""
+
+from mlreco.analysis.script import run
+
+if __name__ == "__main__":
+    raise SystemExit(run("dedx"))

@@ -1,0 +1,9 @@
+"""Mass of photon pairs from one vertex, with its peak fitted.
+
+python analysis/pi0.py OUTPUT.h5 -o DIR
+"""
+
+from mlreco.analysis.script import run
+
+if __name__ == "__main__":
+    raise SystemExit(run("pi0"))

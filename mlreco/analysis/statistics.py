@@ -1,0 +1,139 @@
+"""Medians, widths, fractions and fits with their uncertainties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.stats import beta
+
+REPEATS = 200
+"""Samples of a bootstrap."""
+
+_Statistic = Callable[[np.ndarray], np.ndarray]
+_Density = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+CENTRAL = (15.865, 84.135)
+"""Percentiles that hold 68 % between them."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A result.
+
+    Attributes:
+        name: what it is.
+        value: NaN where there are too few events.
+        error: its statistical uncertainty (68 %).
+        unit: of both; empty for none.
+        count: particles or events it is made of.
+        expected: what it should be, as far as that is known; NaN else.
+    """
+
+    name: str
+    value: float
+    error: float
+    unit: str
+    count: int
+    expected: float = np.nan
+
+    def text(self) -> str:
+        """Return it as one line."""
+        unit = f" {self.unit}" if self.unit else ""
+        known = f", expected {self.expected:.4g}" if np.isfinite(self.expected) else ""
+        return f"{self.name}: {self.value:.4g} +- {self.error:.2g}{unit} ({self.count}{known})"
+
+
+def median(name: str, values: np.ndarray, unit: str = "", expected: float = np.nan) -> Number:
+    """Return the median of values."""
+    return _sampled(name, values, lambda sample: np.percentile(sample, 50, axis=-1), unit, expected)
+
+
+def width(name: str, values: np.ndarray, unit: str = "") -> Number:
+    """Return half of the interval that holds the central 68 % of values."""
+
+    def half(sample: np.ndarray) -> np.ndarray:
+        low, high = np.percentile(sample, CENTRAL, axis=-1)
+        return (high - low) / 2
+
+    return _sampled(name, values, half, unit, np.nan)
+
+
+def quantile(name: str, values: np.ndarray, part: float, unit: str = "", expected: float = np.nan) -> Number:
+    """Return the value below which a part of the values is."""
+    return _sampled(name, values, lambda sample: np.percentile(sample, 100 * part, axis=-1), unit, expected)
+
+
+def fraction(name: str, flags: np.ndarray, expected: float = np.nan) -> Number:
+    """Return how often something holds; the error is half the 68 % interval of Clopper and Pearson."""
+    count, yes = len(flags), int(np.sum(flags))
+    if not count:
+        return Number(name, np.nan, np.nan, "", 0, expected)
+    low = 0.0 if yes == 0 else beta.ppf(0.15865, yes, count - yes + 1)
+    high = 1.0 if yes == count else beta.ppf(0.84135, yes + 1, count - yes)
+    return Number(name, yes / count, float(high - low) / 2, "", count, expected)
+
+
+def _sampled(
+    name: str, values: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray], unit: str, expected: float
+) -> Number:
+    values = np.asarray(values, np.float64)
+    values = values[np.isfinite(values)]
+    if len(values) < 3:
+        return Number(name, np.nan, np.nan, unit, len(values), expected)
+    rng = np.random.default_rng(0)
+    repeats = min(REPEATS, max(20, 4_000_000 // len(values)))
+    samples = values[rng.integers(0, len(values), (repeats, len(values)))]
+    return Number(name, float(statistic(values)), float(np.std(statistic(samples))), unit, len(values), expected)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Parameters of a fit and their uncertainties, both (P,); NaN where there were too few values."""
+
+    parameters: np.ndarray
+    errors: np.ndarray
+
+
+def fit_density(
+    values: np.ndarray, negative_log_density: Callable[[np.ndarray, np.ndarray], np.ndarray], start: np.ndarray
+) -> Fit:
+    """Fit a density to values without binning them.
+
+    Args:
+        values: (N,) numbers.
+        negative_log_density: (values, parameters) -> (N,).
+        start: (P,) parameters to begin with.
+
+    Returns:
+        The fit; the errors are those of the second derivatives of the likelihood.
+    """
+    nothing = np.full(len(start), np.nan)
+    if len(values) < 3 * len(start):
+        return Fit(nothing, nothing)
+
+    def loss(parameters: np.ndarray) -> float:
+        return float(np.sum(negative_log_density(values, parameters)))
+
+    found = minimize(loss, start, method="Nelder-Mead", options={"xatol": 1e-5, "fatol": 1e-5, "maxiter": 4000})
+    return Fit(found.x, _errors(loss, found.x))
+
+
+def _errors(loss: Callable[[np.ndarray], float], best: np.ndarray) -> np.ndarray:
+    """Return the square roots of the diagonal of the inverse of the second derivatives, by finite differences."""
+    steps = 0.02 * np.maximum(np.abs(best), 0.05)
+    hessian = np.empty((len(best), len(best)))
+    for i in range(len(best)):
+        for j in range(len(best)):
+            corners = [
+                si * sj * loss(best + si * steps[i] * np.eye(len(best))[i] + sj * steps[j] * np.eye(len(best))[j])
+                for si in (1, -1)
+                for sj in (1, -1)
+            ]
+            hessian[i, j] = sum(corners) / (4 * steps[i] * steps[j])
+    if not np.isfinite(hessian).all() or np.linalg.cond(hessian) > 1e12:
+        return np.full(len(best), np.nan)
+    variances = np.diag(np.linalg.inv(hessian))
+    return np.sqrt(np.where(variances > 0, variances, np.nan))

@@ -1,0 +1,1 @@
+"""The analyses, one module each: ``NAME``, ``HELP`` and ``analyse(sample) -> Result``."""

@@ -1,0 +1,81 @@
+"""dE/dx against residual range, with the curves of the range tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mlreco.analysis.plots import GREY, ORANGE, density
+from mlreco.analysis.result import Result
+from mlreco.analysis.sample import Sample, places
+from mlreco.analysis.statistics import Number, median
+from mlreco.particles.csda import stopping_power
+from mlreco.particles.kinds import Kind
+
+NAME = "dedx"
+HELP = "dE/dx of stopping tracks against residual range, with the curves of muon and proton"
+SURE = 0.9
+PLATEAU = (50.0, 300.0)
+"""Residual ranges of the plateau, cm: there a muon loses 2.11 to 2.13 MeV/cm on average."""
+
+
+def analyse(sample: Sample) -> Result:
+    """Compare steps of contained, stopping tracks with the mean energy loss at their residual range."""
+    table = sample.particles[sample.owners]
+    steps = sample.dedx
+    inner = (steps["distance"] > 1) & (steps["residual_range"] > 1) & np.isfinite(steps["dedx"])
+    chosen = inner & (table["stops"] > SURE) & (table["contained"] == 1) & (table["sense_confidence"] > SURE)
+    proton = table["score_proton"] > SURE
+    light = table["score_proton"] < 1 - SURE
+    numbers = []
+    for name, mask, low, high in (("muon", light, 2, 30), ("proton", proton, 2, 30)):
+        left = steps["residual_range"]
+        own = chosen & mask & (left > low) & (left < high)
+        ratio = steps["dedx"][own] / stopping_power(left[own], name)
+        numbers.append(_mean(f"dE/dx over that of a {name}, mean, {low} to {high} cm before it stops", ratio, "", 1.0))
+        numbers.append(median(f"dE/dx over that of a {name}, median, {low} to {high} cm before it stops", ratio))
+    left = steps["residual_range"]
+    plateau = chosen & light & (left > PLATEAU[0]) & (left < PLATEAU[1])
+    expected = float(np.mean(stopping_power(left[plateau], "muon"))) if plateau.any() else np.nan
+    numbers.append(_mean("dE/dx of muons on the plateau, mean", steps["dedx"][plateau], "MeV/cm", np.nan))
+    with_deltas = steps["dedx"][plateau] + _deltas_per_length(sample)[sample.owners[plateau]]
+    numbers.append(_mean("dE/dx of muons on the plateau with their delta electrons", with_deltas, "MeV/cm", expected))
+    columns = {
+        "event": steps["event"][chosen],
+        "particle": steps["particle"][chosen],
+        "residual_range": left[chosen],
+        "dedx": steps["dedx"][chosen],
+        "score_proton": table["score_proton"][chosen],
+    }
+
+    def draw(figure: Any) -> None:
+        axes = figure.subplots()
+        density(axes, left[chosen], steps["dedx"][chosen], (np.linspace(0, 60, 121), np.linspace(0, 20, 101)))
+        ranges = np.linspace(0.3, 60, 400)
+        for particle, colour in (("muon", ORANGE), ("proton", "#c22f2f"), ("pion", GREY)):
+            axes.plot(ranges, stopping_power(ranges, particle), color=colour, label=f"{particle}, mean (tables)")
+        axes.set(xlabel="residual range (cm)", ylabel="dE/dx (MeV/cm)", ylim=(0, 20))
+        axes.legend(frameon=False)
+
+    note = (
+        "Contained tracks that stop with a probability above 0.9. The curves are means of all the energy that is lost; "
+        "delta electrons that are instances of their own here are not in the steps."
+    )
+    return Result("dE/dx against residual range", numbers, columns, draw, note)
+
+
+def _deltas_per_length(sample: Sample) -> np.ndarray:
+    """Return the energy of the delta electrons of each particle over its length, MeV/cm."""
+    deltas = sample.particles[sample.kinds == Kind.DELTA]
+    parents = places(sample.particles, deltas["event"], deltas["parent"])
+    known = parents >= 0
+    energy = np.bincount(parents[known], deltas["energy"][known], len(sample.particles))
+    return energy / np.where(sample.particles["length"] > 0, sample.particles["length"], np.nan)
+
+
+def _mean(name: str, values: np.ndarray, unit: str, expected: float) -> Number:
+    if len(values) < 3:
+        return Number(name, np.nan, np.nan, unit, len(values), expected)
+    error = float(np.std(values) / np.sqrt(len(values)))
+    return Number(name, float(np.mean(values)), error, unit, len(values), expected)

@@ -1,0 +1,51 @@
+"""Numbers of analyses on samples of known law."""
+
+import numpy as np
+import pytest
+from scipy.stats import beta
+
+from mlreco.analysis.statistics import fraction, median, quantile, width
+from mlreco.analysis.subjects import michel, pi0
+
+
+def test_medians_widths_and_quantiles_of_a_gaussian():
+    values = np.append(np.random.default_rng(0).normal(5, 2, 4000), np.nan)
+    found = median("m", values, "cm", 5.0)
+    assert found.value == pytest.approx(5, abs=4 * found.error)
+    assert found.error == pytest.approx(2 * np.sqrt(np.pi / 2 / 4000), rel=0.25)
+    assert width("w", values).value == pytest.approx(2, abs=0.08)
+    assert quantile("q", values, 0.9).value == pytest.approx(5 + 2 * 1.2816, abs=0.15)
+    assert found.count == 4000
+    assert found.text().startswith("m: ")
+    assert np.isnan(median("m", np.array([1.0, np.nan])).value)
+
+
+@pytest.mark.parametrize(("yes", "no"), [(0, 5), (5, 0), (3, 7), (400, 100)])
+def test_fractions(yes, no):
+    found = fraction("f", np.array([True] * yes + [False] * no))
+    assert found.value == pytest.approx(yes / (yes + no))
+    assert 0 < found.error < 0.5
+    if yes and no:
+        law = beta(yes + 1, no + 1)
+        assert 0.9 < found.error / law.std() < 1.5, "the interval of Clopper and Pearson is the wider one"
+    assert np.isnan(fraction("f", np.empty(0, bool)).value)
+
+
+def test_the_end_point_of_decays_is_found():
+    rng = np.random.default_rng(1)
+    x = rng.random(40000)
+    x = x[rng.random(len(x)) < x**2 * (3 - 2 * x)][:3000]
+    energies = 52.83 * x + rng.normal(0, 1.5, len(x)) - rng.exponential(3.0, len(x))
+    fit = michel.fit_end_point(energies[energies > michel.LEAST])
+    assert fit.parameters[0] == pytest.approx(52.83, abs=3 * fit.errors[0])
+    assert 0 < fit.errors[0] < 1
+    assert fit.parameters[1] == pytest.approx(3, abs=1)
+
+
+def test_a_peak_on_a_background_is_found():
+    rng = np.random.default_rng(2)
+    masses = np.concatenate([rng.normal(134.98, 15, 300), rng.uniform(*pi0.WINDOW, 100)])
+    fit = pi0.fit_peak(masses[(masses > pi0.WINDOW[0]) & (masses < pi0.WINDOW[1])])
+    assert fit.parameters[0] == pytest.approx(134.98, abs=3 * fit.errors[0])
+    assert fit.parameters[1] == pytest.approx(15, abs=4 * fit.errors[1])
+    assert np.isnan(pi0.fit_peak(masses[:4]).parameters).all()
