@@ -21,6 +21,7 @@ from mlreco.sparse.cpu.codegen.vector_code import (
 )
 from mlreco.sparse.cpu.threads.crew import share
 from mlreco.sparse.native.jit import SharedKernel
+from mlreco.sparse.native.job import Job
 from mlreco.sparse.native.memory import aligned_empty
 
 CASE = "fused multiply-adds"
@@ -64,7 +65,7 @@ def _spin() -> None:
     job = aligned_empty((_JOB_NUMBERS + threads * _SUMS * UNIT.lanes // 2,), np.int64)
     job[:] = 0
     job.view(np.float32)[2 * _JOB_NUMBERS :] = 0.5
-    share(_multiply_add, job, threads)
+    share(_multiply_add, Job.over(job), threads)
 
 
 def contenders(threads: tuple[int, ...]) -> list[Contender]:

@@ -17,7 +17,7 @@ from mlreco.sparse.cpu.threads.calls import AT_ONCE, InTurn
 from mlreco.sparse.cpu.threads.queue import LENGTH
 from mlreco.sparse.maps.kernel_map import keys_from_coordinates, submanifold_map
 from mlreco.sparse.native.jit import SharedKernel
-from mlreco.sparse.native.memory import address, job
+from mlreco.sparse.native.job import OWN, Job, Layout, Numbers
 
 
 def _add_one_to_what_the_last_call_wrote(place, _):
@@ -28,6 +28,11 @@ def _add_one_to_what_the_last_call_wrote(place, _):
 
 
 add_one = SharedKernel(_add_one_to_what_the_last_call_wrote)
+ADD = Layout(counter=OWN, source=Numbers(np.int64), target=Numbers(np.int64))
+
+
+def add_job(source, target):
+    return Job(ADD, source=source, target=target)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 5])
@@ -36,7 +41,7 @@ def test_calls_are_made_in_their_order(threads):
         numbers = np.zeros(count + 1, np.int64)
         with InTurn(threads) as calls:
             for place in range(count):
-                calls(add_one, job(0, address(numbers[place:]), address(numbers[place + 1 :])), threads)
+                calls(add_one, add_job(numbers[place:], numbers[place + 1 :]), threads)
         assert numbers.tolist() == list(range(count + 1))
 
 
@@ -64,10 +69,10 @@ def test_much_memory_makes_the_calls():
     numbers = np.zeros(3, np.int64)
     with InTurn(1, most=400) as calls:
         calls.empty(99)
-        calls(add_one, job(0, address(numbers), address(numbers[1:])), 1)
+        calls(add_one, add_job(numbers, numbers[1:]), 1)
         assert numbers.tolist() == [0, 0, 0]
         calls.empty(1)
-        calls(add_one, job(0, address(numbers[1:]), address(numbers[2:])), 1)
+        calls(add_one, add_job(numbers[1:], numbers[2:]), 1)
         assert numbers.tolist() == [0, 1, 0]
     assert numbers.tolist() == [0, 1, 2]
 
@@ -76,7 +81,7 @@ def test_a_helper_makes_the_calls_meanwhile():
     numbers = np.zeros(101, np.int64)
     with InTurn(2) as calls:
         for place in range(100):
-            calls(add_one, job(0, address(numbers[place:]), address(numbers[place + 1 :])), 2)
+            calls(add_one, add_job(numbers[place:], numbers[place + 1 :]), 2)
         deadline = time.monotonic() + 60
         while not numbers[100] and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -86,7 +91,7 @@ def test_a_helper_makes_the_calls_meanwhile():
 def test_calls_are_made_though_the_block_fails():
     numbers = np.zeros(3, np.int64)
     with pytest.raises(KeyError), InTurn(2) as calls:
-        calls(add_one, job(0, address(numbers), address(numbers[1:])), 2)
+        calls(add_one, add_job(numbers, numbers[1:]), 2)
         raise KeyError
     assert numbers.tolist() == [0, 1, 0]
 
@@ -103,7 +108,7 @@ def test_a_weight_gradient_that_has_begun_is_finished_though_its_block_fails():
 def test_a_queue_that_was_left_open_is_closed():
     numbers = np.zeros(2, np.int64)
     calls = InTurn(3).__enter__()
-    calls(add_one, job(0, address(numbers), address(numbers[1:])), 2)
+    calls(add_one, add_job(numbers, numbers[1:]), 2)
     del calls
     assert numbers.tolist() == [0, 1]
 
@@ -115,7 +120,7 @@ def test_queues_of_many_python_threads_at_once():
             numbers, threads = np.zeros(31, np.int64), int(rng.integers(1, 6))
             with InTurn(threads) as calls:
                 for place in range(30):
-                    use = job(0, address(numbers[place:]), address(numbers[place + 1 :]))
+                    use = add_job(numbers[place:], numbers[place + 1 :])
                     calls(add_one, use, int(rng.integers(1, 6)))
             assert numbers.tolist() == list(range(31))
 

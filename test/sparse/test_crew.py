@@ -16,7 +16,7 @@ from mlreco.sparse.cpu.threads import crew
 from mlreco.sparse.cpu.threads.crew import share
 from mlreco.sparse.maps.kernel_map import keys_from_coordinates, submanifold_map
 from mlreco.sparse.native.jit import SharedKernel
-from mlreco.sparse.native.memory import address
+from mlreco.sparse.native.job import Job
 
 
 def problem(seed=0):
@@ -61,7 +61,7 @@ wait_to_be_released = SharedKernel(_wait_to_be_released)
 @contextmanager
 def begun(work, job, threads):
     """Let helpers run a kernel during the block, and finish it at the block's end."""
-    call = work.address, address(job)
+    call = work.address, Job.over(job).address
     slot = crew.open_to_helpers(*call, *crew.crew_places(threads))
     try:
         yield
@@ -83,7 +83,7 @@ def test_threads_that_are_first_at_once_share_the_code_of_a_kernel():
 def test_every_item_is_worked_on_once_and_every_worker_comes_once():
     for _ in range(100):
         numbers = np.zeros(1 + ITEMS + 4, np.int64)
-        share(count_items, numbers, 4)
+        share(count_items, Job.over(numbers), 4)
         assert (numbers[1 : 1 + ITEMS] == 1).all()
         runs = numbers[1 + ITEMS :]
         assert runs[0] == 1
@@ -94,7 +94,7 @@ def test_every_item_is_worked_on_once_and_every_worker_comes_once():
 def test_a_helper_comes_awake_or_asleep(pause):
     for _ in range(5):
         helped = np.zeros(1, np.int64)
-        share(wait_for_a_helper, helped, 2)
+        share(wait_for_a_helper, Job.over(helped), 2)
         assert helped[0] == 1
         time.sleep(pause)
 
@@ -105,7 +105,7 @@ def test_a_call_ends_while_all_helpers_are_busy():
     for call in calls:
         call.start()
     numbers = np.zeros(1 + ITEMS + 3, np.int64)
-    share(count_items, numbers, 3)
+    share(count_items, Job.over(numbers), 3)
     released[0] = 1
     for call in calls:
         call.join()
@@ -129,7 +129,7 @@ def test_jobs_begun_within_each_other_are_complete_at_the_end_of_their_blocks():
         for _ in range(100):
             outer, inner, between = (np.zeros(1 + ITEMS + threads, np.int64) for _ in range(3))
             with begun(count_items, outer, threads):
-                share(count_items, between, threads)
+                share(count_items, Job.over(between), threads)
                 assert (between[1 : 1 + ITEMS] == 1).all()
                 with begun(count_items, inner, threads):
                     pass
@@ -151,7 +151,7 @@ def test_threads_that_begin_and_share_jobs_all_at_once():
         for _ in range(100):
             background, foreground = (np.zeros(1 + ITEMS + 4, np.int64) for _ in range(2))
             with begun(count_items, background, int(rng.integers(1, 5))):
-                share(count_items, foreground, int(rng.integers(1, 5)))
+                share(count_items, Job.over(foreground), int(rng.integers(1, 5)))
             assert (background[1 : 1 + ITEMS] == 1).all()
             assert (foreground[1 : 1 + ITEMS] == 1).all()
             assert background[1 + ITEMS :].max() == foreground[1 + ITEMS :].max() == 1

@@ -128,7 +128,7 @@ def test_no_voxels_give_an_empty_map():
 
 def record_at(place):
     """A copy of what kernels read of a map."""
-    return np.frombuffer((ctypes.c_char * MAP.itemsize).from_address(place), MAP)[0].copy()
+    return np.frombuffer((ctypes.c_char * MAP.dtype.itemsize).from_address(place), MAP.dtype)[0].copy()
 
 
 def test_threads_that_share_a_new_map_see_the_same_tables():
@@ -136,7 +136,7 @@ def test_threads_that_share_a_new_map_see_the_same_tables():
         sites = references.random_sites(np.random.default_rng(seed), 1, 300, 12)
         kernel_map = submanifold_map(keys_from_coordinates(sites))
         with ThreadPoolExecutor(4) as pool:
-            found = list(pool.map(lambda _: (kernel_map.bounds, kernel_map.place), range(8)))  # noqa: B023
+            found = list(pool.map(lambda _: (kernel_map.bounds, kernel_map.record.address), range(8)))  # noqa: B023
         assert all(place == found[0][1] for _, place in found)
         assert kernel_map.bounds.ctypes.data == record_at(found[0][1])["bounds"]
 
@@ -145,8 +145,8 @@ def test_threads_that_share_a_new_map_see_the_same_tables():
 def test_a_copied_map_has_tables_of_its_own(copied):
     sites = references.random_sites(np.random.default_rng(0), 1, 100, 8)
     kernel_map = submanifold_map(keys_from_coordinates(sites))
-    record = record_at(kernel_map.place)
+    record = record_at(kernel_map.record.address)
     other = copied(kernel_map)
     for table in ("in_rows", "out_rows", "bounds", "identity"):
-        assert record_at(other.place)[table] != record[table]
+        assert record_at(other.record.address)[table] != record[table]
     assert np.array_equal(other.bounds, kernel_map.bounds)

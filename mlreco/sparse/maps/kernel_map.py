@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mlreco.sparse.maps import strided as coarse_walk
-from mlreco.sparse.maps import submanifold as walks
+from mlreco.sparse.maps import strided, submanifold
 from mlreco.sparse.maps.keys import coordinates_from_keys, join, keys_from_coordinates, largest, split
-from mlreco.sparse.native.memory import HoldsAddresses, address, job
+from mlreco.sparse.native.job import Job
+from mlreco.sparse.native.memory import HoldsAddresses
 
 __all__ = ["KernelMap", "coordinates_from_keys", "downsample_map", "keys_from_coordinates", "submanifold_map"]
 
@@ -40,9 +40,9 @@ class KernelMap(HoldsAddresses):
 
     @property
     def bounds(self) -> np.ndarray:
-        """(K, B + 1) int64: the first pair of offset k whose output row is at least j * ``walks.BLOCK``."""
+        """(K, B + 1) int64: the first pair of offset k whose output row is at least j * ``submanifold.BLOCK``."""
         if "bounds" not in self._derived:
-            bounds = walks.block_bounds(self.out_rows, self.starts, self.n_out, walks.BLOCK)
+            bounds = submanifold.block_bounds(self.out_rows, self.starts, self.n_out, submanifold.BLOCK)
             self._derived.setdefault("bounds", bounds)
         return self._derived["bounds"]
 
@@ -62,14 +62,23 @@ class KernelMap(HoldsAddresses):
         return self._derived["pointwise"]
 
     @property
-    def place(self) -> int:
-        """Where the engine finds what it reads of this map, a record of ``walks.MAP``."""
+    def record(self) -> Job:
+        """What the engine reads of this map."""
         if "record" not in self._derived:
-            counts = self.n_in, self.n_out, *self.bounds.shape, len(self.in_rows)
-            arrays = self.in_rows, self.out_rows, self.bounds, self.identity
-            record = job(*counts, *(address(array) for array in arrays))
-            self._derived.setdefault("record", (record, address(record)))
-        return self._derived["record"][1]
+            record = Job(
+                submanifold.MAP,
+                n_in=self.n_in,
+                n_out=self.n_out,
+                offsets=self.offsets,
+                n_bounds=self.bounds.shape[1],
+                pairs=len(self.in_rows),
+                in_rows=self.in_rows,
+                out_rows=self.out_rows,
+                bounds=self.bounds,
+                identity=self.identity,
+            )
+            self._derived.setdefault("record", record)
+        return self._derived["record"]
 
     def transposed(self) -> KernelMap:
         """Return the same pairs with the roles of input and output swapped."""
@@ -92,7 +101,7 @@ class KernelMap(HoldsAddresses):
 
 def _ascending(n_in: int, n_out: int, in_rows: np.ndarray, out_rows: np.ndarray, starts: np.ndarray) -> KernelMap:
     """Return the map of these pairs, put in ascending order of output rows where they are not."""
-    if not walks.is_ascending(out_rows, starts):
+    if not submanifold.is_ascending(out_rows, starts):
         offset = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         order = np.argsort(offset * n_out + out_rows)
         in_rows, out_rows = in_rows[order], out_rows[order]
@@ -108,7 +117,7 @@ def submanifold_map(keys: np.ndarray, kernel_size: int = 3) -> KernelMap:
         keys: (N,) strictly ascending keys.
         kernel_size: odd edge of the kernel.
     """
-    in_rows, out_rows, starts = walks.submanifold_pairs(*split(keys), kernel_size)
+    in_rows, out_rows, starts = submanifold.submanifold_pairs(*split(keys), kernel_size)
     return KernelMap(len(keys), len(keys), in_rows, out_rows, starts)
 
 
@@ -133,7 +142,7 @@ def downsample_map(
     coordinates = coordinates_from_keys(keys)
     inside = shape is None or (largest(coordinates[:, 1:]) // stride < np.asarray(shape)).all()
     if kernel_size == stride and padding == 0 and inside:
-        in_rows, out_rows, starts, *coarse = coarse_walk.coarse_pairs(*split(keys), stride)
+        in_rows, out_rows, starts, *coarse = strided.coarse_pairs(*split(keys), stride)
         coarse_keys = join(*coarse)
     else:
         in_rows, out_rows, starts, coarse_keys = _reached(coordinates, kernel_size, stride, padding, shape)

@@ -11,14 +11,20 @@ import numpy as np
 
 from mlreco.sparse.maps.keys import AXIS_BITS
 from mlreco.sparse.native.jit import kernel
+from mlreco.sparse.native.job import INT, Layout, Numbers
 
 BLOCK = 64
 """Output rows between two entries of the table that ``block_bounds`` returns."""
-MAP = np.dtype(
-    [
-        (name, np.int64)
-        for name in ("n_in", "n_out", "offsets", "n_bounds", "pairs", "in_rows", "out_rows", "bounds", "identity")
-    ]
+MAP = Layout(
+    n_in=INT,
+    n_out=INT,
+    offsets=INT,
+    n_bounds=INT,
+    pairs=INT,
+    in_rows=Numbers(np.int32, ("pairs",)),
+    out_rows=Numbers(np.int32, ("pairs",)),
+    bounds=Numbers(np.int64, ("offsets", "n_bounds")),
+    identity=Numbers(np.int32, ("n_out",)),
 )
 """What kernels read of a kernel map: counts (``n_bounds`` entries of the table an offset), and where its arrays are."""
 

@@ -14,7 +14,7 @@ import torch
 from mlreco.sparse.cpu.codegen.shared_memory import floats_at
 from mlreco.sparse.cpu.codegen.strips import moments_strip, strip_columns
 from mlreco.sparse.native.jit import kernel
-from mlreco.sparse.native.memory import address, scratch
+from mlreco.sparse.native.memory import scratch
 
 
 class Moments(NamedTuple):
@@ -25,11 +25,6 @@ class Moments(NamedTuple):
     """
 
     values: np.ndarray
-
-    @property
-    def address(self) -> int:
-        """Where the values begin."""
-        return address(self.values)
 
     @property
     def mean(self) -> np.ndarray:

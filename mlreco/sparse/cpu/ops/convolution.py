@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
 from mlreco.sparse.cpu.ops import convolution_kernels
-from mlreco.sparse.cpu.ops.convolution_kernels import LISTS_BYTES, MOST_ROWS, blocks_of_output
+from mlreco.sparse.cpu.ops.convolution_kernels import JOB, LISTS_BYTES, MOST_ROWS, SOURCE, blocks_of_output
 from mlreco.sparse.cpu.ops.epilogue import Epilogue
 from mlreco.sparse.cpu.ops.panels import Packing, Panels, pack
 from mlreco.sparse.cpu.threads.calls import AT_ONCE, Calls
-from mlreco.sparse.cpu.threads.crew import crew_places
-from mlreco.sparse.native.memory import Array, address, address_of_floats, aligned_empty, job, scratch
+from mlreco.sparse.cpu.threads.crew import crew_fields
+from mlreco.sparse.native.job import Job
+from mlreco.sparse.native.memory import Array, aligned_empty, scratch
 
 if TYPE_CHECKING:
     from mlreco.sparse.maps.kernel_map import KernelMap
@@ -29,23 +30,20 @@ class Source(NamedTuple):
     panels: Panels
 
 
-def _operands(sources: Sequence[Source], rows: int, offsets: int, packed: Packing) -> list[int]:
-    """Return the numbers of the records of all sources, after checks."""
-    operands, columns = [], packed.columns
+def _operands(
+    sources: Sequence[Source], rows: int, offsets: int, packed: Packing
+) -> Iterator[tuple[dict[str, int], dict[str, Any]]]:
+    """Yield dims and fields of the ``SOURCE`` of each source, after checks."""
     for features, (values, packing) in sources:
-        shapes = (features.shape, packing.offsets, packing.columns)
-        if shapes != ((rows, packing.rows), offsets, columns):
-            expected = f"({rows}, {packing.rows}), {offsets}, {columns}"
-            raise ValueError(f"features, offsets and columns of the weight do not match: {shapes}, expected {expected}")
+        shapes = (packing.offsets, packing.columns)
+        if shapes != (offsets, packed.columns):
+            expected = f"({offsets}, {packed.columns})"
+            raise ValueError(f"offsets and columns of the weight do not match: {shapes}, expected {expected}")
         if packing.groups != packed.groups:
             raise ValueError("the weights of a convolution must be packed with the same column groups")
-        operands += (
-            address_of_floats(features, "features", (rows, packing.rows)),
-            values.data_ptr(),
-            packing.rows,
-            *packing.steps,
-        )
-    return operands
+        offset_step, column_step, row_step = packing.steps
+        steps = {"offset_step": offset_step, "column_step": column_step, "row_step": row_step}
+        yield {"rows": rows}, {"features": features, "panels": values, "channels": packing.rows, **steps}
 
 
 def convolve(
@@ -76,19 +74,29 @@ def convolve(
     """
     n_out, packing = kernel_map.n_out, sources[0].panels.packing
     columns = packing.columns
-    operands = _operands(sources, kernel_map.n_in, kernel_map.offsets, packing)
-    operands += _operands(shortcuts, n_out, 1, packing)
-    board, desks, helpers = crew_places(threads)
-    sums = scratch((helpers + 1) * (min(MOST_ROWS, n_out) + 1) * packing.width, "sums")
-    lists = scratch((helpers + 1) * LISTS_BYTES // 4, "row lists")
-    table = job(*operands)
-    numbers = job(
-        *(0, blocks_of_output.address, kernel_map.place, address(table), len(sources), len(shortcuts)),
-        *(packing.vectors_place, packing.n_groups, packing.width, sums.data_ptr(), lists.data_ptr()),
-        *(board, desks, helpers, 0, 0, 0, *epilogue.layout(out, active, (n_out, columns))),
+    operands = [
+        *_operands(sources, kernel_map.n_in, kernel_map.offsets, packing),
+        *_operands(shortcuts, n_out, 1, packing),
+    ]
+    crew = crew_fields(threads)
+    workers = crew["helpers"] + 1
+    job = Job(
+        JOB,
+        {"n_out": n_out},
+        work=blocks_of_output,
+        map=kernel_map.record,
+        sources=Job.table(SOURCE, operands),
+        n_sources=len(sources),
+        n_shortcuts=len(shortcuts),
+        vectors=packing.vectors,
+        n_groups=packing.n_groups,
+        width=packing.width,
+        sums=scratch(workers * (min(MOST_ROWS, n_out) + 1) * packing.width, "sums"),
+        lists=scratch(workers * LISTS_BYTES // 4, "row lists"),
+        **crew,
+        **epilogue.fields(out, active, (n_out, columns)),
     )
-    room = table, sums, lists
-    calls(convolution_kernels.convolution, numbers, 1, sources, shortcuts, kernel_map, epilogue, out, active, room)
+    calls(convolution_kernels.convolution, job, 1)
 
 
 def convolve_once(

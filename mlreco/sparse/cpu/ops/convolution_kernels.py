@@ -17,6 +17,7 @@ from mlreco.sparse.cpu.ops.row_lists import ADDRESS_BYTES, fill_up, list_rows
 from mlreco.sparse.cpu.threads.crew import work_together, worth
 from mlreco.sparse.maps.submanifold import BLOCK, MAP
 from mlreco.sparse.native.jit import SharedKernel, kernel
+from mlreco.sparse.native.job import CODE, INT, OWN, RECORD, Layout, Numbers
 
 _LANES = UNIT.lanes
 _one, _two, _three = forward_tile(1), forward_tile(2), forward_tile(3)
@@ -30,23 +31,41 @@ _STRIP = 256
 _LIST = _STRIP + BEYOND
 LISTS_BYTES = 2 * ADDRESS_BYTES * _LIST
 """Room that a thread needs for lists of rows."""
-SOURCE = np.dtype(
-    [(name, np.int64) for name in ("features", "panels", "channels", "offset_step", "column_step", "row_step")]
+SOURCE = Layout(
+    features=Numbers(np.float32, ("rows", "channels")),
+    panels=Numbers(np.float32, any_strides=True),
+    channels=INT,
+    offset_step=INT,
+    column_step=INT,
+    row_step=INT,
 )
 """Features, and the packed weight that multiplies them."""
-_SOURCE_BYTES = SOURCE.itemsize
-JOB = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            *("counter", "work", "map", "sources", "n_sources", "n_shortcuts", "vectors", "n_groups", "width"),
-            *("sums", "lists", "board", "desks", "helpers", "height", "parts", "sums_size"),
-        )
-    ]
+JOB = (
+    Layout(
+        counter=OWN,
+        work=CODE,
+        map=RECORD,
+        sources=RECORD,
+        n_sources=INT,
+        n_shortcuts=INT,
+        vectors=Numbers(np.int64, ("n_groups",)),
+        n_groups=INT,
+        width=INT,
+        sums=Numbers(np.float32),
+        lists=Numbers(np.float32),
+        board=INT,
+        desks=INT,
+        helpers=INT,
+        height=OWN,
+        parts=OWN,
+        sums_size=OWN,
+    )
     + EPILOGUE
 )
-"""A convolution. ``convolution`` fills in counter, height, parts and sums_size; ``work`` is where ``blocks_of_output``
-begins, ``width`` the numbers in a row of all panels of an offset, ``sums`` and ``lists`` are room for all threads."""
+"""A convolution. ``work`` is ``blocks_of_output``, ``width`` the numbers in a row of all panels of an offset; ``sums``
+and ``lists`` are room for all threads."""
+_SOURCE, _JOB, _MAP = SOURCE.dtype, JOB.dtype, MAP.dtype
+_SOURCE_BYTES = _SOURCE.itemsize
 
 
 @kernel
@@ -86,7 +105,7 @@ def _add_source(
         groups: the first column group and the one after the last.
         first_column: where the first group begins in the output.
     """
-    operand, widths = carray(memory_at(source), 1, SOURCE)[0], integers_at(vectors)
+    operand, widths = carray(memory_at(source), 1, _SOURCE)[0], integers_at(vectors)
     features, panels, channels = operand.features, operand.panels, operand.channels
     offset_step, column_step, row_step = operand.offset_step, operand.column_step, operand.row_step
     list_rows(sources, features, 4 * channels, rows, count)
@@ -152,8 +171,8 @@ def _add_pairs(
 
 
 def _convolve_blocks(job_address: int, worker: int) -> None:
-    call = carray(memory_at(job_address), 1, JOB)[0]
-    sites = carray(memory_at(call.map), 1, MAP)[0]
+    call = carray(memory_at(job_address), 1, _JOB)[0]
+    sites = carray(memory_at(call.map), 1, _MAP)[0]
     blocks = (sites.n_out + call.height - 1) // call.height
     sums = call.sums + 4 * worker * call.sums_size
     lists = call.lists + LISTS_BYTES * worker
@@ -208,12 +227,12 @@ def _blocking(n_out: int, groups: int, threads: int) -> tuple[int, int]:
 
 def _convolve(job_address: int, _: int) -> None:
     """Convolve with as many threads as are worth their while."""
-    call = carray(memory_at(job_address), 1, JOB)[0]
-    sites = carray(memory_at(call.map), 1, MAP)[0]
+    call = carray(memory_at(job_address), 1, _JOB)[0]
+    sites = carray(memory_at(call.map), 1, _MAP)[0]
     products = 0.0
     for source in range(call.n_sources + call.n_shortcuts):
         pairs = sites.pairs if source < call.n_sources else sites.n_out
-        products += 2.0 * pairs * carray(memory_at(call.sources + _SOURCE_BYTES * source), 1, SOURCE)[0].channels
+        products += 2.0 * pairs * carray(memory_at(call.sources + _SOURCE_BYTES * source), 1, _SOURCE)[0].channels
     helpers = worth(call.board, call.helpers, products * call.stride)
     call.height, call.parts = _blocking(sites.n_out, call.n_groups, helpers + 1)
     call.sums_size = (min(call.height, sites.n_out) + 1) * call.width

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,15 +11,27 @@ from mlreco.sparse.cpu.codegen.shared_memory import floats_at
 from mlreco.sparse.cpu.ops.column_moments import MOMENTS, write_moments
 from mlreco.sparse.maps.submanifold import BLOCK
 from mlreco.sparse.native.jit import kernel
-from mlreco.sparse.native.memory import Array, HoldsAddresses, address_of_floats, bits
+from mlreco.sparse.native.job import FLOAT, INT, Layout, Numbers
+from mlreco.sparse.native.memory import Array
 
-_PLACES = ("bias", "residual", "scale", "shift", "raw", "active", "moments")
-EPILOGUE = [*((name, np.int64) for name in (*_PLACES, "stride")), ("slope", np.float64)]
-"""What ``finish`` reads: where the arrays begin (0: there is none), how long a row is, and the slope."""
+_COLUMN = Numbers(np.float32, ("stride",), optional=True)
+_MATRIX = Numbers(np.float32, ("n_out", "stride"), optional=True)
+EPILOGUE = Layout(
+    bias=_COLUMN,
+    residual=_MATRIX,
+    scale=_COLUMN,
+    shift=_COLUMN,
+    raw=_MATRIX,
+    active=_MATRIX,
+    moments=Numbers(np.float32, optional=True),
+    stride=INT,
+    slope=FLOAT,
+)
+"""What ``finish`` reads: the arrays (0: there is none), how long a row is, and the slope."""
 
 
 @dataclass(frozen=True)
-class Activation(HoldsAddresses):
+class Activation:
     """BatchNorm in evaluation and LeakyReLU: leaky_relu(x * scale + shift, slope).
 
     Attributes:
@@ -28,20 +39,9 @@ class Activation(HoldsAddresses):
         slope: of the leaky ReLU on negative numbers.
     """
 
-    scale: np.ndarray
-    shift: np.ndarray
+    scale: Array
+    shift: Array
     slope: float
-
-    @cached_property
-    def numbers(self) -> tuple[int, int, int]:
-        """Addresses of scale and shift, and the bits of the slope."""
-        places = (address_of_floats(array, "scale and shift", (self.columns,)) for array in (self.scale, self.shift))
-        return *places, bits(self.slope)
-
-    @property
-    def columns(self) -> int:
-        """C."""
-        return len(self.scale)
 
 
 class Epilogue(NamedTuple):
@@ -60,8 +60,8 @@ class Epilogue(NamedTuple):
     activation: Activation | None = None
     moments: Array | None = None
 
-    def layout(self, raw: Array | None, active: Array | None, shape: tuple[int, int]) -> tuple[int, ...]:
-        """Return the numbers of ``EPILOGUE``.
+    def fields(self, raw: Array | None, active: Array | None, shape: tuple[int, int]) -> dict[str, Any]:
+        """Return the fields of ``EPILOGUE``.
 
         Args:
             raw: (n_out, Cout) float32, C-contiguous, where the output goes.
@@ -69,27 +69,27 @@ class Epilogue(NamedTuple):
             shape: n_out and Cout.
 
         Raises:
-            ValueError: an array has another shape or type, or there is an activated copy without an activation.
+            ValueError: too little room for moments, or an activated copy without an activation.
         """
         rows, columns = shape
-        arrays = {"bias": (columns,), "residual": shape, "output": shape, "activated output": shape}
-        given = self.bias, self.residual, raw, active
-        bias, residual, raw_place, active_place = (
-            0 if array is None else address_of_floats(array, name, arrays[name])
-            for name, array in zip(arrays, given, strict=True)
-        )
-        moments = 0
-        if self.moments is not None:
-            least = -(-rows // BLOCK) * MOMENTS * columns
-            moments = address_of_floats(self.moments, "moments", (max(least, len(self.moments)),))
-        scale = shift = slope = 0
-        if self.activation is not None:
-            if self.activation.columns != columns:
-                raise ValueError(f"an activation of {columns} columns is needed, not of {self.activation.columns}")
-            scale, shift, slope = self.activation.numbers
-        elif active is not None:
+        if self.moments is not None and len(self.moments) < -(-rows // BLOCK) * MOMENTS * columns:
+            raise ValueError(f"there is no room for the moments of {rows} rows and {columns} columns")
+        if active is not None and self.activation is None:
             raise ValueError("an activated output needs an activation")
-        return bias, residual, scale, shift, raw_place, active_place, moments, columns, slope
+        scale, shift, slope = (None, None, 0.0)
+        if self.activation is not None:
+            scale, shift, slope = self.activation.scale, self.activation.shift, self.activation.slope
+        return {
+            "bias": self.bias,
+            "residual": self.residual,
+            "scale": scale,
+            "shift": shift,
+            "raw": raw,
+            "active": active,
+            "moments": self.moments,
+            "stride": columns,
+            "slope": slope,
+        }
 
 
 @kernel

@@ -13,40 +13,76 @@ from mlreco.sparse.cpu.codegen.strips import gradient_strip, strip_columns
 from mlreco.sparse.cpu.ops.column_moments import MOMENTS, combine, write_moments
 from mlreco.sparse.cpu.threads.crew import OPERATIONS_A_NUMBER, work_together, worth
 from mlreco.sparse.native.jit import SharedKernel, kernel
-from mlreco.sparse.native.memory import Job, job
+from mlreco.sparse.native.job import CODE, FLOAT, INT, OWN, Kind, Layout, Numbers
 
 CHUNK = 256
 """Rows of a chunk."""
-_FIELDS = (
-    *("counter", "rows", "columns", "x", "out", "grad", "beside", "of_parameters", "weight", "bias", "moments"),
-    *("first", "second", "sums_are_known", "chunk", "sums", "numbers", "board", "desks", "helpers"),
-    *("running_mean", "running_variance", "scale", "shift", "mean", "factor", "offset"),
-)
-JOB = np.dtype(
-    [*((name, np.int64) for name in _FIELDS), *((name, np.float64) for name in ("slope", "eps", "momentum"))]
-)
-"""Normalisation and activation, or their gradient, in two kernels, ``first`` and ``second``.
+_MATRIX, _COLUMN = Numbers(np.float32, ("rows", "columns")), Numbers(np.float32, ("columns",))
 
-Addresses from ``scale`` to ``offset`` are those of a number a column, for which ``numbers`` is room; ``sums`` is room
-for what the first kernel finds of every chunk of rows.
+
+def _rows(kind: Kind) -> dict[str, Kind]:
+    """Return the fields of ``ACTIVATION``, with which all layouts here begin, for scale and shift of a kind."""
+    head = {"counter": OWN, "rows": INT, "columns": INT, "x": _MATRIX, "out": _MATRIX}
+    return {**head, "scale": kind, "shift": kind, "slope": FLOAT}
+
+
+ACTIVATION = Layout(**_rows(_COLUMN))
+"""An activation: out = leaky_relu(x * scale + shift, slope)."""
+_PASSES = {
+    "weight": _COLUMN,
+    "bias": _COLUMN,
+    "moments": Numbers(np.float64, (2, "columns")),
+    "eps": FLOAT,
+    "first": CODE,
+    "second": CODE,
+    "sums": Numbers(np.float32),
+    "numbers": Numbers(np.float32),
+    "board": INT,
+    "desks": INT,
+    "helpers": INT,
+    "mean": OWN,
+    "factor": OWN,
+    "offset": OWN,
+}
+"""Two kernels, ``first`` and ``second``, that pass over all rows. Addresses from ``scale`` to ``offset`` are those of a
+number a column, for which ``numbers`` is room; ``sums`` is room for what the first kernel finds of each chunk of rows.
 """
+NORMALISATION = Layout(
+    **_rows(OWN),
+    **_PASSES,
+    sums_are_known=INT,
+    chunk=INT,
+    running_mean=Numbers(np.float32, ("columns",), optional=True),
+    running_variance=Numbers(np.float32, ("columns",), optional=True),
+    momentum=FLOAT,
+)
+"""Normalisation and activation."""
+GRADIENT = Layout(
+    **_rows(OWN),
+    **_PASSES,
+    grad=_MATRIX,
+    beside=Numbers(np.float32, ("rows", "columns"), optional=True),
+    of_parameters=Numbers(np.float32, (2, "columns")),
+)
+"""Its gradient; ``beside`` is added to that of x."""
+_ACTIVATION, _NORMALISATION, _GRADIENT = ACTIVATION.dtype, NORMALISATION.dtype, GRADIENT.dtype
 NUMBERS = 5
 """Numbers a column."""
 
 
 @kernel
-def _claim_rows(job_address: int, call: np.void) -> tuple[int, int, int]:
+def _claim_rows(job_address: int, rows: int) -> tuple[int, int, int]:
     """Return the next chunk, its first row and the row after its last; none is left where these are equal."""
     chunk = claim(job_address)
-    return chunk, min(call.rows, chunk * CHUNK), min(call.rows, (chunk + 1) * CHUNK)
+    return chunk, min(rows, chunk * CHUNK), min(rows, (chunk + 1) * CHUNK)
 
 
 def _moments_of_chunks(job_address: int, _: int) -> None:
     """Write the moments of every chunk and column to ``sums`` (chunks, MOMENTS, columns)."""
-    call = carray(memory_at(job_address), 1, JOB)[0]
+    call = carray(memory_at(job_address), 1, _NORMALISATION)[0]
     columns = call.columns
     while True:
-        chunk, row_0, row_1 = _claim_rows(job_address, call)
+        chunk, row_0, row_1 = _claim_rows(job_address, call.rows)
         if row_0 == row_1:
             return
         place = call.sums + 4 * MOMENTS * chunk * columns
@@ -54,11 +90,11 @@ def _moments_of_chunks(job_address: int, _: int) -> None:
 
 
 def _activate(job_address: int, _: int) -> None:
-    call = carray(memory_at(job_address), 1, JOB)[0]
+    call = carray(memory_at(job_address), 1, _ACTIVATION)[0]
     columns, slope, zero = call.columns, np.float32(call.slope), np.float32(0)
     scale, shift = floats_at(call.scale), floats_at(call.shift)
     while True:
-        _, row_0, row_1 = _claim_rows(job_address, call)
+        _, row_0, row_1 = _claim_rows(job_address, call.rows)
         if row_0 == row_1:
             return
         for row in range(row_0, row_1):
@@ -97,9 +133,9 @@ def _sum_columns(call: np.void, row_0: int, rows: int, total: int, product: int)
 
 def _sum_gradients(job_address: int, _: int) -> None:
     """Write the sums of every chunk to ``sums`` (chunks, 2, columns)."""
-    call = carray(memory_at(job_address), 1, JOB)[0]
+    call = carray(memory_at(job_address), 1, _GRADIENT)[0]
     while True:
-        chunk, row_0, row_1 = _claim_rows(job_address, call)
+        chunk, row_0, row_1 = _claim_rows(job_address, call.rows)
         if row_0 == row_1:
             return
         total = call.sums + 8 * chunk * call.columns
@@ -108,12 +144,12 @@ def _sum_gradients(job_address: int, _: int) -> None:
 
 def _input_gradient_rows(job_address: int, _: int) -> None:
     """Write g * scale + (x - mean) * factor + offset, g the gradient before LeakyReLU, plus what comes beside."""
-    call = carray(memory_at(job_address), 1, JOB)[0]
+    call = carray(memory_at(job_address), 1, _GRADIENT)[0]
     columns, slope, zero, one = call.columns, np.float32(call.slope), np.float32(0), np.float32(1)
     scale, shift, mean = floats_at(call.scale), floats_at(call.shift), floats_at(call.mean)
     factor, offset = floats_at(call.factor), floats_at(call.offset)
     while True:
-        _, row_0, row_1 = _claim_rows(job_address, call)
+        _, row_0, row_1 = _claim_rows(job_address, call.rows)
         if row_0 == row_1:
             return
         for row in range(row_0, row_1):
@@ -162,7 +198,7 @@ def _track(call: np.void, moments: np.ndarray) -> None:
 
 def _normalise(job_address: int, _: int) -> None:
     """Find the moments of the columns, unless those of chunks are known, and activate."""
-    call = carray(memory_at(job_address), 1, JOB)[0]
+    call = carray(memory_at(job_address), 1, _NORMALISATION)[0]
     helpers = worth(call.board, call.helpers, float(OPERATIONS_A_NUMBER * call.rows * call.columns))
     _place_numbers(call)
     call.counter = 0
@@ -206,7 +242,7 @@ def _add_sums(call: np.void, moments: np.ndarray) -> None:
 
 def _gradients(job_address: int, _: int) -> None:
     """Write the gradients of x and of the parameters of a normalisation."""
-    call = carray(memory_at(job_address), 1, JOB)[0]
+    call = carray(memory_at(job_address), 1, _GRADIENT)[0]
     helpers = worth(call.board, call.helpers, float(OPERATIONS_A_NUMBER * call.rows * call.columns))
     moments = carray(memory_at(call.moments), (2, call.columns), np.float64)
     _place_numbers(call)
@@ -222,40 +258,3 @@ def _gradients(job_address: int, _: int) -> None:
 
 
 normalisation, gradients = SharedKernel(_normalise), SharedKernel(_gradients)
-
-
-def norm_job(
-    shape: tuple[int, int],
-    x: int,
-    out: int,
-    slope: int,
-    *,
-    grads: tuple[int, int, int] = (0, 0, 0),
-    parameters: tuple[int, int, int, int] = (0, 0, 0, 0),
-    passes: tuple[int, int, int, int] = (0, 0, 0, 0),
-    room: tuple[int, int] = (0, 0),
-    crew: tuple[int, int, int] = (0, 0, 0),
-    running: tuple[int, int, int] = (0, 0, 0),
-    scale: int = 0,
-    shift: int = 0,
-) -> Job:
-    """Return a job of all rows; arrays are given by their addresses.
-
-    Args:
-        shape: rows and columns.
-        x: what is read.
-        out: what is written.
-        slope: its bits.
-        grads: gradient of the output, what is added to that of x, and where those of the parameters go.
-        parameters: weight, bias, moments and the bits of eps.
-        passes: addresses of the first and the second kernel, whether the sums are known, and rows of a chunk.
-        room: for sums and for numbers of columns.
-        crew: who helps.
-        running: running mean and variance, and the bits of the momentum.
-        scale: of an activation whose numbers are known.
-        shift: the same.
-    """
-    *arrays, eps = parameters
-    *statistics, momentum = running
-    numbers = *grads, *arrays, *passes, *room, *crew, *statistics, scale, shift
-    return job(0, *shape, x, out, *numbers, 0, 0, 0, slope, eps, momentum)

@@ -7,7 +7,7 @@ both.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,17 +16,20 @@ from mlreco.sparse.cpu.ops import norm_kernels
 from mlreco.sparse.cpu.ops.column_moments import MOMENTS, Moments, chunk_sums
 from mlreco.sparse.cpu.ops.epilogue import Activation
 from mlreco.sparse.cpu.ops.norm_kernels import (
+    ACTIVATION,
     CHUNK,
+    GRADIENT,
+    NORMALISATION,
     NUMBERS,
     activate_rows,
     chunk_gradients,
     chunk_moments,
     input_gradient,
-    norm_job,
 )
 from mlreco.sparse.cpu.threads.calls import AT_ONCE, Calls
-from mlreco.sparse.cpu.threads.crew import crew_for, crew_places
-from mlreco.sparse.native.memory import Array, address_of_floats, bits, floats, scratch
+from mlreco.sparse.cpu.threads.crew import crew_fields, crew_for
+from mlreco.sparse.native.job import Job
+from mlreco.sparse.native.memory import Array, floats, scratch
 
 
 class Running(NamedTuple):
@@ -70,11 +73,17 @@ def activate(x: Array, activation: Activation, out: Array, threads: int = 1, cal
         calls: makes the call.
     """
     rows, columns = x.shape
-    if activation.columns != columns:
-        raise ValueError(f"an activation of {columns} columns is needed, not of {activation.columns}")
-    scale, shift, slope = activation.numbers
-    numbers = norm_job((rows, columns), *_places_of_rows(x, out), slope, scale=scale, shift=shift)
-    calls(activate_rows, numbers, crew_for(threads, numbers=rows * columns), x, activation, out)
+    job = Job(
+        ACTIVATION,
+        rows=rows,
+        columns=columns,
+        x=x,
+        out=out,
+        scale=activation.scale,
+        shift=activation.shift,
+        slope=activation.slope,
+    )
+    calls(activate_rows, job, crew_for(threads, numbers=rows * columns))
 
 
 def normalise(
@@ -103,41 +112,35 @@ def normalise(
     known = sums is not None
     if rows < (1 if running is None else 2):
         raise ValueError(f"{rows} rows have no moments")
-    if known:
-        address_of_floats(sums, "sums", (max(len(sums), -(-rows // chunk) * MOMENTS * columns),))
-    sums = sums if known else chunk_sums(rows, columns, chunk)
-    moments, room = Moments(np.empty((2, columns))), scratch(NUMBERS * columns, "norm numbers")
-    numbers = norm_job(
-        (rows, columns),
-        *_places_of_rows(x, out),
-        bits(norm.slope),
-        parameters=_parameters(norm, moments),
-        passes=(chunk_moments.address, activate_rows.address, int(known), chunk),
-        room=(sums.data_ptr(), room.data_ptr()),
-        crew=crew_places(threads),
-        running=(0, 0, 0) if running is None else _places(running, columns),
+    if known and len(sums) < -(-rows // chunk) * MOMENTS * columns:
+        raise ValueError(f"sums of {rows} rows and {columns} columns are more than {len(sums)} numbers")
+    moments = Moments(np.empty((2, columns)))
+    job = Job(
+        NORMALISATION,
+        rows=rows,
+        columns=columns,
+        x=x,
+        out=out,
+        slope=norm.slope,
+        first=chunk_moments,
+        second=activate_rows,
+        sums=sums if known else chunk_sums(rows, columns, chunk),
+        sums_are_known=int(known),
+        chunk=chunk,
+        running_mean=None if running is None else running.mean,
+        running_variance=None if running is None else running.variance,
+        momentum=0.0 if running is None else running.momentum,
+        **_common(norm, moments, threads),
     )
-    calls(norm_kernels.normalisation, numbers, 1, x, norm, out, sums, room, moments, running)
+    calls(norm_kernels.normalisation, job, 1)
     return moments
 
 
-def _addresses(columns: int, *arrays: Array) -> list[int]:
-    return [address_of_floats(array, "a number for each column", (columns,)) for array in arrays]
-
-
-def _places_of_rows(*arrays: Array) -> list[int]:
-    """Return where matrices begin that all have the shape of the first."""
-    rows, columns = arrays[0].shape
-    return [address_of_floats(array, "input, output and gradient", (rows, columns)) for array in arrays]
-
-
-def _places(running: Running, columns: int) -> tuple[int, int, int]:
-    return *_addresses(columns, running.mean, running.variance), bits(running.momentum)
-
-
-def _parameters(norm: Norm, moments: Moments) -> tuple[int, int, int, int]:
-    columns = moments.values.shape[1]
-    return *_addresses(columns, norm.weight, norm.bias), moments.address, bits(norm.eps)
+def _common(norm: Norm, moments: Moments, threads: int) -> dict[str, Any]:
+    """Return the fields that a normalisation and its gradient share."""
+    room = scratch(NUMBERS * moments.values.shape[1], "norm numbers")
+    parameters = {"weight": norm.weight, "bias": norm.bias, "moments": moments.values, "eps": norm.eps}
+    return {**parameters, "numbers": room, **crew_fields(threads)}
 
 
 def gradients(
@@ -163,20 +166,21 @@ def gradients(
         calls: makes the call, after which all gradients are complete.
     """
     rows, columns = x.shape
-    if moments.values.shape != (2, columns):
-        raise ValueError(f"moments of {columns} columns are needed, not {moments.values.shape}")
-    _, grad_place, *beside_place = _places_of_rows(x, grad, *([] if beside is None else [beside]))
-    of_parameters, sums = floats(2, columns), chunk_sums(rows, columns, CHUNK)
-    room = scratch(NUMBERS * columns, "norm numbers")
-    numbers = norm_job(
-        (rows, columns),
-        *_places_of_rows(x, out),
-        bits(norm.slope),
-        grads=(grad_place, *(beside_place or [0]), of_parameters.data_ptr()),
-        parameters=_parameters(norm, moments),
-        passes=(chunk_gradients.address, input_gradient.address, 0, CHUNK),
-        room=(sums.data_ptr(), room.data_ptr()),
-        crew=crew_places(threads),
+    of_parameters = floats(2, columns)
+    job = Job(
+        GRADIENT,
+        rows=rows,
+        columns=columns,
+        x=x,
+        out=out,
+        slope=norm.slope,
+        first=chunk_gradients,
+        second=input_gradient,
+        sums=chunk_sums(rows, columns, CHUNK),
+        grad=grad,
+        beside=beside,
+        of_parameters=of_parameters,
+        **_common(norm, moments, threads),
     )
-    calls(norm_kernels.gradients, numbers, 1, x, grad, moments, norm, out, beside, sums, room, of_parameters)
+    calls(norm_kernels.gradients, job, 1)
     return of_parameters

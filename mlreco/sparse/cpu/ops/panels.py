@@ -17,7 +17,8 @@ from mlreco.sparse.cpu.codegen.vector_code import LINE_BYTES
 from mlreco.sparse.cpu.threads.calls import AT_ONCE, Calls
 from mlreco.sparse.cpu.threads.crew import crew_for
 from mlreco.sparse.native.jit import SharedKernel
-from mlreco.sparse.native.memory import Array, address, floats, job, scratch
+from mlreco.sparse.native.job import INT, OWN, RECORD, Job, Layout, Numbers
+from mlreco.sparse.native.memory import Array, floats, scratch
 
 _LANES = UNIT.lanes
 _SETS, _WAYS = 64, 8
@@ -44,23 +45,31 @@ def split_columns(columns: int, widest: int, share: int = 1) -> np.ndarray:
     return split
 
 
-PACKING = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            *("offset_stride", "row_stride", "column_stride", "offsets", "rows", "columns"),
-            *("widths", "width"),
-        )
-    ]
+PACKING = Layout(
+    offset_stride=INT,
+    row_stride=INT,
+    column_stride=INT,
+    offsets=INT,
+    rows=INT,
+    columns=INT,
+    widths=Numbers(np.int64),
+    width=INT,
 )
 """How a weight of a shape is packed; strides and widths, those of the column groups, count numbers."""
-JOB = np.dtype([(name, np.int64) for name in ("counter", "packing", "weight", "panels")])
+JOB = Layout(
+    counter=OWN,
+    packing=RECORD,
+    weight=Numbers(np.float32, ("offsets", "rows", "columns"), any_strides=True),
+    panels=Numbers(np.float32),
+)
+"""A weight to be packed."""
+_PACKING, _JOB = PACKING.dtype, JOB.dtype
 
 
 def _pack_columns_of(job_address: int, _: int) -> None:
     """Fill panels column by column, a vector of columns at a time; rows that follow each other in memory are fast."""
-    job = carray(memory_at(job_address), 1, JOB)[0]
-    call = carray(memory_at(job.packing), 1, PACKING)[0]
+    job = carray(memory_at(job_address), 1, _JOB)[0]
+    call = carray(memory_at(job.packing), 1, _PACKING)[0]
     weight, panels, widths = floats_at(job.weight), floats_at(job.panels), integers_at(call.widths)
     while True:
         first = claim(job_address) * _LANES
@@ -88,8 +97,8 @@ def _pack_columns_of(job_address: int, _: int) -> None:
 
 def _pack_rows_of(job_address: int, _: int) -> None:
     """Fill panels row by row where the columns of a row follow each other in memory."""
-    job = carray(memory_at(job_address), 1, JOB)[0]
-    call = carray(memory_at(job.packing), 1, PACKING)[0]
+    job = carray(memory_at(job_address), 1, _JOB)[0]
+    call = carray(memory_at(job.packing), 1, _PACKING)[0]
     widths = integers_at(call.widths)
     while True:
         row = claim(job_address)
@@ -145,7 +154,7 @@ class Packing:
         steps: numbers from an offset to the next, from where the panel of a column group begins to the next a column,
             and from a row of a panel to the next, 0 where rows follow each other.
         kernel: what fills the panels.
-        place: where a record of ``PACKING`` is.
+        record: the same as ``PACKING`` has it.
     """
 
     def __init__(self, shape: tuple[int, int, int], strides: tuple[int, int, int], may_lend: bool, beside: int) -> None:
@@ -162,9 +171,9 @@ class Packing:
         self.steps = (strides[0], 1, strides[1]) if self.lends else (self.rows * self.width, self.rows, 0)
         self.kernel = _pack_rows if by_rows else _pack_columns
         widths = self.vectors * _LANES
-        self._record = job(*strides, *shape, address(widths), self.width), widths
-        self.place = address(self._record[0])
-        self.vectors_place = address(self.vectors)
+        strides_of = dict(zip(("offset_stride", "row_stride", "column_stride"), strides, strict=True))
+        sizes = {"offsets": self.offsets, "rows": self.rows, "columns": self.columns}
+        self.record = Job(PACKING, **strides_of, **sizes, widths=widths, width=self.width)
 
     def __reduce__(self) -> tuple[type, tuple]:
         """Return how a copy is made, with tables of its own."""
@@ -213,6 +222,7 @@ def pack(
         return Panels(weight, packing)
     size = packing.size
     values = floats(size) if keep else scratch(size, "panels")
-    numbers = job(0, packing.place, weight.data_ptr(), values.data_ptr())
-    calls(packing.kernel, numbers, crew_for(threads, numbers=size), weight, values, packing)
+    sizes = {"offsets": packing.offsets, "rows": packing.rows, "columns": packing.columns}
+    job = Job(JOB, sizes, packing=packing.record, weight=weight, panels=values)
+    calls(packing.kernel, job, crew_for(threads, numbers=size))
     return Panels(values, packing)

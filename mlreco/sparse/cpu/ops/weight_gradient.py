@@ -12,6 +12,7 @@ from mlreco.sparse.cpu.codegen.simd import UNIT
 from mlreco.sparse.cpu.ops.panels import rows_fit, split_columns
 from mlreco.sparse.cpu.ops.weight_gradient_kernels import (
     HIGHEST,
+    JOB,
     MOST_PAIRS,
     add_chunks,
     begin,
@@ -19,9 +20,10 @@ from mlreco.sparse.cpu.ops.weight_gradient_kernels import (
     sum_pairs,
 )
 from mlreco.sparse.cpu.threads.calls import InTurn
-from mlreco.sparse.cpu.threads.crew import crew_places
+from mlreco.sparse.cpu.threads.crew import crew_fields
 from mlreco.sparse.maps.submanifold import BLOCK
-from mlreco.sparse.native.memory import Array, address, address_of_floats, floats, job
+from mlreco.sparse.native.job import Job
+from mlreco.sparse.native.memory import Array, floats
 
 if TYPE_CHECKING:
     from mlreco.sparse.maps.kernel_map import KernelMap
@@ -33,10 +35,9 @@ _MOST_CHUNKS = 16
 
 
 @lru_cache
-def _groups(columns: int) -> tuple[np.ndarray, int]:
-    """Return the vectors of the groups into which columns are cut, and where they are."""
-    groups = split_columns(columns, len(UNIT.gradient_rows))
-    return groups, address(groups)
+def _groups(columns: int) -> np.ndarray:
+    """Return the vectors of the groups into which columns are cut."""
+    return split_columns(columns, len(UNIT.gradient_rows))
 
 
 def _chunks(blocks: int, offsets: int, rows: int, columns: int) -> tuple[int, int]:
@@ -52,13 +53,9 @@ def _pairs(columns: int) -> int:
     return MOST_PAIRS if rows_fit(4 * columns, MOST_PAIRS) else MOST_PAIRS // 2
 
 
-def _given_and_read(matrix: Array, name: str, rows: int, columns: int) -> tuple[Array, int, int]:
-    """Return the memory where a matrix is read in that many columns, where this begins, and where the matrix does."""
-    given = address_of_floats(matrix, name, (rows, matrix.shape[1]))
-    if matrix.shape[1] >= columns:
-        return matrix, given, given
-    padded = floats(len(matrix), columns)
-    return padded, padded.data_ptr(), given
+def _read(matrix: Array, columns: int) -> Array:
+    """Return the memory where a matrix is read, in at least that many columns: its own, or room for a copy."""
+    return matrix if matrix.shape[1] >= columns else floats(len(matrix), columns)
 
 
 def begin_weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int, calls: InTurn) -> torch.Tensor:
@@ -79,25 +76,43 @@ def begin_weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads:
     columns = -(-width // _LANES) * _LANES
     total, spare = rows * offsets * width, 4 * _LANES
     gradient = floats(total + spare)
-    x_memory, x_at, x_given = _given_and_read(x, "input", kernel_map.n_in, columns)
-    grad_memory, grad_at, grad_given = _given_and_read(grad, "gradient", kernel_map.n_out, HIGHEST)
-    grad_width = grad_memory.shape[1]
+    x_read, grad_read = _read(x, columns), _read(grad, HIGHEST)
     chunk_blocks, chunks = _chunks(kernel_map.bounds.shape[1] - 1, offsets, rows, columns)
     in_place = chunks == 1 and columns == width
     size = total if in_place else chunks * offsets * rows * columns
     sums = gradient if in_place else floats(size + spare)
     strides = (0, width, offsets * width) if in_place else (offsets * rows * columns, rows * columns, columns)
-    groups, groups_at = _groups(columns)
-    board, desks, helpers = crew_places(threads)
-    lists = torch.empty(helpers + 1, 2, MOST_PAIRS, dtype=torch.int64, device="cpu")
-    sums_at, gradient_at = sums.data_ptr(), gradient.data_ptr()
-    record = job(
-        *(0, sum_pairs.address, add_chunks.address, 0, board, desks, helpers, kernel_map.place),
-        *(x_at, x_given, columns, grad_at, grad_given, grad_width),
-        *(groups_at, len(groups), chunk_blocks, chunks, lists.data_ptr(), _pairs(columns), rows),
-        *(sums_at, *strides, sums_at + 4 * size, gradient_at, width),
+    chunk_stride, offset_stride, row_stride = strides
+    groups, crew = _groups(columns), crew_fields(threads)
+    job = Job(
+        JOB,
+        {"n_in": kernel_map.n_in, "n_out": kernel_map.n_out},
+        sum_pairs=sum_pairs,
+        add_chunks=add_chunks,
+        map=kernel_map.record,
+        x=x_read,
+        x_given=x,
+        x_width=columns,
+        grad=grad_read,
+        grad_given=grad,
+        grad_width=grad_read.shape[1],
+        vectors=groups,
+        n_groups=len(groups),
+        chunk_blocks=chunk_blocks,
+        chunks=chunks,
+        lists=torch.empty(crew["helpers"] + 1, 2, MOST_PAIRS, dtype=torch.int64, device="cpu"),
+        pairs=_pairs(columns),
+        rows=rows,
+        sums=sums,
+        chunk_stride=chunk_stride,
+        offset_stride=offset_stride,
+        row_stride=row_stride,
+        spare=size,
+        gradient=gradient,
+        width=width,
+        **crew,
     )
-    calls.begin(begin, finish, record, x_memory, x, grad_memory, grad, kernel_map, groups, lists, sums, gradient)
+    calls.begin(begin, finish, job)
     return gradient[:total].view(rows, offsets, width)
 
 

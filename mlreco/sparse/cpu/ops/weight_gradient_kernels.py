@@ -24,6 +24,7 @@ from mlreco.sparse.cpu.threads.crew import (
 )
 from mlreco.sparse.maps.submanifold import MAP
 from mlreco.sparse.native.jit import SharedKernel, kernel
+from mlreco.sparse.native.job import CODE, INT, OWN, RECORD, Layout, Numbers
 
 _LANES = UNIT.lanes
 _one, _two, _three = (gradient_tile(tall, v + 1) for v, (tall, _) in enumerate(UNIT.gradient_rows))
@@ -55,15 +56,40 @@ def _add_products(vectors: int, is_low: bool, operands: tuple[int, ...]) -> None
         _three(operands)
 
 
-_FIELDS = (
-    *("counter", "sum_pairs", "add_chunks", "slot", "board", "desks", "helpers", "map"),
-    *("x", "x_given", "x_width", "grad", "grad_given", "grad_width"),
-    *("vectors", "n_groups", "chunk_blocks", "chunks", "lists", "pairs", "rows"),
-    *("sums", "chunk_stride", "offset_stride", "row_stride", "spare", "gradient", "width"),
+JOB = Layout(
+    counter=OWN,
+    sum_pairs=CODE,
+    add_chunks=CODE,
+    slot=OWN,
+    board=INT,
+    desks=INT,
+    helpers=INT,
+    map=RECORD,
+    x=Numbers(np.float32, ("n_in", "x_width")),
+    x_given=Numbers(np.float32, ("n_in", "width")),
+    x_width=INT,
+    grad=Numbers(np.float32, ("n_out", "grad_width")),
+    grad_given=Numbers(np.float32, ("n_out", "rows")),
+    grad_width=INT,
+    vectors=Numbers(np.int64, ("n_groups",)),
+    n_groups=INT,
+    chunk_blocks=INT,
+    chunks=INT,
+    lists=Numbers(np.int64),
+    pairs=INT,
+    rows=INT,
+    sums=Numbers(np.float32),
+    chunk_stride=INT,
+    offset_stride=INT,
+    row_stride=INT,
+    spare=INT,
+    gradient=Numbers(np.float32),
+    width=INT,
 )
-JOB = np.dtype([(name, np.int64) for name in _FIELDS])
-"""A gradient. ``begin`` fills in counter and slot; where x or the gradient of the output are given elsewhere than they
-are read, in fewer columns, it copies them."""
+"""A gradient of ``rows`` output and ``width`` input channels. Where x or the gradient of the output are given elsewhere
+than they are read, in fewer columns, ``begin`` copies them. ``spare`` counts the numbers of the sums before a row that
+is never read."""
+_JOB, _MAP = JOB.dtype, MAP.dtype
 
 
 @kernel
@@ -81,7 +107,7 @@ def _add_pairs(call: np.void, grads: int, inputs: int, count: int, add: int, cor
             operands = (
                 *(grads, 4 * top, inputs, 4 * column, count, add),
                 *(corner + 4 * (top * call.row_stride + column), 4 * call.row_stride),
-                *(row - top, call.rows - top, call.spare),
+                *(row - top, call.rows - top, call.sums + 4 * call.spare),
             )
             _add_products(vectors[group], is_low, operands)
             row += height
@@ -90,8 +116,8 @@ def _add_pairs(call: np.void, grads: int, inputs: int, count: int, add: int, cor
 
 def _sum_pairs_of_chunks(job_address: int, worker: int) -> None:
     """Sum the products of every chunk and offset."""
-    call = carray(memory_at(job_address), 1, JOB)[0]
-    sites = carray(memory_at(call.map), 1, MAP)[0]
+    call = carray(memory_at(job_address), 1, _JOB)[0]
+    sites = carray(memory_at(call.map), 1, _MAP)[0]
     bounds, blocks = integers_at(sites.bounds), sites.n_bounds - 1
     grads = call.lists + 2 * ADDRESS_BYTES * MOST_PAIRS * worker
     inputs = grads + ADDRESS_BYTES * MOST_PAIRS
@@ -120,8 +146,8 @@ def _sum_pairs_of_chunks(job_address: int, worker: int) -> None:
 
 def _add_chunks_of(job_address: int, _: int) -> None:
     """Add sums (chunks, offsets, rows, columns) over chunks into the gradient (rows, offsets, width)."""
-    call = carray(memory_at(job_address), 1, JOB)[0]
-    offsets = carray(memory_at(call.map), 1, MAP)[0].offsets
+    call = carray(memory_at(job_address), 1, _JOB)[0]
+    offsets = carray(memory_at(call.map), 1, _MAP)[0].offsets
     while True:
         k = claim(job_address)
         if k >= offsets:
@@ -153,8 +179,8 @@ def _copy_rows(source: int, width: int, rows: int, target: int, columns: int) ->
 
 def _begin(job_address: int, _: int) -> None:
     """Begin to sum; helpers work on it until ``finish`` while the calling thread does other things."""
-    call = carray(memory_at(job_address), 1, JOB)[0]
-    sites = carray(memory_at(call.map), 1, MAP)[0]
+    call = carray(memory_at(job_address), 1, _JOB)[0]
+    sites = carray(memory_at(call.map), 1, _MAP)[0]
     if call.x_given != call.x:
         _copy_rows(call.x_given, call.width, sites.n_in, call.x, call.x_width)
     if call.grad_given != call.grad:
@@ -166,12 +192,12 @@ def _begin(job_address: int, _: int) -> None:
 
 def _finish(job_address: int, _: int) -> None:
     """Sum what is left and write the gradient."""
-    call = carray(memory_at(job_address), 1, JOB)[0]
+    call = carray(memory_at(job_address), 1, _JOB)[0]
     work_and_close(call.sum_pairs, job_address, call.slot)
     call.slot = 0
     if call.sums != call.gradient:
         call.counter = 0
-        size = call.chunks * carray(memory_at(call.map), 1, MAP)[0].offsets * call.chunk_stride
+        size = call.chunks * carray(memory_at(call.map), 1, _MAP)[0].offsets * call.chunk_stride
         helpers = worth(call.board, call.helpers, float(OPERATIONS_A_NUMBER * size))
         work_together(call.add_chunks, job_address, call.board, call.desks, helpers)
 

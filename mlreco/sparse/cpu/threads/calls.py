@@ -7,7 +7,7 @@ the cache after a kernel; so it had better not be in between.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,7 +24,8 @@ from mlreco.sparse.cpu.threads.queue import (
     write_down,
 )
 from mlreco.sparse.native.jit import SharedKernel
-from mlreco.sparse.native.memory import Job, address, aligned_empty, floats
+from mlreco.sparse.native.job import Job
+from mlreco.sparse.native.memory import address, aligned_empty, floats
 
 FEW_BYTES = 16 << 20
 """Results that may wait in inference: memory that is used again soon is still in the cache."""
@@ -33,8 +34,8 @@ FEW_BYTES = 16 << 20
 class Calls(Protocol):
     """What makes calls in the order in which they come, and the memory for what they write."""
 
-    def __call__(self, work: SharedKernel, numbers: Job, threads: int, *uses: Any) -> None:
-        """Call a kernel with its job as ``share`` does; ``uses`` hold the memory that the job points to."""
+    def __call__(self, work: SharedKernel, job: Job, threads: int) -> None:
+        """Call a kernel with its job as ``share`` does."""
 
     def empty(self, *shape: int) -> torch.Tensor:
         """Return float32 memory for the result of a call."""
@@ -43,9 +44,9 @@ class Calls(Protocol):
 class AtOnce:
     """Makes every call before it returns."""
 
-    def __call__(self, work: SharedKernel, numbers: Job, threads: int, *uses: Any) -> None:
+    def __call__(self, work: SharedKernel, job: Job, threads: int) -> None:
         """Call a kernel."""
-        share(work, numbers, threads)
+        share(work, job, threads)
 
     def empty(self, *shape: int) -> torch.Tensor:
         """Return memory for a result."""
@@ -70,8 +71,8 @@ class InTurn:
         self._memory[:HEAD_WORDS] = 0
         self._place = address(self._memory)
         self._bytes = self._bytes_of_next = 0
-        self._waiting: deque[tuple[int, int, tuple[Any, ...]]] = deque()
-        self._last: list[tuple[SharedKernel, Job, tuple[Any, ...]]] = []
+        self._waiting: deque[tuple[int, int, Job]] = deque()
+        self._last: list[tuple[SharedKernel, Job]] = []
 
     def __enter__(self) -> InTurn:
         """Call a helper."""
@@ -81,8 +82,8 @@ class InTurn:
 
     def __exit__(self, *_: object) -> None:
         """Return when all calls have been made."""
-        for work, numbers, uses in reversed(self._last):
-            self(work, numbers, 1, *uses)
+        for work, job in reversed(self._last):
+            self(work, job, 1)
         self._last.clear()
         close_queue(self._place)
         self._is_open = False
@@ -93,18 +94,18 @@ class InTurn:
         if self._is_open:
             self.__exit__()
 
-    def __call__(self, work: SharedKernel, numbers: Job, threads: int, *uses: Any) -> None:
+    def __call__(self, work: SharedKernel, job: Job, threads: int) -> None:
         """Take a call on."""
-        self._waiting.append((int(self._memory[0]), self._bytes_of_next, (numbers, uses)))
+        self._waiting.append((int(self._memory[0]), self._bytes_of_next, job))
         self._bytes_of_next = 0
-        self._forget(write_down(self._place, work.address, address(numbers), helpers_of(threads)))
+        self._forget(write_down(self._place, work.address, job.address, helpers_of(threads)))
         if self._bytes >= self._most or len(self._waiting) == LENGTH:
             self._wait()
 
-    def begin(self, first: SharedKernel, last: SharedKernel, numbers: Job, *uses: Any) -> None:
+    def begin(self, first: SharedKernel, last: SharedKernel, job: Job) -> None:
         """Take a call on that begins something, and one that finishes it after all others, whatever happens."""
-        self._last.append((last, numbers, uses))
-        self(first, numbers, 1, *uses)
+        self._last.append((last, job))
+        self(first, job, 1)
 
     def empty(self, *shape: int) -> torch.Tensor:
         """Return memory for the result of the next call."""

@@ -40,7 +40,8 @@ from mlreco.sparse.cpu.threads.board import (
 )
 from mlreco.sparse.cpu.threads.wakeup import POSIX, make_bell, ring, sleep_while
 from mlreco.sparse.native.jit import SharedKernel, kernel
-from mlreco.sparse.native.memory import Job, address, aligned_empty
+from mlreco.sparse.native.job import Job
+from mlreco.sparse.native.memory import address, aligned_empty
 
 _MOST_HELPERS = 62
 _STAY_AWAKE = 2e-4
@@ -197,16 +198,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_the_parents_threads)
 
 
-def share(work: SharedKernel, job: np.ndarray | Job, threads: int) -> None:
+def share(work: SharedKernel, job: Job, threads: int) -> None:
     """Run a kernel in this thread and in up to ``threads - 1`` helpers, and return when all of them have returned.
 
     Args:
         work: claims items of the job until none is left, so it does not matter how often it is run; workers are
             numbered from 0, each number below ``threads`` occurs at most once.
-        job: the structure that ``work`` reads; it must stay unchanged and so must the memory it points to.
+        job: what ``work`` reads.
         threads: how many run it at most.
     """
-    work_together(work.address, address(job), *crew_places(threads))
+    work_together(work.address, job.address, *crew_places(threads))
 
 
 def helpers_of(threads: int) -> int:
@@ -218,3 +219,8 @@ def crew_places(threads: int) -> tuple[int, int, int]:
     """Return where board and desks are, and how many helpers there are beside a calling thread, hired already."""
     helpers = helpers_of(threads)
     return *_crew.places(helpers), helpers
+
+
+def crew_fields(threads: int) -> dict[str, int]:
+    """Return the same as fields of a job."""
+    return dict(zip(("board", "desks", "helpers"), crew_places(threads), strict=True))
