@@ -6,9 +6,11 @@ The door of the room: what other rooms use is here. ``docs/engine.md`` tells how
 * ``NormActivation``, ``ResidualBlock``, ``UNetEncoder``, ``UNetDecoder``: layers that the engines compute as a whole.
 * ``unchanging``: the promise under which inference folds weights once.
 * ``use_engine`` with ``PLAIN``, ``CPU`` or ``SPCONV``: which engine computes, instead of that of the device.
+* ``is_own``, ``all_are_watched``: whether a module may be computed without being called.
 * ``Division``: how several threads share the engine's.
 """
 
+from mlreco.sparse.as_made import all_are_watched, is_own
 from mlreco.sparse.convolutions import SparseConv3d, SparseConvolution, SparseInverseConv3d, SubMConv3d
 from mlreco.sparse.cpu.codegen.simd import UNIT
 from mlreco.sparse.cpu.remembered import unchanging
@@ -37,7 +39,9 @@ __all__ = [
     "UNetDecoder",
     "UNetEncoder",
     "VoxelBatchNorm",
+    "all_are_watched",
     "engine_of",
+    "is_own",
     "level_channels",
     "padded_shape",
     "unchanging",

@@ -9,6 +9,7 @@ from conftest import make_batch
 from torch import nn
 from torch.nn.utils import prune
 
+from mlreco.models.layers.head import Head
 from mlreco.models.network_input import sparse_image
 from mlreco.sparse import SubMConv3d, engine
 from mlreco.sparse.cpu import inference
@@ -307,3 +308,13 @@ def test_a_hook_may_change_the_output(network):
         torch.testing.assert_close(found, network(image()), rtol=1e-4, atol=1e-4)
     assert not torch.allclose(found, before)
     assert torch.equal(copy.deepcopy(network)(image()), found)
+
+
+@torch.no_grad()
+def test_a_hook_on_the_layers_of_a_head_is_called():
+    head, called = Head(4, 2, 0.33).eval(), []
+    head(torch.randn(9, 4))
+    for layer in head:
+        layer.register_forward_hook(lambda module, *_: called.append(type(module).__name__))
+    head(torch.randn(9, 4))
+    assert called == ["NormActivation", "Linear"]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mlreco.models.layers.by_row import linear_by_row
-from mlreco.sparse import NormActivation
+from mlreco.sparse import NormActivation, all_are_watched, is_own
 
 
 class Head(nn.Sequential):
@@ -28,7 +28,8 @@ class Head(nn.Sequential):
         """Return (N, out_channels) of (N, in_channels), at least float32."""
         with torch.autocast(features.device.type, enabled=False):
             features = features.to(torch.promote_types(features.dtype, torch.float32))
-            if torch.is_grad_enabled() or features.device.type != "cpu":
+            linear = self[1]
+            if torch.is_grad_enabled() or all_are_watched() or not is_own(linear, nn.Linear):
                 return super().forward(features)
-            activated, linear = self[0](features), self[1]
+            activated = self[0](features)
             return linear_by_row(activated, linear.weight, linear.bias)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 
-import numba
 import numpy as np
+
+from mlreco.compiled import compiled
 
 AVERAGE, SUM = 0, 1
 """How an edge between clusters is scored: by the mean of the edges between their members, or by the sum."""
@@ -32,7 +33,7 @@ def agglomerate(edges: np.ndarray, scores: np.ndarray, count: int, linkage: int 
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _agglomerate(edges: np.ndarray, scores: np.ndarray, count: int, summed: bool) -> np.ndarray:
     ends, totals, sizes = edges.copy(), scores.copy(), np.ones(len(edges))
     stamps = np.zeros(len(edges), np.int64)
@@ -91,7 +92,7 @@ def _agglomerate(edges: np.ndarray, scores: np.ndarray, count: int, summed: bool
     return parents
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _mark(
     node: int, first: np.ndarray, following: np.ndarray, ends: np.ndarray, alive: np.ndarray, known: np.ndarray
 ) -> None:
@@ -110,7 +111,7 @@ def _mark(
         half = after
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _unmark(node: int, first: np.ndarray, following: np.ndarray, ends: np.ndarray, known: np.ndarray) -> None:
     half = first[node]
     while half >= 0:

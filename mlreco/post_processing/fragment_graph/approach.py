@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.post_processing.fragment_graph.blocks import BLOCK, FragmentVoxels, box_gap
 
 _STEPS = 3
@@ -34,7 +34,7 @@ def closest_approach(voxels: FragmentVoxels, pairs: np.ndarray) -> tuple[np.ndar
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _approach(
     positions: np.ndarray,
     starts: np.ndarray,
@@ -68,7 +68,7 @@ def _approach(
     return places, distances
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _nearest(
     positions: np.ndarray,
     starts: np.ndarray,
@@ -91,7 +91,7 @@ def _nearest(
     return found, best
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _squared(positions: np.ndarray, one: int, other: int) -> float:
     x = positions[one, 0] - positions[other, 0]
     y = positions[one, 1] - positions[other, 1]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
+
+from mlreco.compiled import compiled
 
 BLOCK = 8
 """Voxels of a block at most; neighbours along a Morton curve, so the boxes are tight."""
@@ -58,7 +59,7 @@ class FragmentVoxels:
         return len(self.starts) - 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def morton_codes(coordinates: np.ndarray) -> np.ndarray:
     """Return the (N,) int64 places of (N, 3) voxels along a Morton curve: distinct for distinct voxels."""
     codes = np.zeros(len(coordinates), np.int64)
@@ -68,7 +69,7 @@ def morton_codes(coordinates: np.ndarray) -> np.ndarray:
     return codes
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _spread(number: int) -> int:
     """Put two zeros between neighbouring bits of an integer below 2^21."""
     number &= (1 << _BITS) - 1
@@ -79,7 +80,7 @@ def _spread(number: int) -> int:
     return (number | number << 2) & 0x1249249249249249
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _by_fragment(rows: np.ndarray, fragments: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """Return the rows fragment after fragment, otherwise in their order, and write where each begins."""
     for row in rows:
@@ -93,7 +94,7 @@ def _by_fragment(rows: np.ndarray, fragments: np.ndarray, starts: np.ndarray) ->
     return ordered
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _boxes(positions: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     first_block = np.zeros(len(starts), np.int64)
     for fragment in range(len(starts) - 1):
@@ -110,7 +111,7 @@ def _boxes(positions: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.nd
     return first_block, lows, highs
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def whole_boxes(first_block: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the (F, 3) low and high ends of the boxes around whole fragments."""
     count = len(first_block) - 1
@@ -123,7 +124,7 @@ def whole_boxes(first_block: np.ndarray, lows: np.ndarray, highs: np.ndarray) ->
     return whole_lows, whole_highs
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def box_gap(
     lows: np.ndarray, highs: np.ndarray, one: int, other_lows: np.ndarray, other_highs: np.ndarray, other: int
 ) -> float:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
+
+from mlreco.compiled import compiled
 
 _SWEEPS = 12
 """Sweeps of the Jacobi method at most; 3 x 3 matrices take about five."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def principal_axes(matrix: np.ndarray, values: np.ndarray, axes: np.ndarray) -> None:
     """Write the eigenvalues, largest first, and the eigenvectors of a symmetric 3 x 3 matrix (cyclic Jacobi method).
 
@@ -42,7 +43,7 @@ def principal_axes(matrix: np.ndarray, values: np.ndarray, axes: np.ndarray) -> 
             axes[i, k], axes[largest, k] = axes[largest, k], axes[i, k]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _rotate(matrix: np.ndarray, axes: np.ndarray, p: int, q: int) -> None:
     """Make the entry (p, q) of the matrix 0 by a rotation."""
     if matrix[p, q] == 0.0:

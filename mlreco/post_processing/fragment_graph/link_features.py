@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.post_processing.fragment_graph.blocks import FragmentVoxels
 from mlreco.post_processing.fragment_graph.node_features import LEAST_ENERGY
 from mlreco.post_processing.fragment_graph.pairs import Pairs
@@ -130,7 +130,7 @@ def _among_partners(smaller: np.ndarray, distances: np.ndarray) -> tuple[np.ndar
     return ranks, excess
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _geometry(
     positions: np.ndarray,
     shapes: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
@@ -182,30 +182,30 @@ def _geometry(
     return table
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _dot(one: np.ndarray, other: np.ndarray) -> float:
     return one[0] * other[0] + one[1] * other[1] + one[2] * other[2]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _norm(vector: np.ndarray) -> float:
     return np.sqrt(_dot(vector, vector))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _distance(one: np.ndarray, other: np.ndarray) -> float:
     x, y, z = one[0] - other[0], one[1] - other[1], one[2] - other[2]
     return np.sqrt(x * x + y * y + z * z)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _off_axis(way: np.ndarray, axis: np.ndarray) -> float:
     """Return how far the end of a way is from the line along an axis through its beginning."""
     along = _dot(way, axis)
     return np.sqrt(max(_dot(way, way) - along * along, 0.0))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _lines_apart(between: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
     """Return the distance of two lines whose points are ``between`` apart; parallel ones as ``_off_axis``."""
     x = one[1] * other[2] - one[2] * other[1]
@@ -217,6 +217,6 @@ def _lines_apart(between: np.ndarray, one: np.ndarray, other: np.ndarray) -> flo
     return abs(between[0] * x + between[1] * y + between[2] * z) / length
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _share(along: float, length: float) -> float:
     return min(max(along / max(length, 1.0), -MOST_ALONG), MOST_ALONG)

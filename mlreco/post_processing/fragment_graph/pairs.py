@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.post_processing.fragment_graph.approach import closest_approach
 from mlreco.post_processing.fragment_graph.blocks import FragmentVoxels, box_gap, whole_boxes
 
@@ -64,7 +64,7 @@ def pairs_in_reach(voxels: FragmentVoxels, showers: np.ndarray, reach: Reach) ->
     return Pairs(fragments[kept], places[kept], gaps[kept])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _candidates(
     lows: np.ndarray, highs: np.ndarray, sizes: np.ndarray, showers: np.ndarray, reach: Reach
 ) -> np.ndarray:

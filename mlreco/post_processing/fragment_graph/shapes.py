@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.post_processing.fragment_graph.eigen import principal_axes
 
 LEAST_ASYMMETRY = 1e-9
@@ -50,7 +50,7 @@ def fragment_shapes(positions: np.ndarray, energies: np.ndarray, starts: np.ndar
     return Shapes(*_shapes(positions, energies, starts))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _shapes(positions: np.ndarray, energies: np.ndarray, starts: np.ndarray) -> tuple:
     count = len(starts) - 1
     centroids, axes, spreads = np.zeros((count, 3)), np.zeros((count, 3)), np.zeros((count, 3))
@@ -70,7 +70,7 @@ def _shapes(positions: np.ndarray, energies: np.ndarray, starts: np.ndarray) -> 
     return centroids, axes, spreads, beginnings, ends, opening, charges
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _covariance(positions: np.ndarray, first: int, last: int, centroid: np.ndarray, matrix: np.ndarray) -> None:
     """Write the mean and the covariance of the positions from ``first`` to ``last``."""
     for axis in range(3):
@@ -86,7 +86,7 @@ def _covariance(positions: np.ndarray, first: int, last: int, centroid: np.ndarr
             matrix[i, j] = matrix[j, i] = total / (last - first)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _orient(
     positions: np.ndarray, energies: np.ndarray, first: int, last: int, centroid: np.ndarray, axis: np.ndarray
 ) -> float:
@@ -115,7 +115,7 @@ def _orient(
     return abs(ratio)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _ends(
     positions: np.ndarray,
     energies: np.ndarray,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numba
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.post_processing.fragment_graph.blocks import BLOCK, FragmentVoxels, box_gap
 from mlreco.post_processing.fragment_graph.eigen import principal_axes
 from mlreco.post_processing.fragment_graph.shapes import LEAST_ASYMMETRY
@@ -61,7 +61,7 @@ def surroundings(
     return Surroundings(number, *found)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _around(
     positions: np.ndarray,
     energies: np.ndarray,
