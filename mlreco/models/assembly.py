@@ -30,7 +30,10 @@ def device_of(gpus: str) -> torch.device:
 
 
 def build_chain(
-    config: Mapping[str, Any], weights: str | Path | None = None, to_train: bool = False
+    config: Mapping[str, Any],
+    weights: str | Path | None = None,
+    to_train: bool = False,
+    device: torch.device | None = None,
 ) -> tuple[Chain, tuple[str, ...]]:
     """Build the chain of a configuration on its device and load the weights that it names.
 
@@ -38,6 +41,7 @@ def build_chain(
         config: the whole configuration.
         weights: a checkpoint that comes before those that the configuration names.
         to_train: whether the weights are only where a training begins.
+        device: where it goes; that of ``trainval.gpus`` if None.
 
     Returns:
         the chain, and the names of the stages that got weights from a file.
@@ -48,4 +52,4 @@ def build_chain(
     chain = Chain.from_config(config["model"])
     fallback = config["trainval"].get("model_path")
     loaded = load_chain_weights(chain, config["model"]["modules"], weights, fallback, to_train)
-    return chain.to(device_of(config["trainval"].get("gpus", ""))), loaded
+    return chain.to(device or device_of(config["trainval"].get("gpus", ""))), loaded

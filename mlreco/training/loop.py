@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from mlreco.console import remark
 from mlreco.errors import UserError
@@ -18,17 +16,16 @@ from mlreco.iotools.collate import Batch
 from mlreco.iotools.skipped import SHOWN
 from mlreco.iotools.workers import WaitEnded
 from mlreco.models.chain import ChainLoss
-from mlreco.models.finite import not_finite
-from mlreco.models.layers.precision import autocast
-from mlreco.models.transfer import to_device
 from mlreco.training.checkpoints import TrainingState, save_checkpoint
 from mlreco.training.diverged import write_batch
-from mlreco.training.parts import Shares, Terms, shares_of
+from mlreco.training.learner import Learner, Lessons
+from mlreco.training.parts import Terms
 from mlreco.training.prefix import checkpoint_path
 from mlreco.training.report import Reporter
 from mlreco.training.run_folder import describe_run
 from mlreco.training.schedules import warm_up
 from mlreco.training.step import optimize
+from mlreco.training.team import ENDS, FAILED, GOES_ON, Team
 
 
 @dataclass
@@ -52,24 +49,29 @@ class Training:
         loss: what is minimised.
         loader: batches without end.
         iterations: when the training is complete.
+        team: the processes that train together.
 
     Raises:
         UserError: it is.
     """
 
     def __init__(
-        self, config: Mapping[str, Any], state: TrainingState, loss: ChainLoss, loader: Any, iterations: int
+        self,
+        config: Mapping[str, Any],
+        state: TrainingState,
+        loss: ChainLoss,
+        loader: Any,
+        iterations: int,
+        team: Team,
     ) -> None:
         self.config = config
         self.trainval = config["trainval"]
         self.state = state
         self.chain = state.model
-        self.device = next(self.chain.parameters()).device
-        self.loss = loss.to(self.device)
+        self.team = team
+        self.learner = Learner(self.chain, loss.to(team.device), self.trainval["amp"], team)
         self.loader = loader
         self.iterations = iterations
-        self._buffers = dict(self.chain.named_buffers())
-        self._buffers_before: list[torch.Tensor] = []
         self._saved: Path | None = None
         self._told = 0
         if state.iteration >= iterations:
@@ -86,27 +88,40 @@ class Training:
             KeyboardInterrupt: after a checkpoint was saved.
         """
         self.chain.train()
-        for text in self.loader.dataset.remarks:
-            remark(text)
-        told = self.trainval, self.state.iteration, self.iterations, self.state.reports
-        with Interruption() as interruption, Reporter(*told) as reporter:
-            describe_run(reporter.path, self.state)
-            batches = self.loader.steps(lambda: interruption.requested)
-            while self.state.iteration < self.iterations and not interruption.requested:
-                try:
-                    row = self._iterate(batches)
-                except WaitEnded:
-                    break
-                reporter.record(row)
-                self.state.reports = reporter.state()
-                if self.state.iteration % self.trainval["checkpoint_step"] == 0:
-                    self._save()
+        if self.team.is_first:
+            for text in self.loader.dataset.remarks:
+                remark(text)
+        with Interruption() as interruption, self._reporter() as reporter:
+            if reporter is not None:
+                describe_run(reporter.path, self.state)
+            ended = self._train_until_the_end(interruption, reporter)
             saved = self._save()
-        if self.state.skipped_steps:
+        if self.state.skipped_steps and self.team.is_first:
             remark(f"{self.state.skipped_steps} of {self.state.iteration} steps were left out: fp16 overflowed")
-        if self.state.iteration < self.iterations:
+        if ended:
             raise interruption.stop(f"saved {saved} after {self.state.iteration} iterations")
         return saved
+
+    def _reporter(self) -> contextlib.AbstractContextManager[Reporter | None]:
+        told = self.trainval, self.state.iteration, self.iterations, self.state.reports
+        return Reporter(*told) if self.team.is_first else contextlib.nullcontext()
+
+    def _train_until_the_end(self, interruption: Interruption, reporter: Reporter | None) -> bool:
+        """Train until all iterations are done, or a signal comes, which is returned."""
+        batches = self.loader.steps(lambda: interruption.requested)
+        while self.state.iteration < self.iterations:
+            timer = _Timer(time.perf_counter())
+            try:
+                with self.team.telling_losses():
+                    row = self._iterate(self._next(batches, interruption), timer)
+            except WaitEnded:
+                return True
+            if reporter is not None:
+                reporter.record(row)
+                self.state.reports = reporter.state()
+            if self.state.iteration % self.trainval["checkpoint_step"] == 0:
+                self._save()
+        return False
 
     def _tell_skipped(self) -> None:
         """Tell of events that were skipped for the first time; beyond a few only how many."""
@@ -120,7 +135,7 @@ class Training:
     def _save(self) -> Path:
         """Write a checkpoint, unless it is there, and return its path."""
         path = checkpoint_path(self.trainval["weight_prefix"], self.state.iteration)
-        if self._saved != path:
+        if self._saved != path and self.team.is_first:
             save_checkpoint(path, self.state)
             self._saved = path
         return path
@@ -134,25 +149,47 @@ class Training:
                 remark(str(error))
         return f"the last good weights are in {self._saved}" if self._saved else "no weights were saved"
 
-    def _iterate(self, batches: Iterator[Sequence[Batch]]) -> dict[str, float]:
-        """Train on one batch and return a row of the log."""
-        timer = _Timer(time.perf_counter())
+    def _next(self, batches: Iterator[Sequence[Batch]], interruption: Interruption) -> Sequence[Batch]:
+        """Return the minibatches of the next batch.
+
+        Raises:
+            WaitEnded: a process of the training was told to end.
+            UserError: a process cannot go on; the state before is saved.
+        """
+        parts, status, message = [], GOES_ON, ""
         self.state.batches = self.loader.state_dict()
         try:
             parts = next(batches)
+        except WaitEnded:
+            status = ENDS
         except UserError as error:
-            raise UserError(f"{error}; {self._save_at_fault()}") from error
+            status, message = FAILED, str(error)
+        worst = self.team.worst(max(status, ENDS if interruption.requested else GOES_ON))
+        if worst == FAILED:
+            message = next(filter(None, self.team.gathered(message)))
+            raise UserError(f"{message}; {self._save_at_fault()}")
+        if worst == ENDS:
+            raise WaitEnded
+        return parts
+
+    def _iterate(self, parts: Sequence[Batch], timer: _Timer) -> dict[str, float]:
+        """Train on one batch and return its numbers."""
         self._tell_skipped()
-        self._buffers_before = [buffer.clone() for buffer in self._buffers.values()]
         times = {"tio": timer.lap(), "tforward": 0.0, "tbackward": 0.0}
-        terms = Terms(self.loss)
+
+        def lap(name: str) -> None:
+            times[name] += timer.lap()
+
+        lessons = Lessons(Terms(self.learner.loss))
         rate_factor = warm_up(self.state.iteration, self.trainval["warmup"])
         rate = self.state.optimizer.param_groups[0]["lr"] * rate_factor
-        losses = self._losses(parts, terms, times, timer)
-        step = optimize(self.state, losses, self.trainval.get("max_grad_norm"), rate_factor)
+        losses = self.learner.losses(parts, lessons, lap)
+        step = optimize(
+            self.state, losses, self.trainval.get("max_grad_norm"), rate_factor, lambda: not lessons.problem
+        )
         if not step.sound:
-            raise self._diverged("the gradient is no number", parts, parts)
-        times["tbackward"] += timer.lap()
+            raise self._diverged(lessons, parts)
+        lap("tbackward")
         self.state.iteration += 1
         self.state.batches = self.loader.state_dict()
         self.state.epoch = self.loader.epoch
@@ -164,33 +201,13 @@ class Training:
             "titer": sum(times.values()),
             "tsum": self.state.seconds,
             **times,
-            "events": sum(len(part["index"]) for part in parts),
+            "events": sum(len(part["index"]) for part in parts) * self.team.ranks,
             "lr": rate,
             "gradient_norm": step.norm,
             "skipped": len(self.loader.skipped),
             **self._scaling(),
-            **terms.numbers(),
+            **self.learner.numbers(lessons),
         }
-
-    def _losses(
-        self, parts: Sequence[Batch], terms: Terms, times: dict[str, float], timer: _Timer
-    ) -> Iterator[torch.Tensor]:
-        """Yield the loss of each minibatch; the backward pass of one is done when the next is asked for."""
-        shares: Sequence[Shares | None] = [None] if len(parts) == 1 else shares_of(parts, self.chain, self.loss)
-        for part, share in zip(parts, shares, strict=True):
-            times["tbackward"] += timer.lap()
-            batch = to_device(part, self.device)
-            with autocast(self.trainval["amp"], self.device):
-                products = self.chain(batch)
-            found = self.loss(products, products["labels"])
-            terms.add(found, share and {name: value.to(self.device) for name, value in share.items()})
-            loss = found["loss"] if share is None else self.loss.total(found, share)
-            if not math.isfinite(value := loss.item()):
-                raise self._diverged(f"the loss is {value}", parts, [part])
-            if (name := not_finite(self._buffers)) is not None:
-                raise self._diverged(f"the running statistics '{name}' are no numbers", parts, [part])
-            times["tforward"] += timer.lap()
-            yield loss
 
     def _scaling(self) -> dict[str, float]:
         """Return the columns of the log that tell how fp16 goes."""
@@ -198,27 +215,29 @@ class Training:
             return {}
         return {"skipped_steps": self.state.skipped_steps, "loss_scale": self.state.scaler.get_scale()}
 
-    def _diverged(self, what: str, parts: Sequence[Batch], at_fault: Sequence[Batch]) -> UserError:
+    def _diverged(self, lessons: Lessons, parts: Sequence[Batch]) -> UserError:
         """Keep the last good state and the batch, and return the error to raise.
 
         Args:
-            what: what is wrong.
-            parts: the whole batch.
-            at_fault: the minibatches in which it shows.
+            lessons: what is wrong, and with which minibatches.
+            parts: the whole batch, as far as this process has it.
         """
-        with torch.no_grad():
-            for buffer, before in zip(self._buffers.values(), self._buffers_before, strict=True):
-                buffer.copy_(before)
+        self.learner.take_back()
+        at_fault = lessons.at_fault or parts
         events = ", ".join(self.loader.dataset.describe(index) for part in at_fault for index in part["index"])
         number = self.state.iteration + 1
-        saved = self._save_at_fault()
-        path = Path(f"{self.trainval['weight_prefix']}-{number}-diverged.h5")
+        saved, kept = self._save_at_fault(), self._keep_batch(parts, number)
+        return UserError(
+            f"{lessons.problem or 'the gradient is no number'} in iteration {number} ({events or 'other processes'}): "
+            f"lower trainval.optimizer.args.lr or set trainval.max_grad_norm; {saved}; {kept}"
+        )
+
+    def _keep_batch(self, parts: Sequence[Batch], number: int) -> str:
+        """Write the batch of a failed iteration to a file and return how to look at it."""
+        rank = f"-process{self.team.rank}" if self.team.ranks > 1 else ""
+        path = Path(f"{self.trainval['weight_prefix']}-{number}-diverged{rank}.h5")
         try:
             write_batch(path, parts, self.chain, self.config.text, self.loader.dataset.files)
-            shown = f"'mlreco display {path}' shows the batch"
         except UserError as error:
-            shown = f"the batch could not be kept: {error}"
-        return UserError(
-            f"{what} in iteration {number} ({events}): lower trainval.optimizer.args.lr or set "
-            f"trainval.max_grad_norm; {saved}; {shown}"
-        )
+            return f"the batch could not be kept: {error}"
+        return f"'mlreco display {path}' shows the batch"

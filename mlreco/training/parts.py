@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,24 +15,33 @@ Shares = Mapping[str, Tensor]
 """By stage, the part of a minibatch in the batch: () floating point."""
 
 
-def shares_of(parts: Sequence[Mapping[str, Any]], chain: Chain, loss: ChainLoss) -> list[Shares]:
+def _as_it_is(tensor: Tensor) -> Tensor:
+    return tensor
+
+
+def shares_of(
+    parts: Sequence[Mapping[str, Any]], chain: Chain, loss: ChainLoss, total: Callable[[Tensor], Tensor] = _as_it_is
+) -> list[Shares]:
     """Return for each minibatch how large a part of the batch it is, by stage.
 
     The terms of a loss are means, each over things of its own kind: events, or voxels. A minibatch has the share of
     them that it holds, so that the gradients add up to that of the whole batch.
 
     Args:
-        parts: the minibatches.
+        parts: the minibatches that are here.
         chain: tells their labels.
         loss: tells what its terms are means over.
+        total: adds up a tensor over the processes that have parts of the batch.
+
+    Returns:
+        as many as there are parts; one of zeros where there is none.
     """
-    weights = [loss.weights(chain.labels(part), chain.events(part)) for part in parts]
-    totals = {name: sum(weight[name] for weight in weights) for name in loss.losses}
-    return [{name: _divide(value, totals[name]) for name, value in weight.items()} for weight in weights]
-
-
-def _divide(weight: Tensor, total: Tensor) -> Tensor:
-    return weight / torch.where(total > 0, total, 1.0)
+    none = [{name: torch.zeros(()) for name in loss.losses}]
+    weights = [loss.weights(chain.labels(part), chain.events(part)) for part in parts] or none
+    table = torch.stack([torch.stack([weight[name].double() for name in loss.losses]) for weight in weights])
+    totals = total(table.sum(0))
+    shares = (table / torch.where(totals > 0, totals, 1.0)).float()
+    return [dict(zip(loss.losses, row, strict=True)) for row in shares]
 
 
 class Terms:
@@ -54,21 +64,36 @@ class Terms:
         self._values.append({name: value.detach().double() for name, value in terms.items()})
         self._shares.append(shares)
 
-    def numbers(self) -> dict[str, float]:
-        """Return the terms of the batch, fetched from their device at once."""
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the terms; none without a minibatch."""
+        return tuple(self._values[0]) if self._values else ()
+
+    def numbers(self, names: Sequence[str] = (), total: Callable[[Tensor], Tensor] = _as_it_is) -> dict[str, float]:
+        """Return the terms of the batch, fetched from their device at once.
+
+        Args:
+            names: of the terms, where there may be no minibatch here.
+            total: adds up a tensor over the processes that have parts of the batch.
+        """
         if len(self._values) == 1 and self._shares[0] is None:
             names = list(self._values[0])
             return dict(zip(names, torch.stack(list(self._values[0].values())).tolist(), strict=True))
-        names = [name for name in self._values[0] if name != "loss"]
+        names = [name for name in self.names() or names if name != "loss"]
+        sums, norms = self._sums(names)
+        sums, norms = total(torch.stack([sums, norms]))
+        numbers = dict(zip(names, torch.where(norms > 0, sums / norms, math.nan).tolist(), strict=True))
+        losses = {name: 0.0 if math.isnan(value := numbers[f"{name}_loss"]) else value for name in self._loss.factors}
+        return {"loss": sum(factor * losses[name] for name, factor in self._loss.factors.items()), **numbers}
+
+    def _sums(self, names: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Return the sums of the terms times their shares, and of the shares, each over the terms that are numbers."""
+        if not self._values:
+            return torch.zeros(2, len(names), dtype=torch.float64).unbind()
         values = torch.stack([torch.stack([value[name] for name in names]) for value in self._values])
         shares = torch.stack([torch.stack([share[self._stage(name)] for name in names]) for share in self._shares])
         known = ~values.isnan()
-        sums = torch.where(known, values * shares, 0.0).sum(0)
-        norms = torch.where(known, shares, 0.0).sum(0)
-        means = torch.where(norms > 0, sums / norms, values[0])
-        numbers = dict(zip(names, means.tolist(), strict=True))
-        total = sum(factor * numbers[f"{name}_loss"] for name, factor in self._loss.factors.items())
-        return {"loss": total, **numbers}
+        shares = shares.to(values)
+        return torch.where(known, values * shares, 0.0).sum(0), torch.where(known, shares, 0.0).sum(0)
 
     def _stage(self, term: str) -> str:
         return max((name for name in self._loss.losses if term.startswith(f"{name}_")), key=len)

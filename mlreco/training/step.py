@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -39,7 +39,11 @@ def make_scaler(amp: str, device: torch.device) -> torch.amp.GradScaler:
 
 
 def optimize(
-    state: TrainingState, losses: Iterable[torch.Tensor], max_norm: float | None = None, rate_factor: float = 1.0
+    state: TrainingState,
+    losses: Iterable[torch.Tensor],
+    max_norm: float | None = None,
+    rate_factor: float = 1.0,
+    sound: Callable[[], bool] = lambda: True,
 ) -> Step:
     """Change the weights, unless the gradient is not finite.
 
@@ -52,6 +56,7 @@ def optimize(
             Nothing is learned from those without a graph.
         max_norm: gradients (as they are without the scale) are scaled down to this norm where theirs is larger.
         rate_factor: of the learning rate in this step.
+        sound: asked after the last loss; whether the losses were numbers.
     """
     state.optimizer.zero_grad(set_to_none=True)
     learned = False
@@ -60,6 +65,8 @@ def optimize(
             state.scaler.scale(loss).backward()
             learned = True
     norm = math.nan
+    if not sound():
+        return Step(False, norm)
     if learned:
         scaler = state.scaler
         scaler.unscale_(state.optimizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import math
 import secrets
@@ -15,7 +16,7 @@ from mlreco.checkpoints import DataFingerprint, Metadata, Run, read_metadata
 from mlreco.checkpoints.fingerprint import fingerprint
 from mlreco.errors import UserError
 from mlreco.iotools import Loader, loader_factory
-from mlreco.models.assembly import build_chain, device_of
+from mlreco.models.assembly import build_chain
 from mlreco.models.chain import chain_loss
 from mlreco.models.layers.precision import tf32
 from mlreco.provenance import git_revision, host, versions
@@ -27,6 +28,7 @@ from mlreco.training.prefix import newest_training, refuse_to_overwrite, reserve
 from mlreco.training.schedules import make_scheduler, with_length
 from mlreco.training.settings import settings_of
 from mlreco.training.step import make_scaler
+from mlreco.training.team import Team, team_of_environment
 
 
 def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weights: str | Path | None = None) -> Path:
@@ -49,16 +51,21 @@ def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weight
         UserError: a mistake in the configuration or the data, or a loss that is no number.
         KeyboardInterrupt: after a checkpoint was saved; `mlreco.interrupt.Stopped` where it was not Ctrl-C.
     """
-    with reserved(config["trainval"]["weight_prefix"]):
-        return _train(config, resume, weights)
+    trainval = config["trainval"]
+    with contextlib.ExitStack() as stack:
+        team = stack.enter_context(team_of_environment(trainval["gpus"]))
+        if team.is_first:
+            stack.enter_context(reserved(trainval["weight_prefix"]))
+        return _train(config, resume, weights, team)
 
 
-def _train(config: Mapping[str, Any], resume: str | Path | None, weights: str | Path | None) -> Path:
+def _train(config: Mapping[str, Any], resume: str | Path | None, weights: str | Path | None, team: Team) -> Path:
     trainval, model = config["trainval"], config["model"]
     saved = None
     if resume is None:
-        refuse_to_overwrite(trainval["weight_prefix"])
-        seed = trainval["seed"] if trainval["seed"] >= 0 else secrets.randbits(31)
+        if team.is_first:
+            refuse_to_overwrite(trainval["weight_prefix"])
+        seed = trainval["seed"] if trainval["seed"] >= 0 else team.gathered(secrets.randbits(31))[0]
     else:
         saved = newest_training(trainval["weight_prefix"]) if resume == "latest" else read_training(Path(resume))
         seed = saved.content.seed
@@ -70,23 +77,28 @@ def _train(config: Mapping[str, Any], resume: str | Path | None, weights: str | 
         start_iteration=0 if saved is None else saved.content.iteration,
         class_scheme=model["class_scheme"],
         energies=model["network_input"][0],
-        pin_memory=device_of(trainval["gpus"]).type == "cuda",
+        pin_memory=team.device.type == "cuda",
+        shard=team.shard,
     )
     with loader, tf32(trainval["tf32"]):
         iterations = _iterations(trainval, loader)
-        state = _begin(config, iterations, weights, seed)
+        state = _begin(config, iterations, weights, seed, team)
         data = fingerprint(loader.dataset, model["network_input"][0])
-        _describe(state, config, iterations, data, saved, weights)
+        _describe(state, config, iterations, data, saved, weights, team)
         if saved is not None:
             restore(saved, state)
             loader.load_state_dict(state.batches)
-        return Training(config, state, chain_loss(model, trainval["loss_weights"]), loader, iterations).run()
+        facts = {"settings": state.metadata.settings, "versions": versions(), "iterations": iterations}
+        team.require_same({**facts, "events": data.digest, "beginning": state.iteration})
+        return Training(config, state, chain_loss(model, trainval["loss_weights"]), loader, iterations, team).run()
 
 
-def _begin(config: Mapping[str, Any], iterations: int, weights: str | Path | None, seed: int) -> TrainingState:
+def _begin(
+    config: Mapping[str, Any], iterations: int, weights: str | Path | None, seed: int, team: Team
+) -> TrainingState:
     """Return the state at the beginning of a training."""
     trainval = config["trainval"]
-    chain, _ = build_chain(config, weights, to_train=True)
+    chain, _ = build_chain(config, weights, to_train=True, device=team.device)
     chain.freeze(trainval.get("freeze") or ())
     state = TrainingState(chain, make_optimizer(chain, trainval["optimizer"]), seed=seed)
     state.scheduler = make_scheduler(state.optimizer, with_length(trainval.get("lr_scheduler"), iterations))
@@ -103,6 +115,7 @@ def _describe(
     data: DataFingerprint,
     saved: Saved | None,
     weights: str | Path | None,
+    team: Team,
 ) -> None:
     """Put into the state what its checkpoints will tell about themselves."""
     device = next(state.model.parameters()).device
@@ -128,6 +141,7 @@ def _describe(
         begun_from=str(begun_from),
         resumed=saved is not None,
         seed=state.seed,
+        processes=team.ranks,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         host=host(),
         revision=git_revision(),

@@ -169,7 +169,7 @@ def test_a_loss_that_is_no_number_stops_with_the_last_good_weights_and_the_batch
 
 
 def test_statistics_that_overflow_stop_the_training_and_are_taken_back(tmp_path, monkeypatch):
-    from mlreco.training import loop
+    from mlreco.training import learner
 
     calls = []
 
@@ -180,12 +180,12 @@ def test_statistics_that_overflow_stop_the_training_and_are_taken_back(tmp_path,
                 tensor.fill_(torch.inf) if tensor.is_floating_point() else None
         return not_finite(tensors)
 
-    monkeypatch.setattr(loop, "not_finite", third_overflows)
+    monkeypatch.setattr(learner, "not_finite", third_overflows)
     with pytest.raises(
         UserError, match=r"running statistics 'stages.spice.*' are no numbers in iteration 3.*saved .*snap"
     ):
         train(tiny_config(tmp_path / "a", "trainval.iterations=4"))
-    monkeypatch.setattr(loop, "not_finite", not_finite)
+    monkeypatch.setattr(learner, "not_finite", not_finite)
     expected = read_checkpoint(train(tiny_config(tmp_path / "b", "trainval.iterations=2")))
     found = read_checkpoint(tmp_path / "a/weights/snapshot-2.ckpt")
     for part in ("optimizer", "random", "batches"):

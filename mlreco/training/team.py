@@ -1,0 +1,167 @@
+"""The processes that train one network together, started by ``torchrun``."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from mlreco.errors import UserError
+from mlreco.iotools.plan import Shard
+
+GOES_ON, ENDS, FAILED = 0, 1, 2
+"""What a process has to say before an iteration: it goes on, it was told to end, it cannot go on."""
+_LOST = ("gloo", "NCCL", "Connection", "ProcessGroup", "process group")
+"""Words in the errors of torch when another process is gone."""
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes of a training; of one alone nothing is exchanged.
+
+    Attributes:
+        rank: number of this process.
+        ranks: how many there are.
+        local_rank: number of this process on its machine.
+        device: where its network runs.
+    """
+
+    rank: int = 0
+    ranks: int = 1
+    local_rank: int = 0
+    device: torch.device = _CPU
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes."""
+        return self.rank == 0
+
+    @property
+    def shard(self) -> Shard:
+        """The part of every batch that this process trains on."""
+        return Shard(self.rank, self.ranks)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Return the sum of a tensor over the processes."""
+        if self.ranks == 1:
+            return values
+        total = values.detach().clone().to(self.device)
+        distributed.all_reduce(total)
+        return total.to(values.device)
+
+    def worst(self, status: int) -> int:
+        """Return the largest of the numbers that the processes give."""
+        if self.ranks == 1:
+            return status
+        found = torch.tensor([status], device=self.device)
+        distributed.all_reduce(found, distributed.ReduceOp.MAX)
+        return int(found.item())
+
+    def gathered(self, value: Any) -> list[Any]:
+        """Return a plain value of every process, by rank."""
+        if self.ranks == 1:
+            return [value]
+        values: list[Any] = [None] * self.ranks
+        distributed.all_gather_object(values, value)
+        return values
+
+    def require_same(self, facts: Mapping[str, Any]) -> None:
+        """Check that all processes train the same.
+
+        Args:
+            facts: what must be the same, by its name.
+
+        Raises:
+            UserError: something differs; names process and fact.
+        """
+        everyone = self.gathered(dict(facts))
+        for rank, others in enumerate(everyone):
+            for name, value in everyone[0].items():
+                if others.get(name) != value:
+                    raise UserError(
+                        f"process {rank} trains with another {name} than process 0 ({others.get(name)}, not {value}); "
+                        f"all processes need the same program, configuration and events"
+                    )
+
+    def parallel(self, module: torch.nn.Module) -> torch.nn.Module:
+        """Return a module whose gradients are means over the processes."""
+        if self.ranks == 1:
+            return module
+        return DistributedDataParallel(module, device_ids=None, static_graph=False)
+
+    @contextlib.contextmanager
+    def telling_losses(self) -> Iterator[None]:
+        """Raise a UserError where another process is gone.
+
+        Raises:
+            UserError: it is.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if self.ranks == 1 or not any(word in str(error) for word in _LOST):
+                raise
+            text = str(error).splitlines()[0][:200]
+            raise UserError(f"process {self.rank}: another process of the training has ended ({text})") from error
+
+
+@contextlib.contextmanager
+def team_of_environment(gpus: str) -> Iterator[Team]:
+    """Give the team that ``torchrun`` started this process for; one process where it did not.
+
+    On a machine's CPU the cores are shared evenly among its processes, unless ``OMP_NUM_THREADS`` says otherwise
+    (``torchrun`` sets it to 1 where nobody did).
+
+    Args:
+        gpus: ``trainval.gpus``: with several numbers, process i of a machine takes the i-th of them.
+
+    Raises:
+        UserError: the others cannot be reached, or there are fewer GPUs than processes.
+    """
+    from mlreco.models.assembly import device_of
+
+    if not {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} <= os.environ.keys():
+        yield Team(device=device_of(gpus))
+        return
+    rank, ranks, local, on_this_machine = (
+        int(os.environ.get(name, default))
+        for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1))
+    )
+    device = device_of(_own_gpu(gpus, local))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    elif os.environ.get("OMP_NUM_THREADS", "1") == "1":
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // on_this_machine))
+    minutes = float(os.environ.get("MLRECO_TEAM_MINUTES", 30))
+    try:
+        distributed.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo", timeout=datetime.timedelta(minutes=minutes)
+        )
+    except (RuntimeError, ValueError) as error:
+        place = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        text = str(error).splitlines()[0][:200]
+        raise UserError(f"process {rank} of {ranks} cannot reach the others at {place}: {text}") from error
+    try:
+        yield Team(rank, ranks, local, device)
+    finally:
+        distributed.destroy_process_group()
+
+
+def _own_gpu(gpus: str, local_rank: int) -> str:
+    """Return the number of the GPU of a process.
+
+    Raises:
+        UserError: there are fewer than processes.
+    """
+    numbers: Sequence[str] = [number for number in gpus.split(",") if number]
+    if numbers and local_rank >= len(numbers):
+        raise UserError(f"trainval.gpus: '{gpus}' has no GPU for process {local_rank} of this machine")
+    return numbers[local_rank] if numbers else ""
