@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mlreco.cli.options import positive
 from mlreco.console import say
+from mlreco.errors import UserError
 
 NAME = "info"
 HELP = "tell what files hold: events, products, voxels, instances, energies; of checkpoints what they were trained on"
@@ -19,6 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     shown = "read the voxels of N events (100)"
     many.add_argument("-n", "--events", type=positive, default=100, metavar="N", help=shown)
     many.add_argument("--all", action="store_true", help="read the voxels of all events")
+    parser.add_argument(
+        "--check", action="store_true", help="read everything and compare the products; status 2 where some disagree"
+    )
     parser.add_argument(
         "--class-scheme", default="pilarnet", metavar="NAME", help="classes of files that do not tell (pilarnet)"
     )
@@ -45,6 +49,23 @@ def run(arguments: argparse.Namespace) -> None:
         else:
             lines = survey_lines(survey(file, look_into, arguments.class_scheme))
         say("\n".join(lines))
+        if arguments.check:
+            _check(file)
+
+
+def _check(file: Path) -> None:
+    """Read everything that a file holds, which compares checksums where there are some, and compare the products.
+
+    Raises:
+        UserError: something cannot be read, or products agree in most events and not in all.
+    """
+    from mlreco.iotools.agreement import compare_products, read_output
+
+    comparisons = compare_products(file) if read_output(file) else []
+    say("\n".join(f"  {one}" for one in comparisons) or "  there are no products that can be compared")
+    doubtful = next((one for one in comparisons if one.suspicious), None)
+    if doubtful is not None:
+        raise UserError(f"{file}: event {doubtful.others[0]}: it does not hold that {doubtful.text}; changed since?")
 
 
 def _checkpoint_lines(path: Path) -> list[str]:

@@ -36,8 +36,8 @@ LIBRARY_VERSIONS = ("earliest", "v110")
 CHUNK_ROWS = 4096
 _BUFFERED_ROWS = 1 << 18
 COMPRESSED = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
-_LARGE = ("particles", "voxels")
-"""Tables whose checksum would make reading a cache noticeably slower; the small ones tell where their rows are."""
+CHECKED = {"fletcher32": True}
+"""A cache has a checksum for each chunk; compressed chunks have one of their own."""
 
 Product = EventVoxels | ClusterVoxels | np.ndarray
 """An image with one feature, voxel sets, or a particle table."""
@@ -213,7 +213,7 @@ class LArCV3Writer:
                 self._tables[f"{product}/{CHILDREN}"] = self._table(f"{group_name(product)}/{CHILDREN}", CHILD)
 
     def _table(self, name: str, dtype: np.dtype) -> GrowingTable:
-        options = COMPRESSED if self._compress else {"fletcher32": name.rpartition("/")[2] not in _LARGE}
+        options = COMPRESSED if self._compress else CHECKED
         file = self._opened().file
         return GrowingTable(file.create_dataset(name, (0,), dtype, maxshape=(None,), chunks=(CHUNK_ROWS,), **options))
 

@@ -1,0 +1,125 @@
+"""Damage files of a kind and run every command on them: ``python run.py KIND,... FOLDER FIRST_SEED NUMBER [--quick]``.
+
+Prints what was wrong as JSON, in the last line.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "iotools")]
+
+from commands import COMMANDS, NETWORK, run  # noqa: E402
+from mutate import damage  # noqa: E402
+
+
+def sound_files(kind, folder, quick):
+    """Make the sound file of a kind, and an output file for commands that need one beside; return them."""
+    import numpy as np
+    from io_samples import write_events
+    from test_pilarnet_m import make_event, write
+
+    from mlreco.iotools.conversion import convert
+    from mlreco.shipped import standalone
+
+    events, output, config = folder / "events.h5", folder / "output.h5", folder / "config.cfg"
+    write_events(events, (40, 0, 25))
+    text = standalone("uresnet_cpu")
+    config.write_text(re.sub(r"data_keys:.*\n(?: *- .*\n)*", f"data_keys: [{events}]\n", text))
+    if quick:
+        write_output(output)
+    elif kind in ("output", "thresholds", "config"):
+        words = ["inference", "thin", "-s", str(events), "-o", str(output), "--set", "iotool.num_workers=0"]
+        # in another process: the threads that it starts would not be in the children of this one
+        subprocess.run([sys.executable, str(HERE.parents[1] / "bin" / "run.py"), *words], check=True)
+    source = {"output": output, "config": config, "larcv3": events}.get(kind)
+    if kind == "cache":
+        source = folder / "cache.h5"
+        convert(events, source, "cache")
+    elif kind == "larcv2":
+        source = HERE.parent / "iotools" / "genuine" / "larcv2.root"
+    elif kind == "pilarnet_m":
+        source = folder / "pilarnet_m.h5"
+        write(source, [make_event(np.random.default_rng(0), (9, 30, 4)) for _ in range(3)])
+    elif kind == "thresholds":
+        source = folder / "thresholds.yaml"
+        source.write_text(
+            "HIP: {seed: 0.5, probability: 0.2}\nMIP: {seed: 0.1, probability: 0.3}\ndbscan: {MIP: 2.0}\n"
+        )
+    elif kind == "list":
+        source = folder / "list.txt"
+        source.write_text(f"# events\n{events}\n{events}\n")
+    return source, output, config
+
+
+def write_output(path):
+    """Write an output file without a network."""
+    import numpy as np
+    from test_output_as_input import CONFIG, make_event
+
+    from mlreco.config import load_config
+    from mlreco.iotools import HDF5Writer
+    from mlreco.semantics import PILARNET
+
+    rng = np.random.default_rng(0)
+    info = {"cfg": load_config(CONFIG).text, "class_scheme": "pilarnet", "classes": list(PILARNET.classes)}
+    info |= {"thresholds": {"MIP": {"seed": 0.5, "probability": 0.1}}, "source_files": '["a.h5"]'}
+    with HDF5Writer(path, info, {"times": ("io", "post_processing")}) as writer:
+        for count in (40, 0, 25):
+            writer.append(make_event(rng, count))
+
+
+def main(kinds, folder, first, number, quick):
+    faults, ran = [], 0
+    for kind in kinds.split(","):
+        place = Path(folder) / kind
+        place.mkdir()
+        source, output, config = sound_files(kind, place, quick)
+        commands = [words for words in COMMANDS[kind] if not (quick and words[0] in NETWORK)]
+        if not quick:
+            warm_up(kind, commands, source, output, config, place)
+        for seed in range(first, first + number):
+            ran += len(commands)
+            faults += damaged(commands, source, output, config, place / f"seed{seed}", seed)
+            if os.environ.get("MLRECO_VERBOSE"):
+                sys.stderr.write(f"{kind} {seed} {len(faults)}\n")
+    sys.stdout.write(json.dumps({"ran": ran, "faults": faults}) + "\n")
+
+
+def damaged(commands, source, output, config, place, seed):
+    """Return the faults of all commands on one damaged file."""
+    faults = []
+    place.mkdir()
+    file = place / f"damaged{source.suffix}"
+    damage(source, file, seed)
+    for count, words in enumerate(commands):
+        names = {"file": file, "new": place / f"new{count}", "output": output, "config": config}
+        done = run([word.format(**names) for word in words], place)
+        if done.fault:
+            faults.append({"seed": seed, "command": words, "fault": done.fault, "text": done.text[-1500:]})
+    shutil.rmtree(place)
+    return faults
+
+
+def warm_up(kind, commands, source, output, config, folder):
+    """Run every command once on the sound file, so that what is compiled or imported late is there."""
+    for name in ("inference", "post_processing.evaluation", "training", "visualization"):
+        import_module(f"mlreco.{name}")
+    place = folder / "sound"
+    place.mkdir()
+    for count, words in enumerate(commands):
+        names = {"file": source, "new": place / f"new{count}", "output": output, "config": config}
+        done = run([word.format(**names) for word in words], place)
+        expected = (0, 2) if kind in ("config", "thresholds") else (0,)
+        assert done.status in expected, f"{words}: {done}"
+    shutil.rmtree(place)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), "--quick" in sys.argv)
