@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
         else:
             lines = survey_lines(survey(file, look_into, arguments.class_scheme))
         say("\n".join(lines))
-        if arguments.check:
+        if arguments.check and file_kind(file) != ARCHIVE:
             _check(file)
 
 
