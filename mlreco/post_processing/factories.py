@@ -9,6 +9,7 @@ from typing import Any
 
 from mlreco.errors import UserError, nearest
 from mlreco.post_processing.class_values import Given, keys_of
+from mlreco.post_processing.fragment_graph.partition import GraphThresholds
 from mlreco.post_processing.link_thresholds import LinkThresholds
 from mlreco.registry import Registry
 from mlreco.semantics import ClassScheme
@@ -49,8 +50,10 @@ def clusterer_of(thresholds: Given) -> str:
     Raises:
         UserError: the file cannot be read.
     """
-    of_links = keys_of(thresholds) & set(LinkThresholds._fields)
-    return LINKED if of_links else GREEDY
+    keys = keys_of(thresholds)
+    if keys & set(GraphThresholds._fields):
+        return GRAPH
+    return LINKED if keys & set(LinkThresholds._fields) else GREEDY
 
 
 def clusterers_of_file(info: Mapping[str, Any]) -> list[str]:
@@ -79,7 +82,7 @@ def with_thresholds(config: Mapping[str, Mapping[str, Any] | None], thresholds: 
     """
     chosen = clusterer_of(thresholds)
     own = {**(config.get(chosen) or {}), "thresholds": thresholds}
-    others = {name: arguments for name, arguments in config.items() if name not in (GREEDY, LINKED)}
+    others = {name: arguments for name, arguments in config.items() if name not in (GREEDY, LINKED, GRAPH)}
     return {chosen: own, **others}
 
 

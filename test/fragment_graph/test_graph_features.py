@@ -12,7 +12,7 @@ from mlreco.errors import UserError
 from mlreco.iotools.augmentation import CubeSymmetry
 from mlreco.post_processing.fragment_graph import Reach, build_graph, feature_counts
 from mlreco.post_processing.fragment_graph.blocks import FragmentVoxels
-from mlreco.post_processing.fragment_graph.link_features import LINK_FEATURES, _among_partners
+from mlreco.post_processing.fragment_graph.link_features import LINK_FEATURES, _ranks
 from mlreco.post_processing.fragment_graph.node_features import node_feature_names
 from mlreco.post_processing.fragment_graph.shapes import fragment_shapes
 from mlreco.semantics import PILARNET
@@ -95,6 +95,13 @@ def test_link_features_are_those_of_a_slow_version(graph_of_event):
     voxels = FragmentVoxels.sort(event["coordinates"], owner)
     shapes = fragment_shapes(voxels.positions, event["energies"][voxels.rows].astype(np.float64), voxels.starts)
     positions = event["coordinates"].astype(np.float64)
+    ranks, beyond = {}, {}
+    for name, power in (("gap", 1.0), ("embedding", 1e-3)):
+        column_name = {"gap": "log_gap", "embedding": "log_embedding_distance"}[name]
+        distances = np.exp(column(graph.links, LINK_FEATURES, column_name)) - power
+        own = [distances[graph.edges[:, 1] == b] for _, b in graph.edges]
+        ranks[name] = [(one < distances[row] - 1e-4).sum() for row, one in enumerate(own)]
+        beyond[name] = [distances[row] - one.min() for row, one in enumerate(own)]
     for row, (a, b) in enumerate(graph.edges):
         of_a, of_b = np.flatnonzero(owner == a), np.flatnonzero(owner == b)
         table = np.linalg.norm(positions[of_a][:, None] - positions[of_b], axis=2)
@@ -121,6 +128,12 @@ def test_link_features_are_those_of_a_slow_version(graph_of_event):
             "larger_axis_along_gap": abs(axis @ gap),
             "smaller_axis_along_gap": abs(shapes.axes[b] @ gap),
             "larger_points_at_smaller": axis @ unit(way),
+            "smaller_points_from_larger_beginning": shapes.axes[b] @ unit(way),
+            "log_larger_beginning_off_smaller_axis": np.log1p(
+                np.linalg.norm(way - (way @ shapes.axes[b]) * shapes.axes[b])
+            ),
+            "log_rank_of_gap": np.log1p(ranks["gap"][row]),
+            "embedding_beyond_nearest": beyond["embedding"][row],
             "log_off_larger_axis": np.log1p(off),
             "log_lines_apart": np.log1p(apart),
             "log_from_larger_beginning": np.log1p(np.linalg.norm(way)),
@@ -145,12 +158,12 @@ def test_link_features_are_those_of_a_slow_version(graph_of_event):
 
 
 def test_ranks_among_partners():
-    smaller, distances = np.array([3, 1, 3, 3, 1, 3]), np.array([5.0, 2.0, 4.0, 5.0, 2.0, 9.0])
-    ranks, excess = _among_partners(smaller, distances)
+    smaller, distances = np.array([3, 3, 3, 3, 1, 1, 7]), np.array([5.0, 4.0, 5.0, 9.0, 2.0, 2.0, 1.0])
+    ranks, beyond = _ranks(smaller, distances)
     for row in range(len(smaller)):
         others = distances[smaller == smaller[row]]
         assert ranks[row] == (others < distances[row]).sum()
-        assert excess[row] == distances[row] - others.min()
+        assert beyond[row] == distances[row] - others.min()
 
 
 def test_the_order_of_rows_changes_nothing(graph_of_event):

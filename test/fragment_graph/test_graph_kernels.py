@@ -10,7 +10,7 @@ from graph_events import random_event
 from scipy.spatial.distance import cdist
 
 from mlreco.post_processing.fragment_graph.approach import closest_approach
-from mlreco.post_processing.fragment_graph.blocks import BLOCK, FragmentVoxels, morton_codes
+from mlreco.post_processing.fragment_graph.blocks import BLOCK, SUPER, FragmentVoxels, morton_codes
 from mlreco.post_processing.fragment_graph.eigen import principal_axes
 from mlreco.post_processing.fragment_graph.pairs import Reach, pairs_in_reach
 from mlreco.post_processing.fragment_graph.shapes import NEAR_END, fragment_shapes
@@ -51,6 +51,13 @@ def test_boxes_hold_their_blocks(sorted_event: tuple) -> None:
             assert (voxels.highs[block] == inside.max(axis=0)).all()
             block += 1
     assert block == len(voxels.lows) == voxels.first_block[-1]
+    for first, last, low, high in zip(
+        voxels.first_super, voxels.first_super[1:], voxels.first_block, voxels.first_block[1:], strict=False
+    ):
+        for number, upper in enumerate(range(first, last)):
+            below = slice(low + number * SUPER, min(low + (number + 1) * SUPER, high))
+            assert (voxels.super_lows[upper] == voxels.lows[below].min(axis=0)).all()
+            assert (voxels.super_highs[upper] == voxels.highs[below].max(axis=0)).all()
 
 
 def test_voxels_without_a_fragment_are_left_out() -> None:
@@ -80,7 +87,9 @@ def test_closest_approach_of_dense_fragments() -> None:
     grid = np.stack(np.meshgrid(*[np.arange(8)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
     coordinates = np.concatenate([grid, grid + np.array([11, 3, 0])])
     voxels = FragmentVoxels.sort(coordinates, np.repeat([0, 1], len(grid)))
-    assert closest_approach(voxels, np.array([[0, 1], [1, 0]]))[1].tolist() == [4.0, 4.0]
+    places, distances = closest_approach(voxels, np.array([[0, 1], [1, 0]]))
+    assert distances.tolist() == [4.0, 4.0]
+    assert places[0].tolist() == places[1][::-1].tolist()
 
 
 @pytest.mark.parametrize("rank", [0, 1, 2, 3])
@@ -158,7 +167,7 @@ def test_surroundings_are_those_of_a_slow_version(sorted_event: tuple) -> None:
 @pytest.mark.parametrize("reach", [Reach(6, 40, 10, 20, 99), Reach(20, 60, 5, 5, 99), Reach(0, 0, 1, 1, 99)])
 def test_pairs_are_those_that_the_rule_names(sorted_event: tuple, reach: Reach) -> None:
     _, _, voxels = sorted_event
-    sizes, showers = voxels.sizes, np.arange(len(voxels)) % 2 == 0
+    sizes, radiating = voxels.sizes, np.arange(len(voxels)) % 2 == 0
     expected = {}
     for one, other in itertools.combinations(range(len(voxels)), 2):
         larger, smaller = (one, other) if sizes[one] >= sizes[other] else (other, one)
@@ -167,19 +176,19 @@ def test_pairs_are_those_that_the_rule_names(sorted_event: tuple, reach: Reach) 
             voxels.positions[voxels.starts[other] : voxels.starts[other + 1]],
         ).min()
         is_large = sizes[larger] >= reach.large
-        is_trunk = sizes[larger] >= reach.trunk and showers[larger] and showers[smaller]
+        is_trunk = sizes[larger] >= reach.trunk and radiating[larger]
         if gap <= (reach.far if is_large else reach.near) or is_trunk:
             expected[larger, smaller] = gap
-    pairs = pairs_in_reach(voxels, showers, reach)
+    pairs = pairs_in_reach(voxels, radiating, reach)
     assert dict(zip(map(tuple, pairs.fragments.tolist()), pairs.gaps, strict=True)) == expected
 
 
 def test_a_fragment_has_only_so_many_distant_partners() -> None:
     event, owner = random_event(3, fragments=60, most=20)
     voxels = FragmentVoxels.sort(event["coordinates"], owner)
-    showers = np.ones(len(voxels), bool)
-    every = pairs_in_reach(voxels, showers, Reach(0, 0, 1, 1, 1000))
-    few = pairs_in_reach(voxels, showers, Reach(0, 0, 1, 1, 4))
+    radiating = np.ones(len(voxels), bool)
+    every = pairs_in_reach(voxels, radiating, Reach(0, 0, 1, 1, 1000))
+    few = pairs_in_reach(voxels, radiating, Reach(0, 0, 1, 1, 4))
     count = len(voxels)
     assert len(every.gaps) == count * (count - 1) // 2
     corners = [(p.min(axis=0), p.max(axis=0)) for p in np.split(voxels.positions, voxels.starts[1:-1])]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
@@ -13,7 +15,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from mlreco.errors import UserError
-from mlreco.post_processing.factories import build_post_processors
+from mlreco.post_processing.factories import build_post_processors, clusterer_of
 from mlreco.post_processing.fragment_graph.agglomeration import AVERAGE, SUM, agglomerate
 from mlreco.post_processing.fragment_graph.partition import (
     GraphThresholds,
@@ -21,6 +23,7 @@ from mlreco.post_processing.fragment_graph.partition import (
     partition,
     resolve_graph_thresholds,
 )
+from mlreco.post_processing.tuning import tune_graph
 from mlreco.semantics import PILARNET
 
 
@@ -167,3 +170,49 @@ def test_an_event_without_fragments_has_no_instances():
     event = {name: rows[:0] for name, rows in event_of_graph().items()}
     made = processor(event, PILARNET)
     assert {name: len(rows) for name, rows in made.items()} == dict.fromkeys(made, 0)
+
+
+class OneFile:
+    """A reader of events in memory."""
+
+    def __init__(self, events):
+        self.events, self.info = events, {"classes": list(PILARNET.classes), "class_scheme": "pilarnet"}
+        self.products = tuple(events[0])
+
+    def __len__(self):
+        return len(self.events)
+
+    def event(self, index, products=None):
+        return {name: self.events[index][name] for name in products or self.products}
+
+
+def test_tuning_finds_the_threshold_that_parts_the_instances():
+    """Pairs of one instance score above -0.75, others below: only -1 and its neighbour merge the right ones."""
+    rng = np.random.default_rng(0)
+    events = []
+    for _ in range(3):
+        instance = np.repeat([0, 1], 6)
+        edges = np.array(list(itertools.combinations(range(12), 2)))
+        same = instance[edges[:, 0]] == instance[edges[:, 1]]
+        scores = np.where(same, rng.uniform(-0.9, -0.6, len(edges)), rng.uniform(-1.4, -1.1, len(edges)))
+        fragments = np.repeat(np.arange(12), 20)
+        events.append(
+            {
+                "fragments": fragments.astype(np.int32),
+                "fragment_classes": np.full(12, 2, np.int8),
+                "fragment_class_scores": np.tile(np.eye(5)[2], (12, 1)),
+                "fragment_edges": edges,
+                "fragment_edge_scores": scores,
+                "instances_true": instance[fragments],
+                "semantics_true": np.full(len(fragments), 2),
+            }
+        )
+    found = tune_graph(OneFile(events), events=range(3), semantics="true", threads=1)
+    shower = found.classes["Shower"]
+    assert (shower.thresholds.merge, shower.mean, shower.events) == (-1.0, 1.0, 3)
+    assert found.classes["MIP"].events == 0
+    values = yaml.safe_load(found.text("file.h5"))
+    assert resolve_graph_thresholds(values, PILARNET)["Shower"] == shower.thresholds
+    assert clusterer_of(values) == "graph_clusterer"
+    assert "Shower" in found.table()
+    assert json.loads(found.to_json("file.h5"))["classes"]["Shower"]["mean"] == 1.0

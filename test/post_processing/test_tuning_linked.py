@@ -153,5 +153,5 @@ def test_ends_of_the_grid_and_terms_that_are_off_are_told(clustered, small_grid,
 def test_a_file_of_another_clusterer_is_not_tuned_in_silence(clustered, capsys, tmp_path):
     path = clustered("dbscan", {})
     assert main(["tune", str(path), "-o", str(tmp_path / "out.yaml")]) == 2
-    assert "was clustered by dbscan; say --clusterer greedy or --clusterer linked" in capsys.readouterr().err
+    assert "was clustered by dbscan; say --clusterer greedy, linked or graph" in capsys.readouterr().err
     assert not (tmp_path / "out.yaml").exists()

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="cluster in the classes of the file (predicted) or in the true ones",
     )
     clusterer = parser.add_mutually_exclusive_group()
-    clusterer.add_argument("--clusterer", choices=("greedy", "linked"), help="which one (that of the file)")
+    clusterer.add_argument("--clusterer", choices=("greedy", "linked", "graph"), help="which one (that of the file)")
     clusterer.add_argument("--baseline", metavar="NAME", help="tune this baseline instead, such as dbscan")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the numbers, and those of the grid, too")
     parser.add_argument(
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         metavar="FILE",
-        help="for post_processing.greedy_clusterer.thresholds, or linked_clusterer (thresholds.yaml); for 'evaluate "
+        help="for post_processing.greedy_clusterer.thresholds, or those of its peers (thresholds.yaml); for 'evaluate "
         "--baseline-values' (NAME.yaml)",
     )
 
@@ -60,8 +60,8 @@ def run(arguments: argparse.Namespace) -> None:
     from mlreco.atomic import write_text
     from mlreco.iotools import HDF5Reader
     from mlreco.post_processing.baselines import baseline
-    from mlreco.post_processing.factories import GREEDY, LINKED
-    from mlreco.post_processing.tuning import tune, tune_baseline, tune_linked
+    from mlreco.post_processing.factories import GRAPH, GREEDY, LINKED
+    from mlreco.post_processing.tuning import tune, tune_baseline, tune_graph, tune_linked
 
     name = arguments.baseline
     if name is not None:
@@ -77,7 +77,8 @@ def run(arguments: argparse.Namespace) -> None:
         if name is not None:
             found = tune_baseline(reader, name, **options)
         else:
-            found = {GREEDY: tune, LINKED: tune_linked}[_clusterer(reader, arguments.clusterer)](reader, **options)
+            search = {GREEDY: tune, LINKED: tune_linked, GRAPH: tune_graph}
+            found = search[_clusterer(reader, arguments.clusterer)](reader, **options)
     source = arguments.file.name
     if arguments.json is not None:
         write_text(output_file(arguments.json, arguments.file), found.to_json(source) + "\n")
@@ -94,16 +95,16 @@ def _clusterer(reader: HDF5Reader, asked: str | None) -> str:
     Raises:
         UserError: the file was clustered by another one, and nobody says which to tune.
     """
-    from mlreco.post_processing.factories import GREEDY, LINKED, clusterers_of_file
+    from mlreco.post_processing.factories import GRAPH, GREEDY, LINKED, clusterers_of_file
 
     used = clusterers_of_file(reader.info)
-    known = [name for name in used if name in (GREEDY, LINKED)]
+    known = [name for name in used if name in (GREEDY, LINKED, GRAPH)]
     if asked is None:
         if not known:
             what = f"was clustered by {', '.join(used)}" if used else "does not tell by what it was clustered"
-            raise UserError(f"{reader.path}: {what}; say --clusterer greedy or --clusterer linked")
+            raise UserError(f"{reader.path}: {what}; say --clusterer greedy, linked or graph")
         return known[0]
-    chosen = {"greedy": GREEDY, "linked": LINKED}[asked]
+    chosen = {"greedy": GREEDY, "linked": LINKED, "graph": GRAPH}[asked]
     if known and chosen not in known:
         remark(f"{reader.path} was clustered by {known[0]}, not by {chosen}: 'before' are the defaults of the latter")
     return chosen

@@ -17,6 +17,9 @@ from mlreco.models.losses.label_checks import require_classes
 from mlreco.models.stage import StageLoss
 from mlreco.semantics import UNKNOWN, ClassScheme
 
+LEAST_SHARE = 1e-6
+"""Bound of a share of which the logarithm is taken."""
+
 
 class GrappaLoss(StageLoss):
     """Cross entropies of pairs (same instance, same interaction) and of fragments (class, start).
@@ -28,6 +31,8 @@ class GrappaLoss(StageLoss):
     Args:
         class_scheme: numbering of the classes.
         instance_weight: of the pairs' "same instance".
+        choice_weight: of the choice of a larger partner: the softmax over the larger partners of a fragment, one of
+            which at least is of its instance, should fall on those that are.
         class_weight: of the fragments' class.
         start_weight: of the fragments' "holds the start".
         interaction_weight: of the pairs' "same interaction".
@@ -38,6 +43,7 @@ class GrappaLoss(StageLoss):
         self,
         class_scheme: ClassScheme,
         instance_weight: float = 1.0,
+        choice_weight: float = 0.3,
         class_weight: float = 0.3,
         start_weight: float = 0.1,
         interaction_weight: float = 0.2,
@@ -47,17 +53,19 @@ class GrappaLoss(StageLoss):
         self.class_scheme = class_scheme
         self.weights = {
             "instance": instance_weight,
+            "choice": choice_weight,
             "class": class_weight,
             "start": start_weight,
             "interaction": interaction_weight,
         }
-        for name, weight in {**self.weights, "size_power": size_power}.items():
-            if not 0 <= weight < math.inf:
-                raise UserError(f"{name} has the weight {weight}; a number that is not negative is needed")
+        named = {f"{name}_weight": weight for name, weight in self.weights.items()}
+        for name, value in {**named, "size_power": size_power}.items():
+            if not 0 <= value < math.inf:
+                raise UserError(f"{name} is {value}; a finite number that is not negative is needed")
         self.size_power = size_power
 
     def forward(self, products: Mapping[str, Any], labels: Labels) -> dict[str, Tensor]:
-        """Return ``loss``, its four terms, and detached the accuracies of pairs and of classes.
+        """Return ``loss``, its terms, and detached the accuracies of pairs and of classes.
 
         Raises:
             UserError: the fragments have no truth.
@@ -81,8 +89,10 @@ class GrappaLoss(StageLoss):
         same, known = _same(truth.instances, graph.edges)
         together, told = _same(truth.interactions, graph.edges)
         classes = functional.cross_entropy(logits["class"], truth.semantics, ignore_index=UNKNOWN, reduction="none")
+        choices, chosen = _choice(logits["instance"], same & known, smaller, len(graph))
         terms = {
             "instance": of_edges(_entropy(logits["instance"], same), pair_weight * known),
+            "choice": of_nodes(choices, importance * chosen),
             "class": of_nodes(classes, importance * (truth.semantics >= 0)),
             "start": of_nodes(_entropy(logits["start"], truth.starts == 1), (truth.starts >= 0).to(importance.dtype)),
             "interaction": of_edges(_entropy(logits["interaction"], together), pair_weight * told),
@@ -120,6 +130,27 @@ def _same(groups: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
     """Return for each pair whether both ends are of one group, and whether that is known."""
     one, other = groups[edges[:, 0]], groups[edges[:, 1]]
     return one == other, (one >= 0) & (other >= 0)
+
+
+def _choice(scores: Tensor, right: Tensor, smaller: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Return for each fragment -log of the share of its right pairs in the softmax over its pairs with larger ones.
+
+    Args:
+        scores: (E,) of the pairs.
+        right: (E,) bool.
+        smaller: (E,) the smaller fragment of each pair.
+        count: number of fragments.
+
+    Returns:
+        (count,) values, 0 where nothing is to choose, and (count,) bool whether there is: a pair that is right.
+    """
+    highest = scores.detach().new_full((count,), -torch.inf).scatter_reduce(0, smaller, scores.detach(), "amax")
+    weights = (scores - highest[smaller]).exp()
+    every = weights.new_zeros(count).index_add(0, smaller, weights)
+    those = weights.new_zeros(count).index_add(0, smaller, weights * right)
+    chosen = weights.new_zeros(count).index_add(0, smaller, right.to(weights.dtype)) > 0
+    shares = torch.where(chosen, those, 1.0) / torch.where(chosen, every, 1.0)
+    return -shares.clamp(min=LEAST_SHARE).log(), chosen
 
 
 def _entropy(logits: Tensor, positive: Tensor) -> Tensor:

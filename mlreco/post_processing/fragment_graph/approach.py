@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from mlreco.compiled import compiled
-from mlreco.post_processing.fragment_graph.blocks import BLOCK, FragmentVoxels, box_gap
+from mlreco.post_processing.fragment_graph.blocks import BLOCK, SUPER, FragmentVoxels, box_gap
 
-_STEPS = 3
+_STEPS = 2
 """Turns of the search for a first guess; more only tighten it."""
 
 
@@ -15,7 +15,7 @@ def closest_approach(voxels: FragmentVoxels, pairs: np.ndarray) -> tuple[np.ndar
     """Find the nearest voxels of pairs of fragments, exactly.
 
     A first guess goes to and fro between the fragments; then only blocks are compared whose boxes are nearer than the
-    best pair known. Of equally near pairs the one that comes first along the curve is taken.
+    best pair known. Which of equally near pairs is found depends on the two fragments alone.
 
     Args:
         voxels: the fragments.
@@ -24,70 +24,99 @@ def closest_approach(voxels: FragmentVoxels, pairs: np.ndarray) -> tuple[np.ndar
     Returns:
         (E, 2) int64 places of the two voxels, and (E,) float64 their distances.
     """
-    return _approach(
-        voxels.positions,
-        voxels.starts,
-        voxels.first_block,
-        voxels.lows,
-        voxels.highs,
-        np.ascontiguousarray(pairs, np.int64),
-    )
+    boxes = (voxels.first_block, voxels.lows, voxels.highs, voxels.super_lows, voxels.super_highs, voxels.first_super)
+    return _approach(voxels.positions, voxels.starts, boxes, np.ascontiguousarray(pairs, np.int64))
 
 
 @compiled
 def _approach(
-    positions: np.ndarray,
-    starts: np.ndarray,
-    first_block: np.ndarray,
-    lows: np.ndarray,
-    highs: np.ndarray,
-    pairs: np.ndarray,
+    positions: np.ndarray, starts: np.ndarray, boxes: tuple, pairs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     places = np.empty((len(pairs), 2), np.int64)
     distances = np.empty(len(pairs))
+    first_super = boxes[5]
     for number in range(len(pairs)):
         one, other = pairs[number]
-        guess = starts[other]
-        for _ in range(_STEPS):
-            place, _bound = _nearest(positions, starts, first_block, lows, highs, one, guess)
-            guess, bound = _nearest(positions, starts, first_block, lows, highs, other, place)
-        best, first, second = np.nextafter(bound, np.inf), place, guess
-        for block in range(first_block[one], first_block[one + 1]):
-            for other_block in range(first_block[other], first_block[other + 1]):
-                if box_gap(lows, highs, block, lows, highs, other_block) >= best:
-                    continue
-                begin = starts[one] + (block - first_block[one]) * BLOCK
-                other_begin = starts[other] + (other_block - first_block[other]) * BLOCK
-                for i in range(begin, min(begin + BLOCK, starts[one + 1])):
-                    for j in range(other_begin, min(other_begin + BLOCK, starts[other + 1])):
-                        squared = _squared(positions, i, j)
-                        if squared < best:
-                            best, first, second = squared, i, j
-        places[number, 0], places[number, 1] = first, second
+        swapped = starts[one + 1] - starts[one] < starts[other + 1] - starts[other]
+        if swapped:
+            one, other = other, one
+        second = starts[other]
+        first, best = _nearest(positions, starts, boxes, one, second, np.inf, -1)
+        size = starts[other + 1] - starts[other]
+        if size <= BLOCK:
+            for place in range(second + 1, starts[other + 1]):
+                found, squared = _nearest(positions, starts, boxes, one, place, best, -1)
+                if found >= 0:
+                    first, second, best = found, place, squared
+        else:
+            for _ in range(_STEPS):
+                second, best = _nearest(positions, starts, boxes, other, first, np.inf, -1)
+                first, best = _nearest(positions, starts, boxes, one, second, np.inf, -1)
+            for above in range(first_super[one], first_super[one + 1]):
+                for other_above in range(first_super[other], first_super[other + 1]):
+                    if box_gap(boxes[3], boxes[4], above, boxes[3], boxes[4], other_above) < best:
+                        first, second, best = _below(
+                            positions, starts, boxes, one, other, above, other_above, first, second, best
+                        )
+        places[number, 0], places[number, 1] = (second, first) if swapped else (first, second)
         distances[number] = np.sqrt(best)
     return places, distances
 
 
 @compiled
-def _nearest(
+def _below(
     positions: np.ndarray,
     starts: np.ndarray,
-    first_block: np.ndarray,
-    lows: np.ndarray,
-    highs: np.ndarray,
-    fragment: int,
-    place: int,
+    boxes: tuple,
+    one: int,
+    other: int,
+    above: int,
+    other_above: int,
+    first: int,
+    second: int,
+    best: float,
+) -> tuple[int, int, float]:
+    """Return the nearest pair of voxels below two upper boxes, or the one that is known where none is nearer."""
+    first_block, lows, highs, _, _, first_super = boxes
+    begin = first_block[one] + (above - first_super[one]) * SUPER
+    end = min(begin + SUPER, first_block[one + 1])
+    other_begin = first_block[other] + (other_above - first_super[other]) * SUPER
+    other_end = min(other_begin + SUPER, first_block[other + 1])
+    for block in range(begin, end):
+        for other_block in range(other_begin, other_end):
+            if box_gap(lows, highs, block, lows, highs, other_block) >= best:
+                continue
+            place = starts[one] + (block - first_block[one]) * BLOCK
+            other_place = starts[other] + (other_block - first_block[other]) * BLOCK
+            for i in range(place, min(place + BLOCK, starts[one + 1])):
+                for j in range(other_place, min(other_place + BLOCK, starts[other + 1])):
+                    squared = _squared(positions, i, j)
+                    if squared < best:
+                        best, first, second = squared, i, j
+    return first, second, best
+
+
+@compiled
+def _nearest(
+    positions: np.ndarray, starts: np.ndarray, boxes: tuple, fragment: int, place: int, best: float, found: int
 ) -> tuple[int, float]:
-    """Return the voxel of a fragment that is nearest to a voxel, the first of equally near ones, and how far it is."""
-    best, found = np.inf, -1
-    for block in range(first_block[fragment], first_block[fragment + 1]):
-        if box_gap(lows, highs, block, positions, positions, place) >= best:
+    """Return the voxel of a fragment that is nearest to a voxel, the first of equally near ones, and how far it is.
+
+    Where none is nearer than ``best``, these are ``found`` and ``best``.
+    """
+    first_block, lows, highs, super_lows, super_highs, first_super = boxes
+    for above in range(first_super[fragment], first_super[fragment + 1]):
+        if box_gap(super_lows, super_highs, above, positions, positions, place) >= best:
             continue
-        begin = starts[fragment] + (block - first_block[fragment]) * BLOCK
-        for other in range(begin, min(begin + BLOCK, starts[fragment + 1])):
-            squared = _squared(positions, place, other)
-            if squared < best:
-                best, found = squared, other
+        begin = first_block[fragment] + (above - first_super[fragment]) * SUPER
+        for block in range(begin, min(begin + SUPER, first_block[fragment + 1])):
+            if box_gap(lows, highs, block, positions, positions, place) >= best:
+                continue
+            start = starts[fragment] + (block - first_block[fragment]) * BLOCK
+            for other in range(start, min(start + BLOCK, starts[fragment + 1])):
+                squared = _squared(positions, place, other)
+                if squared < best:
+                    best, found = squared, other
     return found, best
 
 

@@ -10,6 +10,8 @@ from mlreco.compiled import compiled
 
 BLOCK = 8
 """Voxels of a block at most; neighbours along a Morton curve, so the boxes are tight."""
+SUPER = 8
+"""Blocks that have an upper box together."""
 _BITS = 21
 """Bits of a voxel number along an axis: 63 in all."""
 
@@ -25,6 +27,9 @@ class FragmentVoxels:
         first_block: (F + 1,) int64 number of the first block of each fragment.
         lows: (B, 3) float64 low ends of the boxes of the blocks.
         highs: (B, 3) float64 high ends.
+        first_super: (F + 1,) int64 number of the first upper box of each fragment.
+        super_lows: (U, 3) float64 low ends of the upper boxes.
+        super_highs: (U, 3) float64 high ends.
     """
 
     rows: np.ndarray
@@ -33,6 +38,9 @@ class FragmentVoxels:
     first_block: np.ndarray
     lows: np.ndarray
     highs: np.ndarray
+    first_super: np.ndarray
+    super_lows: np.ndarray
+    super_highs: np.ndarray
 
     @classmethod
     def sort(cls, coordinates: np.ndarray, fragments: np.ndarray) -> FragmentVoxels:
@@ -47,8 +55,8 @@ class FragmentVoxels:
         starts = np.zeros(int(fragments.max(initial=-1)) + 2, np.int64)
         rows = _by_fragment(rows, np.ascontiguousarray(fragments, np.int64), starts)
         positions = np.ascontiguousarray(coordinates[rows], np.float64)
-        first_block, lows, highs = _boxes(positions, starts)
-        return cls(rows, starts, positions, first_block, lows, highs)
+        blocks = _boxes(positions, positions, starts, BLOCK)
+        return cls(rows, starts, positions, *blocks, *_boxes(blocks[1], blocks[2], blocks[0], SUPER))
 
     @property
     def sizes(self) -> np.ndarray:
@@ -95,32 +103,44 @@ def _by_fragment(rows: np.ndarray, fragments: np.ndarray, starts: np.ndarray) ->
 
 
 @compiled
-def _boxes(positions: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    first_block = np.zeros(len(starts), np.int64)
+def _boxes(
+    lows: np.ndarray, highs: np.ndarray, starts: np.ndarray, together: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Put boxes (or points) of each fragment, so many at a time, into larger ones.
+
+    Args:
+        lows: (N, 3) float64 low ends of the boxes, fragment after fragment.
+        highs: (N, 3) float64 high ends.
+        starts: (F + 1,) int64 where each fragment begins.
+        together: number of boxes in a larger one.
+
+    Returns:
+        first (F + 1,) int64 larger box of each fragment, lows (B, 3) and highs (B, 3).
+    """
+    first = np.zeros(len(starts), np.int64)
     for fragment in range(len(starts) - 1):
         size = starts[fragment + 1] - starts[fragment]
-        first_block[fragment + 1] = first_block[fragment] + (size + BLOCK - 1) // BLOCK
-    lows = np.full((first_block[-1], 3), np.inf)
-    highs = np.full((first_block[-1], 3), -np.inf)
+        first[fragment + 1] = first[fragment] + (size + together - 1) // together
+    larger_lows, larger_highs = np.full((first[-1], 3), np.inf), np.full((first[-1], 3), -np.inf)
     for fragment in range(len(starts) - 1):
         for place in range(starts[fragment], starts[fragment + 1]):
-            block = first_block[fragment] + (place - starts[fragment]) // BLOCK
+            box = first[fragment] + (place - starts[fragment]) // together
             for axis in range(3):
-                lows[block, axis] = min(lows[block, axis], positions[place, axis])
-                highs[block, axis] = max(highs[block, axis], positions[place, axis])
-    return first_block, lows, highs
+                larger_lows[box, axis] = min(larger_lows[box, axis], lows[place, axis])
+                larger_highs[box, axis] = max(larger_highs[box, axis], highs[place, axis])
+    return first, larger_lows, larger_highs
 
 
 @compiled
-def whole_boxes(first_block: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the (F, 3) low and high ends of the boxes around whole fragments."""
-    count = len(first_block) - 1
+def whole_boxes(first: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the (F, 3) low and high ends of the boxes around whole fragments from smaller ones."""
+    count = len(first) - 1
     whole_lows, whole_highs = np.full((count, 3), np.inf), np.full((count, 3), -np.inf)
     for fragment in range(count):
-        for block in range(first_block[fragment], first_block[fragment + 1]):
+        for box in range(first[fragment], first[fragment + 1]):
             for axis in range(3):
-                whole_lows[fragment, axis] = min(whole_lows[fragment, axis], lows[block, axis])
-                whole_highs[fragment, axis] = max(whole_highs[fragment, axis], highs[block, axis])
+                whole_lows[fragment, axis] = min(whole_lows[fragment, axis], lows[box, axis])
+                whole_highs[fragment, axis] = max(whole_highs[fragment, axis], highs[box, axis])
     return whole_lows, whole_highs
 
 

@@ -18,8 +18,8 @@ from mlreco.semantics import ClassScheme
 
 FEATURE_VERSION = 1
 """To be raised whenever the meaning of a feature changes: weights of another version are refused."""
-SHOWER_CLASSES = ("Shower", "LowE")
-"""Classes of which two fragments may belong together at any distance."""
+RADIATING = ("Shower", "Michel", "Delta", "LowE")
+"""Classes of electrons and photons: parts of their instances may be anywhere."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ def build_graph(
     }
     values = {name: array[voxels.rows] for name, array in values.items()}
     classes = event["semantics"][voxels.rows][voxels.starts[:-1]].astype(np.int8)
-    showers = np.isin(classes, [scheme.number(name) for name in SHOWER_CLASSES if name in scheme.classes])
+    radiating = np.isin(classes, [scheme.number(name) for name in RADIATING if name in scheme.classes])
     shapes = fragment_shapes(voxels.positions, values["energies"], voxels.starts)
-    pairs = pairs_in_reach(voxels, showers, reach or Reach())
+    pairs = pairs_in_reach(voxels, radiating, reach or Reach())
     fragment_at = np.repeat(np.arange(len(voxels)), voxels.sizes)
     around = surroundings(voxels, values["energies"], fragment_at, pairs.places)
     return FragmentGraph(

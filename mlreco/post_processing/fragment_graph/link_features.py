@@ -8,25 +8,38 @@ import numpy as np
 
 from mlreco.compiled import compiled
 from mlreco.post_processing.fragment_graph.blocks import FragmentVoxels
-from mlreco.post_processing.fragment_graph.node_features import LEAST_ENERGY
 from mlreco.post_processing.fragment_graph.pairs import Pairs
 from mlreco.post_processing.fragment_graph.shapes import Shapes
 from mlreco.post_processing.fragment_graph.surroundings import Surroundings
 
-GEOMETRY = (
+LINK_FEATURES = (
     "log_gap",
     "log_centroid_distance",
+    "log_off_larger_axis",
+    "log_off_smaller_axis",
+    "log_larger_beginning_off_smaller_axis",
+    "log_lines_apart",
+    "log_from_larger_beginning",
+    "log_from_smaller_beginning",
+    "log_between_beginnings",
+    "log_gap_beyond_nearest",
+    "log_rank_of_gap",
+    "log_rank_of_embedding",
+    "log_larger_local_voxels",
+    "log_smaller_local_voxels",
+    "log_size_ratio",
+    "log_larger_local_energy",
+    "log_smaller_local_energy",
+    "log_embedding_distance",
+    "log_embedding_distance_at_gap",
+    "log_distance_in_larger_margins",
+    "log_distance_in_smaller_margins",
     "axes_cosine",
     "larger_axis_along_gap",
     "smaller_axis_along_gap",
     "larger_points_at_smaller",
     "smaller_points_at_larger",
-    "log_off_larger_axis",
-    "log_off_smaller_axis",
-    "log_lines_apart",
-    "log_from_larger_beginning",
-    "log_from_smaller_beginning",
-    "log_between_beginnings",
+    "smaller_points_from_larger_beginning",
     "along_larger",
     "along_smaller",
     "larger_offset_along_gap",
@@ -36,28 +49,17 @@ GEOMETRY = (
     "local_axes_cosine",
     "larger_local_axis_along_gap",
     "smaller_local_axis_along_gap",
-)
-OTHERS = (
-    "log_larger_local_energy",
-    "log_smaller_local_energy",
-    "log_larger_local_voxels",
-    "log_smaller_local_voxels",
-    "log_embedding_distance",
-    "log_embedding_distance_at_gap",
-    "log_distance_in_larger_margins",
-    "log_distance_in_smaller_margins",
     "scores_agree",
     "scores_agree_at_gap",
     "same_class",
-    "log_size_ratio",
-    "log_rank_of_gap",
-    "log_rank_of_embedding",
-    "log_gap_beyond_nearest",
     "embedding_beyond_nearest",
 )
-LINK_FEATURES = (*GEOMETRY, *OTHERS)
-LEAST_DISTANCE = 1e-3
-"""Added to distances in the embedding before a logarithm is taken."""
+"""Names of the columns, those of which the logarithm is taken first."""
+_ADDED = np.array([*[1.0] * 12, *[0.0] * 3, *[1e-3] * 6], np.float32)
+"""What is added to the first columns before their logarithm is taken."""
+_ROW = np.dtype([(name, np.float32) for name in LINK_FEATURES])
+LEAST_MARGIN = 1e-4
+"""Added to margins before something is divided by them."""
 MOST_ALONG = 5.0
 """Bound of ``along_larger`` and ``along_smaller``, in lengths of the fragment."""
 
@@ -75,79 +77,109 @@ def link_features(
     Args:
         voxels: the fragments.
         shapes: of the fragments.
-        pairs: those in reach.
+        pairs: those in reach, the pairs of one smaller fragment after another.
         around: surroundings of the voxels in ``pairs.places``.
         values: as in ``node_features``.
         classes: (F,) class in which each fragment was made.
     """
-    if not len(pairs.gaps):
-        return np.zeros((0, len(LINK_FEATURES)), np.float32)
-    larger, smaller = pairs.fragments.T
-    starts, sizes = voxels.starts[:-1], voxels.sizes
-    near = around.number[pairs.places]
-    geometry = _geometry(voxels.positions, shapes[:5], pairs.fragments, pairs.places, near, around.offsets, around.axes)
-    embeddings = np.add.reduceat(values["embeddings"], starts, axis=0, dtype=np.float64) / sizes[:, None]
-    scores = np.add.reduceat(values["scores"], starts, axis=0, dtype=np.float64) / sizes[:, None]
-    margins = np.add.reduceat(values["margins"], starts, dtype=np.float64) / sizes
-    distance = np.linalg.norm(embeddings[larger] - embeddings[smaller], axis=1)
-    at_gap = np.linalg.norm(np.diff(values["embeddings"][pairs.places], axis=1)[:, 0], axis=1)
-    local_energy = np.log(around.energies[near] + LEAST_ENERGY)
-    local_voxels = np.log(around.counts[near])
-    gap_rank, gap_excess = _among_partners(smaller, pairs.gaps)
-    embedding_rank, embedding_excess = _among_partners(smaller, distance)
-    others = {
-        "log_larger_local_energy": local_energy[:, 0],
-        "log_smaller_local_energy": local_energy[:, 1],
-        "log_larger_local_voxels": local_voxels[:, 0],
-        "log_smaller_local_voxels": local_voxels[:, 1],
-        "log_embedding_distance": np.log(distance + LEAST_DISTANCE),
-        "log_embedding_distance_at_gap": np.log(at_gap + LEAST_DISTANCE),
-        "log_distance_in_larger_margins": np.log(distance / (margins[larger] + 1e-4) + LEAST_DISTANCE),
-        "log_distance_in_smaller_margins": np.log(distance / (margins[smaller] + 1e-4) + LEAST_DISTANCE),
-        "scores_agree": (scores[larger] * scores[smaller]).sum(axis=1),
-        "scores_agree_at_gap": values["scores"][pairs.places].prod(axis=1).sum(axis=1),
-        "same_class": classes[larger] == classes[smaller],
-        "log_size_ratio": np.log(sizes[larger] / sizes[smaller]),
-        "log_rank_of_gap": np.log1p(gap_rank),
-        "log_rank_of_embedding": np.log1p(embedding_rank),
-        "log_gap_beyond_nearest": np.log1p(gap_excess),
-        "embedding_beyond_nearest": embedding_excess,
-    }
-    return np.hstack([geometry, np.stack([others[name] for name in OTHERS], axis=1)]).astype(np.float32)
+    rows = np.empty(len(pairs.gaps), _ROW)
+    if len(rows):
+        near = around.number[pairs.places]
+        _write_geometry(rows, voxels.positions, shapes[:5], pairs.fragments, pairs.places, near, around[1:3])
+        means = tuple(_means(values[name], voxels) for name in ("embeddings", "margins", "scores"))
+        at_places = tuple(np.ascontiguousarray(values[name], np.float64) for name in ("embeddings", "scores"))
+        _write_values(rows, pairs.fragments, pairs.places, near, around[3:5], means, at_places)
+        larger, smaller = pairs.fragments.T
+        rows["log_size_ratio"] = voxels.sizes[larger] / voxels.sizes[smaller]
+        rows["same_class"] = classes[larger] == classes[smaller]
+        ranks, beyond = _ranks(smaller, pairs.gaps)
+        rows["log_rank_of_gap"], rows["log_gap_beyond_nearest"] = ranks, beyond
+        ranks, beyond = _ranks(smaller, rows["log_embedding_distance"].astype(np.float64))
+        rows["log_rank_of_embedding"], rows["embedding_beyond_nearest"] = ranks, beyond
+    table = rows.view(np.float32).reshape(len(rows), len(LINK_FEATURES))
+    table[:, : len(_ADDED)] = np.log(table[:, : len(_ADDED)] + _ADDED)
+    return table
 
 
-def _among_partners(smaller: np.ndarray, distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return for each pair how many larger partners of its smaller fragment are nearer, and how much the nearest is."""
-    order = np.lexsort((distances, smaller))
-    first = np.flatnonzero(np.diff(smaller[order], prepend=-1))
-    group = np.repeat(np.arange(len(first)), np.diff(np.append(first, len(order))))
-    ordered = distances[order]
-    fresh = np.flatnonzero(np.diff(ordered, prepend=-1) != 0)
-    fresh = np.union1d(fresh, first)
-    nearer = fresh[np.searchsorted(fresh, np.arange(len(order)), side="right") - 1] - first[group]
-    ranks, excess = np.empty(len(order), np.int64), np.empty(len(order))
-    ranks[order], excess[order] = nearer, ordered - ordered[first][group]
-    return ranks, excess
+def _means(values: np.ndarray, voxels: FragmentVoxels) -> np.ndarray:
+    sums = np.add.reduceat(values, voxels.starts[:-1], axis=0, dtype=np.float64)
+    return sums / (voxels.sizes if values.ndim == 1 else voxels.sizes[:, None])
 
 
 @compiled
-def _geometry(
+def _ranks(smaller: np.ndarray, distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return for each pair how many larger partners of its smaller fragment are nearer, and by how much the nearest is.
+
+    Args:
+        smaller: (E,) the smaller fragment; its pairs stand together.
+        distances: (E,) float64.
+    """
+    ranks, beyond = np.empty(len(smaller)), np.empty(len(smaller))
+    first = 0
+    while first < len(smaller):
+        last = first + 1
+        while last < len(smaller) and smaller[last] == smaller[first]:
+            last += 1
+        order = first + np.argsort(distances[first:last])
+        nearer = 0
+        for number in range(last - first):
+            if number and distances[order[number]] > distances[order[number - 1]]:
+                nearer = number
+            ranks[order[number]] = nearer
+            beyond[order[number]] = distances[order[number]] - distances[order[0]]
+        first = last
+    return ranks, beyond
+
+
+@compiled
+def _write_values(
+    rows: np.ndarray,
+    fragments: np.ndarray,
+    places: np.ndarray,
+    near: np.ndarray,
+    around: tuple[np.ndarray, np.ndarray],
+    means: tuple[np.ndarray, np.ndarray, np.ndarray],
+    at_places: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Write what is told of energies, embeddings and class scores, before logarithms."""
+    energies, counts = around
+    embeddings, margins, scores = means
+    for row in range(len(fragments)):
+        out = rows[row]
+        (a, b), (p, q), (i, j) = fragments[row], places[row], near[row]
+        distance, at_gap, agree, agree_at_gap = 0.0, 0.0, 0.0, 0.0
+        for k in range(embeddings.shape[1]):
+            distance += (embeddings[a, k] - embeddings[b, k]) ** 2
+            at_gap += (at_places[0][p, k] - at_places[0][q, k]) ** 2
+        for k in range(scores.shape[1]):
+            agree += scores[a, k] * scores[b, k]
+            agree_at_gap += at_places[1][p, k] * at_places[1][q, k]
+        distance = np.sqrt(distance)
+        out.log_larger_local_voxels, out.log_smaller_local_voxels = counts[i], counts[j]
+        out.log_larger_local_energy, out.log_smaller_local_energy = energies[i], energies[j]
+        out.log_embedding_distance, out.log_embedding_distance_at_gap = distance, np.sqrt(at_gap)
+        out.log_distance_in_larger_margins = distance / (margins[a] + LEAST_MARGIN)
+        out.log_distance_in_smaller_margins = distance / (margins[b] + LEAST_MARGIN)
+        out.scores_agree, out.scores_agree_at_gap = agree, agree_at_gap
+
+
+@compiled
+def _write_geometry(
+    rows: np.ndarray,
     positions: np.ndarray,
     shapes: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray],
     fragments: np.ndarray,
     places: np.ndarray,
     near: np.ndarray,
-    offsets: np.ndarray,
-    local_axes: np.ndarray,
-) -> np.ndarray:
-    """Return the (E, 22) columns ``GEOMETRY``."""
+    around: tuple[np.ndarray, np.ndarray],
+) -> None:
+    """Write what is told of positions and directions, before logarithms."""
     centroids, axes, _, beginnings, ends = shapes
-    table = np.empty((len(fragments), 22))
+    offsets, local_axes = around
     gap, between, one_way, other_way = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
     for row in range(len(fragments)):
-        a, b = fragments[row]
-        p, q = places[row]
-        i, j = near[row]
+        out = rows[row]
+        (a, b), (p, q), (i, j) = fragments[row], places[row], near[row]
         for k in range(3):
             gap[k] = positions[q, k] - positions[p, k]
             between[k] = centroids[b, k] - centroids[a, k]
@@ -156,30 +188,30 @@ def _geometry(
         gap_length = _norm(gap)
         for k in range(3):
             gap[k] /= max(gap_length, 1e-12)
-        out = table[row]
-        out[0] = np.log1p(gap_length)
-        out[1] = np.log1p(_norm(between))
-        out[2] = abs(_dot(axes[a], axes[b]))
-        out[3] = abs(_dot(axes[a], gap))
-        out[4] = abs(_dot(axes[b], gap))
-        out[5] = _dot(axes[a], one_way) / max(_norm(one_way), 1e-12)
-        out[6] = _dot(axes[b], other_way) / max(_norm(other_way), 1e-12)
-        out[7] = np.log1p(_off_axis(between, axes[a]))
-        out[8] = np.log1p(_off_axis(between, axes[b]))
-        out[9] = np.log1p(_lines_apart(between, axes[a], axes[b]))
-        out[10] = np.log1p(_norm(one_way))
-        out[11] = np.log1p(_norm(other_way))
-        out[12] = np.log1p(_distance(beginnings[a], beginnings[b]))
-        out[13] = _share(_dot(axes[a], one_way), _distance(beginnings[a], ends[a]))
-        out[14] = _share(_dot(axes[b], other_way), _distance(beginnings[b], ends[b]))
-        out[15] = _dot(offsets[i], gap)
-        out[16] = -_dot(offsets[j], gap)
-        out[17] = _norm(offsets[i])
-        out[18] = _norm(offsets[j])
-        out[19] = abs(_dot(local_axes[i], local_axes[j]))
-        out[20] = abs(_dot(local_axes[i], gap))
-        out[21] = abs(_dot(local_axes[j], gap))
-    return table
+        out.log_gap = gap_length
+        out.log_centroid_distance = _norm(between)
+        out.log_off_larger_axis = _off_axis(between, axes[a])
+        out.log_off_smaller_axis = _off_axis(between, axes[b])
+        out.log_larger_beginning_off_smaller_axis = _off_axis(one_way, axes[b])
+        out.log_lines_apart = _lines_apart(between, axes[a], axes[b])
+        out.log_from_larger_beginning = _norm(one_way)
+        out.log_from_smaller_beginning = _norm(other_way)
+        out.log_between_beginnings = _distance(beginnings[a], beginnings[b])
+        out.axes_cosine = abs(_dot(axes[a], axes[b]))
+        out.larger_axis_along_gap = abs(_dot(axes[a], gap))
+        out.smaller_axis_along_gap = abs(_dot(axes[b], gap))
+        out.larger_points_at_smaller = _dot(axes[a], one_way) / max(_norm(one_way), 1e-12)
+        out.smaller_points_at_larger = _dot(axes[b], other_way) / max(_norm(other_way), 1e-12)
+        out.smaller_points_from_larger_beginning = _dot(axes[b], one_way) / max(_norm(one_way), 1e-12)
+        out.along_larger = _share(_dot(axes[a], one_way), _distance(beginnings[a], ends[a]))
+        out.along_smaller = _share(_dot(axes[b], other_way), _distance(beginnings[b], ends[b]))
+        out.larger_offset_along_gap = _dot(offsets[i], gap)
+        out.smaller_offset_along_gap = -_dot(offsets[j], gap)
+        out.larger_offset = _norm(offsets[i])
+        out.smaller_offset = _norm(offsets[j])
+        out.local_axes_cosine = abs(_dot(local_axes[i], local_axes[j]))
+        out.larger_local_axis_along_gap = abs(_dot(local_axes[i], gap))
+        out.smaller_local_axis_along_gap = abs(_dot(local_axes[j], gap))
 
 
 @compiled

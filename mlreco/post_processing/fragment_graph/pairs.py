@@ -1,4 +1,4 @@
-"""Which fragments are compared: those near each other; in showers every one with the large ones, however far."""
+"""Which fragments are compared: those near each other, and every one with the large ones of showers, however far."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class Reach(NamedTuple):
         near: distance for any two fragments.
         far: distance to a large fragment.
         large: voxels from which a fragment is large.
-        trunk: voxels from which a fragment of a shower class is in reach of every other of a shower class, however far.
+        trunk: voxels from which a fragment of a class that radiates is in reach of every smaller one, however far.
         most: partners beyond ``near`` that a fragment has at most: those with the least distance for their size
             (distance over cube root of voxels) between the boxes around them.
     """
 
-    near: float = 6.0
+    near: float = 5.0
     far: float = 25.0
     large: int = 10
-    trunk: int = 30
-    most: int = 48
+    trunk: int = 20
+    most: int = 24
 
 
 class Pairs(NamedTuple):
@@ -44,29 +44,29 @@ class Pairs(NamedTuple):
     gaps: np.ndarray
 
 
-def pairs_in_reach(voxels: FragmentVoxels, showers: np.ndarray, reach: Reach) -> Pairs:
+def pairs_in_reach(voxels: FragmentVoxels, radiating: np.ndarray, reach: Reach) -> Pairs:
     """Return the pairs of fragments that are in reach of each other.
 
     Args:
         voxels: the fragments.
-        showers: (F,) bool, whether a fragment is of a shower class.
+        radiating: (F,) bool, whether a fragment is of a class that radiates: its instances fall into detached parts.
         reach: the distances.
     """
     sizes = voxels.sizes
     order = np.argsort(-sizes, kind="stable")
-    lows, highs = whole_boxes(voxels.first_block, voxels.lows, voxels.highs)
-    candidates = _candidates(lows[order], highs[order], sizes[order], showers[order], reach)
+    lows, highs = whole_boxes(voxels.first_super, voxels.super_lows, voxels.super_highs)
+    candidates = _candidates(lows[order], highs[order], sizes[order], radiating[order], reach)
     fragments = order[candidates]
     places, gaps = closest_approach(voxels, fragments)
     large = sizes[fragments[:, 0]] >= reach.large
-    unlimited = (sizes[fragments[:, 0]] >= reach.trunk) & showers[fragments].all(axis=1)
+    unlimited = (sizes[fragments[:, 0]] >= reach.trunk) & radiating[fragments[:, 0]]
     kept = unlimited | (gaps <= np.where(large, max(reach.near, reach.far), reach.near))
     return Pairs(fragments[kept], places[kept], gaps[kept])
 
 
 @compiled
 def _candidates(
-    lows: np.ndarray, highs: np.ndarray, sizes: np.ndarray, showers: np.ndarray, reach: Reach
+    lows: np.ndarray, highs: np.ndarray, sizes: np.ndarray, radiating: np.ndarray, reach: Reach
 ) -> np.ndarray:
     """Return the (E, 2) pairs of positions, the larger first, whose boxes are in reach; fragments by falling size."""
     count = len(sizes)
@@ -84,9 +84,7 @@ def _candidates(
             if gap <= near:
                 pairs[filled + close, 0], pairs[filled + close, 1] = larger, smaller
                 close += 1
-            elif (gap <= far and sizes[larger] >= reach.large) or (
-                sizes[larger] >= reach.trunk and showers[larger] and showers[smaller]
-            ):
+            elif (gap <= far and sizes[larger] >= reach.large) or (sizes[larger] >= reach.trunk and radiating[larger]):
                 partners[distant] = larger
                 remoteness[distant] = gap / sizes[larger] ** (2 / 3)
                 distant += 1

@@ -63,9 +63,9 @@ def partition(
 ) -> np.ndarray:
     """Put fragments together.
 
-    Fragments that are not small are merged by ``agglomerate``. A small one then goes to the instance of these to which
-    the mean score of its pairs is the highest, if that is above the threshold; those that are left over are merged
-    among themselves. A pair counts by its score less the mean of the thresholds of both classes.
+    Fragments that are not small are merged by ``agglomerate``. A small one then goes to the instance of the one of
+    them with which its score is the highest, if that is above the threshold; those that are left over are merged among
+    themselves. A pair counts by its score less the mean of the thresholds of both classes.
 
     Args:
         edges: (E, 2) integers, pairs of fragments.
@@ -99,23 +99,19 @@ def partition(
 
 
 def _attach(edges: np.ndarray, scores: np.ndarray, small: np.ndarray, roots: np.ndarray) -> None:
-    """Write the best instance of large fragments for each small one into ``roots``, if it scores above 0."""
-    count = len(roots)
+    """Write the instance of its best larger partner for each small fragment into ``roots``, if it scores above 0."""
+    fragments, partners, of_pairs = [], [], []
     for side in range(2):
-        one_large = small[edges[:, side]] & ~small[edges[:, 1 - side]]
-        if side == 0:
-            picked = np.stack([edges[one_large, 0], roots[edges[one_large, 1]]], axis=1)
-            picked_scores = scores[one_large]
-        else:
-            picked = np.vstack([picked, np.stack([edges[one_large, 1], roots[edges[one_large, 0]]], axis=1)])
-            picked_scores = np.concatenate([picked_scores, scores[one_large]])
-    keys, inverse = np.unique(picked[:, 0] * count + picked[:, 1], return_inverse=True)
-    means = np.bincount(inverse.reshape(-1), picked_scores) / np.maximum(np.bincount(inverse.reshape(-1)), 1)
-    order = np.lexsort((-means, keys // count))
-    fragment, first = np.unique(keys[order] // count, return_index=True)
+        taken = small[edges[:, side]] & ~small[edges[:, 1 - side]]
+        fragments.append(edges[taken, side])
+        partners.append(edges[taken, 1 - side])
+        of_pairs.append(scores[taken])
+    fragment, partner, score = (np.concatenate(parts) for parts in (fragments, partners, of_pairs))
+    order = np.lexsort((-score, fragment))
+    _, first = np.unique(fragment[order], return_index=True)
     best = order[first]
-    good = means[best] > 0
-    roots[fragment[good]] = keys[best[good]] % count
+    best = best[score[best] > 0]
+    roots[fragment[best]] = roots[partner[best]]
 
 
 def confidences(instances: np.ndarray, edges: np.ndarray, scores: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -1,17 +1,21 @@
 """Search of the thresholds and parameters that do best on given events."""
 
 from mlreco.post_processing.tuning.baseline_search import BaselineTuning, TunedValue, tune_baseline
+from mlreco.post_processing.tuning.graph_search import GraphTuning, TunedGraph, tune_graph
 from mlreco.post_processing.tuning.linked_search import LinkedTuning, TunedLinks, tune_linked
 from mlreco.post_processing.tuning.search import TunedClass, Tuning, tune
 
 __all__ = [
     "BaselineTuning",
+    "GraphTuning",
     "LinkedTuning",
     "TunedClass",
+    "TunedGraph",
     "TunedLinks",
     "TunedValue",
     "Tuning",
     "tune",
     "tune_baseline",
+    "tune_graph",
     "tune_linked",
 ]
