@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -18,6 +19,21 @@ EXTRAS = {
     "larcv": "larcv",
 }
 """Import name of an optional dependency -> extra of this package that installs it."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something registered.
+
+    Attributes:
+        name: what configurations call it.
+        location: ``module:attribute``.
+        package: the distribution that registers it, with its version; one that a built-in name hides says so.
+    """
+
+    name: str
+    location: str
+    package: str
 
 
 class Registry:
@@ -48,6 +64,16 @@ class Registry:
     def names(self) -> list[str]:
         """Return the sorted names of the built-in and installed objects; nothing is imported."""
         return sorted({*self.builtin, *self._plugins})
+
+    def entries(self) -> list[Entry]:
+        """Return what is registered, sorted by name; nothing is imported."""
+        own = [Entry(name, location, __package__ or "") for name, location in self.builtin.items()]
+        others = []
+        for name, point in self._plugins.items():
+            package = f"{point.dist.name} {point.dist.version}" if point.dist else "unknown"
+            hidden = f" (hidden: a name of {__package__})" if name in self.builtin else ""
+            others.append(Entry(name, point.value, package + hidden))
+        return sorted([*own, *others], key=lambda entry: (entry.name, entry.package))
 
     def check(self, name: str) -> None:
         """Raise the error of `get` for an unknown name, without importing anything for a known one.

@@ -123,7 +123,7 @@ def test_parquet_without_pyarrow_is_one_line(tmp_path, monkeypatch, capsys):
     assert main(["export", str(tmp_path / "out.h5"), "--parquet", str(tmp_path)]) == 2
     assert "Parquet needs the package 'pyarrow'" in capsys.readouterr().err
     assert main(["export", str(tmp_path / "out.h5")]) == 2
-    assert capsys.readouterr().err == "mlreco: error: export: say --csv DIR or --parquet DIR\n"
+    assert capsys.readouterr().err == "mlreco: error: export: say --csv DIR, --parquet DIR or --spine FILE\n"
     assert not list(tmp_path.glob("*.parquet"))
 
 
