@@ -20,6 +20,12 @@ ATTEMPTS = 3
 """How often a worker may die over the same event. An event depends on nothing but its options and number, so that a new
 worker makes the same one; dying over it again means that the event itself is the reason."""
 
+STARTS = 10
+"""How often a worker may die while Geant4 starts, which it does about one time in thirty."""
+
+_DEATHS = (BrokenPipeError, EOFError, pickle.UnpicklingError)
+"""What speaking to a worker that has died raises."""
+
 _ROOT = Path(__file__).resolve().parents[2]
 _SECONDS_TO_END = 5
 
@@ -53,35 +59,43 @@ class SimulationProcess:
         """Return a `SimulatedEvent`.
 
         Raises:
-            UserError: Geant4 dies over the event again and again.
+            UserError: Geant4 dies over the event, or when it starts, again and again.
             RuntimeError: an exception in the worker, with its traceback.
         """
         for _ in range(ATTEMPTS):
+            worker = self._running()
             try:
-                return self._ask(number)
-            except (BrokenPipeError, EOFError, pickle.UnpicklingError):
-                ended = self._end()
-                self.deaths += 1
+                _send(worker, number)
+                return _content(worker)
+            except _DEATHS:
+                ended = self._bury()
         raise UserError(f"event {number} of seed {self.options.seed}: Geant4 died over it {ATTEMPTS} times ({ended})")
 
     def close(self) -> None:
         """End the worker; the next event starts another."""
         self._end()
 
-    def _ask(self, number: int) -> Any:
-        worker = self._running()
-        _send(worker, number)
-        return _content(worker)
-
     def _running(self) -> subprocess.Popen:
+        """Return a worker whose Geant4 has started."""
         if self._owner != os.getpid():
             self._worker = None  # that of the process this one was forked from
-        if self._worker is None:
-            self._owner = os.getpid()
+        if self._worker is not None:
+            return self._worker
+        self._owner = os.getpid()
+        for _ in range(STARTS):
             self._worker = _start()
-            _send(self._worker, self.options)
-            _content(self._worker)
-        return self._worker
+            try:
+                _send(self._worker, self.options)
+                _content(self._worker)
+                return self._worker
+            except _DEATHS:
+                ended = self._bury()
+        raise UserError(f"Geant4 died {STARTS} times while it started ({ended})")
+
+    def _bury(self) -> str:
+        """Count a worker that died, and tell how."""
+        self.deaths += 1
+        return self._end()
 
     def _end(self) -> str:
         """Close the worker's input, wait for its end and tell how it came."""

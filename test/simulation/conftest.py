@@ -12,7 +12,7 @@ from mlreco.simulation import require_geant4
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 TRIES = 6
-"""User actions in Python crash Geant4 now and then; the recorder under test does not use them."""
+"""Geant4 dies now and then when it starts, and with user actions in Python more often."""
 
 
 def track(events, width=1536.0, how="native"):
@@ -29,8 +29,8 @@ def track(events, width=1536.0, how="native"):
         )
         if done.returncode == 0:
             return pickle.loads(done.stdout)
-        assert how == "python" and done.returncode < 0, done.stderr.decode()
-    pytest.fail(f"Geant4 with actions in Python crashed {TRIES} times")
+        assert done.returncode < 0, done.stderr.decode()
+    pytest.fail(f"Geant4 crashed {TRIES} times")
 
 
 @pytest.fixture(scope="session")
