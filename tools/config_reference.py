@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from mlreco.config.check import OTHER_NAMES
-from mlreco.config.names import BLOCK_KEYS, GIVEN
+from mlreco.config.names import FILLED_IN
 from mlreco.config.sections.iotool import Dataset, IOTool, Sampler
 from mlreco.config.sections.model import Model
 from mlreco.config.sections.trainval import IGNORED, TrainVal
@@ -28,6 +28,7 @@ from mlreco.iotools.collate import COLLATES
 from mlreco.iotools.parsers import PARSERS
 from mlreco.iotools.readers import READERS
 from mlreco.iotools.samplers import SAMPLERS
+from mlreco.models.blocks import BLOCK_KEYS
 from mlreco.models.factories import MODELS, construct
 from mlreco.post_processing.factories import POST_PROCESSORS
 
@@ -40,7 +41,7 @@ A configuration is a YAML file of four sections; [Configurations](../configurati
 other and how the command line changes them. Unknown keys and values of another type are errors that name the file, the
 line, the key and the nearest valid word.
 """
-PROVIDED = (*GIVEN, "self")
+PROVIDED = (*FILLED_IN, "self")
 """Parameters that the program fills in."""
 
 

@@ -13,7 +13,7 @@ from benchmarks.measurement import OURS, Measurement, Settings
 from benchmarks.timing import Contender, interleave
 from mlreco.config import load_config
 from mlreco.iotools import loader_factory
-from mlreco.models.chain import Chain, ChainLoss, chain_loss
+from mlreco.models.chain import Chain, ChainLoss
 
 TITLE = "Training step of SPICE with its loss"
 _CONFIG = SAMPLE.parent / "spice_cpu.cfg"
@@ -53,7 +53,7 @@ def _contenders(task: Task, mask_loss: str, threads: int) -> Iterator[Contender]
     with loader_factory(config["iotool"], train=False, class_scheme=config["model"]["class_scheme"]) as loader:
         batch = next(iter(loader))
     torch.manual_seed(0)
-    chain, loss = Chain.from_config(config["model"]).train(), chain_loss(config["model"])
+    chain, loss = Chain.from_config(config["model"]).train(), ChainLoss.from_config(config["model"])
     voxels = len(batch[chain.network_input])
     case = f"{task.events} {task.name}, {task.filters} filters, {mask_loss}"
     for name, run in ((OURS, _step(chain, loss, batch)), (_LOSS, _loss_alone(chain, loss, batch))):

@@ -12,19 +12,16 @@ from mlreco.config.signature import Parameters
 from mlreco.config.torch_names import check_torch_names
 from mlreco.config.yaml_reader import KeyPath
 from mlreco.errors import UserError, nearest
+from mlreco.models.blocks import BLOCK_KEYS, LOSS_SUFFIX, is_loss
 from mlreco.semantics import SCHEMES
 
 StageClasses = Callable[[str], tuple[type, type]]
 """Name of a stage -> its class and the class of its loss."""
 PostProcessor = Callable[[str], Callable[..., Any]]
 
-BLOCK_KEYS = ("name", "model_path", "model_name", "freeze_weights")
-"""Keys of any block, beside the arguments of its stage."""
 FREEZE_WORDS = ("freeze_weight", "freeze")
 """Older spellings of ``freeze_weights``."""
-LOSS_SUFFIX = "_loss"
-"""Block ``spice_loss`` holds the arguments of the loss of block ``spice``."""
-GIVEN = ("class_scheme",)
+FILLED_IN = ("class_scheme",)
 """Arguments that the chain and the post-processing fill in."""
 
 
@@ -113,15 +110,15 @@ def _check_block(
     name: str, block: Mapping[str, Any], blocks: Mapping[str, Any], tree: Tree, classes: StageClasses
 ) -> None:
     path = ("model", "modules", name)
-    is_loss = name.endswith(LOSS_SUFFIX) and name.removesuffix(LOSS_SUFFIX) in blocks
-    owner = name.removesuffix(LOSS_SUFFIX) if is_loss else name
+    of_loss = is_loss(name, blocks)
+    owner = name.removesuffix(LOSS_SUFFIX) if of_loss else name
     try:
         stage, loss = classes(blocks[owner].get("name") or owner)
     except UserError as error:
         raise UserError(f"{tree.place(path)}: {'.'.join(path)}: {error}") from error
-    options = () if is_loss else BLOCK_KEYS
+    options = () if of_loss else BLOCK_KEYS
     arguments = {key: value for key, value in block.items() if key not in options}
-    problem = Parameters.of(loss if is_loss else stage, GIVEN).problem(arguments, options)
+    problem = Parameters.of(loss if of_loss else stage, FILLED_IN).problem(arguments, options)
     if problem:
         _fail(tree, (*path, problem[0]), problem[1])
 
@@ -135,7 +132,7 @@ def _check_processor(
         target = find(name)
     except UserError as error:
         raise UserError(f"{tree.place(path)}: {'.'.join(path)}: {error}") from error
-    problem = Parameters.of(target, GIVEN).problem(arguments)
+    problem = Parameters.of(target, FILLED_IN).problem(arguments)
     if problem:
         _fail(tree, (*path, problem[0]), problem[1])
     thresholds = arguments.get("thresholds")

@@ -12,6 +12,7 @@ from mlreco import shipped
 from mlreco.checkpoints import DataFingerprint, read_metadata
 from mlreco.checkpoints.familiarity import EventsSeen, differences
 from mlreco.errors import UserError
+from mlreco.models.blocks import read_blocks
 
 
 def training_data(config: Mapping[str, Any], weights: str | Path | None = None) -> DataFingerprint | None:
@@ -21,8 +22,8 @@ def training_data(config: Mapping[str, Any], weights: str | Path | None = None) 
         config: a checked configuration.
         weights: checkpoint that comes before those that the configuration names.
     """
-    blocks = config["model"]["modules"].values()
-    paths = [weights, *((block or {}).get("model_path") for block in blocks), config["trainval"].get("model_path")]
+    blocks = read_blocks(config["model"]["modules"])
+    paths = [weights, *(block.model_path for block in blocks), config["trainval"].get("model_path")]
     for path in dict.fromkeys(str(path) for path in paths if path):
         data = read_metadata(path).data
         if data is not None:

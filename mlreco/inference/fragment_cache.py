@@ -7,7 +7,7 @@ from pathlib import Path
 from mlreco.config import Config
 from mlreco.errors import UserError
 from mlreco.inference.run import InferenceSummary, run_inference
-from mlreco.models.chain import BLOCK_OPTIONS, stage_blocks
+from mlreco.models.blocks import WEIGHT_KEYS, read_blocks
 from mlreco.models.factories import construct
 from mlreco.post_processing.fragment_graph import FEATURE_VERSION
 from mlreco.post_processing.fragment_graph.link_features import LINK_FEATURES
@@ -32,7 +32,7 @@ def cache_fragments(config: Config, output: str | Path, *, weights: str | Path |
         UserError: what ``run_inference`` refuses, or a chain without a stage that makes fragment graphs.
     """
     model = config["model"]
-    stages = {name: construct(block.get("name") or name)[0] for name, block in stage_blocks(model["modules"]).items()}
+    stages = {block.name: construct(block.stage)[0] for block in read_blocks(model["modules"])}
     makers = [name for name, stage in stages.items() if "fragment_graph" in stage.provides]
     if not makers:
         raise UserError("model.modules has no stage 'fragmenter', which cuts events into fragments")
@@ -46,7 +46,7 @@ def cache_fragments(config: Config, output: str | Path, *, weights: str | Path |
         "feature_version": FEATURE_VERSION,
         "node_features": list(node_feature_names(scheme)),
         "link_features": list(LINK_FEATURES),
-        "fragmenter": {k: v for k, v in modules[makers[0]].items() if k not in BLOCK_OPTIONS},
+        "fragmenter": {k: v for k, v in modules[makers[0]].items() if k not in WEIGHT_KEYS},
     }
     return run_inference(
         Config(values, config.path, config.text, config.notices),

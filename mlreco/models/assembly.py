@@ -51,5 +51,5 @@ def build_chain(
     """
     chain = Chain.from_config(config["model"])
     fallback = config["trainval"].get("model_path")
-    loaded = load_chain_weights(chain, config["model"]["modules"], weights, fallback, to_train)
+    loaded = load_chain_weights(chain, weights, fallback, to_train)
     return chain.to(device or device_of(config["trainval"].get("gpus", ""))), loaded

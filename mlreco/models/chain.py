@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import nn
 
 from mlreco.errors import UserError, nearest
 from mlreco.graph_batch import GraphBatch
+from mlreco.models.blocks import ModelSection, StageBlock
 from mlreco.models.factories import construct
 from mlreco.models.labels import Labels, labels_from
 from mlreco.models.network_input import sparse_image
 from mlreco.models.stage import StageLoss
-from mlreco.semantics import ClassScheme, class_scheme
+from mlreco.semantics import ClassScheme
 from mlreco.voxels import VoxelBatch
 
-BLOCK_OPTIONS = ("model_path", "model_name", "freeze_weights")
-"""Keys of a block that say where its weights come from; the rest are arguments of the stage."""
-GIVEN = ("image", "image_shapes", "labels")
+OWN_PRODUCTS = ("image", "image_shapes", "labels")
 """Products that the chain itself provides."""
+Built = TypeVar("Built", bound=nn.Module)
 
 
 class ChainLoss(StageLoss):
@@ -41,6 +41,20 @@ class ChainLoss(StageLoss):
             if name not in losses:
                 raise UserError(f"trainval.loss_weights: the chain has no stage '{name}'{nearest(name, losses)}")
         self.factors = {name: (factors or {}).get(name, 1.0) for name in losses}
+
+    @classmethod
+    def of(cls, section: ModelSection, factors: Mapping[str, float] | None = None) -> ChainLoss:
+        """Build the losses that a section describes."""
+        losses = {}
+        for block in section.blocks:
+            _, kind = construct(block.stage)
+            losses[block.name] = _build(kind, f"model.modules.{block.name}_loss", section.scheme, block.loss_arguments)
+        return cls(losses, factors)
+
+    @classmethod
+    def from_config(cls, model: Mapping[str, Any], factors: Mapping[str, float] | None = None) -> ChainLoss:
+        """Build the loss of the chain of a section ``model``; ``factors`` is ``trainval.loss_weights``."""
+        return cls.of(ModelSection.read(model), factors)
 
     def forward(self, products: Mapping[str, Any], labels: Labels) -> dict[str, torch.Tensor]:
         """Return ``loss``, the sum, and the terms of every stage as ``<stage>_<term>``, before their factors."""
@@ -70,11 +84,8 @@ class Chain(nn.Module):
     """Stages in the order in which their products allow.
 
     Args:
-        modules: ``model.modules``: arguments of every stage by name; ``<stage>_loss`` holds those of its loss.
-        scheme: numbering of the semantic classes.
-        network_input: name of the blob of voxels to reconstruct, first of the list; or of one with graphs of fragments,
-            under the name of the product that a stage requires.
-        loss_input: names of the blobs of labels.
+        section: the stages, their losses and inputs. Its ``network_input`` is a blob of voxels, or one with graphs of
+            fragments under the name of the product that a stage requires.
 
     Raises:
         UserError: a stage requires a product that none provides, or an argument is unknown.
@@ -82,19 +93,13 @@ class Chain(nn.Module):
 
     Loss: ClassVar[type[StageLoss]] = ChainLoss
 
-    def __init__(
-        self,
-        modules: Mapping[str, Mapping[str, Any]],
-        scheme: ClassScheme,
-        network_input: Sequence[str],
-        loss_input: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, section: ModelSection) -> None:
         super().__init__()
-        self.scheme = scheme
-        self.network_input = network_input[0]
-        self.loss_input = tuple(loss_input)
-        blocks = stage_blocks(modules)
-        built = {name: _stage(name, block, scheme) for name, block in blocks.items()}
+        self.section = section
+        self.scheme = section.scheme
+        self.network_input = section.network_input
+        self.loss_input = section.loss_input
+        built = {block.name: _stage(block, section.scheme) for block in section.blocks}
         self.stages = nn.ModuleDict({name: built[name] for name in running_order(built, self.network_input)})
         self.depth = max(stage.depth for stage in self.stages.values())
         self.frozen: tuple[str, ...] = ()
@@ -102,8 +107,15 @@ class Chain(nn.Module):
     @classmethod
     def from_config(cls, model: Mapping[str, Any]) -> Chain:
         """Build the chain of the ``model`` section of a configuration."""
-        scheme = class_scheme(model.get("class_scheme", "pilarnet"))
-        return cls(model["modules"], scheme, model["network_input"], model.get("loss_input", ()))
+        return cls(ModelSection.read(model))
+
+    def make_loss(self, factors: Mapping[str, float] | None = None) -> ChainLoss:
+        """Build the loss of this chain.
+
+        Args:
+            factors: ``trainval.loss_weights``.
+        """
+        return ChainLoss.of(self.section, factors)
 
     def forward(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Return the products of all stages for a batch of the data loader.
@@ -188,38 +200,12 @@ class Chain(nn.Module):
         return self
 
 
-def stage_blocks(modules: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the blocks of ``model.modules`` that are stages, without those of their losses."""
-    return {name: dict(block or {}) for name, block in modules.items() if not _is_loss(name, modules)}
+def _stage(block: StageBlock, scheme: ClassScheme) -> nn.Module:
+    kind, _ = construct(block.stage)
+    return _build(kind, f"model.modules.{block.name}", scheme, block.arguments)
 
 
-def _is_loss(name: str, modules: Mapping[str, Any]) -> bool:
-    return name.endswith("_loss") and name.removesuffix("_loss") in modules
-
-
-def chain_loss(model: Mapping[str, Any], factors: Mapping[str, float] | None = None) -> ChainLoss:
-    """Build the loss of the chain of a ``model`` section.
-
-    Args:
-        model: the section.
-        factors: ``trainval.loss_weights``.
-    """
-    scheme = class_scheme(model.get("class_scheme", "pilarnet"))
-    losses = {}
-    for name, block in stage_blocks(model["modules"]).items():
-        _, loss = construct(block.get("name", name))
-        arguments = dict(model["modules"].get(f"{name}_loss") or {})
-        losses[name] = _build(loss, f"model.modules.{name}_loss", scheme, arguments)
-    return ChainLoss(losses, factors)
-
-
-def _stage(name: str, block: Mapping[str, Any], scheme: ClassScheme) -> nn.Module:
-    stage, _ = construct(block.get("name", name))
-    arguments = {key: value for key, value in block.items() if key not in (*BLOCK_OPTIONS, "name")}
-    return _build(stage, f"model.modules.{name}", scheme, arguments)
-
-
-def _build(kind: type[nn.Module], where: str, scheme: ClassScheme, arguments: Mapping[str, Any]) -> nn.Module:
+def _build(kind: type[Built], where: str, scheme: ClassScheme, arguments: Mapping[str, Any]) -> Built:
     try:
         return kind(class_scheme=scheme, **arguments)
     except (TypeError, ValueError) as error:
@@ -232,7 +218,8 @@ def running_order(stages: Mapping[str, nn.Module], *given: str) -> list[str]:
     Raises:
         UserError: a product has no producer.
     """
-    order, products, waiting = [], {*GIVEN, *given}, list(stages)
+    order: list[str] = []
+    products, waiting = {*OWN_PRODUCTS, *given}, list(stages)
     while waiting:
         ready = [name for name in waiting if products.issuperset(stages[name].requires)]
         if not ready:

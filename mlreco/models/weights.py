@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -60,7 +60,6 @@ def load_state(module: nn.Module, state: Mapping[str, torch.Tensor], source: str
 
 def load_chain_weights(
     chain: Chain,
-    modules: Mapping[str, Mapping[str, Any]],
     preferred: str | Path | None = None,
     fallback: str | Path | None = None,
     to_train: bool = False,
@@ -71,8 +70,7 @@ def load_chain_weights(
     ``model_path``, its part of ``fallback``.
 
     Args:
-        chain: the model.
-        modules: ``model.modules``; ``model_name`` is the stage's name in its own checkpoint where it differs.
+        chain: the model; its section names the weights of single stages.
         preferred: checkpoint of a chain that the user asked for (``--weights``).
         fallback: checkpoint of a chain for stages without their own (``trainval.model_path``).
         to_train: whether the weights are only where a training begins.
@@ -84,12 +82,13 @@ def load_chain_weights(
         UserError: a checkpoint lacks a stage that was asked of it, holds none of this chain's, does not fit, or comes
             from another class scheme and is not trained further.
     """
-    blocks = {name: modules[name] or {} for name in chain.stages}
-    frozen = [name for name, block in blocks.items() if block.get("freeze_weights") or not to_train]
+    described = {block.name: block for block in chain.section.blocks}
+    blocks = {name: described[name] for name in chain.stages}
+    frozen = [name for name, block in blocks.items() if block.frozen or not to_train]
     loaded = _load_parts(chain, list(blocks), preferred, frozen)
     for name, block in blocks.items():
-        if block.get("model_path") and name not in loaded:
-            path, own_name = block["model_path"], block.get("model_name") or name
+        if block.model_path and name not in loaded:
+            path, own_name = block.model_path, block.model_name
             parts, scheme = _stages(path)
             if own_name not in parts:
                 raise UserError(_lacks(path, own_name, parts))
@@ -97,7 +96,7 @@ def load_chain_weights(
             load_state(chain.stages[name], parts[own_name], f"{path} (stage '{own_name}')")
             loaded.append(name)
     loaded += _load_parts(chain, [name for name in blocks if name not in loaded], fallback, frozen)
-    chain.freeze([name for name, block in blocks.items() if block.get("freeze_weights")])
+    chain.freeze([name for name, block in blocks.items() if block.frozen])
     return tuple(loaded)
 
 

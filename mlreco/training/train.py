@@ -17,7 +17,6 @@ from mlreco.checkpoints.fingerprint import fingerprint
 from mlreco.errors import UserError
 from mlreco.iotools import Loader, loader_factory
 from mlreco.models.assembly import build_chain
-from mlreco.models.chain import chain_loss
 from mlreco.models.layers.precision import tf32
 from mlreco.provenance import git_revision, host, versions
 from mlreco.training.average import moving_average
@@ -90,7 +89,8 @@ def _train(config: Mapping[str, Any], resume: str | Path | None, weights: str | 
             loader.load_state_dict(state.batches)
         facts = {"settings": state.metadata.settings, "versions": versions(), "iterations": iterations}
         team.require_same({**facts, "events": data.digest, "beginning": state.iteration})
-        return Training(config, state, chain_loss(model, trainval["loss_weights"]), loader, iterations, team).run()
+        loss = state.model.make_loss(trainval["loss_weights"])
+        return Training(config, state, loss, loader, iterations, team).run()
 
 
 def _begin(

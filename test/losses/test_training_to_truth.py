@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mlreco.models.chain import Chain, chain_loss
+from mlreco.models.chain import Chain, ChainLoss
 from mlreco.models.losses import MASK_LOSSES
 from mlreco.post_processing import GreedyClusterer
 from mlreco.post_processing.metrics import adjusted_rand_index
@@ -45,7 +45,7 @@ def test_training_reaches_the_true_instances(name):
     inputs = {"network_input": ["input_data"], "loss_input": ["segment_label", "cluster_label"]}
     model = {"modules": modules, **inputs}
     torch.manual_seed(0)
-    chain, loss = Chain.from_config(model), chain_loss(model)
+    chain, loss = Chain.from_config(model), ChainLoss.from_config(model)
     optimizer = torch.optim.Adam(chain.parameters(), 5e-3)
     for _ in range(STEPS):
         products = chain(batch)

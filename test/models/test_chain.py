@@ -8,7 +8,7 @@ import torch
 from conftest import make_batch, select_events
 
 from mlreco.errors import UserError
-from mlreco.models.chain import Chain, chain_loss
+from mlreco.models.chain import Chain, ChainLoss
 from mlreco.models.factories import construct
 from mlreco.models.labels import labels_from
 
@@ -94,7 +94,7 @@ def test_empty_events_and_single_voxels_pass(chain, model_config, sizes, mode):
     batch = make_batch(sizes)
     products = chain(batch)
     assert all(len(products[name]) == sum(sizes) for name in PRODUCTS)
-    terms = chain_loss(model_config)(products, products["labels"])
+    terms = ChainLoss.from_config(model_config)(products, products["labels"])
     assert torch.isfinite(terms["loss"])
     terms["loss"].backward()
     assert all(torch.isfinite(p.grad).all() for p in chain.parameters() if p.grad is not None)
@@ -111,7 +111,7 @@ def test_a_loss_without_its_labels_names_what_is_missing(chain, model_config):
     del batch["cluster_label"]
     products = chain(batch)
     with pytest.raises(UserError, match=r"spice needs true instances.*parse_cluster3d_clean_full.*model.loss_input"):
-        chain_loss(model_config)(products, products["labels"])
+        ChainLoss.from_config(model_config)(products, products["labels"])
 
 
 def test_true_semantics_are_those_of_the_labels(model_config):
@@ -166,7 +166,7 @@ def test_frozen_parts_keep_weights_and_statistics_through_training_and_validatio
     chain.freeze(["spice.seediness_decoder", "spice.seediness_head"])
     before = copy.deepcopy(chain.state_dict())
     optimizer = torch.optim.Adam([p for p in chain.parameters() if p.requires_grad], lr=0.1)
-    loss = chain_loss(model_config)
+    loss = ChainLoss.from_config(model_config)
     for mode in (True, False, True):  # a validation pass between two training steps
         chain.train(mode)
         products = chain(make_batch([90, 30], seed=7))
@@ -189,5 +189,5 @@ def test_freezing_an_unknown_module_is_an_error(chain):
 
 def test_chain_loss_is_the_sum_of_the_stages(chain, model_config):
     products = chain(make_batch([90, 30]))
-    terms = chain_loss(model_config)(products, products["labels"])
+    terms = ChainLoss.from_config(model_config)(products, products["labels"])
     torch.testing.assert_close(terms["loss"], terms["uresnet_loss"] + terms["spice_loss"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import make_batch
 
-from mlreco.models.chain import Chain, chain_loss
+from mlreco.models.chain import Chain, ChainLoss
 from mlreco.models.layers.precision import autocast, tf32
 from mlreco.sparse import engine
 from mlreco.sparse.maps.kernel_map import keys_from_coordinates, submanifold_map
@@ -108,7 +108,7 @@ def test_embeddings_are_not_rounded_to_the_type_of_autocast(chain):
 
 @pytest.mark.parametrize("chosen", [None, engine.PLAIN])
 def test_gradients_in_bf16_are_float32_and_point_the_same_way(chain, model_config, chosen):
-    batch, loss = make_batch([200, 90]), chain_loss(model_config)
+    batch, loss = make_batch([200, 90]), ChainLoss.from_config(model_config)
     gradients = []
     with forced(chosen):
         for amp in ("off", "bf16"):

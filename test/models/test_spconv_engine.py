@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import make_batch
 
-from mlreco.models.chain import Chain, chain_loss
+from mlreco.models.chain import Chain, ChainLoss
 from mlreco.sparse import engine
 
 PRODUCTS = ("segmentation", "embeddings", "margins", "seediness")
@@ -60,7 +60,7 @@ def test_the_adapter_follows_loaded_weights(chain, one_thread, monkeypatch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_agrees_with_the_cpu_in_output_and_gradients(chain, model_config):
     batch = make_batch([300, 0, 100])
-    loss = chain_loss(model_config)
+    loss = ChainLoss.from_config(model_config)
     results = []
     for device in ("cpu", "cuda"):
         chain.to(device).train()

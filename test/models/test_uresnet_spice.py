@@ -5,7 +5,7 @@ import torch
 from conftest import make_batch
 
 from mlreco.errors import UserError
-from mlreco.models.chain import Chain, chain_loss
+from mlreco.models.chain import Chain, ChainLoss
 from mlreco.models.losses import SegmentationLoss, SpiceLoss
 from mlreco.models.network_input import sparse_image
 from mlreco.semantics import PILARNET
@@ -91,7 +91,7 @@ def test_the_loss_is_the_weighted_sum_of_means_over_events():
     products = chain(batch)
     labels, events = products["labels"], products["image"].indices[:, 0]
     section = model_section()
-    found = chain_loss(section)(products, labels)
+    found = ChainLoss.from_config(section)(products, labels)
     segmentation, spice = SegmentationLoss(PILARNET, {"Delta": 2.0}), SpiceLoss(PILARNET, "bce")
     expected = 0.0
     for event in (0, 2):
@@ -109,7 +109,7 @@ def test_events_without_an_instance_count_in_the_mean():
     chain = build()
     products = chain(batch)
     labels = products["labels"]
-    loss = chain_loss(model_section()).losses["uresnet_spice"]
+    loss = ChainLoss.from_config(model_section()).losses["uresnet_spice"]
     found = loss(products, labels)
     events = products["image"].indices[:, 0]
     alone = loss.spice(*[products[n] for n in PRODUCTS[1:]], events, labels.semantics, labels.instances)["loss"]
@@ -119,7 +119,7 @@ def test_events_without_an_instance_count_in_the_mean():
 def test_every_parameter_learns():
     chain, batch = build(), make_batch([60, 30])
     products = chain(batch)
-    chain_loss(model_section())(products, products["labels"])["loss"].backward()
+    ChainLoss.from_config(model_section())(products, products["labels"])["loss"].backward()
     still = [name for name, parameter in chain.named_parameters() if parameter.grad is None]
     assert not still
 

@@ -21,7 +21,7 @@ def checkpoint(tmp_path, model_config):
 def loaded(model_config, whole=None):
     torch.manual_seed(2)
     chain = Chain.from_config(model_config)
-    return chain, load_chain_weights(chain, model_config["modules"], whole)
+    return chain, load_chain_weights(chain, whole)
 
 
 def test_a_checkpoint_of_the_chain_fills_every_stage(checkpoint, model_config):

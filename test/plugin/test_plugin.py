@@ -32,7 +32,7 @@ from mlreco.config import load_config
 from mlreco.errors import UserError
 from mlreco.iotools import loader_factory
 from mlreco.models.assembly import build_chain
-from mlreco.models.chain import chain_loss
+from mlreco.models.chain import ChainLoss
 from mlreco.post_processing.factories import build_post_processors
 
 messages = []
@@ -45,7 +45,7 @@ config = load_config("my.cfg")
 chain, _ = build_chain(config)
 batch = next(iter(loader_factory(config["iotool"], train=False)))
 products = chain(batch)
-loss = chain_loss(config["model"])(products, products["labels"])
+loss = ChainLoss.from_config(config["model"])(products, products["labels"])
 [processor] = build_post_processors(config["post_processing"], chain.scheme)
 print(json.dumps({
     "messages": messages,

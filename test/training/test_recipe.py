@@ -13,7 +13,7 @@ from mlreco.iotools import loader_factory
 from mlreco.iotools.plan import Plan, Shard
 from mlreco.iotools.samplers import RandomSampler
 from mlreco.models.assembly import build_chain
-from mlreco.models.chain import chain_loss
+from mlreco.models.chain import ChainLoss
 from mlreco.training import train
 from mlreco.training.average import moving_average
 from mlreco.training.parts import Terms, shares_of
@@ -32,7 +32,7 @@ def gradients_and_numbers(config, minibatch_size, factors=None):
     torch.manual_seed(3)
     chain, _ = build_chain(config)
     chain.eval()  # batch normalisation sees a minibatch alone
-    loss = chain_loss(config["model"], config["trainval"]["loss_weights"] if factors is None else factors)
+    loss = ChainLoss.from_config(config["model"], config["trainval"]["loss_weights"] if factors is None else factors)
     iotool = {**config["iotool"].to_dict(), "minibatch_size": minibatch_size}
     with loader_factory(iotool, seed=1, train=True) as loader:
         parts = next(loader.steps())

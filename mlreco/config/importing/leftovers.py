@@ -10,13 +10,14 @@ from pydantic import BaseModel
 from mlreco.config.check import OTHER_NAMES
 from mlreco.config.importing.chains import LOSS, MODULES
 from mlreco.config.merge import Tree
-from mlreco.config.names import BLOCK_KEYS, FREEZE_WORDS, GIVEN
+from mlreco.config.names import FILLED_IN, FREEZE_WORDS
 from mlreco.config.rewrite import Tell, drop, get
 from mlreco.config.sections.iotool import Dataset, IOTool, Sampler
 from mlreco.config.sections.model import Model
 from mlreco.config.sections.trainval import IGNORED, TrainVal
 from mlreco.config.signature import Parameters
 from mlreco.config.yaml_reader import KeyPath
+from mlreco.models.blocks import BLOCK_KEYS
 
 NO_COUNTERPART = "no counterpart in mlreco, left out"
 _OTHER_WEIGHTS = "weights of another program cannot be loaded, left out"
@@ -53,7 +54,7 @@ def drop_unknown_keys(tree: Tree, tell: Tell) -> None:
     models = import_module("mlreco.models.factories")
     for name in list(get(tree, MODULES)):
         stage, loss = models.construct(name.removesuffix(LOSS))
-        taken = Parameters.of(loss if name.endswith(LOSS) else stage, GIVEN).types
+        taken = Parameters.of(loss if name.endswith(LOSS) else stage, FILLED_IN).types
         options: tuple[str, ...] = () if name.endswith(LOSS) else (*BLOCK_KEYS, *FREEZE_WORDS, "thresholds")
         _drop_all_but(tree, (*MODULES, name), {*taken, *options}, tell)
         if name.endswith(LOSS) and not get(tree, (*MODULES, name)):
