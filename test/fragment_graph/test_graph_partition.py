@@ -102,13 +102,48 @@ def test_without_edges_every_fragment_stands_alone(count):
     assert confidences(labels, edges, np.zeros(0), np.ones(count)).tolist() == [1.0] * count
 
 
-def test_small_fragments_go_to_the_best_instance_of_large_ones():
-    thresholds = {name: GraphThresholds(0, 1, 5) for name in PILARNET.classes}
+def test_small_instances_go_to_the_larger_one_with_the_highest_mean():
+    thresholds = {name: GraphThresholds(0, -1, 5) for name in PILARNET.classes}
     sizes, classes = np.array([50, 40, 30, 2, 2, 2, 2]), np.full(7, 2)
-    edges = np.array([[0, 1], [0, 2], [0, 3], [1, 3], [2, 3], [2, 4], [5, 6]])
-    scores = np.array([3.0, -3.0, 5.0, 1.0, 2.5, 0.5, 2.0])
+    edges = np.array([[0, 1], [0, 2], [0, 3], [1, 3], [2, 3], [2, 4], [5, 6], [2, 5]])
+    scores = np.array([3.0, -3.0, -0.8, -0.3, -0.6, -1.5, 2.0, -0.5])
     labels = partition(edges, scores, sizes, classes, thresholds, PILARNET)
-    assert labels.tolist() == [0, 0, 1, 0, 2, 3, 3]
+    assert labels.tolist() == [0, 0, 1, 0, 2, 1, 1]
+    kept = {name: GraphThresholds(0, -1, 1) for name in PILARNET.classes}
+    assert partition(edges, scores, sizes, classes, kept, PILARNET).tolist() == [0, 0, 1, 2, 3, 4, 4]
+
+
+def slow_attachment(instances, edges, scores, sizes, classes, thresholds):
+    members = {number: np.flatnonzero(instances == number) for number in set(instances.tolist())}
+    own = {n: thresholds[PILARNET.classes[classes[max(m, key=lambda f: (sizes[f], f))]]] for n, m in members.items()}
+    small = {n for n, m in members.items() if sizes[m].sum() < own[n].small}
+    target = dict.fromkeys(members)
+    for number in members:
+        target[number] = number
+        found = {}
+        for (a, b), score in zip(edges, scores, strict=True):
+            for one, other in ((instances[a], instances[b]), (instances[b], instances[a])):
+                if one == number and number in small and other not in small:
+                    found.setdefault(other, []).append(score)
+        means = {other: sum(values) / len(values) for other, values in found.items()}
+        best = max(means, key=means.get, default=None)
+        if best is not None and means[best] > own[number].attach:
+            target[number] = best
+    return np.array([target[number] for number in instances.tolist()])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_partitions_are_those_of_a_slow_version(seed):
+    rng = np.random.default_rng(seed)
+    thresholds = {n: GraphThresholds(rng.normal(), rng.normal() - 1, rng.integers(1, 30)) for n in PILARNET.classes}
+    count = 20
+    every = np.array(list(itertools.combinations(range(count), 2)))
+    edges = every[rng.random(len(every)) < 0.4]
+    scores, sizes, classes = rng.normal(size=len(edges)) * 2, rng.integers(1, 25, count), rng.integers(0, 5, count)
+    merge = np.array([thresholds[PILARNET.classes[number]].merge for number in classes])
+    merged = slow_agglomeration(edges, scores - (merge[edges[:, 0]] + merge[edges[:, 1]]) / 2, count, AVERAGE)
+    expected = slow_attachment(merged, edges, scores, sizes, classes, thresholds)
+    assert same_partition(partition(edges, scores, sizes, classes, thresholds, PILARNET), expected)
 
 
 def test_a_pair_counts_by_the_mean_of_the_thresholds_of_both_classes():
@@ -138,7 +173,8 @@ def event_of_graph() -> dict[str, np.ndarray]:
 
 
 def test_the_post_processor_makes_instances_and_corrects_classes():
-    (processor,) = build_post_processors({"graph_clusterer": {}}, PILARNET)
+    alone = {"thresholds": {name: {"small": 1} for name in PILARNET.classes}}
+    (processor,) = build_post_processors({"graph_clusterer": alone}, PILARNET)
     made = processor(event_of_graph(), PILARNET)
     assert made["instances"].tolist() == [0, 0, 1, 0, -1, 0]
     assert made["semantics"].tolist() == [1, 1, 3, 1, -1, 1]

@@ -10,18 +10,19 @@ import numpy as np
 from mlreco.errors import UserError
 from mlreco.post_processing.class_values import Given, class_values
 from mlreco.post_processing.fragment_graph.agglomeration import AVERAGE, SUM, agglomerate
+from mlreco.post_processing.numbering import in_order_of_rows
 from mlreco.semantics import ClassScheme
 
 LINKAGES = {"average": AVERAGE, "sum": SUM}
 
 
 class GraphThresholds(NamedTuple):
-    """How sure the network must be that two fragments are of one instance, by the class of the fragments.
+    """How sure the network must be that two fragments are of one instance, by class.
 
     Attributes:
         merge: log-odds above which fragments are merged.
-        attach: log-odds above which a small fragment is given to an instance of larger ones.
-        small: fragments with fewer voxels are small.
+        attach: log-odds above which a small instance is given to a larger one; far below 0: in any case.
+        small: instances with fewer voxels are small.
     """
 
     merge: float
@@ -29,7 +30,8 @@ class GraphThresholds(NamedTuple):
     small: float
 
 
-SHIPPED = {name: GraphThresholds(0.0, 0.0, 1.0) for name in ("HIP", "MIP", "Shower", "Delta", "Michel")}
+SHIPPED = {name: GraphThresholds(0.0, -20.0, 10.0) for name in ("HIP", "MIP", "Shower", "Delta", "Michel")}
+"""Instances of fewer than 10 voxels are hardly ever told right: they go where they most likely belong."""
 
 
 def resolve_graph_thresholds(given: Given, scheme: ClassScheme) -> dict[str, GraphThresholds]:
@@ -63,9 +65,10 @@ def partition(
 ) -> np.ndarray:
     """Put fragments together.
 
-    Fragments that are not small are merged by ``agglomerate``. A small one then goes to the instance of the one of
-    them with which its score is the highest, if that is above the threshold; those that are left over are merged among
-    themselves. A pair counts by its score less the mean of the thresholds of both classes.
+    Fragments are merged by ``agglomerate``; a pair counts by its score less the mean of the thresholds ``merge`` of
+    both classes. Then an instance with fewer than ``small`` voxels goes to the one, of those that are not small, with
+    which its pairs have the highest mean score, if that is above ``attach``. These two thresholds are those of the
+    class of its largest fragment.
 
     Args:
         edges: (E, 2) integers, pairs of fragments.
@@ -79,39 +82,39 @@ def partition(
     Returns:
         (F,) int64 number of the instance of each fragment, from 0 in the order of their first fragments.
     """
-    values = np.array([thresholds[name] for name in scheme.classes])[classes].reshape(-1, 3)
-    merge, attach, small = values[:, 0], values[:, 1], sizes < values[:, 2]
-    of_large = ~small[edges].any(axis=1)
-    kind = LINKAGES[linkage]
-    roots = agglomerate(edges[of_large], (scores - merge[edges].mean(axis=1))[of_large], len(sizes), kind)
-    if small.any():
-        rest = edges[~of_large]
-        margin = scores[~of_large] - attach[rest].mean(axis=1)
-        _attach(rest, margin, small, roots)
-        alone = small & (roots == np.arange(len(sizes)))
-        among = alone[rest].all(axis=1)
-        groups = agglomerate(rest[among], margin[among], len(sizes), kind)
-        roots = np.where(alone, groups, roots)
-    _, firsts, inverse = np.unique(roots, return_index=True, return_inverse=True)
-    order = np.empty(len(firsts), np.int64)
-    order[np.argsort(firsts)] = np.arange(len(firsts))
-    return order[inverse.reshape(-1)]
+    of_classes = GraphThresholds(*np.array([thresholds[name] for name in scheme.classes]).T)
+    margins = scores - of_classes.merge[classes][edges].mean(axis=1)
+    instances = in_order_of_rows(agglomerate(edges, margins, len(sizes), LINKAGES[linkage]))
+    return in_order_of_rows(_attached(instances, edges, scores, sizes, classes, of_classes)[instances])
 
 
-def _attach(edges: np.ndarray, scores: np.ndarray, small: np.ndarray, roots: np.ndarray) -> None:
-    """Write the instance of its best larger partner for each small fragment into ``roots``, if it scores above 0."""
-    fragments, partners, of_pairs = [], [], []
-    for side in range(2):
-        taken = small[edges[:, side]] & ~small[edges[:, 1 - side]]
-        fragments.append(edges[taken, side])
-        partners.append(edges[taken, 1 - side])
-        of_pairs.append(scores[taken])
-    fragment, partner, score = (np.concatenate(parts) for parts in (fragments, partners, of_pairs))
-    order = np.lexsort((-score, fragment))
-    _, first = np.unique(fragment[order], return_index=True)
+def _attached(
+    instances: np.ndarray,
+    edges: np.ndarray,
+    scores: np.ndarray,
+    sizes: np.ndarray,
+    classes: np.ndarray,
+    of_classes: GraphThresholds,
+) -> np.ndarray:
+    """Return for each instance the one that it goes to: itself, or a larger one where it is small."""
+    count = int(instances.max(initial=-1)) + 1
+    largest = np.empty(count, np.int64)
+    by_size = np.argsort(sizes, kind="stable")
+    largest[instances[by_size]] = by_size
+    small = np.bincount(instances, sizes, minlength=count) < of_classes.small[classes[largest]]
+    ends = instances[edges]
+    ends, both = np.concatenate([ends, ends[:, ::-1]]), np.concatenate([scores, scores])
+    to_larger = small[ends[:, 0]] & ~small[ends[:, 1]]
+    pairs, which = np.unique(ends[to_larger], axis=0, return_inverse=True)
+    which = which.reshape(-1)
+    means = np.bincount(which, both[to_larger]) / np.bincount(which)
+    order = np.lexsort((-means, pairs[:, 0]))
+    _, first = np.unique(pairs[order, 0], return_index=True)
     best = order[first]
-    best = best[score[best] > 0]
-    roots[fragment[best]] = roots[partner[best]]
+    best = best[means[best] > of_classes.attach[classes[largest[pairs[best, 0]]]]]
+    target = np.arange(count)
+    target[pairs[best, 0]] = pairs[best, 1]
+    return target
 
 
 def confidences(instances: np.ndarray, edges: np.ndarray, scores: np.ndarray, sizes: np.ndarray) -> np.ndarray:

@@ -26,8 +26,8 @@ from mlreco.semantics import ClassScheme, class_scheme
 
 GRID = GraphThresholds(
     merge=(-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0),
-    attach=(-20.0, -3.0, -2.0, -1.0, 0.0),
-    small=(1.0, 4.0, 6.0, 10.0),
+    attach=(-20.0, -4.0, -2.0, 0.0),
+    small=(1.0, 5.0, 10.0, 15.0),
 )
 """Values of each threshold that are tried, all combinations of them."""
 
