@@ -30,10 +30,9 @@ def chosen_events(chosen: slice | None, n_events: int, path: object) -> range:
     """
     numbers = range(n_events)[chosen or slice(None)]
     if not numbers:
-        asked = (
-            "events"
-            if chosen is None
-            else f"events {chosen.start} to {'the last' if chosen.stop is None else chosen.stop - 1}"
-        )
+        asked = "events"
+        if chosen is not None:
+            last = "the last" if chosen.stop is None else chosen.stop - 1
+            asked = f"event {last}" if last == chosen.start else f"events {chosen.start} to {last}"
         raise UserError(f"{path}: no {asked}; the file has {n_events}, counted from 0")
     return numbers

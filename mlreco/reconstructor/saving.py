@@ -47,7 +47,7 @@ def save_events(path: str | Path, events: Iterable[Event]) -> None:
 
 def _save_page(path: Path, events: list[Event]) -> None:
     from mlreco.atomic import write_text
-    from mlreco.visualization.event_display import page_of_products
+    from mlreco.visualization.event_browser import page_of_products
 
     if len(events) > 1:
         raise UserError(f"{path}: a page shows one event; save several as .h5 and say 'mlreco display'")

@@ -6,8 +6,9 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "event_page": "mlreco.visualization.event_display",
-    "write_event_display": "mlreco.visualization.event_display",
+    "event_page": "mlreco.visualization.event_browser",
+    "write_event_browser": "mlreco.visualization.event_browser",
+    "write_event_display": "mlreco.visualization.event_browser",
     "write_report": "mlreco.visualization.report",
 }
 

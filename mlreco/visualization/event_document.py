@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from mlreco.post_processing.predicted import predicted_classes, predicted_instances
@@ -16,6 +18,7 @@ from mlreco.visualization.event_scales import (
     image_space,
     marker_style,
 )
+from mlreco.visualization.event_summary import InstanceSums, counterparts, predicted_sums, true_sums
 
 _SCENES = (
     ("energy", "image", "Deposited energy"),
@@ -40,7 +43,7 @@ def describe_event(products: Products, classes: list[str]) -> dict:
         ``voxels``: encoded columns, one value a voxel (instances as positions in ``instances``, -1 for none);
         ``classes`` and ``instances``: names or numbers with their colours; ``scenes``: title, space and column that
         gives the colour; ``spaces``: axis titles and ranges; ``image``: from voxel numbers to positions;
-        ``energy_scale``; ``marker``: size in pixels and symbol.
+        ``energy_scale``; ``marker``: size in pixels and symbol; ``points``: starts and ends of particles, in cm.
     """
     coordinates = products["coordinates"]
     voxels = {axis: encode_integers(coordinates[:, i]) for i, axis in enumerate("xyz")}
@@ -49,7 +52,7 @@ def describe_event(products: Products, classes: list[str]) -> dict:
         voxels["energy"] = encode_floats(products["energies"])
     for column, product in _class_columns(products).items():
         voxels[column] = encode_integers(products[product])
-    instances = _instances(products)
+    instances = _instances(products, classes)
     for column, product in (("instance_true", "instances_true"), ("instance_predicted", predicted_instances(products))):
         if column in instances:
             position = {entry["number"]: i for i, entry in enumerate(instances[column])}
@@ -68,7 +71,11 @@ def describe_event(products: Products, classes: list[str]) -> dict:
         "classes": [{"name": name, "colour": colour} for name, colour in class_colours(classes).items()],
         "instances": instances,
         "no_instance_colour": NO_INSTANCE_COLOUR,
-        "scenes": [{"colour": colour, "space": space, "title": title} for colour, space, title in drawn],
+        "scenes": [
+            {"key": f"{colour}-{space}", "colour": colour, "space": space, "title": title}
+            for colour, space, title in drawn
+        ],
+        "points": _points(products),
         "spaces": spaces,
         "image": image_geometry(products),
         "energy_scale": energy_scale(products.get("energies", np.empty(0))),
@@ -85,16 +92,58 @@ def _class_columns(products: Products) -> dict[str, str]:
     return found
 
 
-def _instances(products: Products) -> dict[str, list[dict]]:
-    """Return number and colour of the true and the predicted instances, each in ascending order of the number."""
+def finite(value: float, digits: int) -> float | None:
+    """Return a rounded number, None where it is none: JSON knows no other."""
+    return round(value, digits) if math.isfinite(value) else None
+
+
+def _points(products: Products) -> list[dict]:
+    """Return start and end of every particle of which they are known."""
+    particles = products.get("particles")
+    if particles is None or particles.dtype.names is None:
+        return []
+    found = []
+    for kind in ("start", "end"):
+        places = np.stack([particles[f"{kind}_{axis}"] for axis in "xyz"], axis=1).astype(float)
+        for number, place in zip(particles["particle"].tolist(), places, strict=True):
+            if np.isfinite(place).all():
+                found.append({"kind": kind, "particle": number, "at": place.round(3).tolist()})
+    return found
+
+
+def _instances(products: Products, classes: list[str]) -> dict[str, list[dict]]:
+    """Return the true and the predicted instances, each in ascending order of the number.
+
+    Returns:
+        Column -> for each instance ``number``, ``colour``, ``class`` (name), ``voxels``, ``energy`` (MeV), ``other``
+        (the instance of the other side with which it shares most voxels, None without) and ``shared`` (voxels).
+    """
     true, predicted = products.get("instances_true"), products.get(predicted_instances(products))
     none = np.full(len(products["coordinates"]), UNKNOWN)
     true_colours, predicted_colours = matched_colours(true, none if predicted is None else predicted)
     columns = {"instance_true": (true, true_colours), "instance_predicted": (predicted, predicted_colours)}
+    sums = {"instance_true": true_sums(products), "instance_predicted": predicted_sums(products)}
+    found = {}
+    for column, (labels, colours) in columns.items():
+        if labels is not None:
+            matched = counterparts(products, column)
+            found[column] = [_instance(sums[column], i, colours, matched, classes) for i in range(len(colours))]
+    return found
+
+
+def _instance(
+    sums: InstanceSums, i: int, colours: dict[int, str], matched: dict[int, tuple[int, int]], classes: list[str]
+) -> dict:
+    number, semantic = int(sums.numbers[i]), int(sums.classes[i])
+    other, shared = matched.get(number, (None, 0))
     return {
-        column: [{"number": number, "colour": colours[number]} for number in sorted(colours)]
-        for column, (labels, colours) in columns.items()
-        if labels is not None
+        "number": number,
+        "colour": colours[number],
+        "class": classes[semantic] if 0 <= semantic < len(classes) else "unknown",
+        "voxels": int(sums.voxels[i]),
+        "energy": finite(float(sums.energies[i]), 3),
+        "other": other,
+        "shared": shared,
     }
 
 

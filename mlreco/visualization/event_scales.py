@@ -53,7 +53,7 @@ def embedding_space(embeddings: np.ndarray) -> dict:
     low, high = (finite.min(axis=0), finite.max(axis=0)) if len(finite) else (-np.ones(3), np.ones(3))
     margin = 0.03 * (high - low)
     low, high = _widen(low - margin, high + margin, 0.05)
-    return {"titles": ["e₁", "e₂", "e₃"], "unit": "", "ranges": np.stack([low, high], axis=1).round(4).tolist()}
+    return {"titles": ["e1", "e2", "e3"], "unit": "", "ranges": np.stack([low, high], axis=1).round(4).tolist()}
 
 
 def _widen(low: np.ndarray, high: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:

@@ -72,7 +72,7 @@ def class_tables(products: Products, classes: list[str]) -> str:
     kinds = {kind: product for kind, product in kinds.items() if product in products}
     if not kinds and "semantics" in products:
         kinds = {"": "semantics"}
-    instances = {"true": _true_sums(products), "predicted": _predicted_sums(products)}
+    instances = {"true": true_sums(products), "predicted": predicted_sums(products)}
     instances = {kind: sums for kind, sums in instances.items() if sums}
     header = ["class", *(f"{kind}voxels" for kind in kinds), *(f"{kind} instances" for kind in instances)]
     if len(header) == 1:
@@ -113,48 +113,7 @@ def _class_cells(classes: list[str]) -> list[str]:
     return [colour_chip(colour) + escape(name) for name, colour in class_colours(classes).items()]
 
 
-def instance_tables(products: Products, classes: list[str], instances: dict[str, list[dict]]) -> str:
-    """Return the tables of true and predicted instances, the largest first, folded away.
-
-    Args:
-        products: name -> array of one event.
-        classes: names of the semantic classes, by number.
-        instances: number and colour of every instance, as `describe_event` gives them.
-    """
-    tables = []
-    for title, column, sums in (
-        ("True instances", "instance_true", _true_sums(products)),
-        ("Predicted instances", "instance_predicted", _predicted_sums(products)),
-    ):
-        if sums is not None:
-            colours = {entry["number"]: entry["colour"] for entry in instances[column]}
-            rows = _instance_rows(sums, classes, colours, _counterparts(products, column))
-            header = ["instance", "class", "voxels", "energy [MeV]", "largest overlap with", "shared voxels"]
-            tables.append(f'<div class="scroll"><h3>{title}</h3>{html_table(header, rows)}</div>')
-    return f"<details><summary>Instances in numbers</summary>{''.join(tables)}</details>" if tables else ""
-
-
-def _instance_rows(
-    sums: InstanceSums, classes: list[str], colours: dict[int, str], counterparts: dict[int, tuple[int, int]]
-) -> list[list[str]]:
-    rows = []
-    for i in np.lexsort((sums.numbers, -sums.voxels)).tolist():
-        number, semantic = int(sums.numbers[i]), int(sums.classes[i])
-        other, shared = counterparts.get(number, (None, 0))
-        rows.append(
-            [
-                colour_chip(colours[number]) + str(number),
-                escape(classes[semantic]) if 0 <= semantic < len(classes) else "unknown",
-                f"{sums.voxels[i]:,}",
-                f"{sums.energies[i]:.2f}",
-                _NOTHING if other is None else str(other),
-                f"{shared:,} ({shared / sums.voxels[i]:.0%})" if shared else _NOTHING,
-            ]
-        )
-    return rows
-
-
-def _counterparts(products: Products, column: str) -> dict[int, tuple[int, int]]:
+def counterparts(products: Products, column: str) -> dict[int, tuple[int, int]]:
     """Return for every instance the one on the other side with most shared voxels, and their number."""
     predicted_name = predicted_instances(products)
     if "instances_true" not in products or predicted_name not in products:
@@ -163,13 +122,15 @@ def _counterparts(products: Products, column: str) -> dict[int, tuple[int, int]]
     return matched_instances(predicted, true) if column == "instance_predicted" else matched_instances(true, predicted)
 
 
-def _true_sums(products: Products) -> InstanceSums | None:
+def true_sums(products: Products) -> InstanceSums | None:
+    """Return the sums over the true instances; None where they are not known."""
     if "instances_true" not in products:
         return None
     return instance_sums(products["instances_true"], products.get("semantics_true"), products.get("energies"))
 
 
-def _predicted_sums(products: Products) -> InstanceSums | None:
+def predicted_sums(products: Products) -> InstanceSums | None:
+    """Return the sums over the predicted instances; None where there are none."""
     if predicted_instances(products) not in products:
         return None
     return instance_sums(products[predicted_instances(products)], products.get("semantics"), products.get("energies"))

@@ -40,7 +40,7 @@ def html_page(
         title: text of the window's title, escaped here.
         body: HTML, whose texts are already escaped.
         styles: names of the style sheets of this folder to put in.
-        data: element id -> object that is written as JSON for the scripts to read.
+        data: element id -> JSON text for the scripts to read, or an object that becomes such.
         scripts: names of the scripts of this folder to run at the end; plotly.js comes before them if there are any.
     """
     code = [_plotly_code(), *(_asset(name) for name in scripts)] if scripts else []
@@ -71,8 +71,13 @@ def colour_chip(colour: str) -> str:
     return f'<span class="chip" style="background:{escape(colour)}"></span>'
 
 
+def json_text(value: object) -> str:
+    """Return an object as JSON that can stand in a page."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+
+
 def _json_element(name: str, value: object) -> str:
-    text = json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+    text = value if isinstance(value, str) else json_text(value)
     return f'<script type="application/json" id="{escape(name)}">{text}</script>'
 
 

@@ -200,36 +200,6 @@ def test_a_bug_keeps_its_traceback(calls, monkeypatch, capsys):
     assert lines[-1] == "mlreco: this is a bug in mlreco; please report it with the lines above"
 
 
-class FakeReader:
-    def __init__(self, path):
-        self.path = path
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return None
-
-    def __len__(self):
-        return 3
-
-
-def test_display(calls, monkeypatch, capsys):
-    shown = []
-    monkeypatch.setattr(mlreco.iotools, "HDF5Reader", FakeReader, raising=False)
-    monkeypatch.setattr(
-        mlreco.visualization,
-        "write_event_display",
-        lambda reader, event, path: shown.append((reader.path, event, path)),
-    )
-    assert main(["display", "out.h5", "--event", "2"]) == 0
-    assert main(["display", "out.h5", "-o", "pages/a.html"]) == 0
-    assert shown == [(Path("out.h5"), 2, Path("event_2.html")), (Path("out.h5"), 0, Path("pages/a.html"))]
-    assert capsys.readouterr().out.splitlines()[0] == f"event 2 of out.h5: {Path('event_2.html').resolve()}"
-    assert main(["display", "out.h5", "--event", "3"]) == 2
-    assert "no event 3; the file has 3, counted from 0" in capsys.readouterr().err
-
-
 def test_notices_are_told(calls, capsys):
     assert main(["train", "my.cfg", "--set", "trainval.unwrapper=x"]) == 0
     assert "trainval.unwrapper: no effect in mlreco, ignored" in capsys.readouterr().err

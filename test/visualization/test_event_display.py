@@ -10,6 +10,7 @@ from plotly.offline import get_plotlyjs
 from mlreco.errors import UserError
 from mlreco.iotools import HDF5Reader, HDF5Writer
 from mlreco.post_processing.metrics import adjusted_rand_index
+from mlreco.post_processing.summary import ALL
 from mlreco.visualization import event_page, write_event_display
 from mlreco.visualization.encoding import decode
 from mlreco.visualization.event_scales import marker_style
@@ -26,7 +27,11 @@ class Page(HTMLParser):
         self.elements, self.text, self.scripts = [], "", []
         self.inside = None
         self.feed(text.replace(get_plotlyjs(), PLOTLY))
-        self.document = next((json.loads(body) for attributes, body in self.scripts if attributes.get("id")), None)
+        data = {attributes["id"]: json.loads(body) for attributes, body in self.scripts if "id" in attributes}
+        self.index = data.pop("event-index", None)
+        self.events = list(data.values())
+        self.document = next(iter(self.events), None)
+        self.hidden = {attributes.get("id"): "hidden" in attributes for _, attributes in self.elements}
 
     def handle_starttag(self, tag, attrs):
         self.elements.append((tag, dict(attrs)))
@@ -124,7 +129,10 @@ def test_header_names_event_source_and_counts(reader, event):
     assert "Run 7, subrun 3, event 0" in page.text
     assert "sample.h5, entry 0" in page.text
     assert f"{event['energies'].sum():,.1f} MeV" in page.text
-    assert re.search(r"voxels\s+300\b.*true instances\s+6\b.*predicted instances\s+7\b", page.text, re.DOTALL)
+    counts = r"voxels\s+300\b.*true instances of 10 voxels and more\s+6\b.*predicted instances there\s+7\b"
+    assert re.search(counts, page.text, re.DOTALL)
+    row = clustering_scores(event, len(CLASSES))[ALL]
+    assert (row["true_instances"], row["pred_instances"]) == (6, 7)
 
 
 def test_metrics_of_each_class_are_in_the_page(event):
@@ -163,7 +171,10 @@ def test_classes_that_were_clustered_stand_in_for_true_and_predicted_ones(event)
 def test_an_empty_event_says_so(event):
     page = page_of(rows_of(event, slice(0, 0)))
     assert "This event has no voxels" in page.text
-    assert page.scripts == []
+    assert (page.hidden["message"], page.hidden["panels"]) == (False, True)
+    assert page.document["count"] == 0
+    full = page_of(event)
+    assert (full.hidden["message"], full.hidden["panels"]) == (True, False)
 
 
 def test_one_voxel_has_finite_ranges(event):
@@ -221,7 +232,7 @@ def test_events_of_an_output_file(tmp_path):
         for event in events:
             writer.append(event)
     with HDF5Reader(path) as reader:
-        assert "no voxels" in Page(event_page(reader, 1)).text
+        assert Page(event_page(reader, 1)).document["count"] == 0
         page = Page(event_page(reader, 2))
     assert "event 2" in page.text
     assert "b.h5, entry 2" in page.text

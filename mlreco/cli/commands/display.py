@@ -1,35 +1,82 @@
-"""``mlreco display OUTPUT.h5``."""
+"""``mlreco display FILE``."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mlreco.cli.options import not_negative, output_file
+from mlreco.cli.events import chosen_events, event_slice
+from mlreco.cli.options import not_negative, output_file, positive
 from mlreco.console import say
-from mlreco.errors import UserError
+
+if TYPE_CHECKING:
+    from mlreco.visualization.event_browser import Events
 
 NAME = "display"
-HELP = "write the display of an event: an HTML page that needs no network"
+HELP = "write a page that shows events, reconstructed or not: it needs no network"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("file", metavar="OUTPUT.h5", type=Path, help="file that 'mlreco inference' wrote")
     parser.add_argument(
-        "--event", type=not_negative, default=0, metavar="N", help="which event of the file, from 0 (0)"
+        "file", metavar="FILE", help="output of 'mlreco inference', or any file of events ('sample' is shipped)"
     )
-    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="page to write (event_N.html)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--event", type=not_negative, metavar="N", help="this event alone, from 0")
+    which.add_argument(
+        "-n",
+        "--events",
+        type=event_range,
+        metavar="N|A:B|A-B",
+        help="the first N events, A to B - 1 (A:B), or A to B (A-B); by default the first 20",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="page to write (event_N.html for one, else events.html)"
+    )
+    parser.add_argument(
+        "--page-limit",
+        type=positive,
+        default=60,
+        metavar="MB",
+        help="events inside the page; others are put into a folder beside it (60)",
+    )
+
+
+def event_range(text: str) -> slice:
+    """Parse ``A-B``, both of them included, or what `event_slice` does."""
+    first, dash, last = text.partition("-")
+    if dash and first.isdecimal() and last.isdecimal():
+        return slice(int(first), int(last) + 1)
+    return event_slice(text)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the page and say where it is."""
-    from mlreco.iotools import HDF5Reader
-    from mlreco.visualization import write_event_display
+    """Write the page and say where it is and how large."""
+    from mlreco import shipped
+    from mlreco.visualization import write_event_browser
 
-    page = arguments.output or Path(f"event_{arguments.event}.html")
-    with HDF5Reader(arguments.file) as reader:
-        if arguments.event >= len(reader):
-            raise UserError(f"{arguments.file}: no event {arguments.event}; the file has {len(reader)}, counted from 0")
-        write_event_display(reader, arguments.event, output_file(page, arguments.file))
-    say(f"event {arguments.event} of {arguments.file}: {page.resolve()}")
+    file = shipped.sample(arguments.file) or Path(arguments.file)
+    alone = arguments.event is not None
+    page = arguments.output or Path(f"event_{arguments.event}.html" if alone else "events.html")
+    reader = _open(file)
+    chosen = slice(arguments.event, arguments.event + 1) if alone else arguments.events or slice(0, 20)
+    events = chosen_events(chosen, len(reader), file)
+    written = write_event_browser(reader, events, output_file(page, file), arguments.page_limit * 10**6)
+    what = f"event {arguments.event}" if alone else f"{written.events} events"
+    say(f"{what} of {file}: {written.path.resolve()}, {written.size / 1e6:.1f} MB")
+    if written.folder is not None:
+        size = f"{written.outside} of them, {written.folder_size / 1e6:.1f} MB"
+        say(f"{size}, are in {written.folder}: keep it beside the page")
+
+
+def _open(file: Path) -> Events:
+    """Return the events of a file, reconstructed or not."""
+    from mlreco.iotools import HDF5Reader
+    from mlreco.iotools.output.events import OutputEventsReader
+
+    if OutputEventsReader.recognizes(file):
+        return HDF5Reader(file)
+    from mlreco.reconstructor.event_file import open_events
+
+    return open_events(file)
