@@ -176,7 +176,7 @@ def test_two_iterations(tmp_path, monkeypatch, capsys, form, events):
     (log,) = Path("log_field").glob("*.csv")
     with open(log, newline="") as file:
         assert [row["iter"] for row in csv.DictReader(file)] == ["1", "2"]
-    assert all(line.startswith("mlreco: field.cfg:") for line in said.err.splitlines())
+    assert "error" not in said.err and said.err.count("mlreco: field.cfg:") >= 5
 
 
 def told(config):

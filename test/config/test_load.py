@@ -327,7 +327,8 @@ SHIPPED = sorted((Path(__file__).parents[2] / "config").glob("*.cfg"))
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_configuration_is_valid(path):
     config = load_config(path)
-    assert all(Path(file).exists() for file in config.iotool.dataset.data_keys)
+    made_first = {"fragments.h5"}  # by another command, as the head of grappa.cfg says
+    assert all(Path(file).exists() for file in config.iotool.dataset.get("data_keys", []) if file not in made_first)
 
 
 def test_reading_a_configuration_does_not_import_the_readers_libraries():
