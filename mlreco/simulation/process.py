@@ -20,8 +20,8 @@ ATTEMPTS = 3
 """How often a worker may die over the same event. An event depends on nothing but its options and number, so that a new
 worker makes the same one; dying over it again means that the event itself is the reason."""
 
-STARTS = 10
-"""How often a worker may die while Geant4 starts, which it does about one time in thirty."""
+STARTS = 5
+"""How often a worker may die while Geant4 starts, which has nothing to do with an event."""
 
 _DEATHS = (BrokenPipeError, EOFError, pickle.UnpicklingError)
 """What speaking to a worker that has died raises."""

@@ -64,6 +64,7 @@ class Tracker:
         self._parts = [_detector(self._python, width), _physics(self._library)]
         for part in self._parts:
             self._manager.SetUserInitialization(part)
+        self._set_cut()
         self._gun = _gun(self._python)
         self._manager.SetUserAction(self._gun)
         self._recorder = Recorder(self._library, SLOWEST_NEUTRON_MEV)
@@ -92,6 +93,15 @@ class Tracker:
         addresses, where = np.unique(tracks["creator"], return_inverse=True)
         tracks["process"] = np.array([self._process(int(address)) for address in addresses], np.int32)[where]
         return Recording(self._recorder.deposits(), tracks, tuple(self._names))
+
+    def _set_cut(self) -> None:
+        """Set the production threshold, by Geant4's own command.
+
+        The methods that a physics list inherits from ``G4VUserPhysicsList``, such as ``SetDefaultCutValue``, must not
+        be called through the bindings: that base is virtual, and they do not move the pointer to it, so that the method
+        writes into other memory. One start in twenty died of it.
+        """
+        self._python.G4UImanager.GetUIpointer().ApplyCommand(f"/run/setCut {CUT_MM} mm")
 
     def _process(self, address: int) -> int:
         """Return the number of a process."""
@@ -145,10 +155,6 @@ def _physics(library: Library) -> Any:
             self.parts = [Processes(), geant4.G4DecayPhysics(), geant4.G4StepLimiterPhysics()]
             for part in self.parts:
                 self.RegisterPhysics(part)
-
-        def SetCuts(self) -> None:
-            self.SetDefaultCutValue(CUT_MM)
-            self.SetCutsWithDefault()
 
     return PhysicsList()
 
