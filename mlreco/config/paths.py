@@ -51,6 +51,8 @@ def _path_values(values: dict[str, Any]) -> Iterator[tuple[KeyPath, Any, Any]]:
             yield from _texts(arguments, "thresholds", ("post_processing", name, "thresholds"))
     if values.get("trainval"):
         yield from _texts(values["trainval"], "model_path", ("trainval", "model_path"))
+        validation = values["trainval"].get("validation") or {}
+        yield from _texts(validation, "data_keys", ("trainval", "validation", "data_keys"))
 
 
 def _texts(holder: dict[str, Any], key: str, path: KeyPath) -> Iterator[tuple[KeyPath, Any, Any]]:

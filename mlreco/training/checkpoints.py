@@ -21,6 +21,7 @@ from mlreco.console import remark
 from mlreco.errors import UserError
 from mlreco.models.finite import not_finite
 from mlreco.models.weights import load_state
+from mlreco.training.selection import Selection
 from mlreco.training.settings import difference, settings_before
 
 
@@ -44,6 +45,8 @@ class TrainingState:
         skipped_steps: steps left out since their gradient overflowed in fp16.
         average: moving average of the weights, where there is one.
         reports: where the log stands.
+        selection: the best network so far.
+        numbers: of the last validation.
     """
 
     model: nn.Module
@@ -61,6 +64,8 @@ class TrainingState:
     skipped_steps: int = 0
     average: AveragedModel | None = None
     reports: dict[str, Any] = field(default_factory=dict)
+    selection: Selection = field(default_factory=Selection)
+    numbers: dict[str, float] = field(default_factory=dict)
 
 
 def random_state() -> dict[str, Any]:
@@ -105,7 +110,8 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         if damaged is not None:
             raise UserError(f"{path} is not written: '{damaged}' is not finite after {state.iteration} iterations")
     run = state.run.model_copy(update={"last_iteration": state.iteration, "seconds": state.seconds_of_run})
-    metadata = state.metadata.model_copy(update={"history": (*state.metadata.history, run)})
+    told = {"history": (*state.metadata.history, run), "numbers": state.numbers}
+    metadata = state.metadata.model_copy(update=told)
     content = {
         **weights,
         "optimizer": state.optimizer.state_dict(),
@@ -119,6 +125,7 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "seed": state.seed,
         "batches": state.batches,
         "reports": state.reports,
+        "selection": state.selection.state(),
         "config": metadata.config,
         "mlreco_version": __version__,
         "metadata": metadata.model_dump_json(),
@@ -156,6 +163,7 @@ class _Content(BaseModel):
     seed: Annotated[int, Field(ge=0)]
     batches: dict[str, Any]
     reports: dict[str, Any] = {}
+    selection: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -222,7 +230,8 @@ def restore(saved: Saved, state: TrainingState) -> None:
         raise UserError(f"{path}: its state does not fit trainval.optimizer and trainval.freeze: {error}") from error
     state.skipped_steps, state.iteration = content.skipped_steps, content.iteration
     state.epoch, state.seconds, state.batches = content.epoch, content.seconds, content.batches
-    state.reports = content.reports
+    state.reports, state.selection = content.reports, Selection.from_state(content.selection)
+    state.numbers = dict(saved.metadata.numbers)
     try:
         restore_random_state(content.random)
     except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError) as error:

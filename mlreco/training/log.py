@@ -26,6 +26,7 @@ class CSVLog:
         first_iteration: iterations done before; part of the name of a new file. One that exists is kept, the new one
             gets a number.
         before: :meth:`state` of the log that is continued; one of another folder is left alone.
+        name: beginning of the name of a new file.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class CSVLog:
         make_folder(Path(log_dir))
         self._columns: Sequence[str] = ()
         continued = _continued(Path(log_dir), before or {})
-        self.path = continued or _free_name(Path(log_dir), f"train_log-{first_iteration:07d}")
+        self.path = continued or _free_name(Path(log_dir), f"{name}-{first_iteration:07d}")
         try:
             if continued is not None:
                 os.truncate(continued, min(before["bytes"], continued.stat().st_size))

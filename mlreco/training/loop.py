@@ -18,14 +18,16 @@ from mlreco.iotools.workers import WaitEnded
 from mlreco.models.chain import ChainLoss
 from mlreco.training.checkpoints import TrainingState, save_checkpoint
 from mlreco.training.diverged import write_batch
+from mlreco.training.keeping import keep_best, keep_last
 from mlreco.training.learner import Learner, Lessons
 from mlreco.training.parts import Terms
 from mlreco.training.prefix import checkpoint_path
 from mlreco.training.report import Reporter
 from mlreco.training.run_folder import describe_run
-from mlreco.training.schedules import warm_up
+from mlreco.training.schedules import follow_validation, warm_up
 from mlreco.training.step import optimize
 from mlreco.training.team import ENDS, FAILED, GOES_ON, Team
+from mlreco.training.validation import Validator
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Training:
         loader: batches without end.
         iterations: when the training is complete.
         team: the processes that train together.
+        validator: of the process that validates.
 
     Raises:
         UserError: it is.
@@ -63,13 +66,15 @@ class Training:
         loader: Any,
         iterations: int,
         team: Team,
+        validator: Validator | None = None,
     ) -> None:
         self.config = config
         self.trainval = config["trainval"]
         self.state = state
         self.chain = state.model
         self.team = team
-        self.learner = Learner(self.chain, loss.to(team.device), self.trainval["amp"], team)
+        self.validator = validator
+        self.learner = Learner(self.chain, loss, self.trainval["amp"], team)
         self.loader = loader
         self.iterations = iterations
         self._saved: Path | None = None
@@ -109,6 +114,8 @@ class Training:
     def _train_until_the_end(self, interruption: Interruption, reporter: Reporter | None) -> bool:
         """Train until all iterations are done, or a signal comes, which is returned."""
         batches = self.loader.steps(lambda: interruption.requested)
+        if self._is_due() and self._validate(interruption, reporter):
+            return True
         while self.state.iteration < self.iterations:
             timer = _Timer(time.perf_counter())
             try:
@@ -119,9 +126,55 @@ class Training:
             if reporter is not None:
                 reporter.record(row)
                 self.state.reports = reporter.state()
+            if self._is_due() and self._validate(interruption, reporter):
+                return True
             if self.state.iteration % self.trainval["checkpoint_step"] == 0:
                 self._save()
+            if self._is_no_longer_better():
+                return False
         return False
+
+    def _is_due(self) -> bool:
+        """Tell whether the network is to be validated now, and was not before the training was interrupted."""
+        wanted, done = self.trainval["validation"], self.state.iteration
+        if wanted is None or done <= self.state.selection.validated:
+            return False
+        return done % wanted["step"] == 0 or done == self.iterations
+
+    def _validate(self, interruption: Interruption, reporter: Reporter | None) -> bool:
+        """Validate, keep the network if it is the best; return whether a signal came before the end."""
+        numbers, ended = {}, False
+        if self.validator is not None:
+            network = self.chain if self.state.average is None else self.state.average.module
+            try:
+                numbers = self.validator.numbers(network, lambda: interruption.requested)
+            except WaitEnded:
+                ended = True
+        numbers, ended = self.team.gathered((numbers, ended))[0]
+        if ended:
+            return True
+        done, best = self.state.iteration, self.trainval["best"]
+        self.state.selection = self.state.selection.after(done, numbers, best)
+        self.state.numbers = numbers
+        follow_validation(self.state.scheduler, numbers[best])
+        if reporter is not None:
+            reporter.validated(done, numbers, best)
+            self.state.reports = reporter.state()
+            if self.state.selection.iteration == done:
+                keep_best(self.trainval["weight_prefix"], self._save())
+        return False
+
+    def _is_no_longer_better(self) -> bool:
+        """Tell whether the training ends early."""
+        selection, patience = self.state.selection, self.trainval["patience"]
+        if patience is None or self.trainval["validation"] is None or selection.misses < patience:
+            return False
+        if self.team.is_first:
+            remark(
+                f"ended after {self.state.iteration} iterations: {selection.misses} validations were not better than "
+                f"that after {selection.iteration}, with {self.trainval['best']} {selection.value:.4g}"
+            )
+        return True
 
     def _tell_skipped(self) -> None:
         """Tell of events that were skipped for the first time; beyond a few only how many."""
@@ -138,6 +191,7 @@ class Training:
         if self._saved != path and self.team.is_first:
             save_checkpoint(path, self.state)
             self._saved = path
+            keep_last(self.trainval["weight_prefix"], self.trainval["keep_last"])
         return path
 
     def _save_at_fault(self) -> str:

@@ -38,6 +38,10 @@ class Reporter:
         self._log = self._stack.enter_context(CSVLog(trainval["log_dir"], first_iteration, before.get("log")))
         self._interval = Interval(before.get("interval"))
         self._board = self._stack.enter_context(_board(trainval, first_iteration))
+        self._validations: CSVLog | None = None
+        if trainval["validation"] is not None:
+            log = CSVLog(trainval["log_dir"], first_iteration, before.get("validation"), "validation_log")
+            self._validations = self._stack.enter_context(log)
         bar = Progress("training", total=iterations, initial=first_iteration, unit="it")
         self._progress = self._stack.enter_context(bar)
         self._started = self._told = time.monotonic()
@@ -61,6 +65,15 @@ class Reporter:
             self._tell(told)
         return told
 
+    def validated(self, iteration: int, numbers: Mapping[str, float], best: str) -> None:
+        """Tell the numbers of a validation, on the terminal that which is compared and the most usual ones."""
+        if self._validations is not None:
+            self._validations.record({"iter": iteration, **numbers})
+        self.show({f"validation/{name}": value for name, value in numbers.items()}, iteration)
+        shown = dict.fromkeys([best, "loss", "segmentation_accuracy", "ari_all"])
+        told = ", ".join(f"{name} {numbers[name]:.4g}" for name in shown if name in numbers)
+        remark(f"validation after {iteration} iterations: {told}")
+
     def show(self, numbers: Mapping[str, float], iteration: int) -> None:
         """Give numbers to TensorBoard, where it is wanted."""
         if self._board is not None:
@@ -70,7 +83,8 @@ class Reporter:
 
     def state(self) -> dict[str, Any]:
         """Return where the reports stand, for a training that goes on from here."""
-        return {"log": self._log.state(), "interval": self._interval.state()}
+        state = {"log": self._log.state(), "interval": self._interval.state()}
+        return state if self._validations is None else {**state, "validation": self._validations.state()}
 
     def __enter__(self) -> Reporter:
         return self

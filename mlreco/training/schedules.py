@@ -11,15 +11,17 @@ import torch
 from mlreco.config.torch_names import LENGTHS
 from mlreco.errors import UserError
 from mlreco.training.optimizers import call, named
+from mlreco.training.selection import smaller_is_better
 
 
-def with_length(config: Mapping[str, Any] | None, iterations: int) -> dict[str, Any] | None:
-    """Return ``trainval.lr_scheduler`` with the length of the training where the schedule wants one.
+def schedule_of(trainval: Mapping[str, Any], iterations: int) -> dict[str, Any] | None:
+    """Return ``trainval.lr_scheduler`` with what follows from the training: its length, what a better number is.
 
     Args:
-        config: the section, or None.
+        trainval: the section of the configuration.
         iterations: of the whole training.
     """
+    config = trainval.get("lr_scheduler")
     if config is None:
         return None
     arguments = dict(config.get("args") or {})
@@ -27,6 +29,8 @@ def with_length(config: Mapping[str, Any] | None, iterations: int) -> dict[str, 
     by_epochs = config["name"] == "OneCycleLR" and "epochs" in arguments
     if length is not None and not by_epochs:
         arguments.setdefault(length, iterations)
+    if config["name"] == "ReduceLROnPlateau":
+        arguments.setdefault("mode", "min" if smaller_is_better(trainval["best"]) else "max")
     return {"name": config["name"], "args": arguments}
 
 
@@ -43,22 +47,33 @@ def make_scheduler(optimizer: torch.optim.Optimizer, config: Mapping[str, Any] |
     if config is None:
         return None
     module = torch.optim.lr_scheduler
-    if config["name"] == "ReduceLROnPlateau":
-        raise UserError("trainval.lr_scheduler.name: ReduceLROnPlateau needs a validation loss, which training lacks")
     kind = named(module, module.LRScheduler, config["name"], "trainval.lr_scheduler.name")
     return call(kind, optimizer, config.get("args") or {}, "trainval.lr_scheduler")
 
 
 def step_scheduler(scheduler: Any) -> None:
-    """Go to the next learning rate.
+    """Go to the next learning rate, unless it waits for a validation.
 
     Raises:
         UserError: the schedule has ended.
     """
+    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        return
     try:
         scheduler.step()
     except ValueError as error:
         raise UserError(f"trainval.lr_scheduler: {error}") from error
+
+
+def follow_validation(scheduler: Any, value: float) -> None:
+    """Tell a schedule that waits for validations how one went.
+
+    Args:
+        scheduler: any schedule, or None.
+        value: the number that is compared.
+    """
+    if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        scheduler.step(value)
 
 
 def warm_up(iteration: int, length: int) -> float:

@@ -6,7 +6,7 @@ import contextlib
 import datetime
 import math
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,11 @@ import torch
 
 from mlreco.checkpoints import DataFingerprint, Metadata, Run, read_metadata
 from mlreco.checkpoints.fingerprint import fingerprint
+from mlreco.console import remark
 from mlreco.errors import UserError
 from mlreco.iotools import Loader, loader_factory
 from mlreco.models.assembly import build_chain
+from mlreco.models.chain import ChainLoss
 from mlreco.models.layers.precision import tf32
 from mlreco.provenance import git_revision, host, versions
 from mlreco.training.average import moving_average
@@ -24,10 +26,12 @@ from mlreco.training.checkpoints import Saved, TrainingState, read_training, res
 from mlreco.training.loop import Training
 from mlreco.training.optimizers import make_optimizer
 from mlreco.training.prefix import newest_training, refuse_to_overwrite, reserved
-from mlreco.training.schedules import make_scheduler, with_length
+from mlreco.training.schedules import make_scheduler, schedule_of
+from mlreco.training.selection import require_number
 from mlreco.training.settings import settings_of
 from mlreco.training.step import make_scaler
 from mlreco.training.team import Team, team_of_environment
+from mlreco.training.validation import Validator, overlap
 
 
 def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weights: str | Path | None = None) -> Path:
@@ -89,8 +93,36 @@ def _train(config: Mapping[str, Any], resume: str | Path | None, weights: str | 
             loader.load_state_dict(state.batches)
         facts = {"settings": state.metadata.settings, "versions": versions(), "iterations": iterations}
         team.require_same({**facts, "events": data.digest, "beginning": state.iteration})
-        loss = state.model.make_loss(trainval["loss_weights"])
-        return Training(config, state, loss, loader, iterations, team).run()
+        loss = state.model.make_loss(trainval["loss_weights"]).to(team.device)
+        with _validation(config, loss, loader, team) as validator:
+            if validator is not None:
+                require_number(validator.numbers(state.model, most=1), trainval["best"])
+            return Training(config, state, loss, loader, iterations, team, validator).run()
+
+
+@contextlib.contextmanager
+def _validation(config: Mapping[str, Any], loss: ChainLoss, loader: Loader, team: Team) -> Iterator[Validator | None]:
+    """Give what validates in the first process, None elsewhere or where nothing is to be validated.
+
+    Raises:
+        UserError: the events cannot be read; or something needs a validation and there is none.
+    """
+    trainval = config["trainval"]
+    if trainval["validation"] is None:
+        if (trainval.get("lr_scheduler") or {}).get("name") == "ReduceLROnPlateau":
+            raise UserError("trainval.lr_scheduler: ReduceLROnPlateau needs events to validate on: trainval.validation")
+        if trainval["patience"] is not None:
+            raise UserError("trainval.patience counts validations: say on which events, with trainval.validation")
+    if trainval["validation"] is None or not team.is_first:
+        yield None
+        return
+    validator = Validator(config, loss)
+    for path in overlap(validator.files, loader.dataset.files):
+        remark(f"{path}: is trained on and validated on; the validation says little about other events")
+    try:
+        yield validator
+    finally:
+        validator.close()
 
 
 def _begin(
@@ -101,7 +133,7 @@ def _begin(
     chain, _ = build_chain(config, weights, to_train=True, device=team.device)
     chain.freeze(trainval.get("freeze") or ())
     state = TrainingState(chain, make_optimizer(chain, trainval["optimizer"]), seed=seed)
-    state.scheduler = make_scheduler(state.optimizer, with_length(trainval.get("lr_scheduler"), iterations))
+    state.scheduler = make_scheduler(state.optimizer, schedule_of(trainval, iterations))
     state.scaler = make_scaler(trainval["amp"], next(chain.parameters()).device)
     if trainval["ema"] is not None:
         state.average = moving_average(chain, trainval["ema"])
@@ -130,7 +162,7 @@ def _describe(
         classes=state.model.scheme.classes,
         versions=versions(),
         data=data,
-        settings=settings_of(config, with_length(config["trainval"].get("lr_scheduler"), iterations)),
+        settings=settings_of(config, schedule_of(config["trainval"], iterations)),
         history=history,
     )
     first = 0 if saved is None else saved.content.iteration

@@ -34,6 +34,8 @@ def running(folder, *overrides):
         str(ROOT / "bin/run.py"),
         "train",
         str(ROOT / "config/spice.cfg"),
+        "-s",
+        str(ROOT / "config/sample/thin_sample.h5"),
         "--iterations",
         "9999",
     ]

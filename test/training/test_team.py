@@ -74,7 +74,7 @@ def ended_at_last(process):
 
 def finished(process, status=0):
     with ended_at_last(process):
-        errors = process.communicate(timeout=200)[1]
+        errors = process.communicate(timeout=500)[1]
     assert process.returncode == status, errors
     return errors
 
@@ -90,12 +90,12 @@ def test_processes_are_ended_together_go_on_exactly_and_train_as_one_would(tmp_p
     in_parts = [*options, "iotool.minibatch_size=2"]
     log = tmp_path / "parts/log/train_log-0000000.csv"
     with ended_at_last(torchrun(tmp_path / "parts", *in_parts, "trainval.iterations=9999")) as process:
-        deadline = time.monotonic() + 150
+        deadline = time.monotonic() + 400
         while not (log.exists() and len(log.read_text().splitlines()) > 1):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.1)
         os.killpg(process.pid, signal.SIGTERM)
-        errors = process.communicate(timeout=100)[1]
+        errors = process.communicate(timeout=300)[1]
     ((done, saved),) = checkpoints(f"{tmp_path}/parts/weights/snapshot")
     assert done == len(rows(log)) and f"saved {saved} after {done} iterations" in errors
     assert read_metadata(saved).history[-1].processes == 2
@@ -143,8 +143,8 @@ def test_processes_that_train_something_else_or_are_missing(tmp_path):
         for rank in (0, 1)
     ]
     for process in pair:
-        errors = process.communicate(timeout=150)[1]
+        errors = process.communicate(timeout=400)[1]
         assert process.returncode == 2 and re.search(r"process 1 trains with another settings than process 0", errors)
     single = alone(tmp_path, 1, "trainval.iterations=2", port=free_port(), minutes="0.05")
-    errors = single.communicate(timeout=150)[1]
+    errors = single.communicate(timeout=400)[1]
     assert single.returncode == 2 and re.search(r"process 1 of 2 cannot reach the others at 127.0.0.1:\d+", errors)

@@ -29,6 +29,22 @@ def _amp(value: Any) -> Any:
     return "off" if value is False else value
 
 
+class Validation(Section):
+    """Events that are validated on while training.
+
+    Attributes:
+        data_keys: files, patterns, folders or ``.txt`` lists; the schema is that of the training.
+        step: iterations between validations.
+        events: at most so many events, evenly spread over the files.
+        clustering: whether the post-processing runs and its instances are compared with the true ones.
+    """
+
+    data_keys: Annotated[Names, Field(min_length=1)]
+    step: Positive = 1000
+    events: Positive = 200
+    clustering: bool = True
+
+
 class TrainVal(Section):
     """How the chain is trained and run.
 
@@ -40,6 +56,11 @@ class TrainVal(Section):
         epochs: passes over the events to train for, instead of `iterations`.
         report_step: iterations between rows of the log, which are means over them.
         checkpoint_step: iterations between checkpoints.
+        keep_last: checkpoints that stay; the older ones are removed, but for the best; all if absent.
+        validation: events that are validated on while training.
+        best: number of the validation by which the best checkpoint, ``<weight_prefix>-best.ckpt``, is told: the
+            smallest loss, or the largest of any other.
+        patience: validations without a better one after which the training ends; none if absent.
         weight_prefix: path and beginning of the names of checkpoints.
         log_dir: folder of the logs; a run leaves there its CSV log, its configuration and its circumstances.
         tensorboard: whether the numbers of the log are also written for TensorBoard, into `log_dir`.
@@ -49,7 +70,8 @@ class TrainVal(Section):
         amp: mixed precision: ``off``, ``fp16`` or ``bf16``.
         tf32: whether float32 products on CUDA may round to TF32.
         max_grad_norm: gradients are scaled down to this norm where theirs is larger; no limit if absent.
-        lr_scheduler: a class of `torch.optim.lr_scheduler`, stepped once an iteration, and its arguments; the length of
+        lr_scheduler: a class of `torch.optim.lr_scheduler`, stepped once an iteration (`ReduceLROnPlateau`: once a
+            validation, by `best`), and its arguments; the length of
             `CosineAnnealingLR`, `OneCycleLR` and `PolynomialLR` is that of the training where it is not given.
         warmup: iterations in which the learning rate rises: that of the schedule times (iteration + 1) / `warmup`.
         ema: decay of the moving average of the weights, such as 0.999; checkpoints then hold it as their weights.
@@ -63,6 +85,10 @@ class TrainVal(Section):
     epochs: Annotated[float, Field(gt=0)] | None = None
     report_step: Positive = 1
     checkpoint_step: Positive = 500
+    keep_last: Positive | None = None
+    validation: Validation | None = None
+    best: str = "loss"
+    patience: Positive | None = None
     weight_prefix: str = "weights/snapshot"
     log_dir: str = "log"
     tensorboard: bool = False
