@@ -13,13 +13,15 @@ import numpy as np
 from mlreco.atomic import write_text
 from mlreco.post_processing.evaluation_failures import Failure, find_failures
 from mlreco.post_processing.evaluation_tables import event_tables
+from mlreco.post_processing.segmentation_evaluation import evaluate_segmentation
 from mlreco.post_processing.summary import Evaluation
 from mlreco.visualization import report_figures, report_tables
+from mlreco.visualization.event_browser import write_event_browser
 from mlreco.visualization.event_display import class_names
 from mlreco.visualization.figure_style import Figure
 from mlreco.visualization.instance_extent import instance_extents
 from mlreco.visualization.page import html_page
-from mlreco.visualization.report_events import choose_events, event_summary, thumbnail_document
+from mlreco.visualization.report_events import ChosenEvent, choose_events, event_summary, thumbnail_document
 
 if TYPE_CHECKING:
     from mlreco.iotools import HDF5Reader
@@ -41,7 +43,7 @@ def write_report(
     n_worst: int = 4,
     seed: int = 0,
 ) -> None:
-    """Write the report of an output file: a single HTML file that needs no network.
+    """Write the report of an output file: an HTML file that needs no network, and beside it the browser of its events.
 
     Args:
         reader: the output file.
@@ -54,17 +56,46 @@ def write_report(
     Raises:
         UserError: the page cannot be written.
     """
-    page = report_page(reader, evaluation, n_random=n_random, n_worst=n_worst, seed=seed)
+    chosen, failures = chosen_and_failures(reader, evaluation, n_random, n_worst, seed)
+    browser = browser_path(path) if chosen else None
+    page = report_page(reader, evaluation, chosen, failures, None if browser is None else browser.name)
+    if browser is not None:
+        write_event_browser(reader, sorted(item.event for item in chosen), browser)
     write_text(path, page)
 
 
-def report_page(reader: HDF5Reader, evaluation: Evaluation, *, n_random: int, n_worst: int, seed: int) -> str:
-    """Return the report as HTML text; the arguments are those of `write_report`."""
-    classes = class_names(reader.info)
-    figures = {name: figure for name, figure in _figures(reader, evaluation).items() if figure is not None}
+def browser_path(report: str | os.PathLike[str]) -> Path:
+    """Return the name of the page with the events of a report."""
+    return Path(report).with_name(f"{Path(report).stem}_events.html")
+
+
+def chosen_and_failures(
+    reader: HDF5Reader, evaluation: Evaluation, n_random: int, n_worst: int, seed: int
+) -> tuple[list[ChosenEvent], dict[str, list[Failure]]]:
+    """Return the events that a report shows, and what went wrong in all."""
     options = {name: getattr(evaluation, name) for name in ("min_voxels", "fragments", "semantics")}
     failures = find_failures(event_tables(reader, **options), evaluation.classes)
-    chosen = choose_events(evaluation, n_random, n_worst, seed, failures)
+    return choose_events(evaluation, n_random, n_worst, seed, failures), failures
+
+
+def report_page(
+    reader: HDF5Reader,
+    evaluation: Evaluation,
+    chosen: Sequence[ChosenEvent],
+    failures: Mapping[str, Sequence[Failure]],
+    browser: str | None = None,
+) -> str:
+    """Return the report as HTML text.
+
+    Args:
+        reader: the output file.
+        evaluation: its evaluation.
+        chosen: the events to show.
+        failures: what went wrong in all events.
+        browser: name of the page with these events; no links without it.
+    """
+    classes = class_names(reader.info)
+    figures = {name: figure for name, figure in _figures(reader, evaluation).items() if figure is not None}
     documents = [thumbnail_document(reader, item.event, classes) for item in chosen]
     name = Path(getattr(reader, "path", "output")).name
     sections = [
@@ -81,7 +112,8 @@ def report_page(reader: HDF5Reader, evaluation: Evaluation, *, n_random: int, n_
     for number, item in enumerate(chosen):
         caption = f"Event {item.event} ({item.reason}): {event_summary(evaluation, item.event)}"
         pictures = f'<div class="pictures" data-event="{number}"></div>'
-        sections.append(f'<figure class="event"><figcaption>{escape(caption)}</figcaption>{pictures}</figure>')
+        link = f' <a href="{escape(browser)}#{item.event}">look at it</a>' if browser else ""
+        sections.append(f'<figure class="event"><figcaption>{escape(caption)}{link}</figcaption>{pictures}</figure>')
     return html_page(
         f"Clustering report: {name}",
         "\n".join(sections),
@@ -92,6 +124,7 @@ def report_page(reader: HDF5Reader, evaluation: Evaluation, *, n_random: int, n_
 
 
 _CAPTIONS = {
+    "confusion": "Segmentation: predicted class of the voxels of each true class, in percent of these.",
     "metrics": "Figure 5. Distribution of the metrics over events, for each semantic class; each line sums to 1.",
     "margins": "Figure 6. Mean predicted margin of true instances against their spatial extent (standard deviation of "
     "the voxels' distances from the centre); number of instances, relative to the fullest bin of each class.",
@@ -108,7 +141,9 @@ def _figures(reader: HDF5Reader, evaluation: Evaluation) -> dict[str, Figure | N
     if not len(evaluation.rows["event"]):
         return {"times": _times(reader)}
     extents = instance_extents(reader, evaluation.min_voxels)
+    segmentation = evaluate_segmentation(reader)
     return {
+        "confusion": segmentation and report_figures.confusion(segmentation),
         "metrics": report_figures.metric_distributions(evaluation),
         "margins": extents and report_figures.margins_against_extents(extents, evaluation.classes),
         "counts": report_figures.counts_matrices(evaluation),

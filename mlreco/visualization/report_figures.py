@@ -7,6 +7,7 @@ from html import escape
 
 import numpy as np
 
+from mlreco.post_processing.segmentation_evaluation import SegmentationEvaluation
 from mlreco.post_processing.summary import ALL, Evaluation
 from mlreco.visualization.colours import class_colours
 from mlreco.visualization.figure_style import Figure, grid_figure
@@ -79,6 +80,18 @@ def margins_against_extents(extents: InstanceExtents, classes: tuple[str, ...]) 
         "showgrid": False,
     }
     return grid_figure(traces, [escape(classes[n]) for n in present], [horizontal] * len(present), [vertical])
+
+
+def confusion(segmentation: SegmentationEvaluation) -> Figure:
+    """Return the matrix of predicted against true classes of voxels, normalised for each true class."""
+    names = [escape(name) for name in segmentation.classes]
+    matrix = segmentation.confusion / np.maximum(segmentation.confusion.sum(axis=1, keepdims=True), 1)
+    texts = [[f"{100 * cell:.1f}" if cell else "" for cell in row] for row in matrix]
+    cells = {**heatmap(names, names, matrix), "text": texts, "texttemplate": "%{text}", "textfont": {"size": 12}}
+    horizontal = {"title": {"text": "predicted class", "standoff": 8}, "type": "category"}
+    vertical = {"title": {"text": "true class", "standoff": 8}, "type": "category", "autorange": "reversed"}
+    title = f"{100 * segmentation.accuracy:.1f} % of voxels right"
+    return grid_figure([(0, 0, cells)], [title], [horizontal], [vertical], row_height=330, width=560)
 
 
 def counts_matrices(evaluation: Evaluation) -> Figure | None:

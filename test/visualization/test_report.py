@@ -9,15 +9,19 @@ from plotly.offline import get_plotlyjs
 from mlreco.post_processing import evaluate
 from mlreco.post_processing.evaluation_failures import find_failures
 from mlreco.post_processing.evaluation_tables import event_tables
-from mlreco.visualization import report_figures, write_report
+from mlreco.visualization import report, report_figures, write_report
 from mlreco.visualization.encoding import decode
 from mlreco.visualization.figure_traces import box_statistics
 from mlreco.visualization.instance_extent import event_extents, instance_extents
-from mlreco.visualization.report import report_page
 from mlreco.visualization.report_events import choose_events
 from mlreco.visualization.report_tables import threshold_table
 
 N_EVENTS = 8
+
+
+def report_page(reader, evaluation, browser=None, **options):
+    chosen, failures = report.chosen_and_failures(reader, evaluation, **options)
+    return report.report_page(reader, evaluation, chosen, failures, browser)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,7 @@ def cells(page):
 
 
 def test_the_page_has_all_figures_and_fetches_nothing(page):
-    assert set(element(page, "figures")) == {"metrics", "margins", "counts", "boxes", "times"}
+    assert set(element(page, "figures")) == {"confusion", "metrics", "margins", "counts", "boxes", "times"}
     ours = page.replace(get_plotlyjs(), "")
     assert not re.search(r"https?:|@import|url\(|\ssrc=|\shref=", ours)
 
@@ -174,7 +178,7 @@ def test_a_report_without_margins_embeddings_and_times(sample):
     events = [{name: value for name, value in event.items() if name not in hidden} for event in sample.events]
     reader = MemoryReader(events)
     page = report_page(reader, evaluate(reader), n_random=1, n_worst=0, seed=0)
-    assert set(element(page, "figures")) == {"metrics", "counts", "boxes"}
+    assert set(element(page, "figures")) == {"confusion", "metrics", "counts", "boxes"}
 
 
 def test_a_report_of_nothing_but_empty_events():
@@ -188,5 +192,10 @@ def test_a_report_of_nothing_but_empty_events():
 def test_the_report_is_written_whole(sample, evaluation, tmp_path):
     path = tmp_path / "report.html"
     write_report(sample, evaluation, path, n_random=1, n_worst=0)
-    assert path.read_text(encoding="utf-8") == report_page(sample, evaluation, n_random=1, n_worst=0, seed=0)
-    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
+    browser = report.browser_path(path)
+    page = path.read_text(encoding="utf-8")
+    assert page == report_page(sample, evaluation, browser.name, n_random=1, n_worst=0, seed=0)
+    links = re.findall(rf'href="{browser.name}#(\d+)"', page)
+    assert links
+    assert all(f'id="event-{number}"' in browser.read_text(encoding="utf-8") for number in links)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["report.html", "report_events.html"]

@@ -29,8 +29,12 @@ def run(arguments: argparse.Namespace) -> None:
     from mlreco.iotools import HDF5Reader
     from mlreco.post_processing.evaluation import evaluate
     from mlreco.visualization import write_report
+    from mlreco.visualization.report import browser_path
 
     with HDF5Reader(arguments.file) as reader:
         evaluation = evaluate(reader, min_voxels=arguments.min_voxels)
         write_report(reader, evaluation, output_file(arguments.output, arguments.file), seed=arguments.seed)
     say(f"report of {arguments.file}: {arguments.output.resolve()}")
+    browser = browser_path(arguments.output)
+    if browser.exists():
+        say(f"its events: {browser.resolve()}")
