@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sparse_references as references
 
-from mlreco.sparse.cpu.codegen.shared_memory import claim, give_way, integers_at, read, write
+from mlreco.sparse.cpu.codegen.shared_memory import claim, integers_at, nap, read, write
 from mlreco.sparse.cpu.ops.convolution import convolution
 from mlreco.sparse.cpu.ops.panels import pack
 from mlreco.sparse.cpu.threads import crew
@@ -45,12 +45,12 @@ def _wait_for_a_helper(job, worker):
     for _ in range(200_000):
         if read(job):
             break
-        give_way()
+        nap()
 
 
 def _wait_to_be_released(job, worker):
     while not read(job):
-        give_way()
+        nap()
 
 
 count_items = SharedKernel(_count_items)
@@ -190,5 +190,5 @@ def test_a_forked_process_has_helpers_of_its_own():
 def test_a_thread_is_called_only_where_it_has_enough_to_do(monkeypatch, operations, numbers, expected):
     monkeypatch.setattr(crew, "WORTH_A_THREAD", 8_000_000)
     monkeypatch.setattr(crew, "_crew", crew._Crew())
-    assert crew.crew_for(4, operations, numbers) == expected
-    assert crew.crew_for(1, operations, numbers) == 1
+    assert crew.threads_worth(4, operations, numbers) == expected
+    assert crew.threads_worth(1, operations, numbers) == 1

@@ -19,7 +19,7 @@ from mlreco.sparse.cpu import kernels
 from mlreco.sparse.cpu.ops.epilogue import Activation
 from mlreco.sparse.cpu.ops.panels import Panels
 from mlreco.sparse.cpu.remembered import remembered
-from mlreco.sparse.cpu.threads.calls import FEW_BYTES, Calls, InTurn
+from mlreco.sparse.cpu.threads.calls import FEW_BYTES, Calls, QueuedCalls
 from mlreco.sparse.cpu.threads.thread_count import thread_count
 from mlreco.sparse.maps.kernel_map import KernelMap
 from mlreco.sparse.maps.sites import require_same_sites, sites_to_undo, strided_sites, submanifold_sites
@@ -122,7 +122,7 @@ def _convolve(
 def encode(encoder: UNetEncoder, image: SparseConvTensor) -> list[SparseConvTensor]:
     """Return what ``encoder(image)`` returns in evaluation mode."""
     levels = []
-    with InTurn(thread_count(), FEW_BYTES) as calls:
+    with QueuedCalls(thread_count(), FEW_BYTES) as calls:
         kernel_map = submanifold_sites(image, encoder.input.kernel_size, encoder.input.indice_key)
         entry = affine(encoder.blocks[0][0].activation_1)
         parts = [_convolve(encoder.input, image.features.contiguous(), kernel_map, entry, calls)]
@@ -144,7 +144,7 @@ def encode(encoder: UNetEncoder, image: SparseConvTensor) -> list[SparseConvTens
 def decode(decoder: UNetDecoder, levels: list[SparseConvTensor]) -> SparseConvTensor:
     """Return what ``decoder(levels)`` returns in evaluation mode."""
     image = levels[-1]
-    with InTurn(thread_count(), FEW_BYTES) as calls:
+    with QueuedCalls(thread_count(), FEW_BYTES) as calls:
         active = kernels.activate(image.features, affine(decoder.activations[-1]), calls) if decoder.blocks else None
         for level in reversed(range(len(decoder.blocks))):
             up, blocks, skip = decoder.upsamplings[level], decoder.blocks[level], levels[level]

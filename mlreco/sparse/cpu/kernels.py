@@ -11,7 +11,7 @@ from mlreco.sparse.cpu.ops.convolution import Source, convolve, convolve_once
 from mlreco.sparse.cpu.ops.epilogue import Activation, Epilogue
 from mlreco.sparse.cpu.ops.panels import Panels, pack
 from mlreco.sparse.cpu.ops.weight_gradient import begin_weight_gradient
-from mlreco.sparse.cpu.threads.calls import AT_ONCE, Calls, InTurn
+from mlreco.sparse.cpu.threads.calls import DIRECT, Calls, QueuedCalls
 from mlreco.sparse.cpu.threads.thread_count import thread_count
 from mlreco.sparse.maps.kernel_map import KernelMap
 from mlreco.sparse.native.memory import array_of
@@ -56,7 +56,7 @@ def conv_backward(
     """
     threads, grad_in, grad_weight = thread_count(), None, None
     features, grad_out = features.detach().contiguous(), grad_out.detach().contiguous()
-    with InTurn(threads) as calls:
+    with QueuedCalls(threads) as calls:
         if needed[1]:
             grad_weight = begin_weight_gradient(features, grad_out, kernel_map, threads, calls).permute(1, 2, 0)
         if needed[0]:
@@ -70,7 +70,7 @@ def affine(scale: torch.Tensor, shift: torch.Tensor, slope: float) -> Activation
     return Activation(array_of(scale), array_of(shift), slope)
 
 
-def activate(features: torch.Tensor, activation: Activation, calls: Calls = AT_ONCE) -> torch.Tensor:
+def activate(features: torch.Tensor, activation: Activation, calls: Calls = DIRECT) -> torch.Tensor:
     """Return the activation of (N, C) float32 features, complete when ``calls`` has made the call."""
     out = calls.empty(*features.shape)
     normalisation.activate(features.contiguous(), activation, out, thread_count(), calls)
@@ -88,7 +88,7 @@ def conv_fused(
     residual: torch.Tensor | None = None,
     activation: Activation | None = None,
     keep_raw: bool = True,
-    calls: Calls = AT_ONCE,
+    calls: Calls = DIRECT,
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Return a convolution and its activation, written in one pass, for inference.
 

@@ -79,22 +79,34 @@ def _pause(builder: ir.IRBuilder) -> None:
         call_named(builder, "llvm.aarch64.hint", ir.VoidType(), [ir.Constant(I32, 1)])
 
 
-def _let_others_run(builder: ir.IRBuilder) -> None:
+def _yield_processor(builder: ir.IRBuilder) -> None:
     if llvm.address_of_symbol("sched_yield"):
         call_named(builder, "sched_yield", I32, [])
 
 
-def _give_way(builder: ir.IRBuilder) -> None:
+def _nap(builder: ir.IRBuilder) -> None:
     if llvm.address_of_symbol("usleep"):
         call_named(builder, "usleep", I32, [ir.Constant(I32, _NAP)])
 
 
 pause = _instruction(_pause)
 """Wait for some ten cycles, as a loop should that waits for another thread."""
-let_others_run = _instruction(_let_others_run)
+yield_processor = _instruction(_yield_processor)
 """Let the system run another thread on this processor if one waits."""
-give_way = _instruction(_give_way)
+nap = _instruction(_nap)
 """Leave the processor to other threads for some ten microseconds."""
+
+
+@intrinsic
+def sleep_for(typing, microseconds):  # noqa: ANN001, ANN201
+    """Sleep; where the system has no ``usleep``, return at once."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
+        if llvm.address_of_symbol("usleep"):
+            call_named(builder, "usleep", I32, [builder.trunc(args[0], I32)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
 
 
 @intrinsic

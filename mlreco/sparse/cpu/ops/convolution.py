@@ -12,7 +12,7 @@ from mlreco.sparse.cpu.ops import convolution_kernels
 from mlreco.sparse.cpu.ops.convolution_kernels import JOB, LISTS_BYTES, MOST_ROWS, SOURCE, blocks_of_output
 from mlreco.sparse.cpu.ops.epilogue import Epilogue
 from mlreco.sparse.cpu.ops.panels import Packing, Panels, pack
-from mlreco.sparse.cpu.threads.calls import AT_ONCE, Calls
+from mlreco.sparse.cpu.threads.calls import DIRECT, Calls
 from mlreco.sparse.cpu.threads.crew import crew_fields
 from mlreco.sparse.native.job import Job
 from mlreco.sparse.native.memory import Array, aligned_empty, scratch
@@ -54,7 +54,7 @@ def convolve(
     shortcuts: Sequence[Source] = (),
     epilogue: Epilogue = _NO_EPILOGUE,
     threads: int = 1,
-    calls: Calls = AT_ONCE,
+    calls: Calls = DIRECT,
 ) -> None:
     """Write a sparse convolution to ``out`` and, activated, to ``active``.
 
@@ -106,7 +106,7 @@ def convolve_once(
     epilogue: Epilogue = _NO_EPILOGUE,
     shortcuts: Sequence[Source] = (),
     threads: int = 1,
-    calls: Calls = AT_ONCE,
+    calls: Calls = DIRECT,
 ) -> torch.Tensor:
     """Return the (n_out, Cout) convolution with a weight that is packed for this call only.
 

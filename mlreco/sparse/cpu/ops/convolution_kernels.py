@@ -54,7 +54,7 @@ JOB = (
         sums=Numbers(np.float32),
         lists=Numbers(np.float32),
         board=INT,
-        desks=INT,
+        crew=INT,
         helpers=INT,
         height=OWN,
         parts=OWN,
@@ -237,7 +237,7 @@ def _convolve(job_address: int, _: int) -> None:
     call.height, call.parts = _blocking(sites.n_out, call.n_groups, helpers + 1)
     call.sums_size = (min(call.height, sites.n_out) + 1) * call.width
     call.counter = 0
-    work_together(call.work, job_address, call.board, call.desks, helpers)
+    work_together(call.work, job_address, call.board, call.crew, helpers)
 
 
 convolution = SharedKernel(_convolve)

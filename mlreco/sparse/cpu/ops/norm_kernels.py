@@ -38,7 +38,7 @@ _PASSES = {
     "sums": Numbers(np.float32),
     "numbers": Numbers(np.float32),
     "board": INT,
-    "desks": INT,
+    "crew": INT,
     "helpers": INT,
     "mean": OWN,
     "factor": OWN,
@@ -203,7 +203,7 @@ def _normalise(job_address: int, _: int) -> None:
     _place_numbers(call)
     call.counter = 0
     if not call.sums_are_known:
-        work_together(call.first, job_address, call.board, call.desks, helpers)
+        work_together(call.first, job_address, call.board, call.crew, helpers)
         call.counter = 0
     chunks = (call.rows + call.chunk - 1) // call.chunk
     moments = carray(memory_at(call.moments), (2, call.columns), np.float64)
@@ -212,7 +212,7 @@ def _normalise(job_address: int, _: int) -> None:
     if call.running_mean:
         _track(call, moments)
     _write_affine(call, moments)
-    work_together(call.second, job_address, call.board, call.desks, helpers)
+    work_together(call.second, job_address, call.board, call.crew, helpers)
 
 
 @kernel
@@ -251,10 +251,10 @@ def _gradients(job_address: int, _: int) -> None:
     for c in range(call.columns):
         middle[c] = np.float32(moments[0, c])
     call.counter = 0
-    work_together(call.first, job_address, call.board, call.desks, helpers)
+    work_together(call.first, job_address, call.board, call.crew, helpers)
     _add_sums(call, moments)
     call.counter = 0
-    work_together(call.second, job_address, call.board, call.desks, helpers)
+    work_together(call.second, job_address, call.board, call.crew, helpers)
 
 
 normalisation, gradients = SharedKernel(_normalise), SharedKernel(_gradients)

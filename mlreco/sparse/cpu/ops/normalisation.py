@@ -26,8 +26,8 @@ from mlreco.sparse.cpu.ops.norm_kernels import (
     chunk_moments,
     input_gradient,
 )
-from mlreco.sparse.cpu.threads.calls import AT_ONCE, Calls
-from mlreco.sparse.cpu.threads.crew import crew_fields, crew_for
+from mlreco.sparse.cpu.threads.calls import DIRECT, Calls
+from mlreco.sparse.cpu.threads.crew import crew_fields, threads_worth
 from mlreco.sparse.native.job import Job
 from mlreco.sparse.native.memory import Array, floats, scratch
 
@@ -62,7 +62,7 @@ class Norm(NamedTuple):
     slope: float
 
 
-def activate(x: Array, activation: Activation, out: Array, threads: int = 1, calls: Calls = AT_ONCE) -> None:
+def activate(x: Array, activation: Activation, out: Array, threads: int = 1, calls: Calls = DIRECT) -> None:
     """Write the activation of x to ``out``.
 
     Args:
@@ -83,7 +83,7 @@ def activate(x: Array, activation: Activation, out: Array, threads: int = 1, cal
         shift=activation.shift,
         slope=activation.slope,
     )
-    calls(activate_rows, job, crew_for(threads, numbers=rows * columns))
+    calls(activate_rows, job, threads_worth(threads, numbers=rows * columns))
 
 
 def normalise(
@@ -94,7 +94,7 @@ def normalise(
     sums: torch.Tensor | None = None,
     chunk: int = CHUNK,
     running: Running | None = None,
-    calls: Calls = AT_ONCE,
+    calls: Calls = DIRECT,
 ) -> Moments:
     """Write the normalised and activated x to ``out`` and return the moments of its columns.
 
@@ -151,7 +151,7 @@ def gradients(
     out: Array,
     threads: int = 1,
     beside: Array | None = None,
-    calls: Calls = AT_ONCE,
+    calls: Calls = DIRECT,
 ) -> torch.Tensor:
     """Write the gradient of x to ``out`` and return those of weight and bias, (2, C) float32.
 

@@ -14,8 +14,8 @@ from mlreco.sparse.cpu.codegen.shared_memory import claim, floats_at, integers_a
 from mlreco.sparse.cpu.codegen.simd import UNIT
 from mlreco.sparse.cpu.codegen.transpose import transpose_squares
 from mlreco.sparse.cpu.codegen.vector_code import LINE_BYTES
-from mlreco.sparse.cpu.threads.calls import AT_ONCE, Calls
-from mlreco.sparse.cpu.threads.crew import crew_for
+from mlreco.sparse.cpu.threads.calls import DIRECT, Calls
+from mlreco.sparse.cpu.threads.crew import threads_worth
 from mlreco.sparse.native.jit import SharedKernel
 from mlreco.sparse.native.job import INT, OWN, RECORD, Job, Layout, Numbers
 from mlreco.sparse.native.memory import Array, floats, scratch
@@ -196,7 +196,7 @@ class Panels(NamedTuple):
 
 
 def pack(
-    weight: Array, threads: int = 1, keep: bool = True, calls: Calls = AT_ONCE, beside: int | None = None
+    weight: Array, threads: int = 1, keep: bool = True, calls: Calls = DIRECT, beside: int | None = None
 ) -> Panels:
     """Cut a weight into panels.
 
@@ -224,5 +224,5 @@ def pack(
     values = floats(size) if keep else scratch(size, "panels")
     sizes = {"offsets": packing.offsets, "rows": packing.rows, "columns": packing.columns}
     job = Job(JOB, sizes, packing=packing.record, weight=weight, panels=values)
-    calls(packing.kernel, job, crew_for(threads, numbers=size))
+    calls(packing.kernel, job, threads_worth(threads, numbers=size))
     return Panels(values, packing)

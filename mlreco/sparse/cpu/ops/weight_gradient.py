@@ -19,7 +19,7 @@ from mlreco.sparse.cpu.ops.weight_gradient_kernels import (
     finish,
     sum_pairs,
 )
-from mlreco.sparse.cpu.threads.calls import InTurn
+from mlreco.sparse.cpu.threads.calls import QueuedCalls
 from mlreco.sparse.cpu.threads.crew import crew_fields
 from mlreco.sparse.maps.submanifold import BLOCK
 from mlreco.sparse.native.job import Job
@@ -58,7 +58,9 @@ def _read(matrix: Array, columns: int) -> Array:
     return matrix if matrix.shape[1] >= columns else floats(len(matrix), columns)
 
 
-def begin_weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int, calls: InTurn) -> torch.Tensor:
+def begin_weight_gradient(
+    x: Array, grad: Array, kernel_map: KernelMap, threads: int, calls: QueuedCalls
+) -> torch.Tensor:
     """Let helpers work on the gradient of a weight until the other calls have been made, and do then what is left.
 
     Args:
@@ -125,6 +127,6 @@ def weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int =
         kernel_map: pairs of input and output rows.
         threads: how many threads work at most.
     """
-    with InTurn(threads) as calls:
+    with QueuedCalls(threads) as calls:
         gradient = begin_weight_gradient(x, grad, kernel_map, threads, calls)
     return gradient.permute(1, 2, 0)

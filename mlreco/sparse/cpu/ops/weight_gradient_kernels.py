@@ -62,7 +62,7 @@ JOB = Layout(
     add_chunks=CODE,
     slot=OWN,
     board=INT,
-    desks=INT,
+    crew=INT,
     helpers=INT,
     map=RECORD,
     x=Numbers(np.float32, ("n_in", "x_width")),
@@ -187,7 +187,7 @@ def _begin(job_address: int, _: int) -> None:
         _copy_rows(call.grad_given, call.rows, sites.n_out, call.grad, call.grad_width)
     call.counter = 0
     helpers = worth(call.board, call.helpers, 2.0 * sites.pairs * call.rows * call.width)
-    call.slot = open_to_helpers(call.sum_pairs, job_address, call.board, call.desks, helpers)
+    call.slot = open_to_helpers(call.sum_pairs, job_address, call.board, call.crew, helpers)
 
 
 def _finish(job_address: int, _: int) -> None:
@@ -199,7 +199,7 @@ def _finish(job_address: int, _: int) -> None:
         call.counter = 0
         size = call.chunks * carray(memory_at(call.map), 1, _MAP)[0].offsets * call.chunk_stride
         helpers = worth(call.board, call.helpers, float(OPERATIONS_A_NUMBER * size))
-        work_together(call.add_chunks, job_address, call.board, call.desks, helpers)
+        work_together(call.add_chunks, job_address, call.board, call.crew, helpers)
 
 
 begin, finish = SharedKernel(_begin), SharedKernel(_finish)

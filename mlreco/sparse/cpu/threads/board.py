@@ -1,20 +1,26 @@
-"""The board on which calls open their jobs and helpers find them: words of memory changed in one step, without locks.
+"""The board: shared memory where a caller opens a job and helper threads find it. Atomic words, no locks.
 
-A slot of the board holds one job. Its first word, the gate, tells everything that changes: whether the slot is held,
-whether the job is open, how many helpers are inside, how many places are left for more, and the generation, which
-changes with every job, so that a helper never mistakes one job for another.
+The board has eight slots; each holds one job. The first word of a slot, its gate, packs all that changes into one
+int64, so that a single compare-and-swap moves it from one valid state to another:
+
+* bit 0, held: a caller owns the slot;
+* bit 1, open: helpers may come in;
+* bits 2 to 15: how many helpers work on the job now;
+* bits 16 to 31: how many more may come in;
+* bits 32 and up, the generation: counts the jobs of this slot. A helper that looked at the gate, slept and comes back
+  sees another generation and does not take the new job for the old one.
 """
 
 from __future__ import annotations
 
-from mlreco.sparse.cpu.codegen.shared_memory import call, give_way, integers_at, pause, read, swap_if, write
-from mlreco.sparse.cpu.threads.wakeup import BELL_BYTES
+from mlreco.sparse.cpu.codegen.shared_memory import call, integers_at, nap, pause, read, swap_if, write
+from mlreco.sparse.cpu.threads.wakeup import WAKEUP_BYTES
 from mlreco.sparse.native.jit import kernel
 
 _LINE = 64
 _SLOTS = 8
 WORTH = _LINE * _SLOTS
-"""Where a board says how many operations are worth a thread, an int64 that nobody changes."""
+"""Offset of the int64 that says how many operations are worth a thread; constant."""
 BOARD_BYTES = WORTH + _LINE
 _FUNCTION, _JOB, _IS_QUEUE = 1, 2, 3
 """Words of a slot behind the gate."""
@@ -22,16 +28,17 @@ _HELD, _OPEN, _INSIDE = 1, 1 << 1, 1 << 2
 _PLACE_BITS, _GENERATION_BITS = 16, 32
 _PLACE, _GENERATION = 1 << _PLACE_BITS, 1 << _GENERATION_BITS
 _ALL_INSIDE, _ALL_PLACES, _ALL = _PLACE - _INSIDE, _GENERATION - _PLACE, _GENERATION - 1
-"""What the bits of a gate mean: ``_INSIDE`` and ``_PLACE`` are counted, the generation is above them."""
+"""Units and masks of the gate's parts."""
 
 AWAKE, ASLEEP = 0, 1
-"""First word of a helper's desk."""
+"""First word of a helper's record."""
 _SEEN = _LINE
-BELL = _SEEN + 8 * _SLOTS
-DESK_BYTES = BELL + BELL_BYTES
-"""A desk: a line with the helper's state, the generation it last worked on in every slot, and its bell."""
-PATIENCE = 2000
-"""Pauses of a caller that waits for a helper, before others get the processor."""
+WAKEUP = _SEEN + 8 * _SLOTS
+RECORD_BYTES = WAKEUP + WAKEUP_BYTES
+"""Bytes of a helper's record: a cache line with its state, the generation it last worked on in each slot, and what
+wakes it."""
+PAUSES_BEFORE_NAPPING = 2000
+"""Turns of a caller's waiting loop after which it naps between two looks: the helper may need this processor."""
 
 
 @kernel
@@ -43,7 +50,8 @@ def open_job(board: int, function: int, job: int, helpers: int, is_queue: bool) 
         function: address of the kernel.
         job: address of the job.
         helpers: at least 1.
-        is_queue: the kernel may wait for jobs that its caller has yet to write down, so only helpers can do it.
+        is_queue: the kernel waits for calls that its caller has yet to append, so only helpers may run it: a caller
+            that ran it would wait for itself.
     """
     for number in range(_SLOTS):
         slot = board + _LINE * number
@@ -66,30 +74,30 @@ def close_job(slot: int) -> None:
     while read(slot) & _ALL_INSIDE:
         pause()
         waited += 1
-        if waited > PATIENCE:
-            give_way()
+        if waited > PAUSES_BEFORE_NAPPING:
+            nap()
     write(slot, gate & ~_ALL)
 
 
 @kernel
 def _is_open(gate: int, seen: int) -> bool:
-    """Tell whether a helper may come in that has seen a generation."""
+    """Tell whether a helper may come in that last worked on a job of this generation in the slot."""
     return gate & _OPEN != 0 and gate & _ALL_PLACES != 0 and gate >> _GENERATION_BITS != seen
 
 
 @kernel
-def is_wanted(board: int, desk: int) -> bool:
+def is_wanted(board: int, record: int) -> bool:
     """Tell whether a job is open that a helper has not worked on."""
-    seen, found = integers_at(desk + _SEEN), False
+    seen, found = integers_at(record + _SEEN), False
     for number in range(_SLOTS):
         found = found or _is_open(read(board + _LINE * number), seen[number])
     return found
 
 
 @kernel
-def help_somebody(board: int, desk: int, queues_too: bool) -> bool:
+def help_somebody(board: int, record: int, queues_too: bool) -> bool:
     """Work on one open job, as the worker whose number is that of the place taken; tell whether there was any."""
-    seen = integers_at(desk + _SEEN)
+    seen = integers_at(record + _SEEN)
     for number in range(_SLOTS):
         slot = board + _LINE * number
         gate = read(slot)

@@ -1,7 +1,8 @@
-"""When the calls of shared kernels are made: each at once, or by a helper while the caller prepares the next ones.
+"""When kernels are called: at once, or by a helper while the caller prepares the next calls.
 
-What is between two kernels is the interpreter's, which has one thread at a time and finds little of what it needs in
-the cache after a kernel; so it had better not be in between.
+Between two kernels the Python interpreter checks shapes and finds memory. It runs in one thread, and after a kernel
+finds little of its own data in the cache; all other threads would wait for it. ``QueuedCalls`` lets this overlap with
+the kernels.
 """
 
 from __future__ import annotations
@@ -12,27 +13,27 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from mlreco.sparse.cpu.threads.crew import crew_places, helpers_of, share
-from mlreco.sparse.cpu.threads.queue import (
+from mlreco.sparse.cpu.threads.call_queue import (
     HEAD_WORDS,
     LENGTH,
     QUEUE_BYTES,
-    catch_up,
+    append_call,
     close_queue,
+    help_until,
     open_queue,
-    serve_queue,
-    write_down,
+    work_off_queue,
 )
+from mlreco.sparse.cpu.threads.crew import crew_places, helpers_of, share
 from mlreco.sparse.native.jit import SharedKernel
 from mlreco.sparse.native.job import Job
 from mlreco.sparse.native.memory import address, aligned_empty, floats
 
 FEW_BYTES = 16 << 20
-"""Results that may wait in inference: memory that is used again soon is still in the cache."""
+"""Bytes of results that queued calls may hold in inference; freed memory that is used again soon is in the cache."""
 
 
 class Calls(Protocol):
-    """What makes calls in the order in which they come, and the memory for what they write."""
+    """Makes calls in their order, and the memory for what they write."""
 
     def __call__(self, work: SharedKernel, job: Job, threads: int) -> None:
         """Call a kernel with its job as ``share`` does."""
@@ -41,7 +42,7 @@ class Calls(Protocol):
         """Return float32 memory for the result of a call."""
 
 
-class AtOnce:
+class DirectCalls:
     """Makes every call before it returns."""
 
     def __call__(self, work: SharedKernel, job: Job, threads: int) -> None:
@@ -53,10 +54,11 @@ class AtOnce:
         return floats(*shape)
 
 
-class InTurn:
-    """Has a helper make the calls in their order, while the caller prepares the next ones.
+class QueuedCalls:
+    """A ``with`` block whose calls a helper makes in their order, while the caller prepares the next ones.
 
-    Nothing else may read a result, or write what a call reads, before the end of the ``with`` block.
+    Results are complete at the end of the block; until then nothing but later calls may read them, and nothing may be
+    written that a call reads. Jobs are kept until their calls have been made, and with them all memory they point to.
 
     Args:
         threads: how many there are, the caller's included; with one, it makes the calls itself.
@@ -74,10 +76,10 @@ class InTurn:
         self._waiting: deque[tuple[int, int, Job]] = deque()
         self._last: list[tuple[SharedKernel, Job]] = []
 
-    def __enter__(self) -> InTurn:
+    def __enter__(self) -> QueuedCalls:
         """Call a helper."""
         self._is_open = True
-        open_queue(self._place, serve_queue.address, *crew_places(self._threads))
+        open_queue(self._place, work_off_queue.address, *crew_places(self._threads))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -90,20 +92,20 @@ class InTurn:
         self._waiting.clear()
 
     def __del__(self) -> None:
-        """Close what an interrupt just before or behind the block has left open: a helper may be at work on it."""
+        """Close a queue that an interrupt between ``__enter__`` and the block left open: a helper may still read it."""
         if self._is_open:
             self.__exit__()
 
     def __call__(self, work: SharedKernel, job: Job, threads: int) -> None:
-        """Take a call on."""
+        """Append a call."""
         self._waiting.append((int(self._memory[0]), self._bytes_of_next, job))
         self._bytes_of_next = 0
-        self._forget(write_down(self._place, work.address, job.address, helpers_of(threads)))
+        self._forget(append_call(self._place, work.address, job.address, helpers_of(threads)))
         if self._bytes >= self._most or len(self._waiting) == LENGTH:
             self._wait()
 
     def begin(self, first: SharedKernel, last: SharedKernel, job: Job) -> None:
-        """Take a call on that begins something, and one that finishes it after all others, whatever happens."""
+        """Append a call that begins something; ``last`` finishes it at the end of the block, also after an error."""
         self._last.append((last, job))
         self(first, job, 1)
 
@@ -115,18 +117,18 @@ class InTurn:
         return memory
 
     def _wait(self) -> None:
-        """Help until half of what may wait does."""
+        """Work on the queue until its results hold half of the bytes that they may."""
         left, upto, last = self._bytes, 0, self._waiting[-1][0]
         for number, size, _ in self._waiting:
             if left < self._most / 2 and last - number < LENGTH // 2:
                 break
             left, upto = left - size, number + 1
-        self._forget(catch_up(self._place, upto))
+        self._forget(help_until(self._place, upto))
 
     def _forget(self, done: int) -> None:
-        """Let go of what the calls used that have been made."""
+        """Let go of the jobs of calls that have been made."""
         while self._waiting and self._waiting[0][0] < done:
             self._bytes -= self._waiting.popleft()[1]
 
 
-AT_ONCE = AtOnce()
+DIRECT = DirectCalls()

@@ -1,12 +1,13 @@
-"""Helper threads that share the work items of calls; any number of Python threads may call at once.
+"""The crew: helper threads that share the work of kernels. Any number of Python threads may call at once.
 
-Kernels claim items from an atomic counter, so whoever is free takes the next one. A call opens its job on a board where
-helpers find it, works on it too, closes it and waits only for the helpers inside; so it never waits for helpers that
-are busy with another call. A job may also be begun, left to the helpers while the caller does something else, and
-finished later.
+A kernel's work is cut into items (blocks of rows). Whoever is free claims the next item from an atomic counter in the
+job. A caller opens its job on the board, works on it itself, closes it when no item is left, and waits for the helpers
+that still work on one of its items, never for those that are busy with another caller's job. A job may also be opened,
+left to the helpers while the caller does something else, and finished later.
 
-A helper waits for work in compiled code, without the interpreter lock: awake for a short time, in which a network's
-next layer usually comes, then asleep until somebody rings.
+A helper looks for jobs in compiled code, without the interpreter lock. It looks for ``_STAY_AWAKE`` seconds after its
+last job, since a network's next layer usually comes within that time, and sleeps then until a caller wakes it. A
+process that computes nothing, one that is halted in a debugger included, has no thread that spins.
 """
 
 from __future__ import annotations
@@ -21,42 +22,44 @@ from numba import types
 from mlreco.sparse.cpu.codegen.shared_memory import (
     call,
     cycles,
-    let_others_run,
     pause,
     read,
     swap_if,
+    yield_processor,
 )
 from mlreco.sparse.cpu.threads.board import (
     ASLEEP,
     AWAKE,
-    BELL,
     BOARD_BYTES,
-    DESK_BYTES,
+    RECORD_BYTES,
+    WAKEUP,
     WORTH,
     close_job,
     help_somebody,
     is_wanted,
     open_job,
 )
-from mlreco.sparse.cpu.threads.wakeup import POSIX, make_bell, ring, sleep_while
+from mlreco.sparse.cpu.threads.wakeup import POSIX, make_wakeup, sleep_while, wake
 from mlreco.sparse.native.jit import SharedKernel, kernel
 from mlreco.sparse.native.job import Job
 from mlreco.sparse.native.memory import address, aligned_empty
 
 _MOST_HELPERS = 62
 _STAY_AWAKE = 2e-4
-"""Seconds that a helper waits for more work before it sleeps."""
+"""Seconds that a helper looks for another job before it sleeps."""
 _BETWEEN_LOOKS = 2e-3
-"""Seconds that it sleeps where nobody can wake it."""
+"""Seconds that it sleeps between two looks where it cannot be woken."""
 WORTH_A_THREAD = 2_000_000
-"""Multiplications and additions that take a thread longer than a helper takes to join in: some 15 microseconds."""
+"""Multiplications and additions for which it is worth while to have one more thread: they take longer than the 15
+microseconds or so that a helper needs to join in."""
 OPERATIONS_A_NUMBER = 40
-"""In the time in which a number is read and written."""
+"""Multiplications and additions that take as long as reading and writing a float32."""
 _PLACES_AND_TURNS = (types.int64, types.int64, types.int64)
-POLITE = 32
-"""Pauses of a waiting helper after which others that wait for the processor get it."""
-_PUSHED_ASIDE = 500_000
-"""Cycles after which others have had it: the helper sleeps then, for the system hurries to whom it wakes."""
+PAUSES_BEFORE_YIELDING = 32
+"""Turns of a helper's waiting loop between two calls of ``sched_yield``."""
+_CYCLES_LOST = 500_000
+"""If ``sched_yield`` takes longer than these cycles, another thread has used the processor. The helper goes to sleep
+then: a thread that is woken is scheduled before one that has been spinning."""
 
 
 @kernel
@@ -66,43 +69,43 @@ def _pauses(turns: int) -> None:
 
 
 @kernel
-def _look_for_work(board: int, desk: int, turns: int) -> None:
-    """Help until no job is open for so many pauses, or others need the processor."""
+def _look_for_work(board: int, record: int, turns: int) -> None:
+    """Work on open jobs; return after so many turns without any, or when other threads need the processor."""
     waited = 0
     while waited < turns:
-        if help_somebody(board, desk, True):
+        if help_somebody(board, record, True):
             waited = 0
         else:
             pause()
             waited += 1
-            if waited % POLITE == 0:
+            if waited % PAUSES_BEFORE_YIELDING == 0:
                 before = cycles()
-                let_others_run()
-                if cycles() - before > _PUSHED_ASIDE:
+                yield_processor()
+                if cycles() - before > _CYCLES_LOST:
                     return
 
 
 @kernel
-def _serve(board: int, desk: int, turns: int) -> None:
-    """Help for ever, asleep where no job has been open for so many pauses."""
+def _serve(board: int, record: int, turns: int) -> None:
+    """Work on open jobs for ever; sleep after so many turns without any."""
     while True:
-        _look_for_work(board, desk, turns)
-        swap_if(desk, AWAKE, ASLEEP)
-        if is_wanted(board, desk):  # who opened a job just before has not seen that this helper sleeps
-            swap_if(desk, ASLEEP, AWAKE)
+        _look_for_work(board, record, turns)
+        swap_if(record, AWAKE, ASLEEP)
+        if is_wanted(board, record):  # a job was opened before this helper was marked as asleep: nobody will wake it
+            swap_if(record, ASLEEP, AWAKE)
         else:
-            sleep_while(desk + BELL, desk, ASLEEP)
+            sleep_while(record + WAKEUP, record, ASLEEP)
 
 
 @kernel
-def open_to_helpers(function: int, job: int, board: int, desks: int, helpers: int, is_queue: bool = False) -> int:
-    """Open a job to so many helpers and wake those that sleep; return its slot, 0 where nobody can help."""
+def open_to_helpers(function: int, job: int, board: int, crew: int, helpers: int, is_queue: bool = False) -> int:
+    """Open a job to so many helpers and wake those that sleep; return its slot, 0 where none is free."""
     slot = open_job(board, function, job, helpers, is_queue) if helpers > 0 else 0
     if slot:
         for helper in range(helpers):
-            desk = desks + DESK_BYTES * helper
-            if swap_if(desk, ASLEEP, AWAKE):
-                ring(desk + BELL)
+            record = crew + RECORD_BYTES * helper
+            if swap_if(record, ASLEEP, AWAKE):
+                wake(record + WAKEUP)
     return slot
 
 
@@ -115,24 +118,24 @@ def work_and_close(function: int, job: int, slot: int) -> None:
 
 
 @kernel
-def work_together(function: int, job: int, board: int, desks: int, helpers: int) -> None:
-    """Work on a job in this thread and so many helpers, from a kernel; ``crew_places`` tells the last three numbers."""
-    work_and_close(function, job, open_to_helpers(function, job, board, desks, helpers))
+def work_together(function: int, job: int, board: int, crew: int, helpers: int) -> None:
+    """Work on a job in this thread and so many helpers; the last three arguments are those of ``crew_places``."""
+    work_and_close(function, job, open_to_helpers(function, job, board, crew, helpers))
 
 
 class _Crew:
     def __init__(self) -> None:
         self._board = aligned_empty((BOARD_BYTES,), np.uint8)
-        self._desks = aligned_empty((_MOST_HELPERS, DESK_BYTES), np.uint8)
+        self._records = aligned_empty((_MOST_HELPERS, RECORD_BYTES), np.uint8)
         self._board[:] = 0
-        self._desks[:] = 0
+        self._records[:] = 0
         self._board[WORTH : WORTH + 8].view(np.int64)[0] = WORTH_A_THREAD
-        self._places = address(self._board), address(self._desks)
+        self._places = address(self._board), address(self._records)
         self._hired = 0
         self._hiring = threading.Lock()
 
     def places(self, helpers: int) -> tuple[int, int]:
-        """Return where board and desks are, so many helpers hired."""
+        """Start helpers until there are so many; return the addresses of the board and of their records."""
         if self._hired < helpers:
             self._hire(helpers)
         return self._places
@@ -143,16 +146,16 @@ class _Crew:
             _look_for_work.compile(_PLACES_AND_TURNS)
             _serve.compile(_PLACES_AND_TURNS)
             while self._hired < helpers:
-                make_bell(address(self._desks[self._hired]) + BELL)
+                make_wakeup(address(self._records[self._hired]) + WAKEUP)
                 name = f"sparse-{self._hired + 1}"
-                arguments = (self._board, self._desks, self._hired, turns)
+                arguments = (self._board, self._records, self._hired, turns)
                 threading.Thread(target=_help, args=arguments, name=name, daemon=True).start()
                 self._hired += 1
 
 
-def _help(board: np.ndarray, desks: np.ndarray, number: int, turns: int) -> None:
-    """Be a helper; board and desks stay as long as one works at them, also when the interpreter ends."""
-    places = address(board), address(desks[number])
+def _help(board: np.ndarray, records: np.ndarray, number: int, turns: int) -> None:
+    """Be a helper thread. The arguments keep board and records alive while it runs, at the interpreter's end too."""
+    places = address(board), address(records[number])
     if POSIX:
         _serve(*places, turns)
     while True:
@@ -161,7 +164,7 @@ def _help(board: np.ndarray, desks: np.ndarray, number: int, turns: int) -> None
 
 
 def _turns_in(seconds: float) -> int:
-    """Return how many pauses take that long on this processor."""
+    """Return how many turns of a waiting loop take that long on this processor."""
     trial = 1000
     _pauses(trial)
     started = time.perf_counter()
@@ -174,12 +177,12 @@ _crew = _Crew()
 
 @kernel
 def worth(board: int, helpers: int, operations: float) -> int:
-    """Return how many of so many helpers are worth their while for so many multiplications and additions."""
+    """Return how many of so many helpers should join in for so many multiplications and additions."""
     return max(0, min(helpers, np.int64(operations / read(board + WORTH)) - 1))
 
 
-def crew_for(threads: int, operations: float = 0, numbers: int = 0) -> int:
-    """Return how many threads are worth their while.
+def threads_worth(threads: int, operations: float = 0, numbers: int = 0) -> int:
+    """Return how many threads should work together.
 
     Args:
         threads: how many there may be.
@@ -216,11 +219,11 @@ def helpers_of(threads: int) -> int:
 
 
 def crew_places(threads: int) -> tuple[int, int, int]:
-    """Return where board and desks are, and how many helpers there are beside a calling thread, hired already."""
+    """Return the addresses of the board and of the helpers' records, and how many helpers have been started."""
     helpers = helpers_of(threads)
     return *_crew.places(helpers), helpers
 
 
 def crew_fields(threads: int) -> dict[str, int]:
-    """Return the same as fields of a job."""
-    return dict(zip(("board", "desks", "helpers"), crew_places(threads), strict=True))
+    """Return what ``crew_places`` does as fields of a job."""
+    return dict(zip(("board", "crew", "helpers"), crew_places(threads), strict=True))

@@ -1,6 +1,6 @@
-"""A bell that wakes one thread, for numba kernels without the interpreter lock: POSIX mutex and condition.
+"""How a sleeping helper is woken from machine code, without the interpreter lock: a POSIX mutex and condition variable.
 
-Where the system has no POSIX threads, a bell cannot be waited for; ``POSIX`` tells.
+Where the system has no POSIX threads (``POSIX`` tells), a helper sleeps for fixed times instead; see ``crew``.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from mlreco.sparse.cpu.codegen.shared_memory import read
 from mlreco.sparse.cpu.codegen.vector_code import I32, at, call_named
 from mlreco.sparse.native.jit import kernel
 
-BELL_BYTES = 256
-"""Memory of a bell: more than mutex and condition need on any system."""
+WAKEUP_BYTES = 256
+"""Memory of a mutex and a condition variable: more than they need on any system."""
 _CONDITION = 128
 POSIX = bool(llvm.address_of_symbol("pthread_cond_wait"))
 
@@ -52,24 +52,24 @@ _wait, _signal = _posix("pthread_cond_wait", 2), _posix("pthread_cond_signal", 1
 
 
 @kernel
-def make_bell(bell: int) -> None:
-    """Prepare the memory of a bell, ``BELL_BYTES`` at an address."""
-    _init_mutex(bell, 0)
-    _init_condition(bell + _CONDITION, 0)
+def make_wakeup(wakeup: int) -> None:
+    """Prepare mutex and condition in ``WAKEUP_BYTES`` at an address."""
+    _init_mutex(wakeup, 0)
+    _init_condition(wakeup + _CONDITION, 0)
 
 
 @kernel
-def sleep_while(bell: int, word: int, value: int) -> None:
-    """Sleep as long as there is that int64 at an address; who changes it rings the bell afterwards."""
-    _lock(bell)
+def sleep_while(wakeup: int, word: int, value: int) -> None:
+    """Sleep as long as the int64 at ``word`` is ``value``; whoever changes it calls ``wake`` afterwards."""
+    _lock(wakeup)
     while read(word) == value:
-        _wait(bell + _CONDITION, bell)
-    _unlock(bell)
+        _wait(wakeup + _CONDITION, wakeup)
+    _unlock(wakeup)
 
 
 @kernel
-def ring(bell: int) -> None:
-    """Wake the thread that sleeps beside the bell."""
-    _lock(bell)
-    _signal(bell + _CONDITION)
-    _unlock(bell)
+def wake(wakeup: int) -> None:
+    """Wake the thread that sleeps on this condition."""
+    _lock(wakeup)
+    _signal(wakeup + _CONDITION)
+    _unlock(wakeup)

@@ -19,7 +19,7 @@ from mlreco.sparse.cpu.ops.epilogue import Epilogue
 from mlreco.sparse.cpu.ops.normalisation import Norm, Running, gradients, normalise
 from mlreco.sparse.cpu.ops.panels import pack
 from mlreco.sparse.cpu.ops.weight_gradient import begin_weight_gradient
-from mlreco.sparse.cpu.threads.calls import InTurn
+from mlreco.sparse.cpu.threads.calls import QueuedCalls
 from mlreco.sparse.cpu.threads.thread_count import thread_count
 from mlreco.sparse.maps.submanifold import BLOCK
 from mlreco.sparse.native.memory import floats
@@ -66,7 +66,7 @@ class _ResidualBlock(torch.autograd.Function):
         norm_1, norm_2 = Norm(scale_1, shift_1, eps_1, slope), Norm(scale_2, shift_2, eps_2, slope)
         active_1 = floats(*features.shape)
         running_1, running_2 = settings.running
-        with InTurn(threads) as calls:
+        with QueuedCalls(threads) as calls:
             moments_1 = normalise(features, norm_1, active_1, threads, running=running_1, calls=calls)
             sums = chunk_sums(len(features), len(weight_1), BLOCK)
             how = {"threads": threads, "calls": calls}
@@ -97,7 +97,7 @@ class _ResidualBlock(torch.autograd.Function):
         threads = thread_count()
         norm_1, norm_2 = Norm(scale_1, shift_1, eps_1, slope), Norm(scale_2, shift_2, eps_2, slope)
         back, grad_1, grad_2, grad_shortcut = kernel_map.transposed(), None, None, None
-        with InTurn(threads) as calls:
+        with QueuedCalls(threads) as calls:
             how = {"threads": threads, "calls": calls}
             if needed[7]:
                 grad_2 = begin_weight_gradient(active_2, grad, kernel_map, **how).view(weight_2.shape)
