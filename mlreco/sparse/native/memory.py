@@ -1,4 +1,4 @@
-"""Buffers that begin on a cache line."""
+"""Memory that kernels use, and where it is."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import numpy as np
 import torch
 
 Array = np.ndarray | torch.Tensor
-"""What kernels read and write: numbers on the CPU. A tensor tells soonest where it is; its gradient does not matter."""
+"""What kernels read and write: numbers on the CPU. The gradient of a tensor is left alone."""
 _TORCH = {np.float32: torch.float32, np.int64: torch.int64, np.uint8: torch.uint8}
-_own = threading.local()
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
@@ -25,13 +24,17 @@ def floats(*shape: int) -> torch.Tensor:
     return torch.empty(shape, dtype=torch.float32, device="cpu")
 
 
-def scratch(size: int, purpose: str) -> torch.Tensor:
-    """Return at least ``size`` float32 numbers that this thread may use until it asks for the same purpose again."""
-    buffer = getattr(_own, purpose, None)
-    if buffer is None or buffer.numel() < size:
-        buffer = floats(max(size, 1 << 16))
-        setattr(_own, purpose, buffer)
-    return buffer
+class Scratch(threading.local):
+    """Memory for one purpose, of each thread its own, that the calls of a thread use one after another."""
+
+    def __init__(self) -> None:
+        self._buffer = floats(1 << 16)
+
+    def floats(self, size: int) -> torch.Tensor:
+        """Return at least ``size`` float32 numbers that this thread may use until it asks again."""
+        if self._buffer.numel() < size:
+            self._buffer = floats(size)
+        return self._buffer
 
 
 def array_of(tensor: torch.Tensor) -> np.ndarray:
@@ -40,10 +43,10 @@ def array_of(tensor: torch.Tensor) -> np.ndarray:
 
 
 class HoldsAddresses:
-    """What remembers where its arrays are: a dataclass whose copies are made of copies of its arguments alone."""
+    """A dataclass that keeps addresses of its arrays: a copy of it is made anew, from copies of its arguments."""
 
     def __reduce__(self) -> tuple[type, tuple]:
-        """Return how a copy is made, also in another process."""
+        """Return how a copy is made, in this process or another."""
         return type(self), tuple(getattr(self, field.name) for field in fields(self) if field.init)
 
 

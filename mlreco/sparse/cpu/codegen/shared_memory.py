@@ -1,4 +1,7 @@
-"""Words of memory that threads share, and machine code called by its address, for numba kernels without the lock."""
+"""Atomic operations on memory that threads share, calls by address, and pointers, for numba kernels.
+
+They are written as LLVM code, since numba has no atomics on the CPU; none of them needs the interpreter lock.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ def claim(typing, counter):  # noqa: ANN001, ANN201
 
 @intrinsic
 def read(typing, address):  # noqa: ANN001, ANN201
-    """Return the int64 at an address; what the thread that wrote it did before is seen."""
+    """Return the int64 at an address (acquire): all that its writer wrote before it is visible now."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         return builder.load_atomic(at(builder, args[0], I64), "acquire", 8)
@@ -39,7 +42,7 @@ def read(typing, address):  # noqa: ANN001, ANN201
 
 @intrinsic
 def write(typing, address, value):  # noqa: ANN001, ANN201
-    """Write an int64 to an address; who reads it sees what was done before."""
+    """Write an int64 to an address (release): whoever reads it sees all that was written before."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         builder.store_atomic(args[1], at(builder, args[0], I64), "release", 8)
@@ -50,7 +53,7 @@ def write(typing, address, value):  # noqa: ANN001, ANN201
 
 @intrinsic
 def swap_if(typing, address, expected, value):  # noqa: ANN001, ANN201
-    """Write an int64 to an address if the expected one is there, in one step; tell whether it was."""
+    """Compare and swap: write an int64 to an address if the expected one is there; tell whether it was."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         address, expected, value = args

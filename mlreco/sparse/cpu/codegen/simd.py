@@ -17,12 +17,12 @@ class VectorUnit:
         lanes: float32 numbers in a register.
         registers: how many there are.
         rows: height of the tiles of 1, 2, ... vectors a row.
-        channels: input channels that these tiles add between two looks at where they are, a power of two up to 16.
-            Several save instructions, but may need more registers than a tile leaves free.
+        channels: input channels that a tile adds in one turn of its innermost loop, a power of two up to 16. More
+            channels need fewer instructions each, but may need more registers than a tile leaves free.
         gradient_rows: the same for the tiles of the weight gradient: tall ones, and low ones for what these leave.
-        block_rows: output rows of a block at most, and at least where threads share few; its sums stay in the second
-            cache.
-        panel_bytes: of a panel at most that is wider than two vectors; it stays in the nearest cache.
+        block_rows: most output rows of a block, and least where several threads share few rows; a block's sums stay in
+            the second cache.
+        panel_bytes: most bytes of a panel that is wider than two vectors; it stays in the first cache.
     """
 
     name: str

@@ -105,8 +105,8 @@ def _gradient(builder: ir.IRBuilder, operands: list[ir.Value], vectors: int) -> 
 
 
 moments_strip = _of_all_widths(_moments)
-"""``moments_strip((columns, x, stride, rows, mean, rest, squares))``: the mean, rounded, of every column, the sum of
-deviations from it, that is, what rounding left, and the sum of squared deviations."""
+"""``moments_strip((columns, x, stride, rows, mean, rest, squares))``: for each column its mean as float32, the sum of
+deviations from that rounded mean (0 but for rounding), and the sum of squared deviations."""
 gradient_strip = _of_all_widths(_gradient)
 """``gradient_strip((columns, x, grad, stride, rows, scale, shift, mean, slope, total, product))``.
 

@@ -14,7 +14,7 @@ import torch
 from mlreco.sparse.cpu.codegen.shared_memory import floats_at
 from mlreco.sparse.cpu.codegen.strips import moments_strip, strip_columns
 from mlreco.sparse.native.jit import kernel
-from mlreco.sparse.native.memory import scratch
+from mlreco.sparse.native.memory import Scratch
 
 
 class Moments(NamedTuple):
@@ -41,13 +41,16 @@ MOMENTS = 3
 """Numbers of every chunk and column: rounded mean, sum of deviations from it, sum of their squares."""
 
 
+_chunk_sums = Scratch()
+
+
 def chunk_sums(rows: int, columns: int, chunk: int) -> torch.Tensor:
     """Return room for the ``MOMENTS`` of every chunk of rows and every column, until this thread asks again.
 
     Returns:
         (at least chunks * MOMENTS * columns,) float32.
     """
-    return scratch(-(-rows // chunk) * MOMENTS * columns, "chunk sums")
+    return _chunk_sums.floats(-(-rows // chunk) * MOMENTS * columns)
 
 
 @kernel

@@ -15,12 +15,13 @@ from mlreco.sparse.cpu.ops.panels import Packing, Panels, pack
 from mlreco.sparse.cpu.threads.calls import DIRECT, Calls
 from mlreco.sparse.cpu.threads.crew import crew_fields
 from mlreco.sparse.native.job import Job
-from mlreco.sparse.native.memory import Array, aligned_empty, scratch
+from mlreco.sparse.native.memory import Array, Scratch, aligned_empty
 
 if TYPE_CHECKING:
     from mlreco.sparse.maps.kernel_map import KernelMap
 
 _NO_EPILOGUE = Epilogue()
+_sums, _row_lists = Scratch(), Scratch()
 
 
 class Source(NamedTuple):
@@ -91,8 +92,8 @@ def convolve(
         vectors=packing.vectors,
         n_groups=packing.n_groups,
         width=packing.width,
-        sums=scratch(workers * (min(MOST_ROWS, n_out) + 1) * packing.width, "sums"),
-        lists=scratch(workers * LISTS_BYTES // 4, "row lists"),
+        sums=_sums.floats(workers * (min(MOST_ROWS, n_out) + 1) * packing.width),
+        lists=_row_lists.floats(workers * LISTS_BYTES // 4),
         **crew,
         **epilogue.fields(out, active, (n_out, columns)),
     )

@@ -29,7 +29,9 @@ from mlreco.sparse.cpu.ops.norm_kernels import (
 from mlreco.sparse.cpu.threads.calls import DIRECT, Calls
 from mlreco.sparse.cpu.threads.crew import crew_fields, threads_worth
 from mlreco.sparse.native.job import Job
-from mlreco.sparse.native.memory import Array, floats, scratch
+from mlreco.sparse.native.memory import Array, Scratch, floats
+
+_column_numbers = Scratch()
 
 
 class Running(NamedTuple):
@@ -138,7 +140,7 @@ def normalise(
 
 def _common(norm: Norm, moments: Moments, threads: int) -> dict[str, Any]:
     """Return the fields that a normalisation and its gradient share."""
-    room = scratch(NUMBERS * moments.values.shape[1], "norm numbers")
+    room = _column_numbers.floats(NUMBERS * moments.values.shape[1])
     parameters = {"weight": norm.weight, "bias": norm.bias, "moments": moments.values, "eps": norm.eps}
     return {**parameters, "numbers": room, **crew_fields(threads)}
 

@@ -18,9 +18,10 @@ from mlreco.sparse.cpu.threads.calls import DIRECT, Calls
 from mlreco.sparse.cpu.threads.crew import threads_worth
 from mlreco.sparse.native.jit import SharedKernel
 from mlreco.sparse.native.job import INT, OWN, RECORD, Job, Layout, Numbers
-from mlreco.sparse.native.memory import Array, floats, scratch
+from mlreco.sparse.native.memory import Array, Scratch, floats
 
 _LANES = UNIT.lanes
+_panels = Scratch()
 _SETS, _WAYS = 64, 8
 """Of the nearest cache, at least on processors of the x86 kind."""
 
@@ -221,7 +222,7 @@ def pack(
     if packing.lends:
         return Panels(weight, packing)
     size = packing.size
-    values = floats(size) if keep else scratch(size, "panels")
+    values = floats(size) if keep else _panels.floats(size)
     sizes = {"offsets": packing.offsets, "rows": packing.rows, "columns": packing.columns}
     job = Job(JOB, sizes, packing=packing.record, weight=weight, panels=values)
     calls(packing.kernel, job, threads_worth(threads, numbers=size))
