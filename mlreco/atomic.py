@@ -140,7 +140,7 @@ def write_text(path: str | Path, text: str) -> None:
         UserError: as in ``atomic_path``.
     """
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files may be no UTF-8
 
 
 def publish(temporary: Path, final: Path) -> None:

@@ -85,7 +85,9 @@ def _write(folder: Path, name: str, result: Result, sample: Sample) -> bytes:
         temporary.write_bytes(picture)
     write_text(folder / f"{name}.html", _page(result.title, sample, [_section(name, result, picture)]))
     with ExitStack() as stack:
-        file = stack.enter_context(atomic_path(folder / f"{name}.csv")).open("w", newline="", encoding="utf-8")
+        file = stack.enter_context(atomic_path(folder / f"{name}.csv")).open(
+            "w", newline="", encoding="utf-8", errors="backslashreplace"
+        )
         with file:
             writer = csv.writer(file)
             writer.writerow(result.columns)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlreco.atomic import refuse_to_replace
+from mlreco.atomic import check_replaceable, refuse_to_replace
 from mlreco.cli.events import event_slice
 from mlreco.console import remark
 from mlreco.errors import UserError
@@ -153,6 +153,7 @@ def output_file(path: Path, *inputs: Path) -> Path:
     refuse_to_replace(path, inputs)
     if path.is_dir():
         raise UserError(f"{path}: is a folder, not a file to write")
+    check_replaceable(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

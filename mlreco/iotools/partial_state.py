@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from mlreco.atomic import synchronise
 from mlreco.errors import UserError
 
@@ -30,8 +32,8 @@ class PartialState:
     def read(cls, path: Path) -> PartialState | None:
         """Return the state in a file, None where there is none that can be read."""
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return TypeAdapter(cls).validate_json(path.read_bytes(), strict=True)
+        except (OSError, ValidationError):
             return None
 
     def write(self, path: Path) -> None:

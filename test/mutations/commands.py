@@ -1,8 +1,8 @@
 """Every command that reads a kind of file, and what it costs to run it on a damaged one."""
 
+import faulthandler
 import os
 import resource
-import signal
 import sys
 import traceback
 from dataclasses import dataclass
@@ -101,7 +101,7 @@ def run(words, folder):
                 os.dup2(output, stream)
             sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
             os.chdir(folder)
-            signal.alarm(15 * SECONDS)
+            faulthandler.dump_traceback_later(15 * SECONDS, exit=True)
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             status = main(words)
             sys.stdout.flush()

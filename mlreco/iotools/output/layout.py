@@ -57,12 +57,19 @@ def extend_table(table: h5py.Dataset, rows: np.ndarray) -> None:
         table.id.write_direct_chunk((start + place, *elsewhere), deflated(rows[place : place + length]))
 
 
+def storable(text: str) -> str:
+    """Return a text as UTF-8 can hold it; names of files may have other bytes, and no text in a file ends with NUL."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")
+
+
 def to_attribute(value: Any) -> Any:
     """Return a value in the form in which an attribute holds it: dictionaries and mixed lists become JSON text."""
-    if isinstance(value, (str, bool, int, float, np.generic, np.ndarray)):
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, (bool, int, float, np.generic, np.ndarray)):
         return value
     if isinstance(value, (list, tuple)) and value and all(isinstance(item, str) for item in value):
-        return list(value)
+        return list(map(storable, value))
     return json.dumps(value, default=str)
 
 

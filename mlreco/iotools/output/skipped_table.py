@@ -24,10 +24,10 @@ def write_skipped(file: h5py.File, skipped: Sequence[Skipped], written: int) -> 
 
     Args:
         file: the output file.
-        skipped: what was left out.
+        skipped: what was left out, texts as UTF-8 can hold them.
         written: number of events in the file.
     """
-    rows = np.array([(_storable(one.file), one.entry, _storable(one.reason)) for one in skipped], dtype=_ROW)
+    rows = np.array([(one.file, one.entry, one.reason) for one in skipped], dtype=_ROW)
     file.create_dataset(TABLE, data=rows)
     events = sum(one.entry != WHOLE_FILE for one in skipped)
     counts = {"events_in": written + events, "events_skipped": events, "files_skipped": len(skipped) - events}
@@ -51,8 +51,3 @@ def read_skipped(file: h5py.File, path: Path) -> tuple[Skipped, ...]:
 
 def _text(value: bytes | str) -> str:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
-
-
-def _storable(text: str) -> str:
-    """Return a text as UTF-8 can hold it; names of files may have other bytes."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")

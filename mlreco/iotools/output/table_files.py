@@ -13,6 +13,7 @@ import numpy as np
 
 from mlreco.atomic import atomic_path
 from mlreco.errors import UserError
+from mlreco.iotools.output.layout import storable
 
 _ROW_GROUP = 1 << 16
 """Rows that are written to a Parquet file at once."""
@@ -34,7 +35,7 @@ class CSVTable:
 
     def __init__(self, stack: ExitStack, path: Path) -> None:
         temporary = stack.enter_context(atomic_path(path))
-        self._file = stack.enter_context(temporary.open("w", newline="", encoding="utf-8"))
+        self._file = stack.enter_context(temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace"))
         self._writer = csv.writer(self._file)
         self._has_header = False
         self.rows = 0
@@ -105,7 +106,7 @@ class ParquetTable:
 
     def _array(self, values: np.ndarray) -> Any:
         if values.dtype.kind in "OU":
-            return self._arrow.array(values.tolist(), self._arrow.string())
+            return self._arrow.array([storable(str(value)) for value in values], self._arrow.string())
         return self._arrow.array(values)
 
 

@@ -24,6 +24,7 @@ from mlreco.iotools.output.layout import (
     create_table,
     extend_table,
     from_attribute,
+    storable,
     to_attribute,
 )
 from mlreco.iotools.output.schema import check_info, check_product, check_values
@@ -138,7 +139,7 @@ class HDF5Writer:
 
     def list_skipped(self, skipped: Sequence[Skipped]) -> None:
         """Say which events and files were left out; written at the end, in the place of an earlier list."""
-        self._skipped = tuple(skipped)
+        self._skipped = tuple(Skipped(storable(one.file), one.entry, storable(one.reason)) for one in skipped)
 
     def flush(self) -> None:
         """Write what is buffered.

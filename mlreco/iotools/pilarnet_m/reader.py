@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 
 from mlreco.errors import UserError
+from mlreco.inputs import input_file
 from mlreco.iotools.filekind import PILARNET_M, has_content, hdf5_content, open_hdf5, telling_damage
 from mlreco.iotools.hdf5_tables import stored_table
 from mlreco.iotools.interface import ClusterVoxels
@@ -133,8 +134,9 @@ class PILArNetMReader:
         sidecar = self.path.with_name(self.path.stem + SIDECAR)
         if product != f"sparse3d_{PRODUCER}" or not sidecar.exists():
             return None
+        input_file(sidecar)
         try:
-            counts = np.load(sidecar, allow_pickle=False)
+            counts = np.array(np.load(sidecar, mmap_mode="r", allow_pickle=False))  # mapped, so no longer than the file
         except (OSError, ValueError, EOFError) as error:
             raise UserError(f"{sidecar}: cannot be read: {str(error).splitlines()[0]}") from None
         if counts.shape != (len(self),) or counts.dtype.kind not in "iu":
