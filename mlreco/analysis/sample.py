@@ -98,14 +98,7 @@ def read_sample(path: str | Path) -> Sample:
         if not len(reader):
             raise UserError(f"{path}: holds no events")
         scheme = scheme_of(reader)
-        with Progress("particles", total=len(reader)) as progress:
-            collected: dict[str, list[np.ndarray]] = {}
-            for index, event in enumerate(events_with_particles(reader)):
-                for name in (*TABLES, *TRUTH):
-                    if name in event:
-                        collected.setdefault(name, []).append(_with_event(event[name], index))
-                progress.advance()
-        tables = {name: np.concatenate(parts) for name, parts in collected.items()}
+        tables = _stored(reader) if set(TABLES) <= set(reader.products) else _made(reader)
         particles = tables["particles"]
         truth = tables.get("particles_true") if "matches" in tables else None
         matched, found = np.full(len(particles), -1, np.int64), None
@@ -118,7 +111,29 @@ def read_sample(path: str | Path) -> Sample:
         return Sample(Path(path), scheme, len(reader), *rest)
 
 
-def _with_event(table: np.ndarray, index: int) -> np.ndarray:
+def _stored(reader: HDF5Reader) -> dict[str, np.ndarray]:
+    """Read the tables that a file has, each at once."""
+    tables = {}
+    for name in (*TABLES, *TRUTH):
+        if name in reader.products:
+            rows, offsets = reader.range(0, len(reader), [name])[name]
+            tables[name] = _with_event(rows, np.repeat(np.arange(len(reader)), np.diff(offsets)))
+    return tables
+
+
+def _made(reader: HDF5Reader) -> dict[str, np.ndarray]:
+    """Make the tables of a file that has none, event by event."""
+    collected: dict[str, list[np.ndarray]] = {}
+    with Progress("particles", total=len(reader)) as progress:
+        for index, event in enumerate(events_with_particles(reader)):
+            for name in (*TABLES, *TRUTH):
+                if name in event:
+                    collected.setdefault(name, []).append(_with_event(event[name], index))
+            progress.advance()
+    return {name: np.concatenate(parts) for name, parts in collected.items()}
+
+
+def _with_event(table: np.ndarray, index: int | np.ndarray) -> np.ndarray:
     names = table.dtype.names or ()
     rows = np.empty(len(table), [("event", "<i8"), *((name, table.dtype[name]) for name in names)])
     rows["event"] = index

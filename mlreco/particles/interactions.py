@@ -18,7 +18,7 @@ from mlreco.particles.kinds import Kind
 from mlreco.particles.proximity import Proximity
 from mlreco.particles.showers import ShowerStarts
 from mlreco.particles.trajectory import Trajectories
-from mlreco.particles.vertices import ALONG, SECONDARY, Attachments, attach_showers, nearest_points, pointing_odds
+from mlreco.particles.vertices import ALONG, SECONDARY, Attachments, attach_showers, crossing_pairs, nearest_points
 
 SMALL_ENERGY = 10.0
 """A lone shower below this energy, MeV, is debris of the interaction that is near it."""
@@ -31,10 +31,6 @@ DEBRIS_REACH = 60.0
 
 MOST_VOTE = 5.0
 """The most that one shower says for the junction to which it points being the vertex, in log odds."""
-
-PAIR_MISS, PAIR_REACH = 3.0, 60.0
-"""Two lone showers are a pair if their lines pass each other within the first distance, behind both starts and at most
-the second from them, cm."""
 
 
 @dataclass(frozen=True)
@@ -205,48 +201,17 @@ def _pair_showers(
 ) -> int:
     """Give showers whose lines meet behind their starts a group of their own; return the number of groups then."""
     lone = electromagnetic[(group[electromagnetic] < 0) & (energies[electromagnetic] >= SMALL_ENERGY)]
-    found: list[tuple[float, int, int, int, int]] = []
-    for i, one in enumerate(lone):
-        for other in lone[i + 1 :]:
-            for side in range(2):
-                for far_side in range(2):
-                    miss, point = _crossing(showers, one, side, other, far_side)
-                    if not miss <= PAIR_MISS:
-                        continue
-                    both = [
-                        pointing_odds(showers.positions[k, s], showers.directions[k, s], errors[k], point)
-                        for k, s in ((one, side), (other, far_side))
-                    ]
-                    prior = _logistic(showers.sense[one], side) * _logistic(showers.sense[other], far_side)
-                    found.append((min(both) * prior, int(one), side, int(other), far_side))
-    for value, one, side, other, far_side in sorted(found, reverse=True):
-        if value < 1 or group[one] >= 0 or group[other] >= 0:
+    odds_of_pairs, members, sides = crossing_pairs(
+        showers.positions[lone], showers.directions[lone], errors[lone], showers.sense[lone]
+    )
+    for pair in np.argsort(-odds_of_pairs, kind="stable"):
+        both = lone[members[pair]]
+        if (group[both] >= 0).any():
             continue
-        group[[one, other]] = count
-        backward[[one, other]] = side == 1, far_side == 1
-        odds[[one, other]] = np.log(value)
+        group[both], odds[both] = count, np.log(odds_of_pairs[pair])
+        backward[both] = sides[pair] == 1
         count += 1
     return count
-
-
-def _logistic(log_odds: float, side: int) -> float:
-    return float(1 / (1 + np.exp(log_odds if side else -log_odds)))
-
-
-def _crossing(showers: ShowerStarts, one: int, side: int, other: int, far_side: int) -> tuple[float, np.ndarray]:
-    """Return by how much the lines of two showers miss each other behind their starts, and the point between."""
-    a, u = showers.positions[one, side], showers.directions[one, side]
-    b, v = showers.positions[other, far_side], showers.directions[other, far_side]
-    cosine, between = float(u @ v), b - a
-    determinant = 1 - cosine**2
-    if not determinant > 0.01:
-        return np.inf, a
-    back_a = float(between @ u - cosine * (between @ v)) / determinant
-    back_b = float(cosine * (between @ u) - between @ v) / determinant
-    if not (-PAIR_REACH <= back_a <= 0 and -PAIR_REACH <= back_b <= 0):
-        return np.inf, a
-    p, q = a + back_a * u, b + back_b * v
-    return float(np.linalg.norm(p - q)), (p + q) / 2
 
 
 def _adopt_debris(group: np.ndarray, debris: np.ndarray, proximity: Proximity) -> None:

@@ -38,6 +38,13 @@ ODDS = 3.0
 SECONDARY = 0.1
 """Odds of a meeting point of tracks that is not the vertex, beside those of a vertex."""
 
+PAIR_MISS, PAIR_REACH = 3.0, 60.0
+"""Two showers are a pair if their lines pass each other within the first distance, behind both starts and at most the
+second from them, cm."""
+
+PAIR_ODDS = 1.0
+"""Odds from which two showers are a pair."""
+
 START_ERROR = 0.7
 """Uncertainty of the start of a shower, cm."""
 
@@ -153,3 +160,61 @@ def _attach(
                 if odds > max(best[s], ODDS):
                     best[s], chosen[s], side[s] = odds, p, v
     return chosen, side, best
+
+
+@compiled
+def crossing_pairs(
+    starts: np.ndarray, directions: np.ndarray, errors: np.ndarray, sense: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return which showers may come from one point, at which their lines cross behind their starts.
+
+    Args:
+        starts: (S, 2, 3) where the showers start in either sense, cm.
+        directions: (S, 2, 3) unit directions there.
+        errors: (S,) angle within which 68 % of the directions are, rad.
+        sense: (S,) log odds of the first sense.
+
+    Returns:
+        (P,) odds of the pairs, all above `PAIR_ODDS`: the lesser of those of its showers; (P, 2) the showers; (P, 2)
+        their senses.
+    """
+    odds, members, sides = [0.0], [(0, 0)], [(0, 0)]
+    for i in range(len(starts)):
+        for j in range(i + 1, len(starts)):
+            for a in range(2):
+                for b in range(2):
+                    found = _odds_of_crossing(
+                        starts[i, a], directions[i, a], errors[i], starts[j, b], directions[j, b], errors[j]
+                    )
+                    found /= 1 + np.exp(sense[i] if a else -sense[i])
+                    found /= 1 + np.exp(sense[j] if b else -sense[j])
+                    if found > PAIR_ODDS:
+                        odds.append(found)
+                        members.append((i, j))
+                        sides.append((a, b))
+    pairs, senses = np.empty((len(odds) - 1, 2), np.int64), np.empty((len(odds) - 1, 2), np.int64)
+    for row in range(1, len(odds)):
+        pairs[row - 1, 0], pairs[row - 1, 1] = members[row]
+        senses[row - 1, 0], senses[row - 1, 1] = sides[row]
+    return np.array(odds)[1:], pairs, senses
+
+
+@compiled
+def _odds_of_crossing(
+    one: np.ndarray, u: np.ndarray, error: float, other: np.ndarray, v: np.ndarray, other_error: float
+) -> float:
+    """Return the lesser of the odds with which two showers come from the point between their lines, 0 for none."""
+    between = other - one
+    cosine, along_u, along_v = (u * v).sum(), (between * u).sum(), (between * v).sum()
+    determinant = 1 - cosine**2
+    if not determinant > 0.01:
+        return 0.0
+    back = (along_u - cosine * along_v) / determinant
+    other_back = (cosine * along_u - along_v) / determinant
+    if not (-PAIR_REACH <= back <= 0 and -PAIR_REACH <= other_back <= 0):
+        return 0.0
+    p, q = one + back * u, other + other_back * v
+    if ((p - q) ** 2).sum() > PAIR_MISS**2:
+        return 0.0
+    point = (p + q) / 2
+    return min(pointing_odds(one, u, error, point), pointing_odds(other, v, other_error, point))

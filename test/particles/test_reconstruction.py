@@ -159,3 +159,20 @@ def test_the_order_of_voxels_and_the_numbers_of_instances_do_not_matter():
     same(one.particles, other.particles, ("particle", "parent"))
     assert other.particles["particle"].tolist() == [3, 10, 17, 24]
     assert other.particles["parent"].tolist() == [-1, -1, 3, -1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_two_photons_without_a_track_make_a_vertex(seed):
+    opening = np.deg2rad(40)
+    one, other = np.array([0, 0.6, 0.8]), np.array([np.sin(opening), 0.6 * np.cos(opening), 0.8 * np.cos(opening)])
+    vertex = np.array([3.0, -12, 5])
+    image = image_of(
+        (*shower(vertex + 14 * one, one, 250, seed), "Shower"),
+        (*shower(vertex + 20 * other, other, 200, seed + 9), "Shower"),
+    )
+    found = reconstruct_particles(image)
+    assert found.particles["interaction"].tolist() == [0, 0]
+    assert found.particles["primary"].tolist() == [1, 1]
+    miss = np.linalg.norm(vectors_of(found.interactions, "vertex")[0] - vertex)
+    assert miss < 4
+    assert found.interactions["vertex_spread"][0] > 0
