@@ -59,8 +59,9 @@ def analyse(sample: Sample) -> Result:
         axes.legend(frameon=False)
 
     note = (
-        "Contained tracks that stop with a probability above 0.9. The curves are means of all the energy that is lost; "
-        "delta electrons that are instances of their own here are not in the steps."
+        "Contained tracks that stop with a probability above 0.9. The curves are means of all the energy that is lost. "
+        "Not in the steps are voxels below the threshold of the image, energy farther than 1.5 cm from the track, and "
+        "delta electrons that are instances of their own: some per cent on the plateau."
     )
     return Result("dE/dx against residual range", numbers, columns, draw, note)
 

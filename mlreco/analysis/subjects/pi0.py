@@ -39,7 +39,9 @@ def analyse(sample: Sample) -> Result:
     numbers = [
         Number("mass of photon pairs, peak", float(fit.parameters[0]), float(fit.errors[0]), "MeV", len(known), MASS),
         Number("its width", float(fit.parameters[1]), float(fit.errors[1]), "MeV", len(known)),
-        Number("pairs in the peak", float(fit.parameters[2]), float(fit.errors[2]), "of those fitted", len(known)),
+        Number(
+            "part of the pairs in the peak", float(fit.parameters[2]), _at_least(fit.errors[2], known), "", len(known)
+        ),
     ]
     columns = {
         "event": one["event"],
@@ -67,6 +69,11 @@ def analyse(sample: Sample) -> Result:
         "The two brightest contained showers of each interaction that come from its vertex and are not called electron."
     )
     return Result("Pairs of photons", numbers, columns, draw, note)
+
+
+def _at_least(error: float, known: np.ndarray) -> float:
+    """Return the error of a part of some pairs; at 1, where the likelihood has no second derivative, that of one pair."""
+    return float(max(error, 1 / max(len(known), 1)))
 
 
 def _brightest_pairs(particles: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -104,6 +104,8 @@ def _fit(energy: np.ndarray, widths: list[Number]) -> tuple[tuple[float, float],
     def curve(e: np.ndarray, a: float, b: float) -> np.ndarray:
         return a + b / np.sqrt(e / 1000)
 
-    best, covariance = curve_fit(curve, energy[known], value[known], (3.0, 2.0), error[known], absolute_sigma=True)
+    best, covariance = curve_fit(
+        curve, energy[known], value[known], (3.0, 2.0), error[known], absolute_sigma=True, bounds=(0, np.inf)
+    )
     errors = np.sqrt(np.diag(covariance))
     return (float(best[0]), float(errors[0])), (float(best[1]), float(errors[1])), best
