@@ -72,7 +72,7 @@ def analyse(sample: Sample) -> Result:
 
 
 def _at_least(error: float, known: np.ndarray) -> float:
-    """Return the error of a part of some pairs; at 1, where the likelihood has no second derivative, that of one pair."""
+    """Return the error of a part of some pairs; where the likelihood has no second derivative, that of one pair."""
     return float(max(error, 1 / max(len(known), 1)))
 
 
