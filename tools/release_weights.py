@@ -2,8 +2,8 @@
 
     python tools/release_weights.py weights/thin/snapshot-20000.ckpt config/weights/thin.ckpt
 
-Weights of convolutions and linear layers become half precision; normalisations keep theirs, which are few numbers. What
-the checkpoint tells about its training stays, less the folders and the host of the one who trained.
+Tensors become half precision, but for those with numbers that it cannot hold. What the checkpoint tells about its
+training stays, less the folders and the host of the one who trained.
 """
 
 from __future__ import annotations
@@ -37,7 +37,12 @@ def released(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
 
 
 def _small(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.half() if tensor.is_floating_point() and tensor.dim() > 1 else tensor
+    """Return a tensor in half precision, or as it is where half precision would be further off than rounding is."""
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    is_near = torch.allclose(half.to(tensor.dtype), tensor, rtol=2**-10, atol=1e-6)
+    return half if is_near else tensor
 
 
 def _without_folders(metadata: Metadata) -> Metadata:

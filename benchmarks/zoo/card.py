@@ -1,0 +1,114 @@
+"""The card of a chain as Markdown: what it was trained on and how, what it reaches, where it fails."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlreco.checkpoints.metadata import Metadata, read_metadata
+
+METHODS = {
+    "graph": "the chain: fragments put together by the graph network",
+    "linked": "voxels linked in space and embedding",
+    "greedy": "the greedy rule of the SPICE paper",
+    "dbscan": "DBSCAN on the voxels",
+}
+
+
+def card(numbers: Mapping[str, Any], checkpoints: Mapping[str, Path]) -> str:
+    """Return the card.
+
+    Args:
+        numbers: what the chain reaches, by the classes in which was clustered and by method.
+        checkpoints: weights by stage.
+    """
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    lines = [
+        f"# The chain {numbers['chain']}",
+        "",
+        f"Written by `python -m benchmarks.zoo` on {today}. Numbers are of `{numbers['tested_on']}`, thresholds were "
+        f"tuned on `{numbers['tuned_on']}`; the weights saw neither.",
+        "",
+        *_weights(checkpoints),
+        *_segmentation(numbers["predicted"]["graph"]["segmentation"]),
+    ]
+    for semantics in ("predicted", "true"):
+        lines += _clustering(semantics, numbers[semantics])
+    return "\n".join(lines) + "\n"
+
+
+def _weights(checkpoints: Mapping[str, Path]) -> Iterator[str]:
+    yield "## Weights"
+    for stage, path in checkpoints.items():
+        yield ""
+        yield f"**{stage}** (`{path.name}`, {path.stat().st_size / 1e6:.1f} MB)"
+        yield ""
+        yield from _training(read_metadata(path))
+    yield ""
+
+
+def _training(metadata: Metadata) -> Iterator[str]:
+    """Tell the runs that made the weights and the events of the last one."""
+    for run in metadata.history:
+        begun = f", from `{run.begun_from}`" if run.begun_from else ""
+        yield (
+            f"* iterations {run.first_iteration + 1} to {run.last_iteration} on {run.device}, {run.seconds / 60:.0f} "
+            f"minutes, seed {run.seed}, begun {run.started[:10]}{begun}"
+        )
+    data = metadata.data
+    if data is not None:
+        files = ", ".join(f"`{name}`" for name in data.files[:3]) + (" and others" if len(data.files) > 3 else "")
+        median = (
+            f"; half of them have at most {data.voxels_per_event.at(0.5):.0f} voxels" if data.voxels_per_event else ""
+        )
+        yield f"* {data.events} events of {files}{median}"
+
+
+def _segmentation(found: Mapping[str, Any]) -> Iterator[str]:
+    yield "## Classes of voxels"
+    yield ""
+    yield f"{found['accuracy']:.4f} of the voxels have the right class."
+    yield ""
+    yield "| class | precision | recall | IoU |"
+    yield "|---|---|---|---|"
+    for name, values in found["classes"].items():
+        yield f"| {name} | {values['precision']:.3f} | {values['recall']:.3f} | {values['iou']:.3f} |"
+    yield ""
+
+
+def _clustering(semantics: str, methods: Mapping[str, Any]) -> Iterator[str]:
+    classes = list(methods["graph"]["classes"])
+    yield f"## Instances, clustered in {semantics} classes"
+    yield ""
+    yield (
+        "Adjusted Rand index: mean over events of the voxels of a true class, true instances under 10 voxels left out, "
+        "with the 68 % interval of the mean (bootstrap over events)."
+    )
+    yield ""
+    yield f"| | {' | '.join(classes)} | all |"
+    yield f"|---|{'---|' * (len(classes) + 1)}"
+    for method, what in METHODS.items():
+        numbers = methods[method]
+        cells = [_cell(numbers, name) for name in (*classes, "all")]
+        yield f"| {what} | {' | '.join(cells)} |"
+    for metric in ("purity", "efficiency"):
+        cells = [f"{_summary(methods['graph'], name)[metric]:.3f}" for name in (*classes, "all")]
+        yield f"| {metric} of the chain | {' | '.join(cells)} |"
+    yield ""
+    failures = ", ".join(f"{kind} in {count}" for kind, count in methods["graph"]["failures"].items())
+    yield f"Failures of the chain, by event and class: {failures}."
+    yield ""
+
+
+def _summary(numbers: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    return numbers["all"] if name == "all" else numbers["classes"][name]
+
+
+def _cell(numbers: Mapping[str, Any], name: str) -> str:
+    ari = _summary(numbers, name)["ari"]
+    if ari is None:
+        return "-"
+    interval = numbers.get("intervals_68", {}).get(name, {}).get("ari")
+    return f"{ari:.3f}" if interval is None else f"{ari:.3f} ({interval[0]:.3f} to {interval[1]:.3f})"

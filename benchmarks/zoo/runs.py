@@ -1,0 +1,123 @@
+"""The commands of the program that a card is made of."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlreco.config import load_config
+
+ROOT = Path(__file__).resolve().parents[2]
+SEMANTICS = ("true", "predicted")
+"""In which classes the voxels are clustered."""
+TUNED_ON = 300
+"""Events at most on which the thresholds of the graph are tuned."""
+KEPT = ("classes", "all", "intervals_68", "segmentation")
+"""What of the numbers of ``mlreco evaluate`` is kept; of the failures their counts."""
+
+
+def mlreco(*words: object) -> None:
+    """Run a command of the program.
+
+    Raises:
+        subprocess.CalledProcessError: it ended with an error, which it has told.
+    """
+    subprocess.run([sys.executable, str(ROOT / "bin" / "run.py"), *map(str, words)], check=True)
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """A chain whose thresholds and numbers are wanted.
+
+    Attributes:
+        chain: name of its configuration.
+        out: folder of the thresholds.
+        work: folder for outputs, which become large.
+    """
+
+    chain: str
+    out: Path
+    work: Path
+
+    @property
+    def config(self) -> Path:
+        """The configuration."""
+        return ROOT / "config" / f"{self.chain}.cfg"
+
+    def thresholds(self, clusterer: str) -> Path:
+        """Return the file of thresholds of a clusterer."""
+        return self.out / f"{self.chain}_{clusterer}.yaml"
+
+    def checkpoints(self) -> dict[str, Path]:
+        """Return the weights of the chain by stage."""
+        modules = load_config(self.config)["model"]["modules"]
+        return {name: Path(block["model_path"]) for name, block in modules.items() if block.get("model_path")}
+
+    def graph_thresholds(self, semantics: str) -> Path:
+        """Return the file of thresholds of the graph, which has others where it clusters in true classes."""
+        return self.thresholds("graph" if semantics == "predicted" else "graph_true")
+
+    def tune(self, events: Path, keep: bool = False) -> None:
+        """Tune every clusterer on events, for voxels by their true class.
+
+        The graph is tuned for either classes in which it clusters, the others for true ones.
+
+        Args:
+            events: the events.
+            keep: leave out what has a file of thresholds.
+        """
+        for semantics in SEMANTICS:
+            wanted = {path: words for path, words in self._tunings(semantics).items() if not (keep and path.is_file())}
+            if wanted:
+                output = self.reconstruct(events, semantics, "{}")
+                for path, words in wanted.items():
+                    mlreco("tune", output, "--semantics", "true", *words, "-o", path)
+
+    def _tunings(self, semantics: str) -> dict[Path, list[object]]:
+        """Return the files of thresholds that clustering in these classes gives, and the options of ``mlreco tune``."""
+        graph = {self.graph_thresholds(semantics): ["--clusterer", "graph", "--events", TUNED_ON]}
+        if semantics == "predicted":
+            return graph
+        others = {self.thresholds(name): ["--clusterer", name] for name in ("linked", "greedy")}
+        return {**graph, **others, self.thresholds("dbscan"): ["--baseline", "dbscan"]}
+
+    def measure(self, events: Path) -> dict[str, Any]:
+        """Return the numbers of every clusterer by the classes in which was clustered."""
+        return {semantics: self._measure(events, semantics) for semantics in SEMANTICS}
+
+    def reconstruct(self, events: Path, semantics: str, thresholds: Path | str) -> Path:
+        """Run the chain on events, clustering in true or predicted classes with these thresholds of the graph."""
+        output = self.work / f"{events.stem}_{semantics}.h5"
+        modules = load_config(self.config)["model"]["modules"]
+        words = ["inference", self.config, "-s", events, "-o", output]
+        for stage in (name for name, block in modules.items() if "semantics" in block):
+            words += ["--set", f"model.modules.{stage}.semantics={semantics}"]
+        mlreco(*words, "--set", f"post_processing={{graph_clusterer: {{thresholds: {thresholds}}}}}")
+        return output
+
+    def _measure(self, events: Path, semantics: str) -> dict[str, Any]:
+        output = self.reconstruct(events, semantics, self.graph_thresholds(semantics))
+        found = {"graph": self._evaluate(output, "instances")}
+        for clusterer in ("linked", "greedy"):
+            again = self.work / f"{clusterer}.h5"
+            mlreco("recluster", output, "-o", again, "--thresholds", self.thresholds(clusterer))
+            found[clusterer] = self._evaluate(again, "fragments")
+        baselines = ["--baselines", "dbscan", "--baseline-values", self.thresholds("dbscan")]
+        found["dbscan"] = self._evaluate(again, "fragments", baselines)["baselines"]["dbscan"]
+        return {clusterer: _kept(numbers) for clusterer, numbers in found.items()}
+
+    def _evaluate(self, output: Path, product: str, more: list[object] | None = None) -> dict[str, Any]:
+        numbers = self.work / "numbers.json"
+        mlreco("evaluate", output, "--product", product, "--json", numbers, *(more or []))
+        return json.loads(numbers.read_text(encoding="utf-8"))
+
+
+def _kept(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part of an evaluation that the card needs."""
+    failures = {kind: len(cases) for kind, cases in numbers.get("failures", {}).items()}
+    return {name: numbers[name] for name in KEPT if name in numbers} | {"failures": failures}
