@@ -30,7 +30,7 @@ def skip_without_geant4():
 
 
 def fragments_of_the_sample(folder):
-    config = load_config(FOLDER / "thin_graph.cfg", ["iotool.dataset.entry_range=[0,2]"])
+    config = load_config(FOLDER / "thin.cfg", ["iotool.dataset.entry_range=[0,2]"])
     return cache_fragments(config, folder / "fragments.h5").output
 
 

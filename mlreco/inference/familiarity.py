@@ -18,6 +18,8 @@ from mlreco.models.blocks import read_blocks
 def training_data(config: Mapping[str, Any], weights: str | Path | None = None) -> DataFingerprint | None:
     """Return what the events looked like that a chain was trained on; None where its checkpoints do not tell.
 
+    A stage that is trained on fragments, not on events, does not tell.
+
     Args:
         config: a checked configuration.
         weights: checkpoint that comes before those that the configuration names.
@@ -26,7 +28,7 @@ def training_data(config: Mapping[str, Any], weights: str | Path | None = None) 
     paths = [weights, *(block.model_path for block in blocks), config["trainval"].get("model_path")]
     for path in dict.fromkeys(str(path) for path in paths if path):
         data = read_metadata(path).data
-        if data is not None:
+        if data is not None and data.voxels_per_event is not None:
             return data
     return None
 

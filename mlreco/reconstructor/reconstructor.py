@@ -83,7 +83,7 @@ class Reconstructor:
                 Face hub.
             weights: checkpoint with the weights of the whole chain, instead of those that the name stands for.
             device: ``cpu``, ``cuda`` or ``cuda:1``.
-            overrides: changes of the configuration, as ``--set`` takes them: ``model.modules.spice.semantics=true``.
+            overrides: changes of the configuration, as ``--set`` takes them: ``trainval.gpus=0``.
             sha256: checksum of a checkpoint from elsewhere; it is kept in the user's cache folder.
 
         Raises:
@@ -153,7 +153,7 @@ class Reconstructor:
                 voxel is: give the size of the images that it was trained on, or cut larger ones. By default that of
                 the training where all images had one, else 512.
             image_origin: position of the corner of voxel (0, 0, 0) in cm.
-            semantics: (N,) true classes, for a chain that clusters in these (``model.modules.spice.semantics: true``),
+            semantics: (N,) true classes, for a chain that clusters in these (``semantics: true`` of its stages),
                 or a list of such arrays.
 
         Raises:

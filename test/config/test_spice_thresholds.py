@@ -5,7 +5,7 @@ import pytest
 from mlreco.config import load_config
 from mlreco.errors import UserError
 
-CONFIG = "config/demo.cfg"
+CONFIG = "config/chain.cfg"
 
 
 @pytest.fixture(autouse=True)

@@ -122,7 +122,9 @@ def test_the_warning_names_the_shipped_chain_that_fits(checkpoint, thin, trained
     told = Metadata(config=thin.config.text, data=trained["fat"]).model_dump_json()
     torch.save({"state_dict": thin._reconstruction.chain.state_dict(), "metadata": told}, tmp_path / "fat.ckpt")
     text = f"include: {shipped.configuration('thin')}\ntrainval: {{model_path: {tmp_path}/fat.ckpt}}\n"
-    (tmp_path / "fat.cfg").write_text(text + "model: {modules: {uresnet: {model_path: ''}, spice: {model_path: ''}}}\n")
+    (tmp_path / "fat.cfg").write_text(
+        text + "model: {modules: {uresnet_spice: {model_path: ''}, grappa: {model_path: ''}}}\n"
+    )
     monkeypatch.setattr(shipped, "configurations", lambda: {"fat": tmp_path / "fat.cfg"})
     chain = mlreco.Reconstructor.from_pretrained(checkpoint)
     with mlreco.open(shipped.sample("fat_sample")) as events:

@@ -228,7 +228,7 @@ def test_files_that_are_no_chains_and_no_events(tmp_path, thin):
         (lambda thin, sample: sample[0].show("energy"), "cannot colour by 'energy'; did you mean 'energies'"),
         (
             lambda thin, sample: sample[0].show("energies", "embeddings"),
-            "no space 'embed'; did you mean 'embedding'",
+            "no space 'embeddings'; did you mean 'embedding'",
         ),
         (lambda thin, sample: sample[0].show("energies", "embedding"), "this event has no embeddings"),
         (lambda thin, sample: sample[0].particles, "this event has no instances"),

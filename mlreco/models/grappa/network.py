@@ -106,12 +106,12 @@ def _weighted_means(links: Tensor, weights: Tensor, rows: Tensor, count: int) ->
         count: number of rows.
     """
     heads = weights.shape[1]
-    weighted = (links.view(-1, heads, CHANNELS) * weights[:, :, None]).view(len(links), -1)
+    weighted = (links.view(len(links), heads, CHANNELS) * weights[:, :, None]).view(links.shape)
     sums = links.new_zeros(count, links.shape[1] + heads)
     sums = sums.index_add(0, rows, torch.cat([weighted, weights], dim=1))
     total = sums[:, links.shape[1] :]
     means = sums[:, : links.shape[1]].view(count, heads, CHANNELS) / (total[:, :, None] + LEAST_WEIGHT)
-    return means.view(count, -1), torch.log(total + LEAST_WEIGHT)
+    return means.view(count, links.shape[1]), torch.log(total + LEAST_WEIGHT)
 
 
 class Standardise(nn.Module):
