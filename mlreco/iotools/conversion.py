@@ -19,6 +19,7 @@ from mlreco.iotools.files import expand_sources
 from mlreco.iotools.interface import Reader, holds_classes, read_product
 from mlreco.iotools.larcv3.layout import KINDS, SCHEME_ATTRIBUTE
 from mlreco.iotools.larcv3.writer import LIBRARY_VERSIONS, LArCV3Writer
+from mlreco.iotools.output.layout import storable
 from mlreco.iotools.partial import partial_hdf5
 from mlreco.progress import Progress
 
@@ -119,15 +120,16 @@ def _attributes(files: EventFiles, readers: Sequence[Reader], products: Sequence
 
 def _names(files: Sequence[Path]) -> str:
     """Return the names of files as JSON, the last ones left out where an attribute cannot hold them all."""
-    names = [str(file) for file in files]
-    kept = int(np.searchsorted(np.cumsum([len(name.encode()) + 8 for name in names]), _ATTRIBUTE_BYTES, side="right"))
+    names = [storable(str(file)) for file in files]
+    sizes = [len(json.dumps(name)) + 2 for name in names]
+    kept = int(np.searchsorted(np.cumsum(sizes), _ATTRIBUTE_BYTES, side="right"))
     return json.dumps(names[:kept] + ([f"... and {len(names) - kept} more"] if kept < len(names) else []))
 
 
 def _identity(path: Path) -> list[Any]:
     """Return what tells whether a file is still the same."""
     found = path.stat()
-    return [str(path.resolve()), found.st_size, found.st_mtime_ns]
+    return [storable(str(path.resolve())), found.st_size, found.st_mtime_ns]
 
 
 def _choose(readers: Sequence[Reader], wanted: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
