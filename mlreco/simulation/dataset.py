@@ -14,7 +14,7 @@ from mlreco.iotools.event_parser import Event, EventParser
 from mlreco.iotools.interface import holds_classes
 from mlreco.iotools.schema import read_schema
 from mlreco.iotools.skipped import Skipped
-from mlreco.semantics import PILARNET
+from mlreco.semantics import MLRECO, PILARNET
 from mlreco.simulation.options import Options, options_from_mapping
 from mlreco.simulation.process import SimulationProcess
 from mlreco.simulation.products import NAMES
@@ -34,7 +34,7 @@ class SimulatedDataset:
         schema: key to parser, as for ``LArCVDataset``; the products are `products.NAMES`.
         simulation: fields of `Options`, with one ``mode``; a ``seed`` that is absent is that of the training.
         seed: of the training.
-        class_scheme: must be that of the simulation.
+        class_scheme: must be that of the image of classes in the schema.
         optional: schema keys that may be left out; none is.
         augmenter: changes events when `fetch` is given a random generator.
         energies: schema key whose features must not be negative.
@@ -73,10 +73,11 @@ class SimulatedDataset:
         for name in self._parser.products():
             if name not in NAMES:
                 raise UserError(f"iotool.dataset.schema: '{name}' is not simulated{nearest(name, NAMES)}")
-            if holds_classes(name) and class_scheme != PILARNET.name:
+            scheme = MLRECO.name if name.endswith(f"_{MLRECO.name}") else PILARNET.name
+            if holds_classes(name) and class_scheme != scheme:
                 raise UserError(
-                    f"classes of simulated events are numbered as in '{PILARNET.name}', and model.class_scheme is "
-                    f"'{class_scheme}'"
+                    f"iotool.dataset.schema: the classes of '{name}' are numbered as in '{scheme}', and "
+                    f"model.class_scheme is '{class_scheme}'"
                 )
         self.keys = tuple(entry.key for entry in entries)
         self.files = [Path(f"simulation of seed {self.options.seed}")]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlreco.compiled import compiled
+from mlreco.semantics import MLRECO, PILARNET
 from mlreco.simulation.modes import DELTA, HIP, MIP, VOXEL_MM, Mode
 from mlreco.simulation.truth import Family, rows_of
 from mlreco.simulation.voxelise import add_up, cut_at_planes, smear
@@ -22,6 +23,10 @@ _LOW_ENERGY_VOXELS = 5
 
 _NEUTRAL = (22, 2112, -2112, 111, 130, 310, 311, 3122)
 """PDG codes of particles that have no track of their own, so that nothing can join them."""
+
+_MLRECO_NAMES = {"HIP": "Track", "MIP": "Track"}
+_MLRECO_NUMBERS = np.array([MLRECO.number(_MLRECO_NAMES.get(name, name)) for name in PILARNET.classes])
+"""Number of each class of the scheme ``pilarnet`` in the scheme ``mlreco``."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,11 @@ class Image:
 
     def __len__(self) -> int:
         return len(self.voxels)
+
+    @property
+    def mlreco_classes(self) -> np.ndarray:
+        """(K,) class number of each instance in the scheme ``mlreco``, which has low-energy scatters as a class."""
+        return np.where(self.low_energy, MLRECO.number("LowE"), _MLRECO_NUMBERS[self.classes])
 
 
 def make_image(deposits: np.ndarray, tracks: np.ndarray, family: Family, size: int, mode: Mode) -> Image:

@@ -11,13 +11,9 @@ from mlreco.iotools.larcv3.extension import CHILDREN_FIELD
 from mlreco.iotools.larcv3.layout import PARTICLE, POINT
 from mlreco.semantics import UNKNOWN
 from mlreco.simulation.image import Image
-from mlreco.simulation.modes import DELTA, HIP, MICHEL, MIP, SHOWER
+from mlreco.simulation.modes import SHOWER
 from mlreco.simulation.products import MM_TO_CM
 from mlreco.simulation.truth import ELECTRON, PHOTON, Family
-
-LOW_ENERGY_SHAPE = 4
-SHAPES = {HIP: 1, MIP: 1, SHOWER: 0, DELTA: 3, MICHEL: 2}
-"""Class number -> ``shape``, numbered as LArCV2 and SPINE do; 4 is a low-energy scatter of any class."""
 
 EXTRA_FIELDS = (("group_id", "<i8"), ("interaction_id", "<i8"), ("parent_id", "<i8"), ("num_voxels", "<i8"))
 """Fields that LArCV2 has and LArCV3 lacks; the writer puts them beside the table."""
@@ -61,8 +57,7 @@ def particle_table(
     table[CHILDREN_FIELD] = children
     table["parent_id"] = parent_ids
     table["num_voxels"] = np.bincount(image.instances, minlength=len(roots))
-    table["shape"] = np.array([SHAPES[number] for number in range(len(SHAPES))])[image.classes]
-    table["shape"][image.low_energy] = LOW_ENERGY_SHAPE
+    table["shape"] = image.mlreco_classes  # numbered as LArCV2 and SPINE number shapes
     table["current_type"] = table["interaction_type"] = -1
     table["energy_deposit"] = image.deposited
 

@@ -20,6 +20,7 @@ PRODUCER = "pcluster"
 NAMES = (
     f"sparse3d_{PRODUCER}",
     f"sparse3d_{PRODUCER}_semantics",
+    f"sparse3d_{PRODUCER}_semantics_mlreco",
     f"cluster3d_{PRODUCER}",
     f"particle_{PRODUCER}",
 )
@@ -47,7 +48,7 @@ class SimulatedEvent:
 
 
 def images(image: Image, size: int) -> Products:
-    """Return an image as products: ``sparse3d_pcluster``, ``sparse3d_pcluster_semantics`` and ``cluster3d_pcluster``.
+    """Return an image as products: its energies, its classes in both schemes, its voxel sets.
 
     Args:
         image: the image.
@@ -56,13 +57,18 @@ def images(image: Image, size: int) -> Products:
     edge = VOXEL_MM * MM_TO_CM
     meta = ImageMeta((size, size, size), (-size * edge / 2,) * 3, (edge,) * 3)
     coordinates, energies = unflatten(image.voxels, meta.shape), rounded(image.energies)
-    classes = image.classes[image.instances].astype(np.float32)
     order = np.argsort(image.instances, kind="stable")
     sets = image.instances[order].astype(np.int32)
-    semantics = f"{PRODUCER}_semantics"
+    columns = {
+        PRODUCER: energies,
+        f"{PRODUCER}_semantics": image.classes[image.instances],
+        f"{PRODUCER}_semantics_mlreco": image.mlreco_classes[image.instances],
+    }
     return {
-        f"sparse3d_{PRODUCER}": EventVoxels(coordinates, energies[:, None], (PRODUCER,), meta),
-        f"sparse3d_{semantics}": EventVoxels(coordinates, classes[:, None], (semantics,), meta),
+        **{
+            f"sparse3d_{name}": EventVoxels(coordinates, values[:, None].astype(np.float32), (name,), meta)
+            for name, values in columns.items()
+        },
         f"cluster3d_{PRODUCER}": ClusterVoxels(coordinates[order], energies[order], sets, len(image.roots), meta),
     }
 

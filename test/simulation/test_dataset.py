@@ -107,7 +107,7 @@ def test_mistakes_in_the_section(tmp_path, override, message):
 def test_what_a_simulation_cannot_give(geant4, tmp_path):
     with pytest.raises(UserError, match="the events have no end: say when to stop"):
         train(configured(tmp_path, "trainval.iterations=null", "trainval.epochs=2"))
-    with pytest.raises(UserError, match="classes of simulated events are numbered as in 'pilarnet'"):
+    with pytest.raises(UserError, match="'sparse3d_pcluster_semantics' are numbered as in 'pilarnet'"):
         loader_factory(configured(tmp_path).iotool, train=True, class_scheme="mlreco")
     lacking = "iotool.dataset.schema.input_data={parser: parse_sparse3d, args: {sparse_event_list: [sparse3d_other]}}"
     with pytest.raises(UserError, match="'sparse3d_other' is not simulated"):

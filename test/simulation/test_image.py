@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlreco.semantics import MLRECO
 from mlreco.simulation.geant4 import DEPOSIT, TRACK
 from mlreco.simulation.image import _compete, make_image
 from mlreco.simulation.modes import DELTA, HIP, MICHEL, MIP, MODES, SHOWER
@@ -91,6 +92,16 @@ def test_a_delta_that_hardly_leaves_its_track_joins_it():
     longer = (2, 1, 11, "muIoni", 6.0, (15, 21, 20), (15, 23, 20))
     image = pictured([MUON, longer], THIN)[0]
     assert image.classes.tolist() == [MIP, DELTA] and image.low_energy.tolist() == [False, True]
+    assert image.mlreco_classes.tolist() == [MLRECO.number("Track"), MLRECO.number("LowE")]
+
+
+def test_classes_in_both_schemes():
+    image = pictured([MUON, DELTA_RAY, MICHEL_ELECTRON], THIN)[0]
+    assert image.mlreco_classes.tolist() == [MLRECO.number(name) for name in ("Track", "Delta", "Michel")]
+    products = images(image, SIZE)
+    one, other = products["sparse3d_pcluster_semantics"], products["sparse3d_pcluster_semantics_mlreco"]
+    np.testing.assert_array_equal(one.coordinates, other.coordinates)
+    assert {*zip(one.features[:, 0], other.features[:, 0], strict=True)} == {(MIP, 1), (DELTA, 3), (MICHEL, 2)}
 
 
 def test_an_auger_electron_of_a_captured_muon_is_part_of_it():
