@@ -23,7 +23,7 @@ from mlreco.atomic import write_text
 from mlreco.models.labels import Labels
 from mlreco.models.layers.precision import autocast, tf32
 from mlreco.post_processing import cluster_events
-from mlreco.post_processing.batched import cluster_batch
+from mlreco.post_processing.clustering.batched import cluster_batch
 from mlreco.semantics import PILARNET
 from mlreco.sparse import SparseConvTensor
 

@@ -38,7 +38,7 @@ for module in pkgutil.walk_packages(mlreco.__path__, "mlreco."):
         importlib.import_module(module.name)
     except ImportError:  # an extra that is not installed
         pass
-from mlreco.post_processing import numbering
+from mlreco.post_processing.clustering import numbering
 import numpy as np
 kernel = next(k for k in vars(numbering).values() if hasattr(k, "py_func"))
 assert not kernel.stats.cache_path

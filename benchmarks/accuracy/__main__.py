@@ -20,8 +20,8 @@ from benchmarks.accuracy.split_and_joined import tune_split
 from mlreco.atomic import write_text
 from mlreco.inference.recluster import recluster
 from mlreco.iotools import HDF5Reader
-from mlreco.post_processing.evaluation import evaluate
-from mlreco.post_processing.summary import ALL
+from mlreco.post_processing.evaluation.evaluate import evaluate
+from mlreco.post_processing.evaluation.summary import ALL
 from mlreco.post_processing.tuning import tune, tune_baseline, tune_linked
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"

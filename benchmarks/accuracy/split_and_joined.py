@@ -7,12 +7,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader
-from mlreco.post_processing.fragments import fragments_by_class
-from mlreco.post_processing.greedy import GreedyClusterer
-from mlreco.post_processing.linking import linked_components
+from mlreco.post_processing.clustering.fragments import fragments_by_class
+from mlreco.post_processing.clustering.greedy import GreedyClusterer
+from mlreco.post_processing.clustering.linking import linked_components
+from mlreco.post_processing.clustering.pieces import Pieces
+from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS, EventReader
 from mlreco.post_processing.metrics.rand_index import rand_index_of
-from mlreco.post_processing.pieces import Pieces
 from mlreco.post_processing.processor import PostProcessor
 from mlreco.post_processing.tuning.events import class_voxels
 from mlreco.post_processing.tuning.linked_search import GRID

@@ -7,14 +7,14 @@ from typing import Any
 
 _HOMES = {
     "Contingency": "mlreco.post_processing.contingency",
-    "Evaluation": "mlreco.post_processing.evaluation",
-    "GreedyClusterer": "mlreco.post_processing.greedy",
-    "LinkedClusterer": "mlreco.post_processing.linked",
+    "Evaluation": "mlreco.post_processing.evaluation.evaluate",
+    "GreedyClusterer": "mlreco.post_processing.clustering.greedy",
+    "LinkedClusterer": "mlreco.post_processing.clustering.linked",
     "PostProcessor": "mlreco.post_processing.processor",
     "build_post_processors": "mlreco.post_processing.factories",
-    "cluster_event": "mlreco.post_processing.fragments",
-    "cluster_events": "mlreco.post_processing.fragments",
-    "evaluate": "mlreco.post_processing.evaluation",
+    "cluster_event": "mlreco.post_processing.clustering.fragments",
+    "cluster_events": "mlreco.post_processing.clustering.fragments",
+    "evaluate": "mlreco.post_processing.evaluation.evaluate",
 }
 
 __all__ = ["metrics", *_HOMES]

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mlreco.errors import UserError, nearest
-from mlreco.post_processing.class_values import Given, keys_of
 from mlreco.post_processing.fragment_graph.partition import GraphThresholds
-from mlreco.post_processing.link_thresholds import LinkThresholds
+from mlreco.post_processing.settings.class_values import Given, keys_of
+from mlreco.post_processing.settings.link_thresholds import LinkThresholds
 from mlreco.registry import Registry
 from mlreco.semantics import ClassScheme
 

@@ -19,10 +19,10 @@ from mlreco.iotools.workers import WaitEnded
 from mlreco.models.chain import Chain, ChainLoss
 from mlreco.models.layers.precision import autocast
 from mlreco.models.transfer import to_device
-from mlreco.post_processing.evaluation import MIN_VOXELS, event_rows
+from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS, event_rows
+from mlreco.post_processing.evaluation.summary import ALL
 from mlreco.post_processing.factories import build_post_processors
 from mlreco.post_processing.predicted import predicted_instances
-from mlreco.post_processing.summary import ALL
 from mlreco.training.checkpoints import random_state, restore_random_state
 from mlreco.training.parts import Terms
 

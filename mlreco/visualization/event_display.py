@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from mlreco.errors import UserError
-from mlreco.post_processing.evaluation import MIN_VOXELS
+from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS
+from mlreco.post_processing.evaluation.summary import ALL
 from mlreco.post_processing.predicted import predicted_instances
-from mlreco.post_processing.summary import ALL
 from mlreco.semantics import class_scheme
 from mlreco.visualization.event_document import describe_event
 from mlreco.visualization.event_scales import Products

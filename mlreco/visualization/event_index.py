@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from mlreco.post_processing.contingency import contingency
-from mlreco.post_processing.evaluation import MIN_VOXELS, compared_labels
-from mlreco.post_processing.evaluation_failures import find_failures
-from mlreco.post_processing.evaluation_tables import EventTable
+from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS, compared_labels
+from mlreco.post_processing.evaluation.failures import find_failures
+from mlreco.post_processing.evaluation.summary import ALL
+from mlreco.post_processing.evaluation.tables import EventTable
 from mlreco.post_processing.predicted import predicted_instances
-from mlreco.post_processing.summary import ALL
 from mlreco.visualization.event_document import finite
 from mlreco.visualization.event_scales import Products
 from mlreco.visualization.event_summary import clustering_scores

@@ -7,9 +7,9 @@ from html import escape
 
 import numpy as np
 
-from mlreco.post_processing.evaluation import MIN_VOXELS, event_rows
+from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS, event_rows
+from mlreco.post_processing.evaluation.summary import ALL
 from mlreco.post_processing.predicted import predicted_classes, predicted_instances
-from mlreco.post_processing.summary import ALL
 from mlreco.semantics import UNKNOWN
 from mlreco.visualization.colours import class_colours, matched_instances
 from mlreco.visualization.event_scales import Products

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlreco.atomic import write_text
-from mlreco.post_processing.evaluation_failures import Failure, find_failures
-from mlreco.post_processing.evaluation_tables import event_tables
-from mlreco.post_processing.segmentation_evaluation import evaluate_segmentation
-from mlreco.post_processing.summary import Evaluation
+from mlreco.post_processing.evaluation.failures import Failure, find_failures
+from mlreco.post_processing.evaluation.segmentation import evaluate_segmentation
+from mlreco.post_processing.evaluation.summary import Evaluation
+from mlreco.post_processing.evaluation.tables import event_tables
 from mlreco.visualization import report_figures, report_tables
 from mlreco.visualization.event_browser import write_event_browser
 from mlreco.visualization.event_display import class_names

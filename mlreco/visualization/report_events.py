@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlreco.post_processing.evaluation_failures import Failure
-from mlreco.post_processing.summary import ALL, Evaluation, with_several
+from mlreco.post_processing.evaluation.failures import Failure
+from mlreco.post_processing.evaluation.summary import ALL, Evaluation, with_several
 from mlreco.visualization.event_document import describe_event
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from html import escape
 
 import numpy as np
 
-from mlreco.post_processing.segmentation_evaluation import SegmentationEvaluation
-from mlreco.post_processing.summary import ALL, Evaluation
+from mlreco.post_processing.evaluation.segmentation import SegmentationEvaluation
+from mlreco.post_processing.evaluation.summary import ALL, Evaluation
 from mlreco.visualization.colours import class_colours
 from mlreco.visualization.figure_style import Figure, grid_figure
 from mlreco.visualization.figure_traces import bars, boxes, heatmap, outline

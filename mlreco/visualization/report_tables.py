@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from mlreco.post_processing.evaluation_failures import Failure
-from mlreco.post_processing.summary import ALL, Evaluation
+from mlreco.post_processing.evaluation.failures import Failure
+from mlreco.post_processing.evaluation.summary import ALL, Evaluation
 from mlreco.visualization.colours import class_colours
 from mlreco.visualization.page import colour_chip, html_table
 

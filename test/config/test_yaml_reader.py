@@ -6,7 +6,7 @@ import pytest
 
 from mlreco.config.yaml_reader import read_file, read_mapping, read_value, read_yaml
 from mlreco.errors import UserError
-from mlreco.post_processing.values_file import read_mapping as read_values
+from mlreco.post_processing.settings.values_file import read_mapping as read_values
 
 
 def bomb(levels, width):

@@ -9,7 +9,7 @@ from test_greedy import clustered, reference
 
 from mlreco.errors import UserError
 from mlreco.post_processing import cluster_event
-from mlreco.post_processing.batched import assignment, cluster_batch, seeds
+from mlreco.post_processing.clustering.batched import assignment, cluster_batch, seeds
 from mlreco.semantics import PILARNET
 
 NAMES = ("semantics", "embeddings", "margins", "seediness")

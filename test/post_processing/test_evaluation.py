@@ -7,8 +7,8 @@ import sklearn.metrics
 
 from mlreco.errors import UserError
 from mlreco.iotools import HDF5Reader, HDF5Writer
-from mlreco.post_processing.evaluation import evaluate
-from mlreco.post_processing.summary import ALL
+from mlreco.post_processing.evaluation.evaluate import evaluate
+from mlreco.post_processing.evaluation.summary import ALL
 
 CLASSES = ["HIP", "MIP", "Shower", "Delta", "Michel"]
 

@@ -8,11 +8,11 @@ import pytest
 from mlreco.cli import main
 from mlreco.iotools import HDF5Writer
 from mlreco.post_processing.contingency import contingency
-from mlreco.post_processing.evaluation import evaluate
-from mlreco.post_processing.evaluation_bootstrap import bootstrap_intervals, intervals
-from mlreco.post_processing.evaluation_failures import broken, detached, failures_table, find_failures, lost_fragments
-from mlreco.post_processing.evaluation_failures import merged as merged_instances
-from mlreco.post_processing.evaluation_tables import event_tables, instance_rows, interval_table, sample_table
+from mlreco.post_processing.evaluation.bootstrap import bootstrap_intervals, intervals
+from mlreco.post_processing.evaluation.evaluate import evaluate
+from mlreco.post_processing.evaluation.failures import broken, detached, failures_table, find_failures, lost_fragments
+from mlreco.post_processing.evaluation.failures import merged as merged_instances
+from mlreco.post_processing.evaluation.tables import event_tables, instance_rows, interval_table, sample_table
 
 CLASSES = ("HIP", "MIP", "Shower", "Delta", "Michel")
 

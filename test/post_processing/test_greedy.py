@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from mlreco.errors import UserError
 from mlreco.post_processing import GreedyClusterer
-from mlreco.post_processing.embedded_voxels import EmbeddedVoxels
+from mlreco.post_processing.clustering.embedded_voxels import EmbeddedVoxels
 
 
 def reference(embeddings, margins, seediness, seed_threshold, probability_threshold):

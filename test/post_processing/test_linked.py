@@ -10,12 +10,12 @@ from sklearn.cluster import DBSCAN
 
 from mlreco.errors import UserError
 from mlreco.post_processing import LinkedClusterer
+from mlreco.post_processing.clustering.linking import linked_components
+from mlreco.post_processing.clustering.nearest import nearest_places
+from mlreco.post_processing.clustering.pieces import Pieces
 from mlreco.post_processing.factories import build_post_processors
-from mlreco.post_processing.link_thresholds import SHIPPED, LinkThresholds, resolve_link_thresholds
-from mlreco.post_processing.linking import linked_components
 from mlreco.post_processing.metrics import adjusted_rand_index
-from mlreco.post_processing.nearest import nearest_places
-from mlreco.post_processing.pieces import Pieces
+from mlreco.post_processing.settings.link_thresholds import SHIPPED, LinkThresholds, resolve_link_thresholds
 from mlreco.semantics import MLRECO, PILARNET
 
 

@@ -6,8 +6,8 @@ from sklearn.base import clone
 from sklearn.model_selection import ParameterGrid
 
 from mlreco.errors import UserError
-from mlreco.post_processing.greedy import GreedyClusterer
-from mlreco.post_processing.linked import LinkedClusterer
+from mlreco.post_processing.clustering.greedy import GreedyClusterer
+from mlreco.post_processing.clustering.linked import LinkedClusterer
 
 CHANGED = {GreedyClusterer: {"seed_threshold": 0.25}, LinkedClusterer: {"embedding_distance": 0.02}}
 

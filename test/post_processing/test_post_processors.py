@@ -5,9 +5,9 @@ import pytest
 
 from mlreco.errors import UserError
 from mlreco.post_processing import GreedyClusterer
+from mlreco.post_processing.clustering.fragments import cluster_event, cluster_events
 from mlreco.post_processing.factories import build_post_processors, construct
-from mlreco.post_processing.fragments import cluster_event, cluster_events
-from mlreco.post_processing.thresholds import PUBLISHED, resolve_thresholds
+from mlreco.post_processing.settings.thresholds import PUBLISHED, resolve_thresholds
 from mlreco.semantics import MLRECO, PILARNET, ClassScheme
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mlreco.cli import main
 from mlreco.iotools import HDF5Writer
-from mlreco.post_processing.segmentation_evaluation import confusion_matrix, evaluate_segmentation
+from mlreco.post_processing.evaluation.segmentation import confusion_matrix, evaluate_segmentation
 
 CLASSES = ("HIP", "MIP", "Shower", "Delta", "Michel")
 

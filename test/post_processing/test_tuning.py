@@ -12,11 +12,11 @@ from mlreco.cli import main
 from mlreco.errors import UserError
 from mlreco.iotools import HDF5Reader, HDF5Writer
 from mlreco.post_processing import GreedyClusterer
+from mlreco.post_processing.clustering.embedded_voxels import EmbeddedVoxels
 from mlreco.post_processing.contingency import contingency, without_small_instances
-from mlreco.post_processing.embedded_voxels import EmbeddedVoxels
 from mlreco.post_processing.factories import build_post_processors
 from mlreco.post_processing.metrics import adjusted_rand_index
-from mlreco.post_processing.thresholds import PUBLISHED
+from mlreco.post_processing.settings.thresholds import PUBLISHED
 from mlreco.post_processing.tuning import tune
 from mlreco.post_processing.tuning.grid import Grid, best_point
 from mlreco.post_processing.tuning.metrics import TUNABLE

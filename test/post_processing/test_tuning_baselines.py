@@ -16,7 +16,7 @@ from mlreco.post_processing.baselines import BASELINES, evaluate_baselines, read
 from mlreco.post_processing.baselines.components import joined_components
 from mlreco.post_processing.baselines.density import absorb_noise
 from mlreco.post_processing.baselines.published_greedy import published_greedy
-from mlreco.post_processing.evaluation import evaluate
+from mlreco.post_processing.evaluation.evaluate import evaluate
 from mlreco.post_processing.tuning import tune, tune_baseline
 from mlreco.semantics import PILARNET
 

@@ -9,8 +9,8 @@ from mlreco.cli import main
 from mlreco.iotools import HDF5Reader, HDF5Writer
 from mlreco.post_processing import LinkedClusterer
 from mlreco.post_processing.contingency import without_small_instances
-from mlreco.post_processing.link_thresholds import SHIPPED
 from mlreco.post_processing.metrics import adjusted_rand_index
+from mlreco.post_processing.settings.link_thresholds import SHIPPED
 from mlreco.post_processing.tuning import linked_search, tune_linked
 from mlreco.semantics import PILARNET
 

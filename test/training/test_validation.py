@@ -12,7 +12,7 @@ from mlreco.errors import UserError
 from mlreco.inference import run_inference
 from mlreco.iotools import HDF5Reader
 from mlreco.models.assembly import build_chain
-from mlreco.post_processing.evaluation import evaluate
+from mlreco.post_processing.evaluation.evaluate import evaluate
 from mlreco.training import train
 from mlreco.training.prefix import checkpoints
 from mlreco.training.selection import Selection

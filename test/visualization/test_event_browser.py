@@ -12,10 +12,10 @@ from test_event_display import Page, rows_of, without
 from mlreco import shipped
 from mlreco.cli import main
 from mlreco.iotools import HDF5Writer
-from mlreco.post_processing.evaluation import evaluate
-from mlreco.post_processing.evaluation_failures import find_failures
-from mlreco.post_processing.evaluation_tables import event_tables
-from mlreco.post_processing.summary import ALL
+from mlreco.post_processing.evaluation.evaluate import evaluate
+from mlreco.post_processing.evaluation.failures import find_failures
+from mlreco.post_processing.evaluation.summary import ALL
+from mlreco.post_processing.evaluation.tables import event_tables
 from mlreco.visualization import write_event_browser
 from mlreco.visualization.event_index import index_row
 

@@ -9,8 +9,8 @@ from plotly.offline import get_plotlyjs
 
 from mlreco.errors import UserError
 from mlreco.iotools import HDF5Reader, HDF5Writer
+from mlreco.post_processing.evaluation.summary import ALL
 from mlreco.post_processing.metrics import adjusted_rand_index
-from mlreco.post_processing.summary import ALL
 from mlreco.visualization import event_page, write_event_display
 from mlreco.visualization.encoding import decode
 from mlreco.visualization.event_scales import marker_style

@@ -7,8 +7,8 @@ from memory_events import MemoryReader, make_event
 from plotly.offline import get_plotlyjs
 
 from mlreco.post_processing import evaluate
-from mlreco.post_processing.evaluation_failures import find_failures
-from mlreco.post_processing.evaluation_tables import event_tables
+from mlreco.post_processing.evaluation.failures import find_failures
+from mlreco.post_processing.evaluation.tables import event_tables
 from mlreco.visualization import report, report_figures, write_report
 from mlreco.visualization.encoding import decode
 from mlreco.visualization.figure_traces import box_statistics

@@ -72,17 +72,17 @@ def run(arguments: argparse.Namespace) -> None:
     from mlreco.iotools import HDF5Reader
     from mlreco.iotools.skipped import count_text, skipped_lines
     from mlreco.post_processing.baselines import comparison_table, evaluate_baselines, read_baseline_values
-    from mlreco.post_processing.evaluation import evaluate
-    from mlreco.post_processing.evaluation_bootstrap import intervals_dict
-    from mlreco.post_processing.evaluation_failures import failures_table, find_failures
-    from mlreco.post_processing.evaluation_tables import (
+    from mlreco.post_processing.evaluation.bootstrap import intervals_dict
+    from mlreco.post_processing.evaluation.evaluate import evaluate
+    from mlreco.post_processing.evaluation.failures import failures_table, find_failures
+    from mlreco.post_processing.evaluation.segmentation import evaluate_segmentation
+    from mlreco.post_processing.evaluation.tables import (
         event_tables,
         instance_rows,
         interval_table,
         rows_text,
         sample_table,
     )
-    from mlreco.post_processing.segmentation_evaluation import evaluate_segmentation
 
     given = read_baseline_values(arguments.baseline_values)
     thresholds = str(arguments.thresholds) if arguments.thresholds else None

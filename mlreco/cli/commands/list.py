@@ -24,7 +24,7 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: no such kind.
     """
-    from mlreco.post_processing.text_table import aligned
+    from mlreco.post_processing.evaluation.text_table import aligned
     from mlreco.registries import registries
 
     known = {f"{registry.kind}s": registry for registry in registries()}

@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write the page and say where it is."""
     from mlreco.iotools import HDF5Reader
-    from mlreco.post_processing.evaluation import evaluate
+    from mlreco.post_processing.evaluation.evaluate import evaluate
     from mlreco.visualization import write_report
     from mlreco.visualization.report import browser_path
 

@@ -14,7 +14,6 @@ from mlreco.graph_batch import LabelledGraph, join_graphs
 from mlreco.models.event_rows import EventRows
 from mlreco.models.labels import Labels
 from mlreco.models.stage import StageLoss
-from mlreco.post_processing.class_values import Given
 from mlreco.post_processing.fragment_graph import (
     FragmentTruth,
     Reach,
@@ -23,6 +22,7 @@ from mlreco.post_processing.fragment_graph import (
     make_fragments,
     resolve_fragment_thresholds,
 )
+from mlreco.post_processing.settings.class_values import Given
 from mlreco.semantics import ClassScheme
 
 VOXEL_PRODUCTS = ("embeddings", "margins", "seediness", "semantics")

@@ -9,11 +9,11 @@ import numpy as np
 
 from mlreco.post_processing.baselines.methods import baseline
 from mlreco.post_processing.baselines.values import baseline_values
-from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader, evaluate, require_info, require_products
-from mlreco.post_processing.fragments import fragments_by_class
-from mlreco.post_processing.summary import ALL, Evaluation
-from mlreco.post_processing.text_table import aligned, decimal
-from mlreco.post_processing.thresholds import resolve_thresholds, thresholds_of_file
+from mlreco.post_processing.clustering.fragments import fragments_by_class
+from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS, EventReader, evaluate, require_info, require_products
+from mlreco.post_processing.evaluation.summary import ALL, Evaluation
+from mlreco.post_processing.evaluation.text_table import aligned, decimal
+from mlreco.post_processing.settings.thresholds import resolve_thresholds, thresholds_of_file
 from mlreco.progress import Progress
 from mlreco.semantics import ClassScheme, class_scheme
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from mlreco.compiled import compiled
-from mlreco.post_processing.disjoint_sets import root, unite_roots
-from mlreco.post_processing.numbering import in_order_of_rows
+from mlreco.post_processing.clustering.disjoint_sets import root, unite_roots
+from mlreco.post_processing.clustering.numbering import in_order_of_rows
 
 AXIS_BITS = 20
 REACH = 2

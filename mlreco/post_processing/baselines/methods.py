@@ -11,8 +11,8 @@ from mlreco.errors import UserError, nearest
 from mlreco.post_processing.baselines.components import joined_components
 from mlreco.post_processing.baselines.density import dense, hierarchical, mean_shift
 from mlreco.post_processing.baselines.published_greedy import published_greedy
-from mlreco.post_processing.greedy import GreedyClusterer
-from mlreco.post_processing.thresholds import Thresholds
+from mlreco.post_processing.clustering.greedy import GreedyClusterer
+from mlreco.post_processing.settings.thresholds import Thresholds
 
 
 @dataclass(frozen=True)

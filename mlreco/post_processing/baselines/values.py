@@ -8,8 +8,8 @@ from typing import Any
 
 from mlreco.errors import UserError, nearest
 from mlreco.post_processing.baselines.methods import BASELINES, baseline
-from mlreco.post_processing.thresholds import Thresholds
-from mlreco.post_processing.values_file import read_mapping
+from mlreco.post_processing.settings.thresholds import Thresholds
+from mlreco.post_processing.settings.values_file import read_mapping
 from mlreco.semantics import ClassScheme
 
 

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mlreco.errors import UserError
-from mlreco.post_processing.class_values import Given, class_values
+from mlreco.post_processing.clustering.linking import linked_components
+from mlreco.post_processing.clustering.numbering import in_order_of_rows
 from mlreco.post_processing.fragment_graph.blocks import morton_codes
-from mlreco.post_processing.linking import linked_components
-from mlreco.post_processing.numbering import in_order_of_rows
+from mlreco.post_processing.settings.class_values import Given, class_values
 from mlreco.semantics import ClassScheme
 
 NO_FRAGMENT = -1

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlreco.post_processing.embedded_voxels import checked_arrays
+from mlreco.post_processing.clustering.embedded_voxels import checked_arrays
 from mlreco.post_processing.fragment_graph.blocks import FragmentVoxels
 from mlreco.post_processing.fragment_graph.link_features import LINK_FEATURES, link_features
 from mlreco.post_processing.fragment_graph.node_features import node_feature_names, node_features

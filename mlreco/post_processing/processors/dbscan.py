@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.cluster import DBSCAN
 
 from mlreco.errors import UserError
-from mlreco.post_processing.fragments import fragments_by_class
+from mlreco.post_processing.clustering.fragments import fragments_by_class
 from mlreco.post_processing.processor import PostProcessor
 from mlreco.semantics import PILARNET, ClassScheme
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from mlreco.errors import UserError, nearest
-from mlreco.post_processing.class_values import Given
 from mlreco.post_processing.fragment_graph.partition import (
     LINKAGES,
     confidences,
@@ -13,6 +12,7 @@ from mlreco.post_processing.fragment_graph.partition import (
     resolve_graph_thresholds,
 )
 from mlreco.post_processing.processor import PostProcessor
+from mlreco.post_processing.settings.class_values import Given
 from mlreco.semantics import PILARNET, ClassScheme
 
 

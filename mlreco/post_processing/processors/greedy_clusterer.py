@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mlreco.errors import UserError, nearest
-from mlreco.post_processing.fragments import cluster_event
-from mlreco.post_processing.greedy import GreedyClusterer
+from mlreco.post_processing.clustering.fragments import cluster_event
+from mlreco.post_processing.clustering.greedy import GreedyClusterer
 from mlreco.post_processing.processor import PostProcessor
-from mlreco.post_processing.thresholds import resolve_thresholds
+from mlreco.post_processing.settings.thresholds import resolve_thresholds
 from mlreco.semantics import PILARNET, ClassScheme
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class GreedyFragments(PostProcessor):
             event_count: number of events, empty ones included.
             scheme: the classes.
         """
-        from mlreco.post_processing.batched import cluster_batch
+        from mlreco.post_processing.clustering.batched import cluster_batch
 
         tensors = (products[name] for name in self.requires)
         fragments = cluster_batch(

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mlreco.post_processing.fragments import fragments_by_class
-from mlreco.post_processing.link_thresholds import resolve_link_thresholds
-from mlreco.post_processing.linked import LinkedClusterer
+from mlreco.post_processing.clustering.fragments import fragments_by_class
+from mlreco.post_processing.clustering.linked import LinkedClusterer
 from mlreco.post_processing.processor import PostProcessor
+from mlreco.post_processing.settings.link_thresholds import resolve_link_thresholds
 from mlreco.semantics import PILARNET, ClassScheme
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from mlreco.errors import UserError
 from mlreco.post_processing.baselines.methods import BASELINES, Baseline, baseline
-from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader
-from mlreco.post_processing.text_table import aligned, decimal
+from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS, EventReader
+from mlreco.post_processing.evaluation.text_table import aligned, decimal
 from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels, values_by_class
 from mlreco.post_processing.tuning.grid import best_point
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlreco.post_processing.evaluation import EventReader, class_product, require_products
+from mlreco.post_processing.evaluation.evaluate import EventReader, class_product, require_products
 from mlreco.post_processing.tuning.truth import Truth
 from mlreco.progress import Progress
 

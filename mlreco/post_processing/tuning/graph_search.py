@@ -12,11 +12,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mlreco.post_processing.class_values import STAND_INS
-from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader, class_product, require_info, require_products
+from mlreco.post_processing.evaluation.evaluate import (
+    MIN_VOXELS,
+    EventReader,
+    class_product,
+    require_info,
+    require_products,
+)
+from mlreco.post_processing.evaluation.text_table import aligned, decimal
 from mlreco.post_processing.fragment_graph.partition import SHIPPED, GraphThresholds, partition
 from mlreco.post_processing.processors.graph_clusterer import GraphInstances
-from mlreco.post_processing.text_table import aligned, decimal
+from mlreco.post_processing.settings.class_values import STAND_INS
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
 from mlreco.post_processing.tuning.report import Search, number_or_none, values_file
 from mlreco.post_processing.tuning.sample import Metric

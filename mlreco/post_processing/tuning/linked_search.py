@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader, require_info
-from mlreco.post_processing.link_thresholds import LinkThresholds, resolve_link_thresholds
-from mlreco.post_processing.linked import LinkedClusterer
-from mlreco.post_processing.pieces import Pieces
-from mlreco.post_processing.text_table import aligned, decimal
+from mlreco.post_processing.clustering.linked import LinkedClusterer
+from mlreco.post_processing.clustering.pieces import Pieces
+from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS, EventReader, require_info
+from mlreco.post_processing.evaluation.text_table import aligned, decimal
+from mlreco.post_processing.settings.link_thresholds import LinkThresholds, resolve_link_thresholds
 from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels, values_by_class
 from mlreco.post_processing.tuning.grid import TIE
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable

@@ -8,7 +8,7 @@ import numpy as np
 
 from mlreco.errors import UserError, nearest
 from mlreco.post_processing.contingency import Contingency
-from mlreco.post_processing.evaluation import METRICS
+from mlreco.post_processing.evaluation.evaluate import METRICS
 from mlreco.post_processing.metrics.rand_index import rand_index_of
 from mlreco.post_processing.tuning.sample import Metric
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlreco.compiled import compiled
-from mlreco.post_processing.box_tree import LEAF_SIZE, box_distances, leaf_distances
+from mlreco.post_processing.clustering.box_tree import LEAF_SIZE, box_distances, leaf_distances
 
 
 @compiled

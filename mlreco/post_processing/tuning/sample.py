@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlreco.post_processing.box_tree import LEAF_SIZE
+from mlreco.post_processing.clustering.box_tree import LEAF_SIZE
+from mlreco.post_processing.clustering.embedded_voxels import EmbeddedVoxels, checked_arrays
 from mlreco.post_processing.contingency import Contingency
-from mlreco.post_processing.embedded_voxels import EmbeddedVoxels, checked_arrays
 from mlreco.post_processing.tuning.nested_kernel import nested_labels
 from mlreco.post_processing.tuning.truth import Truth
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader, require_info
-from mlreco.post_processing.text_table import aligned, decimal
-from mlreco.post_processing.thresholds import Thresholds, thresholds_of_file
+from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS, EventReader, require_info
+from mlreco.post_processing.evaluation.text_table import aligned, decimal
+from mlreco.post_processing.settings.thresholds import Thresholds, thresholds_of_file
 from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels
 from mlreco.post_processing.tuning.grid import HIGHEST_PROBABILITY, HIGHEST_SEED, TIE, Grid, best_point
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mlreco.post_processing.text_table import aligned, decimal
+from mlreco.post_processing.evaluation.text_table import aligned, decimal
 
 ALL = -1
 """Class number of the rows that take all classes of an event together."""

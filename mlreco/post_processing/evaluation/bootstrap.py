@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from mlreco.post_processing.summary import ALL, AVERAGED, Evaluation, with_several
+from mlreco.post_processing.evaluation.summary import ALL, AVERAGED, Evaluation, with_several
 
 LEVEL = 0.68
 SAMPLES = 1000

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from mlreco.compiled import compiled
-from mlreco.post_processing.box_tree import FAN_OUT, LEAF_SIZE, NO_CHILD, build_tree, take_blocks
-from mlreco.post_processing.disjoint_sets import root
-from mlreco.post_processing.link_leaves import MIXED, link_between, link_within
-from mlreco.post_processing.morton import extent, morton_order
-from mlreco.post_processing.numbering import in_order_of_rows
+from mlreco.post_processing.clustering.box_tree import FAN_OUT, LEAF_SIZE, NO_CHILD, build_tree, take_blocks
+from mlreco.post_processing.clustering.disjoint_sets import root
+from mlreco.post_processing.clustering.link_leaves import MIXED, link_between, link_within
+from mlreco.post_processing.clustering.morton import extent, morton_order
+from mlreco.post_processing.clustering.numbering import in_order_of_rows
 
 MOST_LEVELS = 32
 """More than a tree of any number of points has."""

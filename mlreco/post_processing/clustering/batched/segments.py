@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from mlreco.devices import upload
-from mlreco.post_processing.embedded_voxels import LARGEST, SMALLEST_MARGIN
+from mlreco.post_processing.clustering.embedded_voxels import LARGEST, SMALLEST_MARGIN
 
 
 @dataclass(frozen=True)

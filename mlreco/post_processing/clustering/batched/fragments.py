@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from mlreco.devices import upload
-from mlreco.post_processing.batched.assignment import assign
-from mlreco.post_processing.batched.seeds import Seeds, find_seeds
-from mlreco.post_processing.batched.segments import Segments, starts_of
-from mlreco.post_processing.fragments import cluster_event
-from mlreco.post_processing.greedy import NOISE, GreedyClusterer
+from mlreco.post_processing.clustering.batched.assignment import assign
+from mlreco.post_processing.clustering.batched.seeds import Seeds, find_seeds
+from mlreco.post_processing.clustering.batched.segments import Segments, starts_of
+from mlreco.post_processing.clustering.fragments import cluster_event
+from mlreco.post_processing.clustering.greedy import NOISE, GreedyClusterer
 from mlreco.semantics import UNKNOWN, ClassScheme
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mlreco.post_processing.batched.seeds import Seeds, squared_distances
-from mlreco.post_processing.batched.segments import Segments, runs, starts_of
+from mlreco.post_processing.clustering.batched.seeds import Seeds, squared_distances
+from mlreco.post_processing.clustering.batched.segments import Segments, runs, starts_of
 
 BLOCK = 16
 """Seeds of a segment that a voxel is compared with at a time."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mlreco.post_processing.assign_kernels import assign_voxels
-from mlreco.post_processing.box_tree import build_tree, take_blocks
-from mlreco.post_processing.morton import morton_order
+from mlreco.post_processing.clustering.assign_kernels import assign_voxels
+from mlreco.post_processing.clustering.box_tree import build_tree, take_blocks
+from mlreco.post_processing.clustering.morton import morton_order
 
 
 def nearest_places(points: np.ndarray, places: np.ndarray) -> np.ndarray:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mlreco.post_processing.linking import linked_components
-from mlreco.post_processing.nearest import nearest_places
+from mlreco.post_processing.clustering.linking import linked_components
+from mlreco.post_processing.clustering.nearest import nearest_places
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from mlreco.errors import UserError
-from mlreco.post_processing.embedded_voxels import LARGEST
-from mlreco.post_processing.link_thresholds import LinkThresholds, check_link_thresholds
-from mlreco.post_processing.numbering import in_order_of_rows
-from mlreco.post_processing.parameters import Parameters
-from mlreco.post_processing.pieces import Pieces
+from mlreco.post_processing.clustering.embedded_voxels import LARGEST
+from mlreco.post_processing.clustering.numbering import in_order_of_rows
+from mlreco.post_processing.clustering.pieces import Pieces
+from mlreco.post_processing.settings.link_thresholds import LinkThresholds, check_link_thresholds
+from mlreco.post_processing.settings.parameters import Parameters
 
 
 class LinkedClusterer(Parameters):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mlreco.errors import UserError, nearest
-from mlreco.post_processing.embedded_voxels import EmbeddedVoxels, checked_arrays
-from mlreco.post_processing.parameters import Parameters
+from mlreco.post_processing.clustering.embedded_voxels import EmbeddedVoxels, checked_arrays
+from mlreco.post_processing.settings.parameters import Parameters
 
 UNSEEDED = ("instance", "noise")
 NOISE = -1

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from mlreco.post_processing.evaluation import EventReader
-from mlreco.post_processing.text_table import aligned, decimal
+from mlreco.post_processing.evaluation.evaluate import EventReader
+from mlreco.post_processing.evaluation.text_table import aligned, decimal
 
 TRUE, PREDICTED = "semantics_true", "semantics_predicted"
 

@@ -18,12 +18,12 @@ import numpy as np
 
 from mlreco.errors import UserError, nearest
 from mlreco.post_processing.contingency import Contingency, contingency, without_small_instances
+from mlreco.post_processing.evaluation.summary import ALL, Evaluation
 from mlreco.post_processing.metrics.best_dice import best_dice_of
 from mlreco.post_processing.metrics.mutual_information import mutual_information_of
 from mlreco.post_processing.metrics.purity import mean_efficiency, mean_purity
 from mlreco.post_processing.metrics.rand_index import rand_index_of
 from mlreco.post_processing.predicted import predicted_instances
-from mlreco.post_processing.summary import ALL, Evaluation
 
 MIN_VOXELS = 10
 METRICS = {

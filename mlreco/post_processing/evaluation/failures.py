@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlreco.post_processing.contingency import Contingency
-from mlreco.post_processing.evaluation_tables import EventTable
-from mlreco.post_processing.text_table import aligned
+from mlreco.post_processing.evaluation.tables import EventTable
+from mlreco.post_processing.evaluation.text_table import aligned
 
 FEW_VOXELS = 50
 """A true instance with fewer is a fragment such as the overlap of a muon and its Michel electron."""

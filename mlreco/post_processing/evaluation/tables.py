@@ -10,11 +10,17 @@ from typing import Literal
 import numpy as np
 
 from mlreco.post_processing.contingency import Contingency, contingency
-from mlreco.post_processing.evaluation import MIN_VOXELS, EventReader, class_product, compared_labels, require_products
-from mlreco.post_processing.evaluation_bootstrap import intervals
+from mlreco.post_processing.evaluation.bootstrap import intervals
+from mlreco.post_processing.evaluation.evaluate import (
+    MIN_VOXELS,
+    EventReader,
+    class_product,
+    compared_labels,
+    require_products,
+)
+from mlreco.post_processing.evaluation.summary import ALL, Evaluation
+from mlreco.post_processing.evaluation.text_table import aligned, decimal
 from mlreco.post_processing.predicted import predicted_instances
-from mlreco.post_processing.summary import ALL, Evaluation
-from mlreco.post_processing.text_table import aligned, decimal
 
 INTEGER_COLUMNS = ("event", "class", "instance", "voxels", "fragments", "best_fragment", "fragment_voxels")
 

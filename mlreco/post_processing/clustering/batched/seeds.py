@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from mlreco.devices import upload
-from mlreco.post_processing.batched.segments import Segments, runs, starts_of
+from mlreco.post_processing.clustering.batched.segments import Segments, runs, starts_of
 
 STEPS = (4, 8, 16, 32)
 """Seeds that every segment takes between two looks at what is left; the last number holds for ever."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from mlreco.compiled import compiled
-from mlreco.post_processing.box_tree import LEAF_SIZE, leaf_distances
-from mlreco.post_processing.disjoint_sets import root, unite_roots
+from mlreco.post_processing.clustering.box_tree import LEAF_SIZE, leaf_distances
+from mlreco.post_processing.clustering.disjoint_sets import root, unite_roots
 
 MIXED = -1
 """In the place of a component: points of several, or of none known."""

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from mlreco.errors import UserError
-from mlreco.post_processing.embedded_voxels import checked_arrays
-from mlreco.post_processing.greedy import NOISE, GreedyClusterer
+from mlreco.post_processing.clustering.embedded_voxels import checked_arrays
+from mlreco.post_processing.clustering.greedy import NOISE, GreedyClusterer
 from mlreco.semantics import UNKNOWN, ClassScheme
 
 

@@ -1,5 +1,5 @@
 """The greedy clusterer in torch: all classes of all events of a batch at once, where their embeddings are."""
 
-from mlreco.post_processing.batched.fragments import cluster_batch
+from mlreco.post_processing.clustering.batched.fragments import cluster_batch
 
 __all__ = ["cluster_batch"]

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from mlreco.errors import UserError
-from mlreco.post_processing.class_values import Given, class_values
+from mlreco.post_processing.settings.class_values import Given, class_values
 from mlreco.semantics import ClassScheme
 
 

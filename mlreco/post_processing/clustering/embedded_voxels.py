@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlreco.errors import UserError
-from mlreco.post_processing.assign_kernels import assign_voxels
-from mlreco.post_processing.box_tree import LEAF_SIZE, build_tree, take_blocks
-from mlreco.post_processing.morton import morton_order
-from mlreco.post_processing.seed_kernels import find_seeds
+from mlreco.post_processing.clustering.assign_kernels import assign_voxels
+from mlreco.post_processing.clustering.box_tree import LEAF_SIZE, build_tree, take_blocks
+from mlreco.post_processing.clustering.morton import morton_order
+from mlreco.post_processing.clustering.seed_kernels import find_seeds
 
 LARGEST = float(np.finfo(np.float32).max)
 SMALLEST_MARGIN = float(np.finfo(np.float32).tiny)

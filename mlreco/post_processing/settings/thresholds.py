@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from mlreco.errors import UserError
-from mlreco.post_processing.class_values import Given, class_values
+from mlreco.post_processing.settings.class_values import Given, class_values
 from mlreco.semantics import ClassScheme
 
 

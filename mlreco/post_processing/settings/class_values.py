@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 from mlreco.errors import UserError, nearest
-from mlreco.post_processing.values_file import read_mapping
+from mlreco.post_processing.settings.values_file import read_mapping
 from mlreco.semantics import ClassScheme
 
 T = TypeVar("T", bound=NamedTuple)

@@ -1,0 +1,1 @@
+"""Instances of one semantic class, or of whole events, read off embeddings and space."""

@@ -1,0 +1,1 @@
+"""Numbers of the clusterers by class name: defaults, files, checks."""
