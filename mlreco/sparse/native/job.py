@@ -18,7 +18,12 @@ import torch
 
 from mlreco.sparse.native.memory import Array, address
 
-_TORCH = {np.float32: torch.float32, np.float64: torch.float64, np.int32: torch.int32, np.int64: torch.int64}
+_TORCH: dict[Any, torch.dtype] = {
+    np.float32: torch.float32,
+    np.float64: torch.float64,
+    np.int32: torch.int32,
+    np.int64: torch.int64,
+}
 _NOTHING: Mapping[str, int] = {}
 
 INT = "a number"
@@ -52,7 +57,7 @@ class Numbers:
     def place(self, name: str, numbers: Array, sizes: Mapping[str, Any], dims: Mapping[str, int]) -> int:
         """Return where the numbers begin, after all checks that stand between a kernel and foreign memory."""
         if self.shape is not None:
-            expected = tuple([n if type(n) is int else dims[n] if n in dims else sizes[n] for n in self.shape])
+            expected = tuple([n if isinstance(n, int) else dims[n] if n in dims else sizes[n] for n in self.shape])
             if numbers.shape != expected:
                 raise ValueError(f"{name} must have the shape {expected}, not {tuple(numbers.shape)}")
         if isinstance(numbers, torch.Tensor):
@@ -94,7 +99,7 @@ class Layout:
         """
         found, given = [], len(values)
         for name, kind in self.fields.items():
-            value = values.get(name)
+            value: Any = values.get(name)
             if kind is OWN:
                 found.append(0)
                 continue
@@ -105,12 +110,15 @@ class Layout:
                 found.append(bits(value))
             elif kind is CODE:
                 found.append(value.address)
-            elif value is None:
-                if kind is RECORD or not kind.optional:
-                    raise TypeError(f"field '{name}' of a job is missing")
+            elif isinstance(kind, Numbers) and value is not None:
+                found.append(kind.place(name, value, values, dims))
+                kept.append(value)
+            elif isinstance(kind, Numbers) and kind.optional:
                 found.append(0)
+            elif value is None:
+                raise TypeError(f"field '{name}' of a job is missing")
             else:
-                found.append(value.address if kind is RECORD else kind.place(name, value, values, dims))
+                found.append(value.address)
                 kept.append(value)
         if given:
             wrong = sorted(name for name in values if self.fields.get(name, OWN) is OWN)
