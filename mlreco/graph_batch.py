@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from mlreco.post_processing.fragment_graph import FragmentGraph, FragmentTruth
+from mlreco.post_processing.fragment_graph import FragmentTruth, LabelledGraph
 
 T = TypeVar("T")
 
@@ -82,14 +82,6 @@ def _on(batch: T, device: torch.device | str, non_blocking: bool) -> T:
     tensors = {f.name: getattr(batch, f.name) for f in fields(batch)}
     moved = {k: v.to(device, non_blocking=non_blocking) for k, v in tensors.items() if isinstance(v, torch.Tensor)}
     return replace(batch, **moved)
-
-
-@dataclass(frozen=True)
-class LabelledGraph:
-    """The graph of an event and, where it is known, what is true of its fragments."""
-
-    graph: FragmentGraph
-    truth: FragmentTruth | None = None
 
 
 def join_graphs(graphs: Sequence[LabelledGraph]) -> GraphBatch:

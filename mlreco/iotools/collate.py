@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from mlreco.errors import UserError
-from mlreco.graph_batch import LabelledGraph, join_graphs
+from mlreco.graph_batch import join_graphs
+from mlreco.post_processing.fragment_graph import LabelledGraph
 from mlreco.registry import Registry
 from mlreco.voxels import EventVoxels, VoxelBatch
 

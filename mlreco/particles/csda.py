@@ -8,14 +8,17 @@ ratio of masses.
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.interpolate import CubicSpline
 
 from mlreco.errors import UserError, nearest
 from mlreco.particles.liquid_argon import DENSITY, MASSES
 from mlreco.particles.range_tables import MUON, PROTON
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicSpline
 
 STOPPING = ("muon", "pion", "proton")
 """Particles with a range."""
@@ -24,6 +27,8 @@ STOPPING = ("muon", "pion", "proton")
 @cache
 def _splines(particle: str) -> tuple[CubicSpline, CubicSpline]:
     """Return log range (cm) of log energy (MeV), and its inverse."""
+    from scipy.interpolate import CubicSpline
+
     if particle not in STOPPING:
         raise UserError(f"no range table of '{particle}'{nearest(particle, STOPPING)}")
     scale = MASSES["pion"] / MASSES["muon"] if particle == "pion" else 1.0

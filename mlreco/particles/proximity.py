@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from mlreco.compiled import compiled
 from mlreco.particles.grouping import ParticleVoxels
@@ -48,6 +47,8 @@ def find_neighbours(voxels: ParticleVoxels, landmarks: Landmarks, reach: float) 
     np.maximum.at(radii, landmarks.owners, np.sqrt((offsets**2).sum(axis=1)))
     candidates = np.empty((0, 2), np.int64)
     if len(particles):
+        from scipy.spatial import cKDTree
+
         tree = cKDTree(landmarks.positions)
         candidates = tree.query_pairs(reach + 2 * radii.max(), output_type="ndarray").astype(np.int64)
     candidates = candidates[particles[candidates[:, 0]] != particles[candidates[:, 1]]]

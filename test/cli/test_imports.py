@@ -66,7 +66,7 @@ def test_train(tmp_path):
         ("evaluate", "--json", HEAVY | TORCH),
         ("display", "-o", HEAVY - {"plotly"} | TORCH),
         ("report", "-o", HEAVY - {"plotly"} | TORCH),
-        ("export", "--csv", HEAVY | TORCH | {"numba"}),
+        ("export", "--csv", HEAVY - {"scipy.spatial"} | TORCH),
     ],
 )
 def test_commands_on_an_output(inference, tmp_path, command, option, not_needed):

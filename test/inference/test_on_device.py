@@ -29,7 +29,8 @@ def test_the_output_is_that_of_the_host(tmp_path, weights, batch_size):  # noqa:
         assert host.keys() == device.keys()
         for name in host.keys() - {"times"}:
             assert host[name].dtype == device[name].dtype
-            np.testing.assert_array_equal(host[name], device[name], err_msg=name)
+            assert host[name].shape == device[name].shape, name
+            assert host[name].tobytes() == device[name].tobytes(), name
         assert (device["times"] > 0).all()
 
 

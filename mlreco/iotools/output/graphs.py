@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from mlreco.errors import UserError
-from mlreco.graph_batch import LabelledGraph
 from mlreco.iotools.filekind import OUTPUT_FILE, has_content, open_hdf5, telling_damage
 from mlreco.iotools.output.reader import HDF5Reader
-from mlreco.post_processing.fragment_graph import FEATURE_VERSION, FragmentGraph, FragmentTruth
+from mlreco.post_processing.fragment_graph import FEATURE_VERSION, FragmentGraph, FragmentTruth, LabelledGraph
 
 PRODUCT = "graph_fragments"
 """Name under which a schema asks for the graphs."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlreco.graph_batch import LabelledGraph
+from mlreco.post_processing.fragment_graph import LabelledGraph
 
 
 def parse_fragment_graph(graph_event: LabelledGraph) -> LabelledGraph:

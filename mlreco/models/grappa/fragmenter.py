@@ -10,12 +10,13 @@ import torch
 from torch import nn
 
 from mlreco.errors import UserError
-from mlreco.graph_batch import LabelledGraph, join_graphs
+from mlreco.graph_batch import join_graphs
 from mlreco.models.event_rows import EventRows
 from mlreco.models.labels import Labels
 from mlreco.models.stage import StageLoss
 from mlreco.post_processing.fragment_graph import (
     FragmentTruth,
+    LabelledGraph,
     Reach,
     build_graph,
     fragment_truth,

@@ -1,7 +1,13 @@
 """The graph of an event's fragments: made of voxels, compared pair by pair, put together again."""
 
 from mlreco.post_processing.fragment_graph.fragmenting import make_fragments, resolve_fragment_thresholds
-from mlreco.post_processing.fragment_graph.graph import FEATURE_VERSION, FragmentGraph, build_graph, feature_counts
+from mlreco.post_processing.fragment_graph.graph import (
+    FEATURE_VERSION,
+    FragmentGraph,
+    LabelledGraph,
+    build_graph,
+    feature_counts,
+)
 from mlreco.post_processing.fragment_graph.pairs import Reach
 from mlreco.post_processing.fragment_graph.truth import FragmentTruth, fragment_truth
 
@@ -9,6 +15,7 @@ __all__ = [
     "FEATURE_VERSION",
     "FragmentGraph",
     "FragmentTruth",
+    "LabelledGraph",
     "Reach",
     "build_graph",
     "feature_counts",

@@ -14,6 +14,7 @@ from mlreco.post_processing.fragment_graph.node_features import node_feature_nam
 from mlreco.post_processing.fragment_graph.pairs import Reach, pairs_in_reach
 from mlreco.post_processing.fragment_graph.shapes import fragment_shapes
 from mlreco.post_processing.fragment_graph.surroundings import surroundings
+from mlreco.post_processing.fragment_graph.truth import FragmentTruth
 from mlreco.semantics import ClassScheme
 
 FEATURE_VERSION = 1
@@ -39,6 +40,14 @@ class FragmentGraph:
     links: np.ndarray
     classes: np.ndarray
     sizes: np.ndarray
+
+
+@dataclass(frozen=True)
+class LabelledGraph:
+    """The graph of an event and, where it is known, what is true of its fragments."""
+
+    graph: FragmentGraph
+    truth: FragmentTruth | None = None
 
 
 def build_graph(
