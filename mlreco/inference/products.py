@@ -26,6 +26,7 @@ DTYPES = {
     "semantics_predicted": np.int8,
     "semantics_true": np.int8,
     "instances_true": np.int32,
+    "interactions_true": np.int32,
 }
 """Numbers are stored as small as their meaning allows; all other floats are float32, integers int32."""
 
@@ -49,6 +50,8 @@ def voxel_products(voxels: VoxelBatch, products: Mapping[str, Any]) -> dict[str,
         found["semantics_true"] = labels.semantics
     if labels.instances is not None:
         found["instances_true"] = labels.instances
+    if labels.interactions is not None:
+        found["interactions_true"] = labels.interactions
     found = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in found.items()}
     arrays = {name: tensor.to("cpu", non_blocking=True) for name, tensor in found.items()}
     for device in {tensor.device for tensor in found.values() if tensor.is_cuda}:

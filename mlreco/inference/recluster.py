@@ -15,7 +15,16 @@ from mlreco.post_processing.factories import build_post_processors, thresholds_t
 from mlreco.progress import Progress
 from mlreco.semantics import class_scheme
 
-_DERIVED = ("instances", "instance_confidences", "particles", "interactions", "track_dedx", "matches", "matches_true")
+_DERIVED = (
+    "instances",
+    "instance_confidences",
+    "instance_interactions",
+    "particles",
+    "interactions",
+    "track_dedx",
+    "matches",
+    "matches_true",
+)
 """Products that any post-processing makes anew or leaves out, and so not kept; nor are tables of particles."""
 _OF_GRAPHS = "fragment_"
 """Beginning of the names of what ``grappa`` says of fragments; it holds for the fragments that it was asked about."""

@@ -20,6 +20,7 @@ from mlreco.post_processing.fragment_graph.agglomeration import AVERAGE, SUM, ag
 from mlreco.post_processing.fragment_graph.partition import (
     GraphThresholds,
     confidences,
+    group_instances,
     partition,
     resolve_graph_thresholds,
 )
@@ -153,6 +154,33 @@ def test_a_pair_counts_by_the_mean_of_the_thresholds_of_both_classes():
         assert partition(edges, np.array([score]), sizes, classes, thresholds, PILARNET).tolist() == expected
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_interactions_are_the_average_linkage_of_the_pairs_between_instances(seed):
+    rng = np.random.default_rng(seed)
+    every = np.array(list(itertools.combinations(range(15), 2)))
+    edges = every[rng.random(len(every)) < 0.5]
+    instances = np.unique(rng.integers(0, 7, 15), return_inverse=True)[1].reshape(-1)
+    scores = rng.normal(size=len(edges)) * 3
+    clusters = [{number} for number in range(instances.max() + 1)]
+    while True:
+        best, pair = 0.0, None
+        for one, other in itertools.combinations(clusters, 2):
+            between = [
+                score
+                for (a, b), score in zip(instances[edges], scores, strict=True)
+                if (a in one and b in other) or (b in one and a in other)
+            ]
+            if between and sum(between) / len(between) > best:
+                best, pair = sum(between) / len(between), (one, other)
+        if pair is None:
+            break
+        clusters = [cluster for cluster in clusters if cluster not in pair] + [pair[0] | pair[1]]
+    expected = np.empty(instances.max() + 1, np.int64)
+    for number, cluster in enumerate(clusters):
+        expected[list(cluster)] = number
+    assert same_partition(group_instances(instances, edges, scores), expected)
+
+
 def test_confidence_is_the_mean_probability_of_what_was_decided():
     edges, scores = np.array([[0, 1], [1, 2], [0, 2]]), np.array([2.0, -1.0, 0.5])
     sizes = np.array([10, 4, 6])
@@ -169,6 +197,7 @@ def event_of_graph() -> dict[str, np.ndarray]:
         "fragment_class_scores": np.array([[0, 1, 0, 0, 0], [0, 0.2, 0, 0.8, 0], [0, 0.9, 0, 0.1, 0]], np.float32),
         "fragment_edges": np.array([[0, 2], [2, 1]], np.int32),
         "fragment_edge_scores": np.array([4.0, -3.0], np.float32),
+        "fragment_interaction_scores": np.array([-9.0, 0.5], np.float32),
     }
 
 
@@ -179,8 +208,10 @@ def test_the_post_processor_makes_instances_and_corrects_classes():
     assert made["instances"].tolist() == [0, 0, 1, 0, -1, 0]
     assert made["semantics"].tolist() == [1, 1, 3, 1, -1, 1]
     assert made["instance_confidences"].shape == (2,)
+    assert made["instance_interactions"].tolist() == [0, 0]
     assert {name: rows.dtype.name for name, rows in made.items()} == {
         "instances": "int32",
+        "instance_interactions": "int32",
         "semantics": "int8",
         "instance_confidences": "float32",
     }
@@ -239,6 +270,7 @@ def test_tuning_finds_the_threshold_that_parts_the_instances():
                 "fragment_class_scores": np.tile(np.eye(5)[2], (12, 1)),
                 "fragment_edges": edges,
                 "fragment_edge_scores": scores,
+                "fragment_interaction_scores": scores,
                 "instances_true": instance[fragments],
                 "semantics_true": np.full(len(fragments), 2),
             }

@@ -12,7 +12,9 @@ AVERAGE, SUM = 0, 1
 """How an edge between clusters is scored: by the mean of the edges between their members, or by the sum."""
 
 
-def agglomerate(edges: np.ndarray, scores: np.ndarray, count: int, linkage: int = AVERAGE) -> np.ndarray:
+def agglomerate(
+    edges: np.ndarray, scores: np.ndarray, count: int, linkage: int = AVERAGE, numbers: np.ndarray | None = None
+) -> np.ndarray:
     """Merge the two clusters with the highest score between them as long as it is above 0.
 
     With ``AVERAGE`` this is average linkage over the edges that there are: on a complete graph the same as UPGMA of
@@ -24,18 +26,20 @@ def agglomerate(edges: np.ndarray, scores: np.ndarray, count: int, linkage: int 
         scores: (E,) floats, finite: log-odds for example.
         count: number of nodes.
         linkage: ``AVERAGE`` or ``SUM``.
+        numbers: (E,) how many edges stand behind each of these, whose scores then are sums; 1 each if None.
 
     Returns:
         (count,) int64, a node of the cluster of each node: the same for all of a cluster.
     """
+    weights = np.ones(len(edges)) if numbers is None else np.ascontiguousarray(numbers, np.float64)
     return _agglomerate(
-        np.ascontiguousarray(edges, np.int64), np.ascontiguousarray(scores, np.float64), count, linkage == SUM
+        np.ascontiguousarray(edges, np.int64), np.ascontiguousarray(scores, np.float64), weights, count, linkage == SUM
     )
 
 
 @compiled
-def _agglomerate(edges: np.ndarray, scores: np.ndarray, count: int, summed: bool) -> np.ndarray:
-    ends, totals, sizes = edges.copy(), scores.copy(), np.ones(len(edges))
+def _agglomerate(edges: np.ndarray, scores: np.ndarray, numbers: np.ndarray, count: int, summed: bool) -> np.ndarray:
+    ends, totals, sizes = edges.copy(), scores.copy(), numbers.copy()
     stamps = np.zeros(len(edges), np.int64)
     alive = np.ones(len(edges), np.bool_)
     first, following = np.full(count, -1, np.int64), np.full((len(edges), 2), -1, np.int64)
@@ -48,7 +52,8 @@ def _agglomerate(edges: np.ndarray, scores: np.ndarray, count: int, summed: bool
             first[node] = 2 * edge + side
             degrees[node] += 1
         if scores[edge] > 0:
-            heap.append((-scores[edge], np.int64(edge), np.int64(0)))
+            score = scores[edge] if summed else scores[edge] / numbers[edge]
+            heap.append((-score, np.int64(edge), np.int64(0)))
     heapq.heapify(heap)
     parents = np.arange(count)
     known = np.full(count, -1, np.int64)

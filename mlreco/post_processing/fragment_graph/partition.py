@@ -117,6 +117,26 @@ def _attached(
     return target
 
 
+def group_instances(instances: np.ndarray, edges: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Put instances together to interactions: average linkage of the scores of all pairs between two instances.
+
+    Args:
+        instances: (F,) instance of each fragment, from 0.
+        edges: (E, 2) pairs of fragments.
+        scores: (E,) log-odds that they are of one interaction.
+
+    Returns:
+        (K,) int64 number of the interaction of each instance, from 0 in the order of their first instances.
+    """
+    count = int(instances.max(initial=-1)) + 1
+    ends = np.sort(instances[edges], axis=1)
+    between = ends[:, 0] != ends[:, 1]
+    pairs, which = np.unique(ends[between], axis=0, return_inverse=True)
+    which = which.reshape(-1)
+    sums, counts = np.bincount(which, scores[between]), np.bincount(which)
+    return in_order_of_rows(agglomerate(pairs, sums, count, AVERAGE, counts))
+
+
 def confidences(instances: np.ndarray, edges: np.ndarray, scores: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Return (K,) float32, how sure the network is of each instance: the mean probability of what was decided.
 

@@ -8,6 +8,7 @@ from mlreco.errors import UserError, nearest
 from mlreco.post_processing.fragment_graph.partition import (
     LINKAGES,
     confidences,
+    group_instances,
     partition,
     resolve_graph_thresholds,
 )
@@ -19,8 +20,9 @@ from mlreco.semantics import PILARNET, ClassScheme
 class GraphInstances(PostProcessor):
     """Puts fragments together and corrects their classes.
 
-    Adds ``instances``, (N,) int32: the instance of each voxel, -1 for none; ``instance_confidences``, (K,) float32, see
-    ``confidences``; and replaces ``semantics`` by the most probable class of each voxel's fragment.
+    Adds ``instances``, (N,) int32: the instance of each voxel, -1 for none; of each instance ``instance_confidences``,
+    (K,) float32, see ``confidences``, and ``instance_interactions``, (K,) int32, see ``group_instances``; and replaces
+    ``semantics`` by the most probable class of each voxel's fragment.
 
     Args:
         class_scheme: the classes.
@@ -33,8 +35,15 @@ class GraphInstances(PostProcessor):
         UserError: an unknown class, key or linkage, or a value that is not finite.
     """
 
-    requires = ("fragments", "fragment_classes", "fragment_class_scores", "fragment_edges", "fragment_edge_scores")
-    provides = ("instances", "instance_confidences", "semantics")
+    requires = (
+        "fragments",
+        "fragment_classes",
+        "fragment_class_scores",
+        "fragment_edges",
+        "fragment_edge_scores",
+        "fragment_interaction_scores",
+    )
+    provides = ("instances", "instance_confidences", "instance_interactions", "semantics")
 
     def __init__(
         self,
@@ -52,7 +61,7 @@ class GraphInstances(PostProcessor):
 
     def process(self, event: dict[str, np.ndarray], scheme: ClassScheme) -> dict[str, np.ndarray]:
         """Return the instances of an event, their confidences and the classes of its voxels."""
-        fragments, made_in, class_scores, edges, scores = (event[name] for name in self.requires)
+        fragments, made_in, class_scores, edges, scores, together = (event[name] for name in self.requires)
         inside = fragments >= 0
         sizes = np.bincount(fragments[inside], minlength=len(made_in))
         classes = class_scores.argmax(axis=1) if len(class_scores) else made_in.astype(np.int64)
@@ -65,5 +74,6 @@ class GraphInstances(PostProcessor):
         return {
             "instances": instances,
             "instance_confidences": confidences(of_fragment, edges, scores, sizes),
+            "instance_interactions": group_instances(of_fragment, edges, together).astype(np.int32),
             "semantics": semantics,
         }

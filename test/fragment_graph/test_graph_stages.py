@@ -1,0 +1,248 @@
+"""The stages fragmenter and grappa, the file of fragments between them, and how all of it refuses what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from graph_events import random_event
+
+from mlreco.config import load_config
+from mlreco.errors import UserError
+from mlreco.graph_batch import LabelledGraph, join_graphs
+from mlreco.inference import recluster, run_inference
+from mlreco.inference.fragment_cache import cache_fragments
+from mlreco.iotools import HDF5Reader
+from mlreco.iotools.output.graphs import FragmentReader
+from mlreco.models.grappa import Fragmenter, Grappa
+from mlreco.models.weights import load_state
+from mlreco.post_processing.evaluation import evaluate
+from mlreco.post_processing.fragment_graph import (
+    build_graph,
+    fragment_truth,
+    make_fragments,
+    resolve_fragment_thresholds,
+)
+from mlreco.post_processing.fragment_graph.fragmenting import FragmentThresholds
+from mlreco.semantics import PILARNET
+from mlreco.training import train
+
+CONFIG = Path(__file__).parents[2] / "config"
+THIN, GRAPPA = CONFIG / "thin_graph.cfg", CONFIG / "grappa.cfg"
+FEW = "iotool.dataset.entry_range=[0,3]"
+
+
+@pytest.fixture(scope="module")
+def graphs():
+    found = []
+    for seed in range(3):
+        event, owner = random_event(seed)
+        found.append(LabelledGraph(build_graph(event, owner, PILARNET)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return Grappa(PILARNET, width=16, link_width=8, rounds=2).eval()
+
+
+def scores_of(network, graphs):
+    with torch.inference_mode():
+        made = network({"fragment_graph": join_graphs(graphs)})
+    return {name: made[name].values for name in Grappa.provides}
+
+
+def test_the_scores_of_an_event_do_not_depend_on_its_batch(graphs, network):
+    together = scores_of(network, graphs)
+    alone = [scores_of(network, [one]) for one in graphs]
+    for name, values in together.items():
+        torch.testing.assert_close(values, torch.cat([one[name] for one in alone]), msg=name)
+
+
+def test_the_order_of_pairs_changes_no_score(graphs, network):
+    graph = graphs[0].graph
+    order = np.random.default_rng(0).permutation(len(graph.edges))
+    moved = type(graph)(graph.nodes, graph.edges[order], graph.links[order], graph.classes, graph.sizes)
+    mine, other = scores_of(network, [graphs[0]]), scores_of(network, [LabelledGraph(moved)])
+    torch.testing.assert_close(other["fragment_edge_scores"], mine["fragment_edge_scores"][order])
+    torch.testing.assert_close(other["fragment_class_scores"], mine["fragment_class_scores"])
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_few_fragments_have_scores(network, count):
+    event, _ = random_event(0)
+    event = {name: rows[:count] if name != "image_shape" else rows for name, rows in event.items()}
+    one = LabelledGraph(build_graph(event, np.zeros(count, np.int32), PILARNET))
+    found = scores_of(network, [one, one])
+    assert found["fragment_class_scores"].shape == (2 * count, 5)
+    assert len(found["fragment_edge_scores"]) == 0
+
+
+def test_features_are_standardised_as_in_the_first_batches(graphs):
+    network = Grappa(PILARNET, width=16, link_width=8, rounds=0).train()
+    for one in graphs:
+        network({"fragment_graph": join_graphs([one])})
+    encoder = network.rounds.node_encoder[0]
+    every = np.concatenate([one.graph.nodes for one in graphs])
+    np.testing.assert_allclose(encoder.mean, every.mean(axis=0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(encoder.deviation, every.std(axis=0), rtol=1e-3, atol=1e-4)
+    assert int(encoder.rows) == len(every)
+
+
+def test_weights_of_other_features_are_refused(network):
+    state = {**network.state_dict(), "feature_version": torch.tensor(0)}
+    with pytest.raises(UserError, match=r"old\.ckpt: trained on version 0 of the features of fragments"):
+        load_state(Grappa(PILARNET, width=16, link_width=8, rounds=2), state, "old.ckpt")
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "text"),
+    [
+        (Grappa, {"link_width": 12}, "link_width is 12; a multiple of 8"),
+        (Grappa, {"width": 0}, "too few"),
+        (Fragmenter, {"semantics": "some"}, "semantics is 'some'"),
+        (Fragmenter, {"near": -1}, "none may be negative"),
+        (Fragmenter, {"thresholds": {"MIP": {"voxel_distance": 0}}}, "voxel_distance is 0; a number above 0"),
+    ],
+)
+def test_bad_arguments_are_named(kind, arguments, text):
+    with pytest.raises(UserError, match=text):
+        kind(PILARNET, **arguments)
+
+
+def test_fragments_are_the_components_of_links_within_a_class():
+    rng = np.random.default_rng(0)
+    coordinates = np.unique(rng.integers(0, 12, (300, 3)), axis=0)
+    count = len(coordinates)
+    embeddings, scores = rng.normal(size=(count, 2)) * 0.3, rng.random((count, 5)) * 0.3
+    semantics = rng.integers(-1, 5, count)
+    thresholds = dict.fromkeys(PILARNET.classes, FragmentThresholds(2.5, 0.5, 0.8))
+    found = make_fragments(coordinates, embeddings, scores, semantics, thresholds, PILARNET)
+    linked = (
+        (np.square(coordinates[:, None] - coordinates).sum(-1) / 2.5**2)
+        + (np.square(embeddings[:, None] - embeddings).sum(-1) / 0.5**2)
+        + (np.square(scores[:, None] - scores).sum(-1) / 0.8**2)
+    ) <= 1
+    linked &= (semantics[:, None] == semantics) & (semantics >= 0)
+    reached = np.eye(count, dtype=bool)
+    while not np.array_equal(reached, grown := (reached.astype(int) @ (linked | np.eye(count, dtype=bool))) > 0):
+        reached = grown
+    assert ((found < 0) == (semantics < 0)).all()
+    inside = semantics >= 0
+    assert np.array_equal((found[:, None] == found)[inside][:, inside], reached[inside][:, inside])
+    rows = rng.permutation(count)
+    again = make_fragments(coordinates[rows], embeddings[rows], scores[rows], semantics[rows], thresholds, PILARNET)
+    assert np.array_equal(again, found[rows])
+
+
+def test_truth_of_fragments():
+    fragments = np.array([0, 0, 0, 1, 1, 2, -1, 3])
+    instances = np.array([4, 4, 1, 1, 1, -1, 4, 0])
+    semantics = np.array([1, 3, 3, 2, 2, -1, 1, 0])
+    interactions = np.array([0, 0, 5, 5, 5, -1, 0, 2])
+    coordinates = np.array([[0, 0, 0], [1, 0, 0], [2, 0, 0], [3, 0, 0], [9, 0, 0], [5, 0, 0], [6, 0, 0], [7, 0, 0]])
+    steps = np.full((5, 3), np.nan)
+    steps[1], steps[4] = (9.4, 0.5, 0.5), (0.5, 0.5, 0.5)
+    truth = fragment_truth(fragments, instances, semantics, interactions, coordinates, steps)
+    assert truth.instances.tolist() == [4, 1, -1, 0]
+    assert truth.semantics.tolist() == [3, 2, -1, 0]
+    assert truth.interactions.tolist() == [0, 5, -1, 2]
+    np.testing.assert_allclose(truth.purities, [2 / 3, 1, 0, 1])
+    assert truth.starts.tolist() == [1, 1, 0, 0]
+    assert fragment_truth(fragments, instances, semantics).starts.tolist() == [-1] * 4
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A file of fragments, weights trained on it for a few steps, and an output of the whole chain with these."""
+    folder = tmp_path_factory.mktemp("graph")
+    cache_fragments(load_config(THIN, [FEW]), folder / "fragments.h5")
+    small = "model.modules.grappa={width: 16, link_width: 8, rounds: 1}"
+    names = [f"trainval.weight_prefix={folder}/w", f"trainval.log_dir={folder}/log", "iotool.batch_size=2", small]
+    config = load_config(GRAPPA, ["trainval.iterations=3", *names], sources=[folder / "fragments.h5"])
+    weights = train(config)
+    run_inference(load_config(THIN, [FEW, small]), folder / "output.h5", weights=weights)
+    return folder
+
+
+def test_an_output_holds_instances_beside_fragments(trained):
+    with HDF5Reader(trained / "output.h5") as reader:
+        assert evaluate(reader).fragments == "instances"
+        for event in reader:
+            fragments, instances = event["fragments"], event["instances"]
+            assert (fragments >= 0).all()
+            assert len(np.unique(np.stack([fragments, instances]), axis=1).T) == fragments.max() + 1
+            assert len(event["instance_confidences"]) == instances.max() + 1 == len(event["instance_interactions"])
+            assert len(event["fragment_class_scores"]) == fragments.max() + 1
+            assert len(event["fragment_edges"]) == len(event["fragment_edge_scores"])
+            expected = event["fragment_class_scores"].argmax(axis=1)[fragments]
+            assert (event["semantics"] == expected).all()
+
+
+def test_the_file_of_fragments_holds_what_the_chain_scored(trained):
+    cached = FragmentReader(trained / "fragments.h5")
+    with HDF5Reader(trained / "output.h5") as reader:
+        for index, event in enumerate(reader):
+            one = cached.graph(index, "fragments")
+            assert np.array_equal(one.graph.edges, event["fragment_edges"])
+            assert np.array_equal(one.graph.sizes, np.bincount(event["fragments"]))
+            expected = fragment_truth(event["fragments"], event["instances_true"], event["semantics_true"])
+            assert np.array_equal(one.truth.instances, expected.instances)
+            assert np.array_equal(one.truth.semantics, expected.semantics)
+            assert {0, 1} == set(one.truth.starts.tolist())
+
+
+def test_reclustering_again_gives_the_same_instances_and_another_clusterer_drops_them(trained):
+    recluster(trained / "output.h5", {"graph_clusterer": {}}, trained / "again.h5")
+    recluster(trained / "again.h5", {"linked_clusterer": {}}, trained / "linked.h5")
+    with HDF5Reader(trained / "output.h5") as one, HDF5Reader(trained / "again.h5") as two:
+        for mine, other in zip(one, two, strict=True):
+            assert np.array_equal(mine["instances"], other["instances"])
+            assert np.array_equal(mine["semantics"], other["semantics"])
+    with HDF5Reader(trained / "linked.h5") as reader:
+        assert not [
+            name
+            for name in reader.products
+            if name.startswith(("instances", "fragment_", "instance_")) and name != "instances_true"
+        ]
+        for event in reader:
+            assert np.array_equal(event["semantics"], event["semantics_predicted"])
+
+
+def test_mistakes_are_told_in_a_line(trained, tmp_path):
+    with pytest.raises(UserError, match="has no stage 'fragmenter'"):
+        cache_fragments(load_config(CONFIG / "thin.cfg"), tmp_path / "x.h5")
+    with pytest.raises(UserError, match="stage 'grappa' has no weights"):
+        run_inference(load_config(THIN), tmp_path / "x.h5")
+    true = ["model.modules.spice.semantics=true", FEW]
+    with pytest.raises(UserError, match=r"fragmenter\.semantics is 'predicted' and SPICE clusters in other classes"):
+        cache_fragments(load_config(THIN, true), tmp_path / "x.h5")
+    with pytest.raises(UserError, match="no product 'sparse3d_pcluster'"):
+        run_inference(load_config(CONFIG / "thin.cfg", sources=[trained / "fragments.h5"]), tmp_path / "x.h5")
+    assert not (tmp_path / "x.h5").exists()
+
+
+def test_a_file_of_another_version_or_without_labels_is_refused(trained, tmp_path):
+    import shutil
+
+    import h5py
+
+    shutil.copy(trained / "fragments.h5", tmp_path / "old.h5")
+    with h5py.File(tmp_path / "old.h5", "a") as file:
+        file["info"].attrs["feature_version"] = 0
+    with pytest.raises(UserError, match=r"old\.h5: holds version 0 of the features of fragments"):
+        FragmentReader(tmp_path / "old.h5")
+    shutil.copy(trained / "fragments.h5", tmp_path / "bare.h5")
+    with h5py.File(tmp_path / "bare.h5", "a") as file:
+        for name in [name for name in file["products"] if name.startswith("truth_")]:
+            del file["products"][name]
+    names = [f"trainval.weight_prefix={tmp_path}/w", f"trainval.log_dir={tmp_path}/log", "trainval.iterations=1"]
+    with pytest.raises(UserError, match="grappa needs the truth of fragments"):
+        train(load_config(GRAPPA, names, sources=[tmp_path / "bare.h5"]))
+
+
+def test_resolved_thresholds_have_every_class():
+    assert set(resolve_fragment_thresholds({"MIP": {"voxel_distance": 9}}, PILARNET)) == set(PILARNET.classes)
