@@ -14,12 +14,13 @@ from mlreco.errors import UserError
 from mlreco.graph_batch import LabelledGraph, join_graphs
 from mlreco.inference import recluster, run_inference
 from mlreco.inference.fragment_cache import cache_fragments
-from mlreco.iotools import HDF5Reader
+from mlreco.iotools import HDF5Reader, HDF5Writer
 from mlreco.iotools.output.graphs import FragmentReader
 from mlreco.models.grappa import Fragmenter, Grappa
 from mlreco.models.weights import load_state
 from mlreco.post_processing.evaluation import evaluate
 from mlreco.post_processing.fragment_graph import (
+    FEATURE_VERSION,
     build_graph,
     fragment_truth,
     make_fragments,
@@ -225,23 +226,24 @@ def test_mistakes_are_told_in_a_line(trained, tmp_path):
     assert not (tmp_path / "x.h5").exists()
 
 
+def rewritten(source, target, version=FEATURE_VERSION, without="none"):
+    """Write a file of fragments again, with another version of the features or without some products."""
+    with HDF5Reader(source) as reader:
+        info = {"class_scheme": "pilarnet", "classes": reader.info["classes"], "feature_version": version}
+        with HDF5Writer(target, info) as writer:
+            for event in reader:
+                writer.append({name: rows for name, rows in event.items() if not name.startswith(without)})
+    return target
+
+
 def test_a_file_of_another_version_or_without_labels_is_refused(trained, tmp_path):
-    import shutil
-
-    import h5py
-
-    shutil.copy(trained / "fragments.h5", tmp_path / "old.h5")
-    with h5py.File(tmp_path / "old.h5", "a") as file:
-        file["info"].attrs["feature_version"] = 0
+    old = rewritten(trained / "fragments.h5", tmp_path / "old.h5", version=0)
     with pytest.raises(UserError, match=r"old\.h5: holds version 0 of the features of fragments"):
-        FragmentReader(tmp_path / "old.h5")
-    shutil.copy(trained / "fragments.h5", tmp_path / "bare.h5")
-    with h5py.File(tmp_path / "bare.h5", "a") as file:
-        for name in [name for name in file["products"] if name.startswith("truth_")]:
-            del file["products"][name]
+        FragmentReader(old)
+    bare = rewritten(trained / "fragments.h5", tmp_path / "bare.h5", without="truth_")
     names = [f"trainval.weight_prefix={tmp_path}/w", f"trainval.log_dir={tmp_path}/log", "trainval.iterations=1"]
     with pytest.raises(UserError, match="grappa needs the truth of fragments"):
-        train(load_config(GRAPPA, names, sources=[tmp_path / "bare.h5"]))
+        train(load_config(GRAPPA, names, sources=[bare]))
 
 
 def test_resolved_thresholds_have_every_class():

@@ -107,8 +107,8 @@ def tune_graph(
     """Search the thresholds of every class that give the highest mean over events of a metric.
 
     At each point of the grid all classes have the same thresholds; each class then takes those at which its own voxels
-    do best. Of points that are equally good the first in the order of ``GRID`` is taken. The outcome does not depend on
-    the number of threads.
+    do best, if they gain more over the shipped ones than the standard error of this gain. Of points that are equally
+    good the first in the order of ``GRID`` is taken. The outcome does not depend on the number of threads.
 
     Args:
         reader: output file with labels and with what ``grappa`` says of fragments.
@@ -184,5 +184,10 @@ def _best(values: list[np.ndarray], default: GraphThresholds) -> TunedGraph:
     if not events:
         return TunedGraph(default, math.nan, 0, means)
     place = np.unravel_index(int(means.argmax()), means.shape)
+    usual = tuple(axis.index(value) for axis, value in zip(GRID, default, strict=True))
+    gains = np.array([one[place] - one[usual] for one in values])
+    gains = gains[~np.isnan(gains)]
+    if gains.mean() <= gains.std() / math.sqrt(len(gains)):
+        place = usual
     best = GraphThresholds(*(float(axis[index]) for axis, index in zip(GRID, place, strict=True)))
     return TunedGraph(best, float(means[place]), events, means)
