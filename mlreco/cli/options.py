@@ -24,6 +24,8 @@ LATEST = "latest"
 
 
 REFERENCE = "Keys of configurations: docs/configuration.md. Shipped configurations: mlreco configs."
+LATEST_IF_ANY = "latest-if-any"
+"""Value of ``--resume-or-start``: the same, or none where there is none."""
 
 
 def add_config_options(parser: argparse.ArgumentParser, optional: bool = False) -> None:
@@ -68,6 +70,13 @@ def add_resume(parser: argparse._ActionsContainer) -> None:
         const=LATEST,
         metavar="FILE",
         help="continue from a checkpoint; without FILE from the newest of trainval.weight_prefix",
+    )
+    parser.add_argument(
+        "--resume-or-start",
+        action="store_const",
+        const=LATEST_IF_ANY,
+        dest="resume",
+        help="as --resume where there is a checkpoint, else start: for jobs that are queued again",
     )
 
 

@@ -25,7 +25,7 @@ from mlreco.training.average import moving_average
 from mlreco.training.checkpoints import Saved, TrainingState, read_training, restore
 from mlreco.training.loop import Training
 from mlreco.training.optimizers import make_optimizer
-from mlreco.training.prefix import newest_training, refuse_to_overwrite, reserved
+from mlreco.training.prefix import checkpoints, newest_training, refuse_to_overwrite, reserved
 from mlreco.training.schedules import make_scheduler, schedule_of
 from mlreco.training.selection import require_number
 from mlreco.training.settings import settings_of
@@ -44,7 +44,8 @@ def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weight
 
     Args:
         config: a checked configuration (:func:`mlreco.config.load_config`), with its YAML text in ``text``.
-        resume: checkpoint to continue from exactly, or ``"latest"``.
+        resume: checkpoint to continue from exactly; ``"latest"``, the newest one; or ``"latest-if-any"``, which starts
+            where there is none.
         weights: checkpoint to take only weights from.
 
     Returns:
@@ -65,6 +66,8 @@ def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weight
 def _train(config: Mapping[str, Any], resume: str | Path | None, weights: str | Path | None, team: Team) -> Path:
     trainval, model = config["trainval"], config["model"]
     saved = None
+    if resume == "latest-if-any":
+        resume = "latest" if checkpoints(trainval["weight_prefix"]) else None
     if resume is None:
         if team.is_first:
             refuse_to_overwrite(trainval["weight_prefix"])

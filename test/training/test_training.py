@@ -9,6 +9,7 @@ import h5py
 import pytest
 import torch
 
+from mlreco.checkpoints import read_metadata
 from mlreco.config import load_config
 from mlreco.errors import UserError
 from mlreco.training import train
@@ -212,6 +213,13 @@ def test_resuming_needs_a_checkpoint_that_fits(tmp_path):
         train(tiny_config(tmp_path, "trainval.iterations=2"), resume=tmp_path / "weights_only.ckpt")
     with pytest.raises(UserError, match=r"model.modules.spice.filters was 4 and is 6 now"):
         train(tiny_config(tmp_path, "trainval.iterations=2", "model.modules.spice.filters=6"), resume=last)
+
+
+def test_a_job_that_is_queued_again_starts_once(tmp_path):
+    for iterations in (1, 2):
+        last = train(tiny_config(tmp_path, f"trainval.iterations={iterations}"), resume="latest-if-any")
+        assert last.name == f"snapshot-{iterations}.ckpt"
+    assert [run.first_iteration for run in read_metadata(last).history] == [0, 1]
 
 
 def test_a_failed_checkpoint_leaves_the_previous_one(tmp_path, monkeypatch):

@@ -6,7 +6,15 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlreco.cli.options import LATEST, add_config_options, add_resume, add_weights, positive_number, read_config
+from mlreco.cli.options import (
+    LATEST,
+    LATEST_IF_ANY,
+    add_config_options,
+    add_resume,
+    add_weights,
+    positive_number,
+    read_config,
+)
 from mlreco.console import say
 from mlreco.errors import UserError
 from mlreco.shipped import is_sample
@@ -30,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Train and say where the weights are."""
     if arguments.config is None:
-        if arguments.resume in (None, LATEST):
+        if arguments.resume in (None, LATEST, LATEST_IF_ANY):
             raise UserError("the following arguments are required: CONFIG or --resume FILE (see 'mlreco train --help')")
         arguments.config = arguments.resume
     recipe = read_config(arguments)
