@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -10,6 +11,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
 
 _PACKAGE = __name__.partition(".")[0]
@@ -40,11 +42,13 @@ def compiled(function: Callable | None = None, **options: Any) -> Any:
 def compiled_callback(signature: Any) -> Callable[[Callable], Any]:
     """Compile a function that other machine code calls by its address; a decorator, kept as by ``compiled``."""
 
-    def decorate(function: Callable) -> Any:
-        try:
-            return numba.cfunc(signature, cache=True)(function)
-        except RuntimeError:  # numba has found no folder
-            return numba.cfunc(signature)(function)
+    def decorate(function: Callable) -> CFunc:
+        made = CFunc(function, (signature.args, signature.return_type), {}, {})
+        with suppress(RuntimeError):  # numba has found no folder
+            made.enable_caching()
+            watch(made, lambda: stamp_of(function))
+        made.compile()
+        return made
 
     return decorate
 

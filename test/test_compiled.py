@@ -1,6 +1,7 @@
 """Compiled functions: kept on disk until what they are made of changes, compiled at every start elsewhere."""
 
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -137,3 +138,29 @@ def test_the_stamp_decides_whether_code_on_disk_is_used(tmp_path):
     assert run() == ["4", "1"]
     (tmp_path / "callee.py").write_text(CALLEE.format(factor=3, table=[0]))
     assert run() == ["9", "0"]
+
+
+CALLBACK = """
+from numba import types
+from mlreco.compiled import compiled_callback
+from callback_constants import FACTOR
+@compiled_callback(types.float64(types.float64))
+def scaled(x):
+    return FACTOR * x
+print(scaled.ctypes(10.0), scaled.cache_hits)
+"""
+
+
+def test_a_kept_callback_is_made_again_when_a_constant_of_another_file_changes(tmp_path):
+    (tmp_path / "callback.py").write_text(CALLBACK)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
+        "NUMBA_CACHE_DIR": str(tmp_path / "kept"),
+    }
+    said = []
+    for factor in (2, 2, 3):
+        (tmp_path / "callback_constants.py").write_text(f"FACTOR = {factor}  # {'x' * factor}\n")
+        command = [sys.executable, "-c", "import callback"]
+        said.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split())
+    assert said == [["20.0", "0"], ["20.0", "1"], ["30.0", "0"]]
