@@ -1,7 +1,8 @@
 """``python -m benchmarks.zoo thin --tune TUNE.h5 --test TEST.h5``: thresholds and the card of a shipped chain.
 
 Writes ``config/weights/<chain>_<clusterer>.yaml``, the numbers as ``<chain>.json`` and the card ``<chain>.md``. The
-weights must have seen neither file. ``--keep-tuned`` takes the thresholds that are there.
+weights must have seen neither file. ``--keep-tuned`` takes the thresholds that are there. The table of
+README is written again from the numbers of all chains.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.zoo import readme
 from benchmarks.zoo.card import card
 from benchmarks.zoo.runs import Zoo
 from mlreco.atomic import write_text
 
 ROOT = Path(__file__).resolve().parents[2]
+WEIGHTS = ROOT / "config" / "weights"
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -27,7 +30,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--tune", type=Path, required=True, help="events for the thresholds")
     parser.add_argument("--test", type=Path, required=True, help="events for the numbers")
     parser.add_argument("--keep-tuned", action="store_true", help="take the thresholds that are there")
-    parser.add_argument("--out", type=Path, default=ROOT / "config" / "weights", help="folder of thresholds and card")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of thresholds and card")
     arguments = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as folder:
         zoo = Zoo(arguments.chain, arguments.out, Path(folder))
@@ -36,6 +39,8 @@ def main(words: Sequence[str] | None = None) -> None:
     numbers |= {"chain": arguments.chain, "tuned_on": arguments.tune.name, "tested_on": arguments.test.name}
     write_text(arguments.out / f"{arguments.chain}.json", json.dumps(numbers, indent=1))
     write_text(arguments.out / f"{arguments.chain}.md", card(numbers, zoo.checkpoints()))
+    if arguments.out == WEIGHTS:
+        readme.update(ROOT / "README.md", WEIGHTS)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks.zoo import __main__ as zoo
-from benchmarks.zoo import runs
+from benchmarks.zoo import readme, runs
 from mlreco.semantics import PILARNET
 
 SUMMARY = {"purity": 0.97, "efficiency": 0.96, "ari": 0.8765}
@@ -81,3 +81,19 @@ def test_thresholds_that_are_there_can_be_kept(commands, tmp_path):
     zoo.main(["thin", "--tune", "tune.h5", "--test", "test.h5", "--out", str(tmp_path), "--keep-tuned"])
     tuned = [words[words.index("-o") + 1] for words in commands if words[0] == "tune"]
     assert tuned == [str(tmp_path / "thin_graph_true.yaml"), str(tmp_path / "thin_dbscan.yaml")]
+
+
+def test_the_table_of_readme_is_that_of_the_numbers(commands, tmp_path):
+    for chain in ("thin", "fat"):
+        zoo.main([chain, "--tune", "tune.h5", "--test", "test.h5", "--out", str(tmp_path)])
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n{readme.BEGIN}old\n{readme.END}after\n")
+    readme.update(page, tmp_path)
+    text = page.read_text()
+    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert "| thin, predicted classes | the chain | 0.876 | 0.876 | 0.876 | - | 0.876 | 0.900 |" in text
+    assert text.index("| thin, true classes | DBSCAN |") < text.index("| fat, predicted classes | the chain |")
+
+
+def test_readme_has_the_numbers_of_today():
+    assert readme.table(zoo.WEIGHTS) in (zoo.ROOT / "README.md").read_text(encoding="utf-8")
