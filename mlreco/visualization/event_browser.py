@@ -206,7 +206,7 @@ def _page(
         classes=_class_boxes(classes),
         filled=" hidden" if first["count"] else "",
         empty="" if first["count"] else " hidden",
-        many="many" if len(parts) > 6 else "some",
+        many="many" if len(parts) == 4 or len(parts) > 6 else "some",
         cards="\n".join(parts),
     )
     index = json_text({"columns": columns, "rows": rows})

@@ -2,6 +2,7 @@
 const mlrecoColumns = (() => {
   const TYPES = { u1: Uint8Array, i1: Int8Array, u2: Uint16Array, i2: Int16Array, u4: Uint32Array, i4: Int32Array, f4: Float32Array };
   const ENERGY_COLOURS = [[0, "#fcce5b"], [0.2, "#fb9b3c"], [0.4, "#ee605e"], [0.6, "#b5367a"], [0.8, "#6a1c81"], [1, "#1d1147"]];
+  const ENERGY_ON_DARK = [[0, "#fcce5b"], [0.2, "#fb9b3c"], [0.4, "#ee605e"], [0.6, "#d24c9a"], [0.8, "#a56be0"], [1, "#8fb4ff"]];
   const QUANTISED_NAN = 65535;
 
   function decode(column) {
@@ -35,5 +36,5 @@ const mlrecoColumns = (() => {
     return (i) => (values[i] >= 0 ? colours[values[i]] : event.no_instance_colour);
   }
 
-  return { ENERGY_COLOURS, decodeAll, places, logEnergies, colourOf };
+  return { ENERGY_COLOURS, ENERGY_ON_DARK, decodeAll, places, logEnergies, colourOf };
 })();

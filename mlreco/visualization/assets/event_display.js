@@ -58,7 +58,8 @@ const mlrecoDisplay = (() => {
     const common = { size: state.size, symbol: event.marker.symbol, line: { width: 0 }, opacity: 1 };
     if (column !== "energy") return { ...common, color: Array.from(state.shown, mlrecoColumns.colourOf(event, voxels, column)) };
     const scale = event.energy_scale;
-    return { ...common, color: take(mlrecoColumns.logEnergies(event, voxels)), colorscale: mlrecoColumns.ENERGY_COLOURS,
+    return { ...common, color: take(mlrecoColumns.logEnergies(event, voxels)), colorscale: document.documentElement.dataset.theme === "dark" ? mlrecoColumns.ENERGY_ON_DARK : mlrecoColumns.ENERGY_COLOURS,
+     
       cmin: scale.low, cmax: scale.high, showscale: true,
       colorbar: { title: { text: "MeV", side: "top" }, tickvals: scale.ticks, ticktext: scale.labels, thickness: 10, len: 0.85,
         x: 1.01, xanchor: "left", outlinewidth: 0, tickfont: { size: 10, color: style("--soft") } } };
@@ -86,7 +87,7 @@ const mlrecoDisplay = (() => {
   function aspect(scene) {
     const element = byId(`scene-${scene.key}`);
     const width = element.clientWidth - (scene.colour === "energy" ? BAR : 0);
-    const factor = 1.3 * Math.min(1, Math.max(0.5, width / (element.clientHeight || 1)));
+    const factor = 1.3 * Math.min(1, Math.max(0.4, 0.84 * width / (element.clientHeight || 1)));
     const extents = event.spaces[scene.space].ranges.map(([low, high]) => high - low);
     const [x, y, z] = extents.map((extent) => factor * extent / Math.hypot(...extents));
     return { x, y, z };
