@@ -94,7 +94,7 @@ def _figure(name: str, runs: Sequence[RunLog]) -> Figure:
             traces.append({**shared, **_points(run.validation, name), **dotted})
     axis = {"gridcolor": "#e6eaee", "zeroline": False, "automargin": True, "showline": True, "linecolor": "#3c4854"}
     layout = {
-        "title": {"text": name, "font": {"size": 13}, "x": 0.5},
+        "title": {"text": name, "font": {"size": 13}, "x": 0.02, "xanchor": "left"},
         "xaxis": {**axis, "title": {"text": "iteration"}},
         "yaxis": {**axis, "title": {"text": _UNITS.get(name, "")}},
         "margin": {"l": 55, "r": 10, "t": 32, "b": 40},

@@ -56,7 +56,7 @@ def train_and_tell(config: Config, resume: str | None, weights: Path | None, sou
     from mlreco.training import train
 
     dataset = config.iotool.dataset
-    chosen = sources_given or resume is not None or dataset.get("name") == SIMULATED
+    chosen = sources_given or resume not in (None, LATEST_IF_ANY) or dataset.get("name") == SIMULATED
     if not chosen and all(map(is_sample, dataset.data_keys)):
         raise UserError(
             "train on which events? say -s FILES, or iotool.dataset.data_keys in the configuration; the shipped sample "
