@@ -38,6 +38,8 @@ def find_neighbours(voxels: ParticleVoxels, landmarks: Landmarks, reach: float) 
         landmarks: theirs; they spare most of the distances between voxels.
         reach: pairs up to this distance are listed, cm.
     """
+    from scipy.spatial import cKDTree  # takes longer to import than most commands need
+
     count = len(voxels)
     order = np.argsort(landmarks.owners, kind="stable")
     starts = np.searchsorted(landmarks.owners[order], np.arange(len(landmarks.positions) + 1))
