@@ -33,7 +33,6 @@ def _splines(particle: str) -> tuple[CubicSpline, CubicSpline]:
         raise UserError(f"no range table of '{particle}'{nearest(particle, STOPPING)}")
     scale = MASSES["pion"] / MASSES["muon"] if particle == "pion" else 1.0
     energy, _, csda = np.array(PROTON if particle == "proton" else MUON).T
-    from scipy.interpolate import CubicSpline  # takes longer to import than most commands need
 
     log_energy, log_range = np.log(energy * scale), np.log(csda * scale / DENSITY)
     return CubicSpline(log_energy, log_range), CubicSpline(log_range, log_energy)
