@@ -14,7 +14,6 @@ from mlreco.sparse.cpu.ops.weight_gradient import begin_weight_gradient
 from mlreco.sparse.cpu.threads.calls import DIRECT, Calls, QueuedCalls
 from mlreco.sparse.cpu.threads.thread_count import thread_count
 from mlreco.sparse.maps.kernel_map import KernelMap
-from mlreco.sparse.native.memory import array_of
 
 
 def supports(features: torch.Tensor) -> bool:
@@ -67,7 +66,7 @@ def conv_backward(
 
 def affine(scale: torch.Tensor, shift: torch.Tensor, slope: float) -> Activation:
     """Return leaky_relu(x * scale + shift, slope) as the engine takes it, scale and shift (C,) float32."""
-    return Activation(array_of(scale), array_of(shift), slope)
+    return Activation(scale.detach().contiguous(), shift.detach().contiguous(), slope)
 
 
 def activate(features: torch.Tensor, activation: Activation, calls: Calls = DIRECT) -> torch.Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -54,19 +54,27 @@ class Numbers:
     any_strides: bool = False
     optional: bool = False
 
-    def place(self, name: str, numbers: Array, sizes: Mapping[str, Any], dims: Mapping[str, int]) -> int:
-        """Return where the numbers begin, after all checks that stand between a kernel and foreign memory."""
-        if self.shape is not None:
-            expected = tuple([n if isinstance(n, int) else dims[n] if n in dims else sizes[n] for n in self.shape])
-            if numbers.shape != expected:
-                raise ValueError(f"{name} must have the shape {expected}, not {tuple(numbers.shape)}")
-        if isinstance(numbers, torch.Tensor):
-            if numbers.dtype is _TORCH[self.dtype] and numbers.is_cpu and (self.any_strides or numbers.is_contiguous()):
-                return numbers.data_ptr()
-        elif numbers.dtype == self.dtype and (self.any_strides or numbers.flags.c_contiguous):
-            return address(numbers)
-        what = self.dtype.__name__ + ("" if self.any_strides else ", C-contiguous")
-        raise ValueError(f"{name} must be {what} and on the CPU; this is of {numbers.dtype}")
+    def placer(self, name: str) -> Callable[[Array, tuple[int, ...] | None], int]:
+        """Return a function that tells where an array of a shape begins.
+
+        It makes all checks that stand between a kernel and foreign memory.
+        """
+        dtype, torch_dtype, any_strides = self.dtype, _TORCH[self.dtype], self.any_strides
+
+        def place(numbers: Array, shape: tuple[int, ...] | None) -> int:
+            if numbers is None:
+                raise TypeError(f"field '{name}' of a job is missing")
+            if shape is not None and numbers.shape != shape:
+                raise ValueError(f"{name} must have the shape {shape}, not {tuple(numbers.shape)}")
+            if type(numbers) is torch.Tensor or isinstance(numbers, torch.Tensor):
+                if numbers.dtype is torch_dtype and numbers.is_cpu and (any_strides or numbers.is_contiguous()):
+                    return numbers.data_ptr()
+            elif numbers.dtype == dtype and (any_strides or numbers.flags.c_contiguous):
+                return address(numbers)
+            what = dtype.__name__ + ("" if any_strides else ", C-contiguous")
+            raise ValueError(f"{name} must be {what} and on the CPU; this is of {numbers.dtype}")
+
+        return place
 
 
 Kind = str | Numbers
@@ -80,58 +88,48 @@ class Layout:
 
     Attributes:
         dtype: the structure as kernels read it.
+        write: a function of dims and of the fields by their names. It returns the int64 of a structure and what these
+            point to. It raises a TypeError where a field is missing or unknown, and a ValueError where an array has
+            another shape or type.
     """
 
     def __init__(self, **fields: Kind) -> None:
         self.fields = fields
         self.dtype = np.dtype([(name, np.float64 if kind is FLOAT else np.int64) for name, kind in fields.items()])
+        self.write = self._writer()
 
     def __add__(self, other: Layout) -> Layout:
         """Return the layout of the fields of both."""
         return Layout(**self.fields, **other.fields)
 
-    def numbers(self, values: dict[str, Any], dims: Mapping[str, int], kept: list[Any]) -> list[int]:
-        """Return the int64 of a structure, and put into ``kept`` what they point to.
-
-        Raises:
-            TypeError: a field is missing, unknown, or of another kind.
-            ValueError: an array has another shape or type.
-        """
-        found, given = [], len(values)
+    def _writer(self) -> Callable[..., tuple[list[int], tuple[Any, ...]]]:
+        """Compile ``write``, straight code for these fields: to loop over them takes several times as long."""
+        parameters, numbers, kept = [], [], []
+        names: dict[str, Any] = {"bits": bits}
         for name, kind in self.fields.items():
-            value: Any = values.get(name)
             if kind is OWN:
-                found.append(0)
+                numbers.append("0")
                 continue
-            given -= name in values
-            if kind is INT:
-                found.append(_integer(name, value))
-            elif kind is FLOAT:
-                found.append(bits(value))
-            elif kind is CODE:
-                found.append(value.address)
-            elif isinstance(kind, Numbers) and value is not None:
-                found.append(kind.place(name, value, values, dims))
-                kept.append(value)
-            elif isinstance(kind, Numbers) and kind.optional:
-                found.append(0)
-            elif value is None:
-                raise TypeError(f"field '{name}' of a job is missing")
+            optional = isinstance(kind, Numbers) and kind.optional
+            parameters.append(f"{name}=None" if optional else name)
+            if isinstance(kind, Numbers):
+                names[f"place_{name}"] = kind.placer(name)
+                absent = f"0 if {name} is None else " if kind.optional else ""
+                numbers.append(f"{absent}place_{name}({name}, {self._shape(kind)})")
             else:
-                found.append(value.address)
-                kept.append(value)
-        if given:
-            wrong = sorted(name for name in values if self.fields.get(name, OWN) is OWN)
-            raise TypeError(f"a job has no fields {wrong} to be given")
-        return found
+                numbers.append({INT: name, FLOAT: f"bits({name})"}.get(kind, f"{name}.address"))
+            if isinstance(kind, Numbers) or kind is RECORD:
+                kept.append(name)
+        result = f"[{', '.join(numbers)}], ({''.join(f'{name}, ' for name in kept)})"
+        exec(f"def Job(dims, *, {', '.join(parameters)}):\n    return {result}", names)
+        return names["Job"]
 
-
-def _integer(name: str, value: Any) -> int:
-    if type(value) is not int:
-        if not isinstance(value, (int, np.integer)):
-            raise TypeError(f"field '{name}' of a job must be an integer, not {value!r}")
-        return int(value)
-    return value
+    def _shape(self, kind: Numbers) -> str:
+        """Return the code of the shape that an array must have."""
+        if kind.shape is None:
+            return "None"
+        sizes = (n if n in self.fields else f"dims[{n!r}]" if isinstance(n, str) else str(n) for n in kind.shape)
+        return f"({''.join(f'{size}, ' for size in sizes)})"
 
 
 @lru_cache
@@ -155,10 +153,7 @@ class Job:
     __slots__ = ("_kept", "_numbers", "address")
 
     def __init__(self, layout: Layout, dims: Mapping[str, int] = _NOTHING, **values: Any) -> None:
-        self._kept: list[Any] = []
-        self._set(layout.numbers(values, dims, self._kept))
-
-    def _set(self, numbers: list[int]) -> None:
+        numbers, self._kept = layout.write(dims, **values)
         self._numbers: array | None = array("q", numbers)
         self.address = self._numbers.buffer_info()[0]
 
@@ -170,14 +165,18 @@ class Job:
             layout: of each.
             rows: dims and values of each.
         """
-        table = cls.__new__(cls)
-        table._kept = []
-        table._set([number for dims, values in rows for number in layout.numbers(values, dims, table._kept)])
+        table, numbers, kept = cls.__new__(cls), [], []
+        for dims, values in rows:
+            row, used = layout.write(dims, **values)
+            numbers += row
+            kept += used
+        table._numbers, table._kept = array("q", numbers), tuple(kept)
+        table.address = table._numbers.buffer_info()[0]
         return table
 
     @classmethod
     def over(cls, numbers: Array) -> Job:
         """Return the job whose memory is an array, for kernels that read it as such."""
         job = cls.__new__(cls)
-        job._kept, job._numbers, job.address = [numbers], None, address(numbers)
+        job._kept, job._numbers, job.address = (numbers,), None, address(numbers)
         return job

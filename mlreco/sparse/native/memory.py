@@ -37,11 +37,6 @@ class Scratch(threading.local):
         return self._buffer
 
 
-def array_of(tensor: torch.Tensor) -> np.ndarray:
-    """Return the numbers of a tensor on the CPU, C-contiguous, without its gradient."""
-    return tensor.detach().contiguous().numpy()
-
-
 class HoldsAddresses:
     """A dataclass that keeps addresses of its arrays: a copy of it is made anew, from copies of its arguments."""
 

@@ -89,7 +89,7 @@ def convolve(
         sources=Job.table(SOURCE, operands),
         n_sources=len(sources),
         n_shortcuts=len(shortcuts),
-        vectors=packing.vectors,
+        vectors=packing.vectors_record,
         n_groups=packing.n_groups,
         width=packing.width,
         sums=_sums.floats(workers * (min(MOST_ROWS, n_out) + 1) * packing.width),

@@ -156,6 +156,7 @@ class Packing:
             and from a row of a panel to the next, 0 where rows follow each other.
         kernel: what fills the panels.
         record: the same as ``PACKING`` has it.
+        vectors_record: the vectors as a job has them.
     """
 
     def __init__(self, shape: tuple[int, int, int], strides: tuple[int, int, int], may_lend: bool, beside: int) -> None:
@@ -174,6 +175,7 @@ class Packing:
         widths = self.vectors * _LANES
         strides_of = dict(zip(("offset_stride", "row_stride", "column_stride"), strides, strict=True))
         sizes = {"offsets": self.offsets, "rows": self.rows, "columns": self.columns}
+        self.vectors_record = Job.over(self.vectors)
         self.record = Job(PACKING, **strides_of, **sizes, widths=widths, width=self.width)
 
     def __reduce__(self) -> tuple[type, tuple]:

@@ -226,4 +226,5 @@ def crew_places(threads: int) -> tuple[int, int, int]:
 
 def crew_fields(threads: int) -> dict[str, int]:
     """Return what ``crew_places`` does as fields of a job."""
-    return dict(zip(("board", "crew", "helpers"), crew_places(threads), strict=True))
+    board, crew, helpers = crew_places(threads)
+    return {"board": board, "crew": crew, "helpers": helpers}
