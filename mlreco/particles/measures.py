@@ -29,6 +29,9 @@ SHOWER_RESPONSE = 0.93
 """Part of the energy of a contained shower that is in its voxels: the median of simulated ones. The rest is below the
 threshold of voxels, or in blobs that are particles of their own."""
 
+HIDDEN = 1.0
+"""A track that starts this near to the vertex of its interaction began there, cm."""
+
 LIKELY = 0.5
 """A track of which stopping is this probable has a kinetic energy from its range."""
 
@@ -90,19 +93,20 @@ def measure_lines(
     side = relations.backward.astype(np.int64)
     put_vectors(table, "start", trajectories.ends[rows, side])
     put_vectors(table, "end", trajectories.ends[rows, 1 - side])
-    table["length"] = np.where(trajectories.lengths > 0, trajectories.lengths, np.nan)
+    tracks = kinds == Kind.TRACK
+    lengths = trajectories.lengths + np.where(tracks, _hidden_at_vertex(table, relations), 0.0)
+    table["length"] = np.where(trajectories.lengths > 0, lengths, np.nan)
     directions, errors, fitted = start_directions(
         voxels.positions, voxels.weights, voxels.starts, trajectories, relations.backward, NEAR
     )
     put_vectors(table, "direction", directions)
     table["dedx"], table["dedx_start"], table["dedx_end"] = _ionisation(profiles, relations.backward)
-    tracks = kinds == Kind.TRACK
     lines = tracks | (kinds == Kind.MICHEL) | (kinds == Kind.DELTA)
     for name in ("dedx", "dedx_start", "dedx_end"):
         table[name][~lines] = np.nan
     measured = tracks & (trajectories.lengths > 0)
     for particle in STOPPING:
-        table[f"range_energy_{particle}"] = np.where(measured, kinetic_energy(trajectories.lengths, particle), np.nan)
+        table[f"range_energy_{particle}"] = np.where(measured, kinetic_energy(lengths, particle), np.nan)
     with_energy = measured & (np.diff(profiles.starts) > 0) & np.isfinite(table["energy"]) & (table["energy"] > 0)
     proton = np.where(with_energy, stopping.proton(relations.backward), np.nan)
     table["score_proton"] = proton
@@ -114,6 +118,16 @@ def measure_lines(
     energy = np.where(electrons, table["energy"], energy)
     mass = np.where(electrons, MASSES["electron"], mass)
     table["direction_error"] = np.hypot(errors, np.nan_to_num(scattering_angle(energy, fitted, mass)))
+
+
+def _hidden_at_vertex(table: np.ndarray, relations: Relations) -> np.ndarray:
+    """Return the way from the vertex to the start of primaries, whose first voxels another particle may have, cm.
+
+    It is 0 where one particle alone tells the vertex, and for those that start farther away than `HIDDEN`.
+    """
+    gap = np.linalg.norm(vectors_of(table, "start") - relations.vertices[relations.interaction], axis=1)
+    members = np.bincount(relations.interaction, relations.primary, len(relations.vertices))
+    return np.where(relations.primary & (members[relations.interaction] > 1) & (gap <= HIDDEN), gap, 0.0)
 
 
 def measure_showers(table: np.ndarray, kinds: np.ndarray, showers: ShowerStarts, relations: Relations) -> None:
