@@ -91,6 +91,10 @@ def ending_on_sigterm() -> Iterator[None]:
     before = signal.signal(signal.SIGTERM, end)
     try:
         yield
+    except Exception as error:  # code that the signal came into may have raised something else instead
+        if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN != before:
+            raise Terminated from error
+        raise
     finally:
         if signal.getsignal(signal.SIGTERM) in (end, signal.SIG_IGN):
             signal.signal(signal.SIGTERM, before)

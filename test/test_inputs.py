@@ -157,6 +157,20 @@ def test_sigterm_ends_the_block_and_the_handler_comes_back(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_error_instead_of_the_signal_counts_as_the_signal():
+    def work():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            raise RuntimeError("a library's own words") from None
+
+    with pytest.raises(Terminated), ending_on_sigterm():
+        work()
+    with pytest.raises(RuntimeError), ending_on_sigterm():
+        raise RuntimeError
+
+
 def test_sigterm_leaves_nothing_and_has_a_status(tmp_path):
     script = (
         "import os, signal, sys, time\n"

@@ -117,7 +117,7 @@ def damage_table(file, name, rng):
     if choice == 5:
         file.create_group(name)
     elif choice == 6:
-        file[name] = rng.choice(["text", "x" * 3000])
+        file[name] = str(rng.choice(["text", "x" * 3000]))
     elif choice == 7:
         file[name] = h5py.Empty(kind if kind.kind != "O" else "f4")
     elif choice == 8 and rows.ndim:
