@@ -18,7 +18,7 @@ from mlreco.iotools import HDF5Reader, HDF5Writer
 from mlreco.iotools.output.graphs import FragmentReader
 from mlreco.models.grappa import Fragmenter, Grappa
 from mlreco.models.weights import load_state
-from mlreco.post_processing.evaluation import evaluate
+from mlreco.post_processing import evaluate
 from mlreco.post_processing.fragment_graph import (
     FEATURE_VERSION,
     build_graph,
@@ -31,7 +31,7 @@ from mlreco.semantics import PILARNET
 from mlreco.training import train
 
 CONFIG = Path(__file__).parents[2] / "config"
-THIN, GRAPPA = CONFIG / "thin_graph.cfg", CONFIG / "grappa.cfg"
+THIN, GRAPPA = CONFIG / "thin.cfg", CONFIG / "grappa.cfg"
 FEW = "iotool.dataset.entry_range=[0,3]"
 
 
@@ -161,7 +161,7 @@ def trained(tmp_path_factory):
     """A file of fragments, weights trained on it for a few steps, and an output of the whole chain with these."""
     folder = tmp_path_factory.mktemp("graph")
     cache_fragments(load_config(THIN, [FEW]), folder / "fragments.h5")
-    small = "model.modules.grappa={width: 16, link_width: 8, rounds: 1}"
+    small = "model.modules.grappa={width: 16, link_width: 8, rounds: 1, model_path: null}"
     names = [f"trainval.weight_prefix={folder}/w", f"trainval.log_dir={folder}/log", "iotool.batch_size=2", small]
     config = load_config(GRAPPA, ["trainval.iterations=3", *names], sources=[folder / "fragments.h5"])
     weights = train(config)
@@ -197,7 +197,7 @@ def test_the_file_of_fragments_holds_what_the_chain_scored(trained):
 
 
 def test_reclustering_again_gives_the_same_instances_and_another_clusterer_drops_them(trained):
-    recluster(trained / "output.h5", {"graph_clusterer": {}}, trained / "again.h5")
+    recluster(trained / "output.h5", load_config(THIN).post_processing, trained / "again.h5")
     recluster(trained / "again.h5", {"linked_clusterer": {}}, trained / "linked.h5")
     with HDF5Reader(trained / "output.h5") as one, HDF5Reader(trained / "again.h5") as two:
         for mine, other in zip(one, two, strict=True):
@@ -215,10 +215,10 @@ def test_reclustering_again_gives_the_same_instances_and_another_clusterer_drops
 
 def test_mistakes_are_told_in_a_line(trained, tmp_path):
     with pytest.raises(UserError, match="has no stage 'fragmenter'"):
-        cache_fragments(load_config(CONFIG / "thin.cfg"), tmp_path / "x.h5")
+        cache_fragments(load_config(CONFIG / "chain.cfg"), tmp_path / "x.h5")
     with pytest.raises(UserError, match="stage 'grappa' has no weights"):
-        run_inference(load_config(THIN), tmp_path / "x.h5")
-    true = ["model.modules.spice.semantics=true", FEW]
+        run_inference(load_config(THIN, ["model.modules.grappa.model_path=null"]), tmp_path / "x.h5")
+    true = ["model.modules.uresnet_spice.semantics=true", FEW]
     with pytest.raises(UserError, match=r"fragmenter\.semantics is 'predicted' and SPICE clusters in other classes"):
         cache_fragments(load_config(THIN, true), tmp_path / "x.h5")
     with pytest.raises(UserError, match="no product 'sparse3d_pcluster'"):
