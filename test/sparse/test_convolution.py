@@ -223,7 +223,7 @@ def test_arrays_that_do_not_match_are_refused():
             convolve([Source(features, panels)], kernel_map, torch.empty(rows, 16))
     with pytest.raises(ValueError, match="offsets"):
         convolution(x, pack(normal(rng, 8, 8, 16)), kernel_map)
-    with pytest.raises(ValueError, match="output"):
+    with pytest.raises(ValueError, match="raw must have the shape"):
         convolve([Source(x, panels)], kernel_map, np.empty((rows, 15), np.float32))
     with pytest.raises(ValueError, match="residual"):
         convolve(
