@@ -53,6 +53,8 @@ class Interruption:
         for number, handler in self._before.items():
             if number == signal.SIGINT or not self.requested:
                 signal.signal(number, handler)
+            else:
+                signal.signal(number, signal.SIG_IGN)  # a function would not outlast the end of the interpreter
 
     def stop(self, text: str) -> KeyboardInterrupt:
         """Return what to raise once everything is saved.
@@ -84,7 +86,11 @@ def ending_on_sigterm() -> Iterator[None]:
         yield
         return
 
+    is_ending = False
+
     def end(number: int, frame: FrameType | None) -> None:
+        nonlocal is_ending
+        is_ending = True
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # batch systems send it again; the end is on its way
         raise Terminated
 
@@ -92,9 +98,9 @@ def ending_on_sigterm() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # code that the signal came into may have raised something else instead
-        if signal.getsignal(signal.SIGTERM) == signal.SIG_IGN != before:
+        if is_ending:
             raise Terminated from error
         raise
     finally:
-        if signal.getsignal(signal.SIGTERM) in (end, signal.SIG_IGN):
+        if is_ending or signal.getsignal(signal.SIGTERM) is end:
             signal.signal(signal.SIGTERM, before)
