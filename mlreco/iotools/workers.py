@@ -8,7 +8,8 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -56,12 +57,19 @@ def received(loader: DataLoader, ended: Callable[[], bool]) -> Iterator[Any]:
             except StopIteration:
                 return
             except (OSError, EOFError) as error:
-                if not loader.num_workers or all(worker.is_alive() for worker in items._workers):
+                if not loader.num_workers or not _has_ended(items._workers):
                     raise
                 raise UserError(_killed(loader.num_workers)) from error  # the worker that had sent it is gone
             except RuntimeError as error:
                 _judge(error, loader.num_workers, time.monotonic() - started, ended)
         yield item
+
+
+def _has_ended(workers: Sequence[BaseProcess]) -> bool:
+    """Whether a process has ended; one that was killed a moment ago may still be on its way out."""
+    for worker in workers:
+        worker.join(timeout=1.0)
+    return not all(worker.is_alive() for worker in workers)
 
 
 def _judge(error: RuntimeError, workers: int, waited: float, ended: Callable[[], bool]) -> None:

@@ -17,7 +17,8 @@ from mlreco.recipes import read_recipe
 
 OF_THE_FILE = {"event_id", "source", "times", "semantics_true", "instances_true"}
 GEOMETRY = {"image_shape", "image_origin", "voxel_size"}
-OF_FRAGMENTS = ("fragment_", "instance_confidences")
+TRUTH = {"semantics_true", "instances_true", "particles_true", "interactions_true"}
+OF_FRAGMENTS = ("fragment_", "instance_confidences", "instance_interactions")
 """Beginnings of the names of tables whose rows are not voxels."""
 
 
@@ -42,7 +43,12 @@ def test_single_events_are_those_of_the_command_line_to_the_bit(thin, sample, co
             given_event = sample[index]
             order = np.random.default_rng(index).permutation(given_event.num_voxels)
             event = thin.predict(given_event.coordinates[order], given_event.energies[order], voxel_size=0.3)
-            assert set(event) == set(wanted) - {"semantics_true", "instances_true", "particles_true"}
+            assert set(event) == set(wanted) - {
+                "semantics_true",
+                "instances_true",
+                "particles_true",
+                "interactions_true",
+            }
             for name in set(event) - OF_THE_FILE - GEOMETRY:
                 of_voxels = not name.startswith(OF_FRAGMENTS)
                 assert np.array_equal(event[name], wanted[name][order] if of_voxels else wanted[name]), (index, name)
@@ -55,7 +61,7 @@ def test_events_of_a_file_and_files_are_those_of_the_command_line_to_the_bit(thi
     with mlreco.open(command_line_output) as there:
         for wanted, event, streamed in zip(there, thin.predict(sample[:8]), stream, strict=False):
             for found in (event, streamed):
-                read_from_files = set() if found is streamed else {"particles_true"}
+                read_from_files = set() if found is streamed else {"particles_true", "interactions_true"}
                 assert set(found) == set(wanted) - read_from_files
                 assert all(found[name].tobytes() == wanted[name].tobytes() for name in set(found) - {"times"})
     stream.close()
