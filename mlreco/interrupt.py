@@ -12,6 +12,8 @@ SAVED = 75
 """Exit status of a training that a batch system ended and that ``--resume`` continues (EX_TEMPFAIL: try again)."""
 
 _NOTED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+_process_ends = False
+"""Whether the process ends with the block of `ending_on_sigterm` that is running."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -28,7 +30,8 @@ class Interruption:
     """Context in which SIGINT, SIGTERM and SIGUSR1 are only noted; a second SIGINT interrupts at once.
 
     Batch systems may send SIGTERM several times, to the process and to its group: these count as one, also after the
-    end of the context, when the process is about to leave with its exit status.
+    end of the context where the process is about to leave with its exit status. Elsewhere, as in a notebook, every
+    signal has its former meaning again at the end of the context.
 
     Attributes:
         requested: whether a signal has come.
@@ -51,10 +54,10 @@ class Interruption:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            if number == signal.SIGINT or not self.requested:
-                signal.signal(number, handler)
-            else:
+            if _process_ends and self.requested and number != signal.SIGINT:
                 signal.signal(number, signal.SIG_IGN)  # a function would not outlast the end of the interpreter
+            else:
+                signal.signal(number, handler)
 
     def stop(self, text: str) -> KeyboardInterrupt:
         """Return what to raise once everything is saved.
@@ -77,11 +80,16 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def ending_on_sigterm() -> Iterator[None]:
+def ending_on_sigterm(process_ends: bool = False) -> Iterator[None]:
     """Raise `Terminated` on SIGTERM within the block, which would end the process at once and leave its files behind.
 
     An `Interruption` within comes first. In another thread than the main one the block changes nothing.
+
+    Args:
+        process_ends: whether the process ends after the block: a SIGTERM that has come then stays ignored, since batch
+            systems send it again and the exit status is to tell what happened.
     """
+    global _process_ends
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -95,6 +103,7 @@ def ending_on_sigterm() -> Iterator[None]:
         raise Terminated
 
     before = signal.signal(signal.SIGTERM, end)
+    outer, _process_ends = _process_ends, process_ends
     try:
         yield
     except Exception as error:  # code that the signal came into may have raised something else instead
@@ -102,5 +111,6 @@ def ending_on_sigterm() -> Iterator[None]:
             raise Terminated from error
         raise
     finally:
-        if is_ending or signal.getsignal(signal.SIGTERM) is end:
+        _process_ends = outer
+        if not process_ends or signal.getsignal(signal.SIGTERM) is end:
             signal.signal(signal.SIGTERM, before)

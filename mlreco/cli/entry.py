@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        argv: the words after the program's name; those of the process by default.
+        argv: the words after the program's name; by default those of the process, which is then taken to end with the
+            command.
 
     Returns:
         0; 2 for a user's mistake, told in one line; 1 for a bug, with its traceback; 130 after Ctrl-C; 143 after
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     write_what_the_terminal_cannot()
     try:
-        with noting_inputs(), ending_on_sigterm():
+        with noting_inputs(), ending_on_sigterm(process_ends=argv is None):
             return obey(words)
     except UserError as error:
         return _refuse(str(error))

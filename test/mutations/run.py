@@ -86,9 +86,10 @@ def main(kinds, folder, first, number, quick):
             warm_up(kind, commands, source, output, config, place)
         for seed in range(first, first + number):
             ran += len(commands)
-            faults += damaged(commands, source, output, config, place / f"seed{seed}", seed)
+            found = damaged(commands, source, output, config, place / f"seed{seed}", seed)
+            faults += found
             if os.environ.get("MLRECO_VERBOSE"):
-                sys.stderr.write(f"{kind} {seed} {len(faults)}\n")
+                sys.stderr.write("".join(f"{json.dumps(one)}\n" for one in found) + f"{kind} {seed} {len(faults)}\n")
     sys.stdout.write(json.dumps({"ran": ran, "faults": faults}) + "\n")
 
 

@@ -15,7 +15,7 @@ from test_training import ROOT, TINY, rows, states_equal, tiny_config
 
 from mlreco.checkpoints import read_checkpoint
 from mlreco.errors import UserError
-from mlreco.interrupt import SAVED, Interruption, Stopped
+from mlreco.interrupt import SAVED, Interruption, Stopped, ending_on_sigterm
 from mlreco.iotools import HDF5Reader, LArCVDataset, loader_factory
 from mlreco.iotools.handover import _Piped
 from mlreco.iotools.workers import POLL, WaitEnded
@@ -112,9 +112,45 @@ def test_only_a_second_ctrl_c_interrupts_at_once():
         assert not isinstance(interruption.stop(""), Stopped)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
-    signal.raise_signal(signal.SIGTERM)
-    for number, handler in before.items():
-        signal.signal(number, handler)
+    assert before == {number: signal.getsignal(number) for number in before}
+
+
+@pytest.mark.parametrize("process_ends", [False, True])
+def test_signals_mean_again_what_they_did_unless_the_process_ends(process_ends):
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    try:
+        with ending_on_sigterm(process_ends), Interruption():
+            signal.raise_signal(signal.SIGTERM)
+        after = {number: signal.getsignal(number) for number in before}
+        ignored = dict.fromkeys((signal.SIGTERM, signal.SIGUSR1), signal.SIG_IGN) if process_ends else {}
+        assert after == before | ignored
+        with ending_on_sigterm(process_ends), Interruption():
+            pass
+        assert after == {number: signal.getsignal(number) for number in before}
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_a_program_that_trains_ends_on_the_sigterm_after_that_which_saved(tmp_path):
+    script = (
+        "import os, signal, sys, time\n"
+        "from mlreco.cli import entry\n"
+        "from mlreco.interrupt import Interruption, Stopped\n"
+        "def obey(words):\n"
+        "    with Interruption() as interruption:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    raise interruption.stop('saved')\n"
+        "entry.obey = obey\n"
+        "status = entry.main(*([] if sys.argv[1:] else [[]]))\n"
+        "os.kill(os.getpid(), signal.SIGTERM)\n"
+        "time.sleep(5)\n"
+        "sys.exit(status)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for words, status in (([], -signal.SIGTERM), (["own"], SAVED)):
+        ended = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, env=environment)
+        assert (ended.returncode, ended.stderr) == (status, "mlreco: interrupted: saved\n")
 
 
 def test_a_wait_for_workers_can_be_ended(tmp_path, monkeypatch):
