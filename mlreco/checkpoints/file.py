@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from mlreco.atomic import atomic_path
+from mlreco.checkpoints.pickled import check_pickle
 from mlreco.errors import UserError
 from mlreco.inputs import input_file
 
@@ -74,7 +75,8 @@ def _check_archive(path: Path) -> None:
     """Check the checksums of all entries of an archive that does not claim to hold more than it can.
 
     Raises:
-        UserError: an entry is not as it was written, or the archive is a bomb.
+        UserError: an entry is not as it was written, the archive is a bomb, or it is to be made of other things than
+            tensors and plain values.
         Exception: it is no archive.
     """
     with zipfile.ZipFile(path) as archive:
@@ -89,6 +91,7 @@ def _check_archive(path: Path) -> None:
                         pass
             except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
                 raise UserError(f"{path}: damaged: '{entry.filename}' is not what was written") from error
+        check_pickle(archive, path)
 
 
 def _tensors(content: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:

@@ -168,7 +168,7 @@ def metadata_of(checkpoint: Mapping[str, Any], path: str | Path) -> Metadata:
     """
     text = checkpoint.get("metadata")
     if text is None:
-        return _of_older(checkpoint)
+        return _of_older(checkpoint, path)
     try:
         return Metadata.model_validate_json(text)
     except ValidationError as error:
@@ -177,23 +177,24 @@ def metadata_of(checkpoint: Mapping[str, Any], path: str | Path) -> Metadata:
         raise UserError(f"{path}: {place}: {first['msg']}") from None
 
 
-def _of_older(checkpoint: Mapping[str, Any]) -> Metadata:
+def _of_older(checkpoint: Mapping[str, Any], path: str | Path) -> Metadata:
     """Return what a checkpoint without metadata tells."""
     text, version = checkpoint.get("config"), checkpoint.get("mlreco_version")
     known = {"versions": {"mlreco": version}} if isinstance(version, str) else {}
     if not isinstance(text, str):
         return Metadata(**known)
-    scheme = _scheme(text)
+    scheme = _scheme(text, path)
     classes = SCHEMES[scheme].classes if scheme in SCHEMES else ()
     return Metadata(config=text, class_scheme=scheme, classes=classes, **known)
 
 
-def _scheme(text: str) -> str:
+def _scheme(text: str, path: str | Path) -> str:
     """Return ``model.class_scheme`` of the YAML text of a configuration; the default where it does not say."""
-    import yaml
+    from mlreco.config.yaml_reader import read_yaml
 
     try:
-        model = (yaml.safe_load(text) or {}).get("model") or {}
-        return str(model.get("class_scheme", "pilarnet"))
-    except (yaml.YAMLError, AttributeError):
-        return ""
+        config = read_yaml(text, f"{path}: config") or {}
+    except UserError:
+        return ""  # of another program
+    model = (config.get("model") or {}) if isinstance(config, Mapping) else None
+    return str(model.get("class_scheme", "pilarnet")) if isinstance(model, Mapping) else ""

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from mlreco.atomic import write_text
+from mlreco.config.yaml_reader import read_yaml
 from mlreco.training.checkpoints import TrainingState
 
 
@@ -25,7 +26,7 @@ def describe_run(log: Path, state: TrainingState) -> None:
     Raises:
         UserError: they cannot be written.
     """
-    config = yaml.safe_load(state.metadata.config) or {}
+    config = read_yaml(state.metadata.config, "config") or {}
     config.setdefault("trainval", {})["seed"] = state.seed
     write_text(log.with_suffix(".cfg"), yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))
     told = {

@@ -1,5 +1,7 @@
 """Checkpoint files: every damaged bit is noticed, nothing but weights is believed."""
 
+import codecs
+import pickle
 import zipfile
 
 import numpy as np
@@ -116,7 +118,68 @@ def test_other_content_is_refused(tmp_path, whole):
 
 def test_code_in_a_file_does_not_run(tmp_path):
     torch.save({"state_dict": {}, "array": np.ones(2)}, tmp_path / "x.ckpt")
-    with pytest.raises(UserError, match="not a checkpoint of mlreco, or damaged"):
+    with pytest.raises(UserError, match=r"asks for 'numpy.*_reconstruct', of which no checkpoint is made"):
+        read_checkpoint(tmp_path / "x.ckpt")
+
+
+class Call:
+    """Pickled as a call."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def doubled(times):
+    """Text whose length doubles so often while it is unpickled."""
+    return Call(codecs.encode, doubled(times - 1) if times else b"xx", "hex")
+
+
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (Call(bytearray, 1 << 46), "__builtin__.bytearray"),
+        (Call(torch.FloatTensor, 1 << 44), "torch.FloatTensor"),
+        (Call(eval, "bytearray(1 << 46)"), "__builtin__.eval"),
+        (doubled(60), "_codecs.encode"),
+        (torch.zeros(3, dtype=torch.uint16), "torch._utils._rebuild_tensor_v3"),
+    ],
+)
+def test_what_could_be_larger_than_the_file_is_not_made(tmp_path, value, what):
+    torch.save({"state_dict": {}, "more": value}, tmp_path / "x.ckpt")
+    with pytest.raises(UserError, match=rf"x.ckpt: asks for '{what}', of which no checkpoint is made"):
+        read_checkpoint(tmp_path / "x.ckpt")
+
+
+def with_pickle(saved, path, change):
+    with zipfile.ZipFile(saved) as whole, zipfile.ZipFile(path, "w") as changed:
+        for entry in whole.infolist():
+            data = whole.read(entry)
+            changed.writestr(entry.filename, change(data) if entry.filename.endswith("data.pkl") else data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            # the number of values of 'a.weight'
+            lambda data: data.replace(b"K#t", b"J\xff\xff\xff\x7ft"),
+            r"claims to hold 8,589,934,588 bytes in 'data/0', which has 140",
+        ),
+        (
+            lambda data: pickle.dumps({"state_dict": {}}, 2)[:-1] + b"r\xff\xff\xff\xff.",
+            r"claims to hold 4,294,967,295 values in \d+ bytes",
+        ),
+        (lambda data: pickle.dumps({"state_dict": {}, "more": bytearray(9)}, 5), r"operation \w+, which no checkpoint"),
+        (lambda data: data[:-1], "not a checkpoint of mlreco, or damaged"),
+        (lambda data: b"", "not a checkpoint of mlreco, or damaged"),
+    ],
+)
+def test_what_a_pickle_declares_is_compared_with_the_file(tmp_path, saved, change, message):
+    with_pickle(saved, tmp_path / "x.ckpt", change)
+    with pytest.raises(UserError, match=message):
         read_checkpoint(tmp_path / "x.ckpt")
 
 
