@@ -1,8 +1,9 @@
 """``python -m benchmarks.zoo thin --tune TUNE.h5 --test TEST.h5``: thresholds and the card of a shipped chain.
 
 Writes ``config/weights/<chain>_<clusterer>.yaml``, the numbers as ``<chain>.json`` and the card ``<chain>.md``. The
-weights must have seen neither file. ``--keep-tuned`` takes the thresholds that are there. The table of
-README is written again from the numbers of all chains.
+weights must have seen neither file. ``--keep-tuned`` takes the thresholds that are there. ``--paper`` adds the method
+of the SPICE paper, from a checkpoint of ``mlreco train spice_cpu``; ``--published`` adds events of other simulations.
+The table of README is written again from the numbers of all chains.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.zoo import readme
+from benchmarks.zoo import paper, published, readme
 from benchmarks.zoo.card import card
 from benchmarks.zoo.runs import Zoo
 from mlreco.atomic import write_text
@@ -30,15 +31,23 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--tune", type=Path, required=True, help="events for the thresholds")
     parser.add_argument("--test", type=Path, required=True, help="events for the numbers")
     parser.add_argument("--keep-tuned", action="store_true", help="take the thresholds that are there")
+    parser.add_argument("--paper", type=Path, metavar="CHECKPOINT", help="network trained with the paper's loss")
+    parser.add_argument("--published", type=Path, metavar="FILE", help="events of other simulations")
+    parser.add_argument("--published-events", default="0:", metavar="A:B", help="which of them (all)")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of thresholds and card")
     arguments = parser.parse_args(words)
     with tempfile.TemporaryDirectory() as folder:
         zoo = Zoo(arguments.chain, arguments.out, Path(folder))
         zoo.tune(arguments.tune, arguments.keep_tuned)
         numbers = zoo.measure(arguments.test)
+        if arguments.paper:
+            numbers["true"][paper.METHOD] = paper.measure(arguments.paper, arguments.tune, arguments.test, zoo.work)
+        if arguments.published:
+            chosen = arguments.published_events
+            numbers["published"] = published.compare(zoo, arguments.published, chosen, arguments.test)
     numbers |= {"chain": arguments.chain, "tuned_on": arguments.tune.name, "tested_on": arguments.test.name}
     write_text(arguments.out / f"{arguments.chain}.json", json.dumps(numbers, indent=1))
-    write_text(arguments.out / f"{arguments.chain}.md", card(numbers, zoo.checkpoints()))
+    write_text(arguments.out / f"{arguments.chain}.md", card(numbers, zoo.checkpoints(), arguments.paper))
     if arguments.out == WEIGHTS:
         readme.update(ROOT / "README.md", WEIGHTS)
 

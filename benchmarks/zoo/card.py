@@ -8,21 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from mlreco.checkpoints.metadata import Metadata, read_metadata
+from mlreco.recipes import read_recipe
 
 METHODS = {
     "graph": "the chain: fragments put together by the graph network",
     "linked": "voxels linked in space and embedding",
-    "greedy": "the greedy rule of the SPICE paper",
+    "paper": "the SPICE paper's network, loss and rule, at the budget above",
+    "greedy": "the greedy rule of the SPICE paper on our embeddings",
     "dbscan": "DBSCAN on the voxels",
 }
 
 
-def card(numbers: Mapping[str, Any], checkpoints: Mapping[str, Path]) -> str:
+def card(numbers: Mapping[str, Any], checkpoints: Mapping[str, Path], paper: Path | None = None) -> str:
     """Return the card.
 
     Args:
         numbers: what the chain reaches, by the classes in which was clustered and by method.
         checkpoints: weights by stage.
+        paper: weights of the paper's method, where that was measured, too.
     """
     today = datetime.datetime.now(datetime.timezone.utc).date()
     lines = [
@@ -32,10 +35,13 @@ def card(numbers: Mapping[str, Any], checkpoints: Mapping[str, Path]) -> str:
         f"tuned on `{numbers['tuned_on']}`; the weights saw neither.",
         "",
         *_weights(checkpoints),
+        *_paper(paper),
         *_segmentation(numbers["predicted"]["graph"]["segmentation"]),
     ]
     for semantics in ("predicted", "true"):
         lines += _clustering(semantics, numbers[semantics])
+    if "published" in numbers:
+        lines += _published(numbers["published"])
     return "\n".join(lines) + "\n"
 
 
@@ -46,6 +52,21 @@ def _weights(checkpoints: Mapping[str, Path]) -> Iterator[str]:
         yield f"**{stage}** (`{path.name}`, {path.stat().st_size / 1e6:.1f} MB)"
         yield ""
         yield from _training(read_metadata(path))
+    yield ""
+
+
+def _paper(path: Path | None) -> Iterator[str]:
+    """Tell how the baseline was trained, which is not shipped."""
+    if path is None:
+        return
+    config = read_recipe(path).config
+    network, loss = (config["model"]["modules"][name] for name in ("spice", "spice_loss"))
+    yield (
+        f"**The method of the SPICE paper**, for comparison (not shipped): {network['filters']} filters, depth "
+        f"{network['depth']}, {loss['mask_loss']}, batches of {config['iotool']['batch_size']}"
+    )
+    yield ""
+    yield from _training(read_metadata(path))
     yield ""
 
 
@@ -90,6 +111,8 @@ def _clustering(semantics: str, methods: Mapping[str, Any]) -> Iterator[str]:
     yield f"| | {' | '.join(classes)} | all |"
     yield f"|---|{'---|' * (len(classes) + 1)}"
     for method, what in METHODS.items():
+        if method not in methods:
+            continue
         numbers = methods[method]
         cells = [_cell(numbers, name) for name in (*classes, "all")]
         yield f"| {what} | {' | '.join(cells)} |"
@@ -100,6 +123,22 @@ def _clustering(semantics: str, methods: Mapping[str, Any]) -> Iterator[str]:
     failures = ", ".join(f"{kind} in {count}" for kind, count in methods["graph"]["failures"].items())
     yield f"Failures of the chain, by event and class: {failures}."
     yield ""
+
+
+def _published(found: Mapping[str, Any]) -> Iterator[str]:
+    simulated = found["simulated"]
+    yield "## Published events"
+    yield ""
+    yield (
+        f"Events of other simulations (`{found['file']}`), clustered in predicted classes. Adjusted Rand index of all "
+        f"voxels in true instances of 10 voxels and more: mean {simulated['mean']:.3f} on the simulated events of this "
+        f"card, {simulated['spread'][0]:.3f} to {simulated['spread'][1]:.3f} for nine of ten of them."
+    )
+    yield ""
+    yield "| event | ARI |"
+    yield "|---|---|"
+    for name, index in found["events"].items():
+        yield f"| {name} | {index:.3f} |"
 
 
 def _summary(numbers: Mapping[str, Any], name: str) -> Mapping[str, Any]:

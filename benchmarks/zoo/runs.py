@@ -90,31 +90,57 @@ class Zoo:
         """Return the numbers of every clusterer by the classes in which was clustered."""
         return {semantics: self._measure(events, semantics) for semantics in SEMANTICS}
 
-    def reconstruct(self, events: Path, semantics: str, thresholds: Path | str) -> Path:
-        """Run the chain on events, clustering in true or predicted classes with these thresholds of the graph."""
+    def reconstruct(self, events: Path, semantics: str, thresholds: Path | str, chosen: str | None = None) -> Path:
+        """Run the chain on events, clustering in true or predicted classes with these thresholds of the graph.
+
+        Args:
+            events: file of events.
+            semantics: ``true`` or ``predicted``.
+            thresholds: file with those of the graph, or ``{}``.
+            chosen: which events, as ``--events`` of the program takes it; all of them without.
+        """
         output = self.work / f"{events.stem}_{semantics}.h5"
         modules = load_config(self.config)["model"]["modules"]
         words = ["inference", self.config, "-s", events, "-o", output]
         for stage in (name for name, block in modules.items() if "semantics" in block):
             words += ["--set", f"model.modules.{stage}.semantics={semantics}"]
+        if chosen is not None:
+            words += ["--events", chosen]
         mlreco(*words, "--set", f"post_processing={{graph_clusterer: {{thresholds: {thresholds}}}}}")
         return output
 
     def _measure(self, events: Path, semantics: str) -> dict[str, Any]:
         output = self.reconstruct(events, semantics, self.graph_thresholds(semantics))
-        found = {"graph": self._evaluate(output, "instances")}
+        found = {"graph": evaluate(output, "instances", self.work)}
         for clusterer in ("linked", "greedy"):
             again = self.work / f"{clusterer}.h5"
             mlreco("recluster", output, "-o", again, "--thresholds", self.thresholds(clusterer))
-            found[clusterer] = self._evaluate(again, "fragments")
-        baselines = ["--baselines", "dbscan", "--baseline-values", self.thresholds("dbscan")]
-        found["dbscan"] = self._evaluate(again, "fragments", baselines)["baselines"]["dbscan"]
-        return {clusterer: _kept(numbers) for clusterer, numbers in found.items()}
+            found[clusterer] = evaluate(again, "fragments", self.work)
+        found["dbscan"] = baseline(again, "dbscan", self.thresholds("dbscan"), self.work)
+        return found
 
-    def _evaluate(self, output: Path, product: str, more: list[object] | None = None) -> dict[str, Any]:
-        numbers = self.work / "numbers.json"
-        mlreco("evaluate", output, "--product", product, "--json", numbers, *(more or []))
-        return json.loads(numbers.read_text(encoding="utf-8"))
+
+def evaluate(output: Path, product: str, work: Path) -> dict[str, Any]:
+    """Return the part of an evaluation that a card needs.
+
+    Args:
+        output: file of the chain.
+        product: instances or fragments.
+        work: folder for the numbers on their way.
+    """
+    return _kept(_evaluate(output, product, work))
+
+
+def baseline(output: Path, name: str, values: Path, work: Path) -> dict[str, Any]:
+    """Return the part of an evaluation of a baseline, with these values, that a card needs."""
+    words = ("--baselines", name, "--baseline-values", values)
+    return _kept(_evaluate(output, "fragments", work, *words)["baselines"][name])
+
+
+def _evaluate(output: Path, product: str, work: Path, *words: object) -> dict[str, Any]:
+    numbers = work / "numbers.json"
+    mlreco("evaluate", output, "--product", product, "--json", numbers, *words)
+    return json.loads(numbers.read_text(encoding="utf-8"))
 
 
 def _kept(numbers: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ class Familiarity:
     def add(self, event: Mapping[str, np.ndarray]) -> None:
         """Add an event by its products."""
         if self._trained is not None:
-            self._seen.add(event["energies"], event["voxel_size"][0], event["image_shape"][0])
+            self._seen.add(event["energies"], event["voxel_size"][0])
 
     def warning(self) -> str | None:
         """Return one line where the events differ from those of the training, with what would fit them."""

@@ -2,10 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
 
+import mlreco
 from benchmarks.zoo import __main__ as zoo
-from benchmarks.zoo import readme, runs
+from benchmarks.zoo import published, readme, runs
+from mlreco import shipped
+from mlreco.checkpoints.metadata import Metadata
+from mlreco.cli import main
 from mlreco.semantics import PILARNET
 
 SUMMARY = {"purity": 0.97, "efficiency": 0.96, "ari": 0.8765}
@@ -73,6 +80,49 @@ def test_thresholds_are_tuned_on_the_one_file_and_numbers_come_from_the_other(co
     for semantics in ("true", "predicted"):
         stages = [f"model.modules.{stage}.semantics={semantics}" for stage in ("uresnet_spice", "fragmenter")]
         assert [words for words in commands if words[0] == "inference" and set(stages) <= set(words)]
+
+
+def test_the_method_of_the_paper_stands_beside_the_chain_in_true_classes(commands, tmp_path):
+    text = (zoo.ROOT / "config" / "spice.cfg").read_text(encoding="utf-8")
+    include = f"include: [{zoo.ROOT}/config/include/pilarnet_events.cfg, {zoo.ROOT}/config/include/"
+    told = Metadata(config=text.replace("include: [include/pilarnet_events.cfg, include/", include))
+    checkpoint = tmp_path / "paper.ckpt"
+    torch.save({"state_dict": {}, "metadata": told.model_dump_json()}, checkpoint)
+    words = ["thin", "--tune", "tune.h5", "--test", "test.h5", "--out", str(tmp_path), "--paper", str(checkpoint)]
+    zoo.main(words)
+    numbers = json.loads((tmp_path / "thin.json").read_text())
+    assert "paper" in numbers["true"] and "paper" not in numbers["predicted"]
+    card = (tmp_path / "thin.md").read_text()
+    assert "32 filters, depth 6, lovasz_hinge, batches of 32" in card
+    assert card.count("the SPICE paper's network, loss and rule") == 1
+    assert "the paper's network, loss and rule" in readme.table(tmp_path)
+    runs_of_it = [words for words in commands if words[:2] == ["inference", str(checkpoint)]]
+    assert [words[words.index("-s") + 1] for words in runs_of_it] == ["tune.h5", "test.h5"]
+
+
+def test_published_events_are_compared_with_the_spread_of_simulated_ones(tmp_path):
+    class Output:
+        def graph_thresholds(self, semantics):
+            return semantics
+
+        def reconstruct(self, events, semantics, thresholds, chosen=None):
+            assert semantics == thresholds == "predicted"
+            output = tmp_path / f"{events.stem}.h5"
+            assert main(["inference", "thin", "-s", str(events), "-o", str(output), "-n", chosen or "4"]) == 0
+            return output
+
+    events = shipped.sample("sample")
+    found = published.compare(Output(), events, "2", events)
+    with mlreco.open(tmp_path / f"{events.stem}.h5") as output:
+        event = output[0]
+        assert len(output) == 4
+    instances, counts = np.unique(event.instances_true, return_counts=True)
+    large = np.isin(event.instances_true, instances[(counts >= 10) & (instances >= 0)])
+    expected = adjusted_rand_score(event.instances_true[large], event.instances[large])
+    first, *_ = found["events"].values()
+    assert len(found["events"]) == 2 and first == pytest.approx(expected)
+    low, high = found["simulated"]["spread"]
+    assert low <= found["simulated"]["mean"] <= high
 
 
 def test_thresholds_that_are_there_can_be_kept(commands, tmp_path):

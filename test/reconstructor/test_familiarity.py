@@ -46,8 +46,7 @@ def seen(name, **changes):
     with mlreco.open(shipped.sample(name)) as events:
         for event in events:
             size = changes.get("voxel_size", event.voxel_size)
-            shape = changes.get("image_shape", event.image_shape)
-            found.add(changes.get("scale", 1) * event.energies, size, shape)
+            found.add(changes.get("scale", 1) * event.energies, size)
     return found
 
 
@@ -57,7 +56,7 @@ def test_events_of_the_training_are_familiar_together_and_alone(trained):
         with mlreco.open(shipped.sample(name)) as events:
             for event in events:
                 one = EventsSeen()
-                one.add(event.energies, event.voxel_size, event.image_shape)
+                one.add(event.energies, event.voxel_size)
                 assert differences(one, trained[kind]) == []
 
 
@@ -66,8 +65,6 @@ def test_each_quantity_is_told_with_both_values(trained):
     assert size == "voxel size 0.5 cm, trained on 0.3 cm"
     [size] = differences(seen("sample", voxel_size=(0.3, 0.3, 0.5)), trained["thin"])
     assert size == "voxel size 0.3 x 0.3 x 0.5 cm, trained on 0.3 cm"
-    [shape] = differences(seen("sample", image_shape=(768,) * 3), trained["thin"])
-    assert shape == "images of 768 x 768 x 768 voxels, trained on 512 x 512 x 512"
     [energy] = differences(seen("sample", scale=1000), trained["thin"])
     assert energy.startswith("median energy of a voxel 5")
     assert "MeV, trained on 0." in energy
@@ -83,7 +80,7 @@ def test_only_the_energy_scale_can_differ_where_the_rest_is_the_same(counts, sca
     events = [rng.exponential(size=count) for count in counts]
     found = EventsSeen()
     for energies in events:
-        found.add(energies, (0.3,) * 3, (512,) * 3)
+        found.add(energies, (0.3,) * 3)
     assert found.voxels == [count for count in counts if count]
     assert found.energies == [float(np.median(one)) for one in events if len(one) >= 50]
 
