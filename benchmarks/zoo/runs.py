@@ -74,7 +74,7 @@ class Zoo:
         for semantics in SEMANTICS:
             wanted = {path: words for path, words in self._tunings(semantics).items() if not (keep and path.is_file())}
             if wanted:
-                output = self.reconstruct(events, semantics, "{}")
+                output = self.reconstruct(events, semantics, "{}", pairs=True)
                 for path, words in wanted.items():
                     mlreco("tune", output, "--semantics", "true", *words, "-o", path)
 
@@ -90,7 +90,9 @@ class Zoo:
         """Return the numbers of every clusterer by the classes in which was clustered."""
         return {semantics: self._measure(events, semantics) for semantics in SEMANTICS}
 
-    def reconstruct(self, events: Path, semantics: str, thresholds: Path | str, chosen: str | None = None) -> Path:
+    def reconstruct(
+        self, events: Path, semantics: str, thresholds: Path | str, chosen: str | None = None, *, pairs: bool = False
+    ) -> Path:
         """Run the chain on events, clustering in true or predicted classes with these thresholds of the graph.
 
         Args:
@@ -98,12 +100,15 @@ class Zoo:
             semantics: ``true`` or ``predicted``.
             thresholds: file with those of the graph, or ``{}``.
             chosen: which events, as ``--events`` of the program takes it; all of them without.
+            pairs: write what the graph network says of pairs, which its tuning needs.
         """
         output = self.work / f"{events.stem}_{semantics}.h5"
         modules = load_config(self.config)["model"]["modules"]
         words = ["inference", self.config, "-s", events, "-o", output]
         for stage in (name for name, block in modules.items() if "semantics" in block):
             words += ["--set", f"model.modules.{stage}.semantics={semantics}"]
+        if pairs:
+            words += ["--set", "model.modules.grappa.write_pairs=true"]
         if chosen is not None:
             words += ["--events", chosen]
         mlreco(*words, "--set", f"post_processing={{graph_clusterer: {{thresholds: {thresholds}}}}}")

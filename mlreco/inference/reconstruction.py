@@ -64,6 +64,7 @@ class Reconstruction:
         self.device = next(self.chain.parameters()).device
         self.processors = build_post_processors(config.get("post_processing") or {}, self.chain.scheme)
         self.trained = training_data(config, weights)
+        self._unwritten = [name for stage in self.chain.stages.values() for name in getattr(stage, "unwritten", ())]
         self._amp = config["trainval"]["amp"]
 
     @property
@@ -107,12 +108,16 @@ class Reconstruction:
     def finish(self, event: dict[str, np.ndarray], before: Seconds) -> Seconds:
         """Add to an event what the post-processors make that have not had their turn, and its ``times``.
 
+        What the stages made for the post-processors alone is dropped.
+
         Returns:
             The seconds by ``TIME_COLUMNS``.
         """
         watch = Stopwatch()
         for processor in remaining(self.processors, event):
             event.update(processor(event, self.chain.scheme))
+        for name in self._unwritten:
+            event.pop(name, None)
         times = (*before[:2], before[2] + watch.lap())
         event["times"] = np.array([times], np.float32)
         return times

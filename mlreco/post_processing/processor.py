@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 from mlreco.errors import UserError
+from mlreco.post_processing.fragment_graph.pair_tables import where_written
 from mlreco.semantics import ClassScheme
 
 
@@ -37,7 +38,8 @@ class PostProcessor(ABC):
         try:
             missing = [name for name in self.requires if name not in event]
             if missing:
-                raise UserError(f"no product '{missing[0]}'; there are {', '.join(sorted(event))}")
+                where = where_written(missing[0]) or f"; there are {', '.join(sorted(event))}"
+                raise UserError(f"no product '{missing[0]}'{where}")
             return self.process(event, scheme)
         except UserError as error:
             raise UserError(f"{type(self).__name__}: {_identity(event)}{error}") from error

@@ -17,6 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from mlreco.errors import UserError
 from mlreco.post_processing.factories import build_post_processors, clusterer_of
 from mlreco.post_processing.fragment_graph.agglomeration import AVERAGE, SUM, agglomerate
+from mlreco.post_processing.fragment_graph.contraction import contract
 from mlreco.post_processing.fragment_graph.partition import (
     GraphThresholds,
     confidences,
@@ -284,3 +285,19 @@ def test_tuning_finds_the_threshold_that_parts_the_instances():
     assert clusterer_of(values) == "graph_clusterer"
     assert "Shower" in found.table()
     assert json.loads(found.to_json("file.h5"))["classes"]["Shower"]["mean"] == 1.0
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 10_000))
+def test_contraction_adds_up_the_edges_between_groups(seed):
+    rng = np.random.default_rng(seed)
+    count, size = int(rng.integers(1, 9)), int(rng.integers(0, 40))
+    first, second = rng.integers(0, count, (2, size))
+    scores = rng.normal(size=size)
+    found = contract(first, second, scores, count)
+    wanted = {}
+    for one, other, score in zip(first, second, scores, strict=True):
+        wanted.setdefault((one, other), []).append(score)
+    assert [tuple(pair) for pair in found.pairs] == sorted(wanted)
+    np.testing.assert_allclose(found.sums, [sum(wanted[pair]) for pair in sorted(wanted)], atol=1e-12)
+    assert found.counts.tolist() == [len(wanted[pair]) for pair in sorted(wanted)]

@@ -27,6 +27,8 @@ from mlreco.post_processing.fragment_graph import (
     resolve_fragment_thresholds,
 )
 from mlreco.post_processing.fragment_graph.fragmenting import FragmentThresholds
+from mlreco.post_processing.fragment_graph.pair_tables import PAIR_TABLES
+from mlreco.post_processing.tuning import tune_graph
 from mlreco.semantics import PILARNET
 from mlreco.training import train
 
@@ -60,7 +62,29 @@ def test_the_scores_of_an_event_do_not_depend_on_its_batch(graphs, network):
     together = scores_of(network, graphs)
     alone = [scores_of(network, [one]) for one in graphs]
     for name, values in together.items():
-        torch.testing.assert_close(values, torch.cat([one[name] for one in alone]), msg=name)
+        assert torch.equal(values, torch.cat([one[name] for one in alone])), name
+
+
+def test_passes_without_gradients_give_what_torch_gives(graphs):
+    torch.manual_seed(1)
+    network = Grappa(PILARNET, width=24, link_width=16, rounds=2).eval()
+    for parameter in network.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    batch = join_graphs(graphs)
+    with torch.enable_grad():
+        wanted = network({"fragment_graph": batch})["graph_logits"]
+    with torch.no_grad():
+        found = network({"fragment_graph": batch})["graph_logits"]
+    assert all(values.requires_grad for values in wanted.values())
+    for name, values in found.items():
+        torch.testing.assert_close(values, wanted[name].detach(), rtol=1e-5, atol=1e-5, msg=name)
+
+
+def test_a_norm_that_somebody_watches_is_called(graphs):
+    network, seen = Grappa(PILARNET, width=16, link_width=8, rounds=1).eval(), []
+    network.rounds.last.norm.register_forward_hook(lambda *_: seen.append(True))
+    scores_of(network, graphs[:1])
+    assert seen == [True]
 
 
 def test_the_order_of_pairs_changes_no_score(graphs, network):
@@ -161,7 +185,7 @@ def trained(tmp_path_factory):
     """A file of fragments, weights trained on it for a few steps, and an output of the whole chain with these."""
     folder = tmp_path_factory.mktemp("graph")
     cache_fragments(load_config(THIN, [FEW]), folder / "fragments.h5")
-    small = "model.modules.grappa={width: 16, link_width: 8, rounds: 1, model_path: null}"
+    small = "model.modules.grappa={width: 16, link_width: 8, rounds: 1, model_path: null, write_pairs: true}"
     names = [f"trainval.weight_prefix={folder}/w", f"trainval.log_dir={folder}/log", "iotool.batch_size=2", small]
     config = load_config(GRAPPA, ["trainval.iterations=3", *names], sources=[folder / "fragments.h5"])
     weights = train(config)
@@ -211,6 +235,19 @@ def test_reclustering_again_gives_the_same_instances_and_another_clusterer_drops
         ]
         for event in reader:
             assert np.array_equal(event["semantics"], event["semantics_predicted"])
+
+
+def test_pairs_are_written_where_asked_alone(trained, tmp_path):
+    names = [FEW, "iotool.dataset.entry_range=[0,1]", "model.modules.grappa={width: 16, link_width: 8, rounds: 1}"]
+    run_inference(load_config(THIN, names), tmp_path / "bare.h5", weights=next(trained.glob("w*.ckpt")))
+    with HDF5Reader(tmp_path / "bare.h5") as bare, HDF5Reader(trained / "output.h5") as full:
+        assert set(full.products) - set(bare.products) == set(PAIR_TABLES)
+        assert np.array_equal(bare.event(0)["instances"], full.event(0)["instances"])
+        with pytest.raises(UserError, match=r"bare\.h5: no product 'fragment_edges'; .*grappa\.write_pairs=true"):
+            tune_graph(bare, events=range(1))
+    with pytest.raises(UserError, match=r"no product 'fragment_edges'; .*grappa\.write_pairs=true"):
+        recluster(tmp_path / "bare.h5", {"graph_clusterer": {}}, tmp_path / "again.h5")
+    recluster(tmp_path / "bare.h5", {"linked_clusterer": {}}, tmp_path / "linked.h5")
 
 
 def test_mistakes_are_told_in_a_line(trained, tmp_path):

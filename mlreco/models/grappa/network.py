@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from mlreco.errors import UserError
+from mlreco.models.grappa.passes import CHANNELS, can_pass, heard, told
 
-CHANNELS = 8
-"""Channels of the state of a pair that have one weight."""
 BOUND = 8.0
 """Of the logarithm of a weight, either way."""
 LEAST_WEIGHT = 1e-4
@@ -64,9 +63,10 @@ class LinkUpdate(nn.Module):
 
     def forward(self, nodes: Tensor, links: Tensor, edges: Tensor) -> Tensor:
         """Return the (E, link_width) new states of the pairs."""
-        hidden = self.of_link(links)
-        hidden = hidden + self.of_larger(nodes).index_select(0, edges[:, 0])
-        hidden = hidden + self.of_smaller(nodes).index_select(0, edges[:, 1])
+        hidden, larger, smaller = self.of_link(links), self.of_larger(nodes), self.of_smaller(nodes)
+        if can_pass(hidden, self.norm):
+            return self.out(heard(hidden, larger, smaller, edges, self.norm)).add_(links)
+        hidden = hidden + larger.index_select(0, edges[:, 0]) + smaller.index_select(0, edges[:, 1])
         return links + self.out(torch.relu(self.norm(hidden)))
 
 
@@ -89,10 +89,16 @@ class NodeUpdate(nn.Module):
 
     def forward(self, nodes: Tensor, links: Tensor, edges: Tensor) -> Tensor:
         """Return the (F, node_width) new states of the fragments."""
-        told = [nodes]
-        for side, weights in enumerate(self.weights):
-            told += _weighted_means(links, weights(links).clamp(-BOUND, BOUND).exp(), edges[:, side], len(nodes))
-        hidden = self.inner(torch.cat(told, dim=1))
+        weights = [of_side(links).clamp(-BOUND, BOUND).exp() for of_side in self.weights]
+        if can_pass(links):
+            parts = told(links, weights, edges, len(nodes), LEAST_WEIGHT)
+        else:
+            parts = [
+                part
+                for side, of_side in enumerate(weights)
+                for part in _weighted_means(links, of_side, edges[:, side], len(nodes))
+            ]
+        hidden = self.inner(torch.cat([nodes, *parts], dim=1))
         return nodes + self.out(torch.relu(self.norm(hidden)))
 
 

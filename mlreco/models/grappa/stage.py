@@ -16,6 +16,7 @@ from mlreco.models.grappa.network import Rounds, head
 from mlreco.models.stage import StageLoss
 from mlreco.post_processing.fragment_graph import FEATURE_VERSION, feature_counts
 from mlreco.post_processing.fragment_graph.node_features import GEOMETRY
+from mlreco.post_processing.fragment_graph.pair_tables import PAIR_TABLES
 from mlreco.semantics import ClassScheme
 
 
@@ -30,6 +31,11 @@ class Grappa(nn.Module):
         width: of the states of fragments.
         link_width: of the states of pairs, a multiple of 8.
         rounds: of message passing.
+        write_pairs: keep what is said of pairs in the output, three tables; ``mlreco tune --clusterer graph``, and
+            ``mlreco recluster`` with ``graph_clusterer``, read them.
+
+    Attributes:
+        unwritten: names of the products that are dropped once the post-processors have read them.
     """
 
     requires: ClassVar[tuple[str, ...]] = ("fragment_graph",)
@@ -37,15 +43,21 @@ class Grappa(nn.Module):
         "fragment_classes",
         "fragment_class_scores",
         "fragment_start_scores",
-        "fragment_edges",
-        "fragment_edge_scores",
-        "fragment_interaction_scores",
+        *PAIR_TABLES,
     )
     Loss: ClassVar[type[StageLoss]] = GrappaLoss
     depth = 1
 
-    def __init__(self, class_scheme: ClassScheme, width: int = 64, link_width: int = 32, rounds: int = 3) -> None:
+    def __init__(
+        self,
+        class_scheme: ClassScheme,
+        width: int = 64,
+        link_width: int = 32,
+        rounds: int = 3,
+        write_pairs: bool = False,
+    ) -> None:
         super().__init__()
+        self.unwritten = () if write_pairs else PAIR_TABLES
         if min(width, link_width) < 1 or rounds < 0:
             raise UserError(f"width, link_width and rounds are {width}, {link_width} and {rounds}; too few")
         nodes, links = feature_counts(class_scheme)
@@ -71,8 +83,8 @@ class Grappa(nn.Module):
     def forward(self, products: Mapping[str, Any]) -> dict[str, Any]:
         """Return the scores of pairs (log-odds) and of fragments (probabilities), and the logits for the loss."""
         graph: GraphBatch = products["fragment_graph"]
-        nodes, links = self.rounds(graph.nodes, graph.links, graph.edges)
-        pairs, fragments = self.link_head(links), self.node_head(nodes)
+        edges = graph.local_edges()
+        fragments, pairs = self._outputs(graph, edges)
         prior = torch.log(graph.nodes[:, self.classes] + 1e-3)
         logits = {
             "instance": pairs[:, 0],
@@ -86,7 +98,7 @@ class Grappa(nn.Module):
             "fragment_start_scores": torch.sigmoid(logits["start"]),
         }
         of_edges = {
-            "fragment_edges": graph.local_edges(),
+            "fragment_edges": edges,
             "fragment_edge_scores": logits["instance"],
             "fragment_interaction_scores": logits["interaction"],
         }
@@ -95,3 +107,26 @@ class Grappa(nn.Module):
             **{name: EventRows(values, graph.node_counts) for name, values in of_nodes.items()},
             **{name: EventRows(values, graph.edge_counts) for name, values in of_edges.items()},
         }
+
+    def _outputs(self, graph: GraphBatch, edges: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what the heads say of the fragments and of the pairs.
+
+        Without gradients a CPU takes one event after the other: their numbers stay in its caches, and depend, to the
+        last bit, on the event alone.
+
+        Args:
+            graph: of the batch.
+            edges: (E, 2) its pairs in fragment numbers of their own event.
+        """
+        if torch.is_grad_enabled() or not graph.nodes.is_cpu:
+            return self._of_graph(graph.nodes, graph.links, graph.edges)
+        nodes, links = graph.nodes.split(graph.node_counts), graph.links.split(graph.edge_counts)
+        parts = zip(nodes, links, edges.split(graph.edge_counts), strict=True)
+        fragments, pairs = zip(*(self._of_graph(*part) for part in parts), strict=True)
+        return torch.cat(fragments), torch.cat(pairs)
+
+    def _of_graph(
+        self, nodes: torch.Tensor, links: torch.Tensor, edges: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        nodes, links = self.rounds(nodes, links, edges)
+        return self.node_head(nodes), self.link_head(links)

@@ -19,6 +19,7 @@ import numpy as np
 from mlreco.errors import UserError, nearest
 from mlreco.post_processing.contingency import Contingency, contingency, without_small_instances
 from mlreco.post_processing.evaluation.summary import ALL, Evaluation
+from mlreco.post_processing.fragment_graph.pair_tables import where_written
 from mlreco.post_processing.metrics.best_dice import best_dice_of
 from mlreco.post_processing.metrics.mutual_information import mutual_information_of
 from mlreco.post_processing.metrics.purity import mean_efficiency, mean_purity
@@ -117,7 +118,8 @@ def require_products(reader: EventReader, names: Iterable[str]) -> None:
         if name not in reader.products:
             labels = "; evaluation needs labels" if name.endswith("_true") else ""
             where = getattr(reader, "path", "the output file")
-            raise UserError(f"{where}: no product '{name}'{labels}{nearest(name, reader.products)}")
+            hint = labels or where_written(name) or nearest(name, reader.products)
+            raise UserError(f"{where}: no product '{name}'{hint}")
 
 
 def event_rows(

@@ -23,11 +23,11 @@ class Reach(NamedTuple):
             (distance over cube root of voxels) between the boxes around them.
     """
 
-    near: float = 5.0
+    near: float = 4.0
     far: float = 25.0
     large: int = 10
     trunk: int = 20
-    most: int = 24
+    most: int = 16
 
 
 class Pairs(NamedTuple):

@@ -10,6 +10,7 @@ import numpy as np
 from mlreco.errors import UserError
 from mlreco.post_processing.clustering.numbering import in_order_of_rows
 from mlreco.post_processing.fragment_graph.agglomeration import AVERAGE, SUM, agglomerate
+from mlreco.post_processing.fragment_graph.contraction import contract
 from mlreco.post_processing.settings.class_values import Given, class_values
 from mlreco.semantics import ClassScheme
 
@@ -83,7 +84,8 @@ def partition(
         (F,) int64 number of the instance of each fragment, from 0 in the order of their first fragments.
     """
     of_classes = GraphThresholds(*np.array([thresholds[name] for name in scheme.classes]).T)
-    margins = scores - of_classes.merge[classes][edges].mean(axis=1)
+    merge = of_classes.merge[classes]
+    margins = scores - (merge[edges[:, 0]] + merge[edges[:, 1]]) / 2
     instances = in_order_of_rows(agglomerate(edges, margins, len(sizes), LINKAGES[linkage]))
     return in_order_of_rows(_attached(instances, edges, scores, sizes, classes, of_classes)[instances])
 
@@ -102,12 +104,13 @@ def _attached(
     by_size = np.argsort(sizes, kind="stable")
     largest[instances[by_size]] = by_size
     small = np.bincount(instances, sizes, minlength=count) < of_classes.small[classes[largest]]
-    ends = instances[edges]
-    ends, both = np.concatenate([ends, ends[:, ::-1]]), np.concatenate([scores, scores])
-    to_larger = small[ends[:, 0]] & ~small[ends[:, 1]]
-    pairs, which = np.unique(ends[to_larger], axis=0, return_inverse=True)
-    which = which.reshape(-1)
-    means = np.bincount(which, both[to_larger]) / np.bincount(which)
+    one, other = instances[edges[:, 0]], instances[edges[:, 1]]
+    differ = small[one] != small[other]
+    one, other = one[differ], other[differ]
+    pairs, sums, counts = contract(
+        np.where(small[one], one, other), np.where(small[one], other, one), scores[differ], count
+    )
+    means = sums / counts
     order = np.lexsort((-means, pairs[:, 0]))
     _, first = np.unique(pairs[order, 0], return_index=True)
     best = order[first]
@@ -129,11 +132,10 @@ def group_instances(instances: np.ndarray, edges: np.ndarray, scores: np.ndarray
         (K,) int64 number of the interaction of each instance, from 0 in the order of their first instances.
     """
     count = int(instances.max(initial=-1)) + 1
-    ends = np.sort(instances[edges], axis=1)
-    between = ends[:, 0] != ends[:, 1]
-    pairs, which = np.unique(ends[between], axis=0, return_inverse=True)
-    which = which.reshape(-1)
-    sums, counts = np.bincount(which, scores[between]), np.bincount(which)
+    one, other = instances[edges[:, 0]], instances[edges[:, 1]]
+    between = one != other
+    one, other = one[between], other[between]
+    pairs, sums, counts = contract(np.minimum(one, other), np.maximum(one, other), scores[between], count)
     return in_order_of_rows(agglomerate(pairs, sums, count, AVERAGE, counts))
 
 
@@ -144,13 +146,13 @@ def confidences(instances: np.ndarray, edges: np.ndarray, scores: np.ndarray, si
     it counts by the voxels of its smaller fragment. An instance without pairs has 1.
     """
     count = int(instances.max(initial=-1)) + 1
-    ends = instances[edges]
-    inside = ends[:, 0] == ends[:, 1]
+    ends = [instances[edges[:, side]] for side in range(2)]
+    inside = ends[0] == ends[1]
     right = 1 / (1 + np.exp(-np.clip(np.where(inside, scores, -scores), -60, 60)))
-    weights = sizes[edges].min(axis=1).astype(np.float64)
+    weights = np.minimum(sizes[edges[:, 0]], sizes[edges[:, 1]]).astype(np.float64)
     total, sure = np.zeros(count), np.zeros(count)
     for side in range(2):
         counted = np.where(inside & (side == 1), 0.0, weights)
-        total += np.bincount(ends[:, side], counted, minlength=count)
-        sure += np.bincount(ends[:, side], counted * right, minlength=count)
+        total += np.bincount(ends[side], counted, minlength=count)
+        sure += np.bincount(ends[side], counted * right, minlength=count)
     return np.where(total > 0, sure / np.where(total > 0, total, 1), 1).astype(np.float32)

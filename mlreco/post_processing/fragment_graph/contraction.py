@@ -1,0 +1,70 @@
+"""A graph whose nodes are put together: pairs of groups, and what the pairs of their members add up to."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mlreco.compiled import compiled
+
+
+class Contraction(NamedTuple):
+    """Pairs of groups with edges between them, in ascending order.
+
+    Attributes:
+        pairs: (P, 2) int64 numbers of two groups.
+        sums: (P,) float64 of the scores of the edges between them.
+        counts: (P,) int64 how many edges these are.
+    """
+
+    pairs: np.ndarray
+    sums: np.ndarray
+    counts: np.ndarray
+
+
+def contract(first: np.ndarray, second: np.ndarray, scores: np.ndarray, count: int) -> Contraction:
+    """Add up the scores of edges with the same ends; linear in the edges but for sorting the partners of each group.
+
+    Args:
+        first: (E,) integers from 0, group at one end.
+        second: (E,) likewise, at the other end.
+        scores: (E,) floats.
+        count: number of groups.
+    """
+    numbers = (np.ascontiguousarray(first, np.int64), np.ascontiguousarray(second, np.int64))
+    return Contraction(*_contract(*numbers, np.ascontiguousarray(scores, np.float64), count))
+
+
+@compiled
+def _contract(
+    first: np.ndarray, second: np.ndarray, scores: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    starts = np.zeros(count + 1, np.int64)
+    for group in first:
+        starts[group + 1] += 1
+    starts = np.cumsum(starts)
+    place, edges = starts.copy(), np.empty(len(first), np.int64)
+    for edge in range(len(first)):
+        edges[place[first[edge]]] = edge
+        place[first[edge]] += 1
+    pairs, sums = np.empty((len(first), 2), np.int64), np.zeros(len(first))
+    counts, row_of = np.zeros(len(first), np.int64), np.full(count, -1, np.int64)
+    filled = 0
+    for group in range(count):
+        begin = filled
+        for edge in edges[starts[group] : starts[group + 1]]:
+            if row_of[second[edge]] < 0:
+                row_of[second[edge]] = 0
+                pairs[filled, 0], pairs[filled, 1] = group, second[edge]
+                filled += 1
+        pairs[begin:filled, 1] = np.sort(pairs[begin:filled, 1])
+        for row in range(begin, filled):
+            row_of[pairs[row, 1]] = row
+        for edge in edges[starts[group] : starts[group + 1]]:
+            row = row_of[second[edge]]
+            sums[row] += scores[edge]
+            counts[row] += 1
+        for row in range(begin, filled):
+            row_of[pairs[row, 1]] = -1
+    return pairs[:filled], sums[:filled], counts[:filled]
