@@ -42,7 +42,7 @@ def fingerprint(events: Events, image: str, sampled: int = SAMPLED) -> DataFinge
     """
     hashed = hashlib.sha256(str(len(events)).encode())
     images: list[EventVoxels] = []
-    for index in np.unique(np.linspace(0, len(events) - 1, min(sampled, len(events))).astype(np.int64)).tolist():
+    for index in _spread(events, sampled):
         try:
             event = events.fetch(index)
         except UserError:
@@ -64,6 +64,14 @@ def fingerprint(events: Events, image: str, sampled: int = SAMPLED) -> DataFinge
         energy_per_voxel=_quantiles(energies),
         digest=hashed.hexdigest(),
     )
+
+
+def _spread(events: Events, count: int) -> list[int]:
+    """Return places of events, evenly spread; where events are of several kinds, over each of them."""
+    own = getattr(events, "spread", None)
+    if own is not None:
+        return own(count)
+    return np.unique(np.linspace(0, len(events) - 1, min(count, len(events))).astype(np.int64)).tolist()
 
 
 def _digest(hashed: Any, event: Mapping[str, Any]) -> None:

@@ -90,7 +90,7 @@ def _use_sources(tree: Tree, sources: list[str]) -> None:
     place = f"--source {' '.join(sources)}"
     tree.assign(("iotool", "dataset", "data_keys"), sources, place)
     dataset = tree.values["iotool"]["dataset"]
-    for other in ("file_keys", "data_dirs", "data_key", "limit_num_files", "simulation"):
+    for other in ("file_keys", "data_dirs", "data_key", "limit_num_files", "simulation", "sources"):
         dataset.pop(other, None)
     if dataset.get("name") == SIMULATED:
         dataset.pop("name")

@@ -42,6 +42,8 @@ def _path_values(values: dict[str, Any]) -> Iterator[tuple[KeyPath, Any, Any]]:
     dataset = values["iotool"]["dataset"]
     for key in DATA_KEYS:
         yield from _texts(dataset, key, ("iotool", "dataset", key))
+    for name, source in (dataset.get("sources") or {}).items():
+        yield from _texts(source, "data_keys", ("iotool", "dataset", "sources", name, "data_keys"))
     for name, block in values["model"]["modules"].items():
         if block:
             for key in ("model_path", "thresholds"):

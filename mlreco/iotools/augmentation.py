@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mlreco.course import Course
 from mlreco.errors import UserError, nearest
 from mlreco.iotools.interface import ClusterVoxels, flat_index
 from mlreco.iotools.larcv3.layout import PARTICLE_MOMENTUM, PARTICLE_POINTS
@@ -62,27 +63,28 @@ class Augmenter:
     Args:
         flip: mirror each axis with probability 1/2.
         permute: permute the axes at random.
-        charge_scale: width of the Gaussian of log(factor) common to all voxels of an event, 0 for none.
-        charge_jitter: width of the Gaussian of log(factor) of each voxel, 0 for none.
+        charge_scale: width of the Gaussian of log(factor) common to all voxels of an event, 0 for none; a number, or
+            ``[[iteration, number], ...]`` (:class:`mlreco.course.Course`).
+        charge_jitter: width of the Gaussian of log(factor) of each voxel, likewise.
         charge_keys: schema keys whose features are charges.
 
     Raises:
-        UserError: a negative width.
+        UserError: a negative width, or none.
     """
 
     def __init__(
         self,
         flip: bool = False,
         permute: bool = False,
-        charge_scale: float = 0.0,
-        charge_jitter: float = 0.0,
+        charge_scale: Any = 0.0,
+        charge_jitter: Any = 0.0,
         charge_keys: Sequence[str] = ("input_data",),
     ) -> None:
-        for name, width in (("charge_scale", charge_scale), ("charge_jitter", charge_jitter)):
-            if not 0 <= width < float("inf"):
-                raise UserError(f"iotool.augment.{name} must be 0 or more, not {width}")
         self.flip, self.permute = flip, permute
-        self.charge_scale, self.charge_jitter = float(charge_scale), float(charge_jitter)
+        self.charge_scale, self.charge_jitter = (
+            _width("charge_scale", charge_scale),
+            _width("charge_jitter", charge_jitter),
+        )
         self.charge_keys = (charge_keys,) if isinstance(charge_keys, str) else tuple(charge_keys)
 
     def draw(self, rng: np.random.Generator) -> CubeSymmetry:
@@ -119,24 +121,40 @@ class Augmenter:
                 )
         return moved
 
-    def jitter(self, event: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    def jitter(self, event: Mapping[str, Any], rng: np.random.Generator, iteration: int = 0) -> dict[str, Any]:
         """Multiply the charges of an event by random factors; returns the blobs by schema key.
+
+        Args:
+            event: the blobs.
+            rng: generator of this event.
+            iteration: of the training.
 
         Raises:
             UserError: a key of ``charge_keys`` is not an image of the event.
         """
         jittered = dict(event)
-        if not (self.charge_scale or self.charge_jitter):
+        common, single = float(self.charge_scale.at(iteration)), float(self.charge_jitter.at(iteration))
+        if not (common or single):
             return jittered
-        scale = np.exp(self.charge_scale * rng.standard_normal())
+        scale = np.exp(common * rng.standard_normal())
         for key in self.charge_keys:
             blob = event.get(key)
             if not isinstance(blob, EventVoxels):
                 voxel_keys = [name for name, value in event.items() if isinstance(value, EventVoxels)]
                 raise UserError(f"iotool.augment.charge_keys: no image '{key}' in the schema{nearest(key, voxel_keys)}")
-            factors = scale * np.exp(self.charge_jitter * rng.standard_normal(blob.features.shape))
+            factors = scale * np.exp(single * rng.standard_normal(blob.features.shape))
             jittered[key] = replace(blob, features=(blob.features * factors).astype(blob.features.dtype))
         return jittered
+
+
+def _width(name: str, value: Any) -> Course:
+    try:
+        course = Course.of(value)
+    except ValueError as error:
+        raise UserError(f"iotool.augment.{name}: {error}") from error
+    if course.least < 0:
+        raise UserError(f"iotool.augment.{name} must be 0 or more, not {value}")
+    return course
 
 
 def make_augmenter(config: Mapping[str, Any] | None) -> Augmenter | None:

@@ -85,12 +85,13 @@ class LArCVDataset:
     def __getitem__(self, index: int) -> Event:
         return self.fetch(index)
 
-    def fetch(self, index: int, rng: np.random.Generator | None = None) -> Event:
+    def fetch(self, index: int, rng: np.random.Generator | None = None, iteration: int = 0) -> Event:
         """Return a parsed event.
 
         Args:
             index: number of the event in this dataset.
             rng: source of randomness of the augmentation; none without it.
+            iteration: of the training, for an augmentation that changes with it.
 
         Raises:
             UserError: damaged data or products that do not fit; names file, event and schema key.
@@ -98,7 +99,7 @@ class LArCVDataset:
         file_number, entry = self.source(index)
         reader = self._files.reader(file_number)
         loaded = {name: read_product(reader, entry, name) for name in self._parser.products()}
-        event = self._parser.parse(loaded, f"{reader.path}: event {entry}", rng)
+        event = self._parser.parse(loaded, f"{reader.path}: event {entry}", rng, iteration)
         event["index"] = int(index)
         event["event_id"] = np.asarray(reader.event_id(entry), dtype=np.int64)
         event["source"] = np.array([file_number, entry], dtype=np.int64)
@@ -107,6 +108,25 @@ class LArCVDataset:
     def source(self, index: int) -> tuple[int, int]:
         """Return the number of the file and the entry in it for an event of this dataset."""
         return self._files.locate(int(self._selected[index]))
+
+    def file_numbers(self) -> np.ndarray:
+        """Return the number of the file of each event, (n,) int64."""
+        return self._files.numbers(self._selected)
+
+    def voxel_counts(self, key: str | None) -> np.ndarray:
+        """Return the number of voxels of each event, (n,) int64, as the files' tables tell it.
+
+        Args:
+            key: schema key of the image.
+
+        Raises:
+            UserError: a file's tables do not.
+        """
+        entry = next((entry for entry in self._entries if entry.key == key), None)
+        names = entry.product_names() if entry is not None else []
+        if not names:
+            raise UserError(f"iotool.dataset.schema: '{key}' is no image, so that events have no size")
+        return self._files.voxel_counts(names[0])[self._selected]
 
     def describe(self, index: int) -> str:
         """Return ``file: event n``, the beginning of a message about an event."""

@@ -37,13 +37,16 @@ class EventParser:
         """Return the names of the products that are needed, each once."""
         return list(dict.fromkeys(name for entry in self.entries for name in entry.product_names()))
 
-    def parse(self, products: Mapping[str, Any], where: str, rng: np.random.Generator | None = None) -> Event:
+    def parse(
+        self, products: Mapping[str, Any], where: str, rng: np.random.Generator | None = None, iteration: int = 0
+    ) -> Event:
         """Return the blobs of an event by schema key.
 
         Args:
             products: by name; those of `products`.
             where: file and event, for messages.
             rng: source of randomness of the augmentation; none without it.
+            iteration: of the training, for an augmentation that changes with it.
 
         Raises:
             UserError: products that do not fit, classes or energies that make no sense.
@@ -62,4 +65,4 @@ class EventParser:
         image = event.get(self.energies)
         if isinstance(image, EventVoxels):
             check_energies(image, f"{where}: '{self.energies}'")
-        return event if augmenter is None else augmenter.jitter(event, rng)
+        return event if augmenter is None else augmenter.jitter(event, rng, iteration)

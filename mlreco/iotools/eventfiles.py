@@ -83,6 +83,28 @@ class EventFiles:
         before = int(self._ends[file_number - 1]) if file_number else 0
         return file_number, number - before
 
+    def numbers(self, events: np.ndarray) -> np.ndarray:
+        """Return the number of the file of each of (n,) events of all, (n,) int64."""
+        return np.searchsorted(self._ends, events, side="right")
+
+    def voxel_counts(self, product: str) -> np.ndarray:
+        """Return the number of voxels of an image in each event of all files, (n,) int64, from their tables.
+
+        Raises:
+            UserError: a file does not tell.
+        """
+        counts = []
+        for reader in self.readers():
+            told = getattr(reader, "voxel_counts", lambda product: None)(product)
+            reader.close()
+            if told is None:
+                raise UserError(
+                    f"{reader.path}: the number of voxels of an event stands in no table of this kind of file; "
+                    f"'mlreco convert' makes one that tells it"
+                )
+            counts.append(told)
+        return np.concatenate(counts)
+
     def close(self) -> None:
         """Close all files."""
         for reader in self.readers():

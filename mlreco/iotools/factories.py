@@ -14,6 +14,8 @@ from mlreco.iotools.loader import Loader
 from mlreco.iotools.plan import WHOLE, Shard
 from mlreco.iotools.samplers import Sampler, SequentialSampler, make_sampler
 from mlreco.iotools.skipped import ON_ERROR
+from mlreco.iotools.sources import KEYS as HOW_DRAWN
+from mlreco.iotools.sources import mixed
 from mlreco.registry import Registry
 
 DATASETS = Registry(
@@ -33,6 +35,7 @@ _DATASET_KEYS = (
     "entry_range",
     "reader",
     "simulation",
+    *HOW_DRAWN,
 )
 _OF_FILES = ("data_keys", "limit_num_files", "event_list", "skip_event_list", "entry_range", "reader")
 """Keys of a dataset that say which events of which files; one that is endless needs none of them."""
@@ -79,11 +82,7 @@ def loader_factory(
         raise UserError(f"iotool.on_error: no way '{on_error}'{nearest(on_error, ON_ERROR)}")
     skip = on_error == "skip"
     options = {"optional": tuple(optional), "class_scheme": class_scheme, "energies": energies, "skip": skip}
-    dataset = _make_dataset(iotool, train, sources, seed, options)
-    sampler: Sampler = SequentialSampler(len(dataset), batch_size)
-    if train and not _endless(dataset):
-        default = {"name": "RandomSampler" if iotool.get("shuffle") else "SequentialSampler"}
-        sampler = make_sampler(iotool.get("sampler") or default, len(dataset), batch_size, seed)
+    dataset, sampler = _events_in_order(iotool, train, sources, batch_size, seed, options)
     collate = COLLATES.get(iotool.get("collate_fn") or "CollateSparse")
     return Loader(
         dataset,
@@ -101,18 +100,64 @@ def loader_factory(
     )
 
 
-def _make_dataset(
+def _events_in_order(
     iotool: Mapping[str, Any],
+    train: bool,
+    sources: str | Path | Sequence[str | Path] | None,
+    batch_size: int,
+    seed: int,
+    given: Mapping[str, Any],
+) -> tuple[Any, Sampler]:
+    """Make the dataset, and what tells which of its events make up a batch."""
+    options = dict(iotool.get("dataset") or {})
+    for key in options:
+        if key not in _DATASET_KEYS:
+            raise UserError(f"iotool.dataset: unknown key '{key}'{nearest(key, _DATASET_KEYS)}")
+
+    def make(section: Mapping[str, Any]) -> Any:
+        return _make_dataset(section, iotool.get("augment"), train, sources, seed, given)
+
+    if train and not sources and any(options.get(key) is not None for key in HOW_DRAWN):
+        return mixed(options, make, given["energies"], batch_size, _seed_of_shuffling(iotool, seed))
+    dataset = make(_without_shares(options))
+    if not train or _endless(dataset):
+        return dataset, SequentialSampler(len(dataset), batch_size)
+    default = {"name": "RandomSampler" if iotool.get("shuffle") else "SequentialSampler"}
+    return dataset, make_sampler(iotool.get("sampler") or default, len(dataset), batch_size, seed)
+
+
+def _seed_of_shuffling(iotool: Mapping[str, Any], seed: int) -> int:
+    """Return the seed of the order of events that are drawn by their source or size.
+
+    Raises:
+        UserError: the configuration asks for another order.
+    """
+    sampler = iotool.get("sampler") or {"name": "RandomSampler"}
+    if sampler["name"] != "RandomSampler":
+        name = sampler["name"]
+        raise UserError(f"iotool.sampler: dataset.sources and max_voxels shuffle the events, which {name} does not")
+    own = sampler.get("seed")
+    return seed if own is None or own < 0 else own
+
+
+def _without_shares(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a section of a dataset whose sources are one list of files."""
+    rest = {key: value for key, value in options.items() if key not in HOW_DRAWN}
+    sources = (options.get("sources") or {}).values()
+    files = [file for source in sources for file in source.get("data_keys") or ()]
+    return {"data_keys": files, **rest} if files else rest
+
+
+def _make_dataset(
+    section: Mapping[str, Any],
+    augment: Mapping[str, Any] | None,
     train: bool,
     sources: str | Path | Sequence[str | Path] | None,
     seed: int,
     given: Mapping[str, Any],
 ) -> Any:
     """Make the dataset; one without an end is for training alone, where no files are given instead."""
-    options = dict(iotool.get("dataset") or {})
-    for key in options:
-        if key not in _DATASET_KEYS:
-            raise UserError(f"iotool.dataset: unknown key '{key}'{nearest(key, _DATASET_KEYS)}")
+    options = dict(section)
     if sources:
         options["data_keys"] = sources
         options.pop("limit_num_files", None)
@@ -126,7 +171,7 @@ def _make_dataset(
             raise UserError("iotool.dataset.data_keys is missing: say which files with -s FILES")
     if not options.get("schema"):
         raise UserError("iotool.dataset.schema is missing")
-    return kind(**options, **given, augmenter=make_augmenter(iotool.get("augment")) if train else None)
+    return kind(**options, **given, augmenter=make_augmenter(augment) if train else None)
 
 
 def _endless(dataset: Any) -> bool:

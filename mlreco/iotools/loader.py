@@ -46,7 +46,7 @@ class _EventSource(Dataset):
         key = [self.seed, _AUGMENTATION_STREAM, request.batch, request.position]
         rng = np.random.default_rng(key) if self.augment else None
         try:
-            return self.dataset.fetch(request.index, rng)
+            return self.dataset.fetch(request.index, rng, request.batch)
         except UserError as error:
             return _Failure(str(error), request.index)
 
@@ -190,6 +190,18 @@ class Loader:
             if parts or self._plan.shard.ranks > 1:
                 yield parts
             parts = []
+
+    def any_events(self) -> Batch:
+        """Return a batch of the first event that can be read.
+
+        Raises:
+            UserError: none can.
+        """
+        for index in range(len(self.dataset)):
+            batch, _ = self._loader.collate_fn([self._loader.dataset[Request(index, 0, 0)]])
+            if batch is not None:
+                return unpacked(batch)
+        raise UserError(f"none of the {len(self.dataset)} events can be read")
 
     @property
     def skipped(self) -> list[Skipped]:

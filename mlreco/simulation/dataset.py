@@ -92,19 +92,20 @@ class SimulatedDataset:
     def __getitem__(self, index: int) -> Event:
         return self.fetch(index)
 
-    def fetch(self, index: int, rng: np.random.Generator | None = None) -> Event:
+    def fetch(self, index: int, rng: np.random.Generator | None = None, iteration: int = 0) -> Event:
         """Return a simulated, parsed event.
 
         Args:
             index: number of the event.
             rng: source of randomness of the augmentation; none without it.
+            iteration: of the training, for an augmentation that changes with it.
 
         Raises:
             UserError: Geant4 dies over the event again and again.
         """
         (products,) = self._process.event(index).products.values()
         needed = {name: products[name] for name in self._parser.products()}
-        event = self._parser.parse(needed, self.describe(index), rng)
+        event = self._parser.parse(needed, self.describe(index), rng, iteration)
         event["index"] = int(index)
         event["event_id"] = np.array([self.options.seed, 0, index], dtype=np.int64)
         event["source"] = np.array([0, index], dtype=np.int64)

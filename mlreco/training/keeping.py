@@ -5,10 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from mlreco.atomic import atomic_path
+from mlreco.checkpoints import metadata_of, read_checkpoint, write_checkpoint
 from mlreco.training.prefix import checkpoints
+from mlreco.training.selection import Selection
 
 
 def best_path(weight_prefix: str) -> Path:
@@ -30,13 +33,33 @@ def keep_best(weight_prefix: str, checkpoint: Path) -> None:
             shutil.copyfile(checkpoint, temporary)
 
 
-def keep_last(weight_prefix: str, count: int | None) -> None:
+def keep_best_with(weight_prefix: str, checkpoint: Path, numbers: Mapping[str, float], selection: Selection) -> None:
+    """Let the best checkpoint be one that was written before its numbers were known.
+
+    Args:
+        weight_prefix: ``trainval.weight_prefix``.
+        checkpoint: the file, which stays as it is.
+        numbers: of its validation.
+        selection: with which a training goes on from the best checkpoint.
+
+    Raises:
+        UserError: one cannot be read or the other not be written.
+    """
+    content = read_checkpoint(checkpoint)
+    told = metadata_of(content, checkpoint).model_copy(update={"numbers": dict(numbers)})
+    content |= {"metadata": told.model_dump_json(), "selection": selection.state()}
+    write_checkpoint(best_path(weight_prefix), content)
+
+
+def keep_last(weight_prefix: str, count: int | None, spared: int = 0) -> None:
     """Remove all numbered checkpoints but the last ones.
 
     Args:
         weight_prefix: ``trainval.weight_prefix``.
         count: how many stay; all if None.
+        spared: iteration of one that stays in any case.
     """
-    for _, path in checkpoints(weight_prefix)[count:] if count else ():
+    for iteration, path in checkpoints(weight_prefix)[count:] if count else ():
         with contextlib.suppress(OSError):
-            path.unlink()
+            if iteration != spared:
+                path.unlink()

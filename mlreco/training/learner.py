@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from mlreco.models.finite import not_finite
 from mlreco.models.layers.precision import autocast
 from mlreco.models.transfer import to_device
 from mlreco.training.parts import Shares, Terms, shares_of
+from mlreco.training.synced_norms import SyncedNorms
 from mlreco.training.team import Team
 
 
@@ -38,26 +39,42 @@ class Lessons:
 class _Pass(nn.Module):
     """Network and loss as one module, so that gradients of several processes meet at its parameters."""
 
-    def __init__(self, chain: Chain, loss: ChainLoss, amp: str) -> None:
+    def __init__(self, chain: Chain, loss: ChainLoss, amp: str, norms: SyncedNorms | None) -> None:
         super().__init__()
-        self.chain, self.loss, self.amp = chain, loss, amp
+        self.chain, self.loss, self.amp, self._norms = chain, loss, amp, norms
 
-    def forward(self, batch: Batch | None, shares: Shares | None) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what is minimised and the terms; of no batch a 0 that all parameters have a part in."""
-        if batch is None:
-            return self._nothing(), {}
-        device = next(self.chain.parameters()).device
-        with autocast(self.amp, device):
-            products = self.chain(batch)
+    def forward(self, batch: Batch, shares: Shares | None, counts: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what is minimised and the terms; of a batch that does not count a 0 in which all parameters are.
+
+        Args:
+            batch: of events.
+            shares: of the batch in that of all minibatches and processes; None where it is the only one.
+            counts: whether anything is learned from it.
+        """
+        if not counts:
+            return self._uncounted(batch), {}
+        products = self._products(batch)
         terms = self.loss(products, products["labels"])
         if shares is None:
             return terms["loss"], terms
-        return self.loss.total(terms, shares) + self._nothing(), terms
+        return self.loss.total(terms, shares) + self._nothing(products), terms
 
-    def _nothing(self) -> Tensor:
+    def _products(self, batch: Batch) -> dict[str, Any]:
+        with autocast(self.amp, next(self.chain.parameters()).device):
+            return self.chain(batch)
+
+    def _uncounted(self, batch: Batch) -> Tensor:
+        """Take part in what the other processes do together, with nothing of one's own."""
+        if self._norms is None:
+            return self._nothing({})
+        with self._norms.uncounted():
+            return self._nothing(self._products(batch))
+
+    def _nothing(self, products: Mapping[str, Any]) -> Tensor:
         """Return a 0 with a gradient of 0 for every parameter: a process must have one for each of them."""
         firsts = [parameter.flatten()[0] for parameter in self.chain.parameters() if parameter.requires_grad]
-        return 0.0 * torch.stack(firsts).sum()
+        nothing = 0.0 * torch.stack(firsts).sum()
+        return nothing if self._norms is None else nothing + self._norms.tie(products)
 
 
 class Learner:
@@ -68,14 +85,26 @@ class Learner:
         loss: what is minimised.
         amp: ``trainval.amp``.
         team: the processes that train together.
+        norms: its normalisations, where they are over the voxels of all processes.
+        any_events: gives some events, for a process that has none to learn from.
     """
 
-    def __init__(self, chain: Chain, loss: ChainLoss, amp: str, team: Team) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        loss: ChainLoss,
+        amp: str,
+        team: Team,
+        norms: SyncedNorms | None = None,
+        any_events: Callable[[], Batch] | None = None,
+    ) -> None:
         self.chain, self.loss, self.team = chain, loss, team
         self.device = next(chain.parameters()).device
-        self._module = team.parallel(_Pass(chain, loss, amp))
+        self._norms, self._any_events = norms, any_events
+        self._module = team.parallel(_Pass(chain, loss, amp, norms))
         self._buffers = dict(chain.named_buffers())
         self._before: list[Tensor] = []
+        self._spare: Batch | None = None
         self._names: tuple[str, ...] = ()
 
     def losses(self, parts: Sequence[Batch], lessons: Lessons, lap: Callable[[str], None]) -> Iterator[Tensor]:
@@ -91,10 +120,13 @@ class Learner:
         self._before = [buffer.clone() for buffer in self._buffers.values()]
         alone = self.team.ranks == 1
         shares = [None] if alone and len(parts) == 1 else self._shares(parts)
-        for number, (part, share) in enumerate(zip(parts or [None], shares, strict=True), start=1):
-            with self._meeting_gradients(number == len(shares)):
-                batch = part and to_device(part, self.device)
-                loss, found = self._module(batch, share)
+        passes = max(1, len(parts) if self._norms is None else self.team.worst(len(parts)))
+        padding = [None] * (passes - len(parts))
+        minibatches = zip([*parts, *padding], [*shares[: len(parts)], *padding], strict=True)
+        for number, (part, share) in enumerate(minibatches, start=1):
+            with self._meeting_gradients(number == passes):
+                batch = part or self._stand_in()
+                loss, found = self._module(batch and to_device(batch, self.device), share, part is not None)
                 if part is not None:
                     lessons.terms.add(found, share)
                     self._look_at(loss, part, lessons)
@@ -105,6 +137,14 @@ class Learner:
                 lap("tbackward")
         if not alone:
             self._agree(lessons)
+
+    def _stand_in(self) -> Batch | None:
+        """Return events for a pass that this process makes only since the others do; None where it need not."""
+        if self._norms is None:
+            return None
+        if self._spare is None:
+            self._spare = self._any_events()
+        return self._spare
 
     def take_back(self) -> None:
         """Restore the running statistics that were there before the batch."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,20 @@ from mlreco.iotools.collate import Batch
 from mlreco.iotools.skipped import SHOWN
 from mlreco.iotools.workers import WaitEnded
 from mlreco.models.chain import ChainLoss
+from mlreco.training.background import BackgroundValidator
 from mlreco.training.checkpoints import TrainingState, save_checkpoint
 from mlreco.training.diverged import write_batch
-from mlreco.training.keeping import keep_best, keep_last
+from mlreco.training.keeping import keep_last
 from mlreco.training.learner import Learner, Lessons
 from mlreco.training.parts import Terms
 from mlreco.training.prefix import checkpoint_path
 from mlreco.training.report import Reporter
 from mlreco.training.run_folder import describe_run
-from mlreco.training.schedules import follow_validation, warm_up
+from mlreco.training.schedules import warm_up
 from mlreco.training.step import optimize
+from mlreco.training.synced_norms import SyncedNorms
 from mlreco.training.team import ENDS, FAILED, GOES_ON, Team
+from mlreco.training.validating import Validations
 from mlreco.training.validation import Validator
 
 
@@ -66,20 +69,21 @@ class Training:
         loader: Any,
         iterations: int,
         team: Team,
-        validator: Validator | None = None,
+        validator: Validator | BackgroundValidator | None = None,
     ) -> None:
         self.config = config
         self.trainval = config["trainval"]
         self.state = state
         self.chain = state.model
         self.team = team
-        self.validator = validator
-        self.learner = Learner(self.chain, loss, self.trainval["amp"], team)
+        norms = SyncedNorms(self.chain) if self.trainval["sync_batch_norm"] and team.ranks > 1 else None
+        self.learner = Learner(self.chain, loss, self.trainval["amp"], team, norms, loader.any_events)
         self.loader = loader
         self.iterations = iterations
         self._saved: Path | None = None
         self._told = 0
-        if state.iteration >= iterations:
+        self.validations = Validations(self.trainval, state, iterations, team, validator, self._save)
+        if state.iteration >= iterations and not self.validations.is_unfinished:
             raise UserError(
                 f"nothing left to train: {state.iteration} iterations are done and {iterations} wanted; "
                 f"raise trainval.iterations (--iterations)"
@@ -113,68 +117,50 @@ class Training:
 
     def _train_until_the_end(self, interruption: Interruption, reporter: Reporter | None) -> bool:
         """Train until all iterations are done, or a signal comes, which is returned."""
-        batches = self.loader.steps(lambda: interruption.requested)
-        if self._is_due() and self._validate(interruption, reporter):
+        try:
+            self._train_on(interruption, reporter)
+            self.validations.finish(lambda: interruption.requested, reporter)
+        except WaitEnded:
             return True
+        return False
+
+    def _train_on(self, interruption: Interruption, reporter: Reporter | None) -> None:
+        """Train until all iterations are done, or the network no longer becomes better.
+
+        Raises:
+            WaitEnded: a signal came.
+        """
+
+        def requested() -> bool:
+            return interruption.requested
+
+        batches = self.loader.steps(requested)
+        self._validate(requested, reporter)
         while self.state.iteration < self.iterations:
             timer = _Timer(time.perf_counter())
-            try:
-                with self.team.telling_losses():
-                    row = self._iterate(self._next(batches, interruption), timer)
-            except WaitEnded:
-                return True
+            with self.team.telling_losses():
+                row = self._iterate(self._next(batches, interruption), timer)
             if reporter is not None:
                 reporter.record(row)
                 self.state.reports = reporter.state()
-            if self._is_due() and self._validate(interruption, reporter):
-                return True
+            self._validate(requested, reporter)
             if self.state.iteration % self.trainval["checkpoint_step"] == 0:
                 self._save()
-            if self._is_no_longer_better():
-                return False
-        return False
+            if self.validations.is_no_longer_better:
+                self.validations.tell_end()
+                return
 
-    def _is_due(self) -> bool:
-        """Tell whether the network is to be validated now, and was not before the training was interrupted."""
-        wanted, done = self.trainval["validation"], self.state.iteration
-        if wanted is None or done <= self.state.selection.validated:
-            return False
-        return done % wanted["step"] == 0 or done == self.iterations
+    def _validate(self, ended: Callable[[], bool], reporter: Reporter | None) -> None:
+        """Validate if it is time for it.
 
-    def _validate(self, interruption: Interruption, reporter: Reporter | None) -> bool:
-        """Validate, keep the network if it is the best; return whether a signal came before the end."""
-        numbers, ended = {}, False
-        if self.validator is not None:
-            network = self.chain if self.state.average is None else self.state.average.module
-            try:
-                numbers = self.validator.numbers(network, lambda: interruption.requested)
-            except WaitEnded:
-                ended = True
-        numbers, ended = self.team.gathered((numbers, ended))[0]
-        if ended:
-            return True
-        done, best = self.state.iteration, self.trainval["best"]
-        self.state.selection = self.state.selection.after(done, numbers, best)
-        self.state.numbers = numbers
-        follow_validation(self.state.scheduler, numbers[best])
-        if reporter is not None:
-            reporter.validated(done, numbers, best)
-            self.state.reports = reporter.state()
-            if self.state.selection.iteration == done:
-                keep_best(self.trainval["weight_prefix"], self._save())
-        return False
-
-    def _is_no_longer_better(self) -> bool:
-        """Tell whether the training ends early."""
-        selection, patience = self.state.selection, self.trainval["patience"]
-        if patience is None or self.trainval["validation"] is None or selection.misses < patience:
-            return False
-        if self.team.is_first:
-            remark(
-                f"ended after {self.state.iteration} iterations: {selection.misses} validations were not better than "
-                f"that after {selection.iteration}, with {self.trainval['best']} {selection.value:.4g}"
-            )
-        return True
+        Raises:
+            WaitEnded: a signal came.
+            UserError: it cannot be done; the state is saved.
+        """
+        try:
+            self.validations.at_this_iteration(ended, reporter)
+        except UserError as error:
+            raise UserError(f"{error}; {self._save_at_fault()}") from error
 
     def _tell_skipped(self) -> None:
         """Tell of events that were skipped for the first time; beyond a few only how many."""
@@ -185,13 +171,13 @@ class Training:
             remark("... further ones are only counted, in the column 'skipped' of the log")
         self._told = len(skipped)
 
-    def _save(self) -> Path:
-        """Write a checkpoint, unless it is there, and return its path."""
+    def _save(self, again: bool = False) -> Path:
+        """Write a checkpoint, unless it is there and is not to be written again, and return its path."""
         path = checkpoint_path(self.trainval["weight_prefix"], self.state.iteration)
-        if self._saved != path and self.team.is_first:
+        if (again or self._saved != path) and self.team.is_first:
             save_checkpoint(path, self.state)
             self._saved = path
-            keep_last(self.trainval["weight_prefix"], self.trainval["keep_last"])
+            keep_last(self.trainval["weight_prefix"], self.trainval["keep_last"], spared=self.state.selection.pending)
         return path
 
     def _save_at_fault(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from mlreco.errors import UserError, nearest
@@ -19,17 +19,19 @@ class Selection:
         value: of the number that is compared.
         misses: validations since then.
         validated: iteration of the last validation.
+        pending: iteration of a validation that is under way; 0 for none.
     """
 
     iteration: int = 0
     value: float = math.nan
     misses: int = 0
     validated: int = 0
+    pending: int = 0
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Selection:
         """Return the selection of :meth:`state`."""
-        return cls(**{name: state[name] for name in ("iteration", "value", "misses", "validated") if name in state})
+        return cls(**{one.name: state[one.name] for one in fields(cls) if one.name in state})
 
     def state(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -51,7 +53,7 @@ class Selection:
         better = value < self.value if smaller_is_better(name) else value > self.value
         if not math.isnan(value) and (better or math.isnan(self.value)):
             return Selection(iteration, value, 0, iteration)
-        return replace(self, misses=self.misses + 1, validated=iteration)
+        return replace(self, misses=self.misses + 1, validated=iteration, pending=0)
 
 
 def smaller_is_better(name: str) -> bool:

@@ -6,9 +6,10 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-TRAINVAL = ("optimizer", "max_grad_norm", "freeze", "amp", "tf32", "warmup", "ema", "loss_weights")
+TRAINVAL = ("optimizer", "max_grad_norm", "freeze", "amp", "tf32", "warmup", "ema", "loss_weights", "sync_batch_norm")
 IOTOOL = ("batch_size", "minibatch_size", "shuffle", "collate_fn", "sampler", "augment", "on_error")
-DATASET = ("name", "simulation", "schema", "event_list", "entry_range")
+DATASET = ("name", "simulation", "schema", "event_list", "entry_range", "max_voxels")
+SOURCE = ("weight", "simulation")
 MODEL = ("name", "class_scheme", "modules", "network_input", "loss_input")
 WHERE_WEIGHTS_COME_FROM = ("model_path", "model_name")
 OF_EARLY_CHECKPOINTS = ("optimizer", "lr_scheduler", "max_grad_norm", "freeze", "amp", "tf32")
@@ -17,6 +18,7 @@ BEFORE_IT_EXISTED = {
     "trainval.amp": "off",
     "trainval.tf32": False,
     "trainval.warmup": 0,
+    "trainval.sync_batch_norm": False,
     "iotool.minibatch_size": -1,
 }
 """Settings that older checkpoints do not tell, and what they were where that is not None."""
@@ -43,6 +45,10 @@ def settings_of(config: Mapping[str, Any], schedule: Mapping[str, Any] | None) -
         "trainval": {**{key: trainval.get(key) for key in TRAINVAL}, "lr_scheduler": schedule},
     }
     chosen["iotool"]["dataset"] = {key: iotool["dataset"].get(key) for key in DATASET}
+    chosen["iotool"]["dataset"]["sources"] = {
+        name: {key: source.get(key) for key in SOURCE}
+        for name, source in (iotool["dataset"].get("sources") or {}).items()
+    }
     return dict(flattened(copy.deepcopy(chosen)))
 
 

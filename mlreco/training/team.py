@@ -32,12 +32,14 @@ class Team:
         ranks: how many there are.
         local_rank: number of this process on its machine.
         device: where its network runs.
+        ranks_here: how many there are on this machine.
     """
 
     rank: int = 0
     ranks: int = 1
     local_rank: int = 0
     device: torch.device = _CPU
+    ranks_here: int = 1
 
     @property
     def is_first(self) -> bool:
@@ -150,7 +152,7 @@ def team_of_environment(gpus: str) -> Iterator[Team]:
         text = str(error).splitlines()[0][:200]
         raise UserError(f"process {rank} of {ranks} cannot reach the others at {place}: {text}") from error
     try:
-        yield Team(rank, ranks, local, device)
+        yield Team(rank, ranks, local, device, on_this_machine)
     finally:
         distributed.destroy_process_group()
 

@@ -22,6 +22,7 @@ from mlreco.models.chain import ChainLoss
 from mlreco.models.layers.precision import tf32
 from mlreco.provenance import git_revision, host, versions
 from mlreco.training.average import moving_average
+from mlreco.training.background import BackgroundValidator
 from mlreco.training.checkpoints import Saved, TrainingState, read_training, restore
 from mlreco.training.loop import Training
 from mlreco.training.optimizers import make_optimizer
@@ -97,35 +98,53 @@ def _train(config: Mapping[str, Any], resume: str | Path | None, weights: str | 
         facts = {"settings": state.metadata.settings, "versions": versions(), "iterations": iterations}
         team.require_same({**facts, "events": data.digest, "beginning": state.iteration})
         loss = state.model.make_loss(trainval["loss_weights"]).to(team.device)
-        with _validation(config, loss, loader, team) as validator:
-            if validator is not None:
-                require_number(validator.numbers(state.model, most=1), trainval["best"])
+        with _validation(config, state, loss, loader, team) as validator:
             return Training(config, state, loss, loader, iterations, team, validator).run()
 
 
 @contextlib.contextmanager
-def _validation(config: Mapping[str, Any], loss: ChainLoss, loader: Loader, team: Team) -> Iterator[Validator | None]:
+def _validation(
+    config: Mapping[str, Any], state: TrainingState, loss: ChainLoss, loader: Loader, team: Team
+) -> Iterator[Validator | BackgroundValidator | None]:
     """Give what validates in the first process, None elsewhere or where nothing is to be validated.
 
     Raises:
-        UserError: the events cannot be read; or something needs a validation and there is none.
+        UserError: the events cannot be read, or give no number of the name that is compared; or something needs a
+            validation that there is not.
     """
     trainval = config["trainval"]
+    wanted = trainval["validation"]
+    _check_what_follows(trainval)
+    if wanted is None or not team.is_first:
+        yield None
+        return
+    with contextlib.closing(Validator(config, loss)) as validator:
+        for path in overlap(validator.files, loader.dataset.files):
+            remark(f"{path}: is trained on and validated on; the validation says little about other events")
+        require_number(validator.numbers(state.model, most=1), trainval["best"])
+        if not wanted["background"]:
+            yield validator
+            return
+    with contextlib.closing(BackgroundValidator(config, team.ranks_here)) as beside:
+        yield beside
+
+
+def _check_what_follows(trainval: Mapping[str, Any]) -> None:
+    """Check what waits for validations.
+
+    Raises:
+        UserError: there are none, or none that it may wait for.
+    """
+    plateau = (trainval.get("lr_scheduler") or {}).get("name") == "ReduceLROnPlateau"
     if trainval["validation"] is None:
-        if (trainval.get("lr_scheduler") or {}).get("name") == "ReduceLROnPlateau":
+        if plateau:
             raise UserError("trainval.lr_scheduler: ReduceLROnPlateau needs events to validate on: trainval.validation")
         if trainval["patience"] is not None:
             raise UserError("trainval.patience counts validations: say on which events, with trainval.validation")
-    if trainval["validation"] is None or not team.is_first:
-        yield None
-        return
-    validator = Validator(config, loss)
-    for path in overlap(validator.files, loader.dataset.files):
-        remark(f"{path}: is trained on and validated on; the validation says little about other events")
-    try:
-        yield validator
-    finally:
-        validator.close()
+    elif plateau and trainval["validation"]["background"]:
+        raise UserError(
+            "trainval.validation.background: ReduceLROnPlateau needs the numbers at once; set background: false"
+        )
 
 
 def _begin(

@@ -57,6 +57,7 @@ def train_and_tell(config: Config, resume: str | None, weights: Path | None, sou
 
     dataset = config.iotool.dataset
     chosen = sources_given or resume not in (None, LATEST_IF_ANY) or dataset.get("name") == SIMULATED
+    chosen = chosen or dataset.get("sources") is not None
     if not chosen and all(map(is_sample, dataset.data_keys)):
         raise UserError(
             "train on which events? say -s FILES, or iotool.dataset.data_keys in the configuration; the shipped sample "

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from mlreco.config.sections.base import Count, Integer, Names, Positive, Section, named
+from mlreco.course import Course
 
 
 class Sampler(Section):
@@ -53,6 +54,26 @@ Numbers = Annotated[list[Count], BeforeValidator(_numbers)]
 """Entry numbers, also as a text."""
 
 
+def _course(least: float) -> Any:
+    """Return a type of numbers of at least ``least`` that may change while training: see `mlreco.course`."""
+
+    def check(value: Any) -> Any:
+        try:
+            course = Course.of(value)
+        except ValueError as error:
+            raise PydanticCustomError("course", "{text}", {"text": str(error)}) from None
+        if course.least < least:
+            raise PydanticCustomError(
+                "course", "expected at least {least}, not {value}", {"least": least, "value": course.least}
+            )
+        return value
+
+    return Annotated[Any, BeforeValidator(check)]
+
+
+Weight = _course(0)
+Limit = _course(1)
+
 SIMULATED = "SimulatedDataset"
 """Name of the dataset that needs no files."""
 
@@ -71,6 +92,31 @@ class Parser(Section):
     args: dict[str, Any] = {}
 
 
+class Source(Section):
+    """Events of one kind in a training.
+
+    Attributes:
+        data_keys: files, globs, folders or ``.txt`` lists.
+        simulation: what is simulated while training, instead of files (extra ``simulate``).
+        weight: share of the events of a batch, relative to the other sources: a number, or ``[[iteration, number],
+            ...]`` with straight lines between; the number of its events if absent.
+    """
+
+    omit_absent: ClassVar[bool] = True
+
+    data_keys: Annotated[Names, Field(min_length=1)] | None = None
+    simulation: dict[str, Any] | None = None
+    weight: Weight | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Source:
+        if (self.data_keys is None) == (self.simulation is None):
+            raise PydanticCustomError("source", "expected either data_keys or simulation")
+        if self.simulation is not None and self.weight is None:
+            raise PydanticCustomError("source", "weight is missing: a simulation has no number of events")
+        return self
+
+
 class Dataset(Section):
     """The events.
 
@@ -84,6 +130,10 @@ class Dataset(Section):
         entry_range: first entry to read and the one after the last.
         reader: name of a reader; by the content of the files if absent.
         simulation: what `SimulatedDataset` simulates for a training; anything else reads the files.
+        sources: name -> events of one kind, instead of `data_keys`; a training draws them by their weights, each in
+            shuffled passes. Inference reads their files one after another.
+        max_voxels: a training passes over events with more voxels: a number, or ``[[iteration, number], ...]`` with
+            straight lines between; the order is shuffled.
         entries: name of a product for the network -> the parser that makes it (``schema`` in files).
     """
 
@@ -97,6 +147,8 @@ class Dataset(Section):
     entry_range: Annotated[list[Count], Field(min_length=2, max_length=2)] | None = None
     reader: str | None = None
     simulation: dict[str, Any] | None = None
+    sources: Annotated[dict[str, Source], Field(min_length=1)] | None = None
+    max_voxels: Limit | None = None
     entries: Annotated[dict[str, Annotated[Parser | list[str], BeforeValidator(_entry)]], Field(min_length=1)] = Field(
         alias="schema"
     )
@@ -121,6 +173,15 @@ class Dataset(Section):
 
     @model_validator(mode="after")
     def _some_events(self) -> Dataset:
+        if self.sources is not None:
+            if self.data_keys is not None or self.name == SIMULATED:
+                raise PydanticCustomError("twice", "sources say which events: no other name, and data_keys: null")
+            given = [source.weight is not None for source in self.sources.values()]
+            if any(given) and not all(given):
+                raise PydanticCustomError("weights", "some sources have a weight and some have none: give all or none")
+            return self
+        if self.name == SIMULATED and self.max_voxels is not None:
+            raise PydanticCustomError("max_voxels", "max_voxels goes with files: simulated events have no size before")
         if self.name == SIMULATED or self.data_keys is not None:
             if self.name != SIMULATED and self.simulation is not None:
                 raise PydanticCustomError("simulation", f"simulation goes with name: {SIMULATED}")
@@ -139,7 +200,8 @@ class IOTool(Section):
         num_workers: processes that read; 0 for none beside the main one.
         collate_fn: how events become a batch.
         sampler: the order of events; sequential if absent.
-        augment: name of an augmentation -> its arguments; training only.
+        augment: name of an augmentation -> its argument; training only. The widths ``charge_scale`` and
+            ``charge_jitter`` may change: ``[[iteration, number], ...]`` with straight lines between.
         pin_memory: page-locked batches, for CUDA; if absent, where the network runs on CUDA.
         on_error: what an event that cannot be read does: ``raise`` ends the run, ``skip`` leaves it out, counted and
             listed.

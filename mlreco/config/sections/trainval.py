@@ -36,6 +36,8 @@ class Validation(Section):
         data_keys: files, patterns, folders or ``.txt`` lists; the schema is that of the training.
         step: iterations between validations.
         events: at most so many events, evenly spread over the files.
+        background: whether a process of its own validates on the CPU while the training goes on; numbers come later,
+            and `patience` ends where the next validation is due. It wants a core that the training does not use.
         clustering: whether the post-processing runs and its instances are compared with the true ones.
     """
 
@@ -43,6 +45,7 @@ class Validation(Section):
     step: Positive = 1000
     events: Positive = 200
     clustering: bool = True
+    background: bool = False
 
 
 class TrainVal(Section):
@@ -75,6 +78,8 @@ class TrainVal(Section):
             `CosineAnnealingLR`, `OneCycleLR` and `PolynomialLR` is that of the training where it is not given.
         warmup: iterations in which the learning rate rises: that of the schedule times (iteration + 1) / `warmup`.
         ema: decay of the moving average of the weights, such as 0.999; checkpoints then hold it as their weights.
+        sync_batch_norm: whether batch normalisation is over the voxels of all processes that train together, as one
+            process would with the whole batch; slower.
         loss_weights: name of a stage -> factor of its loss; 1 if absent.
     """
 
@@ -97,6 +102,7 @@ class TrainVal(Section):
     lr_scheduler: Call | None = None
     warmup: Count = 0
     ema: Annotated[float, Field(gt=0, lt=1)] | None = None
+    sync_batch_norm: bool = False
     loss_weights: dict[str, Annotated[float, Field(ge=0)]] = {}
     freeze: Names = []
     amp: Annotated[Literal["off", "fp16", "bf16"], BeforeValidator(_amp)] = "off"

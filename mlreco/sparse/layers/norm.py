@@ -2,25 +2,63 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import nn
 
 from mlreco.sparse.as_made import is_own
 
 
+class Meeting(Protocol):
+    """Puts together what several processes know of one batch."""
+
+    def total(self, sums: torch.Tensor) -> torch.Tensor:
+        """Return the sum of a (K,) float64 tensor over the processes; gradients go back to all of them."""
+
+
 class VoxelBatchNorm(nn.BatchNorm1d):
     """BatchNorm1d over the rows of (N, C); a batch of fewer than two voxels is normalised with the running statistics.
 
     Such a batch has no variance: torch refuses it in training, and would otherwise spoil the running statistics.
+
+    Attributes:
+        meeting: of the processes over whose voxels together it normalises in training; None where each is alone.
     """
+
+    meeting: Meeting | None = None
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the normalised (N, C) features."""
+        if self.training and self.meeting is not None:
+            return self._with_others(features, self.meeting)
         if len(features) < 2:
             return nn.functional.batch_norm(
                 features, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps
             )
         return super().forward(features)
+
+    def _with_others(self, features: torch.Tensor, meeting: Meeting) -> torch.Tensor:
+        """Return the features normalised with mean and variance over the voxels of all processes.
+
+        In double precision the mean of squares loses nothing against the mean of squared deviations; nothing waits for
+        a device, whatever the number of voxels.
+        """
+        wide = features.double()
+        count = wide.new_full((1,), len(wide))
+        sums = meeting.total(torch.cat([count, wide.sum(0), wide.square().sum(0)]))
+        count, sums = sums[0].detach(), sums[1:].reshape(2, -1) / sums[0].detach().clamp(min=1)
+        mean, variance = sums[0], (sums[1] - sums[0].square()).clamp(min=0)
+        with torch.no_grad():
+            _, _, momentum = self.count_batch()
+            share = torch.where(count > 1, momentum, 0.0)
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), share.to(self.running_mean.dtype))
+            unbiased = variance * count / (count - 1).clamp(min=1)
+            self.running_var.lerp_(unbiased.to(self.running_var.dtype), share.to(self.running_var.dtype))
+        mean = torch.where(count > 1, mean, self.running_mean.double())
+        variance = torch.where(count > 1, variance, self.running_var.double())
+        scale = (variance + self.eps).rsqrt() * self.weight.double()
+        return ((wide - mean) * scale + self.bias.double()).to(features.dtype)
 
     def count_batch(self) -> tuple[torch.Tensor, torch.Tensor, float]:
         """Count a batch and return running mean, variance and momentum, for code that moves them as ``forward`` does.
@@ -32,7 +70,7 @@ class VoxelBatchNorm(nn.BatchNorm1d):
 
     def is_as_made(self) -> bool:
         """Tell whether it has float32 parameters and running statistics; see :mod:`mlreco.sparse.as_made`."""
-        if not is_own(self, VoxelBatchNorm) or self.momentum is None:
+        if not is_own(self, VoxelBatchNorm) or self.momentum is None or self.meeting is not None:
             return False
         numbers = self.weight, self.bias, self.running_mean, self.running_var
         return all(tensor is not None and tensor.dtype == torch.float32 for tensor in numbers)

@@ -1,0 +1,81 @@
+"""Batch normalisation over the voxels of all processes that train together."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mlreco.errors import UserError
+from mlreco.sparse import VoxelBatchNorm
+
+
+class _Total(torch.autograd.Function):
+    """The sum of a tensor over the processes; its gradient is the sum of their gradients."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous().clone()
+        distributed.all_reduce(total)
+        return total
+
+
+class SyncedNorms:
+    """The normalisations of a network, which meet in the same order in every process, forward and backward.
+
+    So every process has to make every pass, one that has no events for it with a stand-in that does not count
+    (:meth:`uncounted`), and has to go back through all layers (:meth:`tie`).
+
+    Args:
+        network: its normalisations are changed.
+
+    Raises:
+        UserError: it has normalisations of another kind.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._counts = True
+        self._totals: list[Tensor] = []
+        for name, module in network.named_modules():
+            if isinstance(module, VoxelBatchNorm):
+                module.meeting = self
+            elif isinstance(module, _BatchNorm):
+                kind = type(module).__name__
+                raise UserError(f"trainval.sync_batch_norm: '{name}' is a {kind}; only VoxelBatchNorm can do it")
+
+    def total(self, sums: Tensor) -> Tensor:
+        """Return the sum of a (K,) float64 tensor over the processes."""
+        total = _Total.apply(sums if self._counts else 0.0 * sums)
+        if torch.is_grad_enabled():
+            self._totals.append(total)
+        return total
+
+    @contextlib.contextmanager
+    def uncounted(self) -> Iterator[None]:
+        """Let the voxels of a pass not count."""
+        self._counts = False
+        try:
+            yield
+        finally:
+            self._counts = True
+
+    def tie(self, products: dict[str, Any]) -> Tensor:
+        """Return a 0 that every product and every total has a part in, so that the way back leads through all of them.
+
+        Args:
+            products: of the network in the pass that has just been made.
+        """
+        outputs = [value for value in products.values() if isinstance(value, Tensor) and value.requires_grad]
+        parts = [value.sum() for value in [*outputs, *self._totals]]
+        self._totals = []
+        return 0.0 * torch.stack([part.double() for part in parts]).sum().float()

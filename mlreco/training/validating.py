@@ -1,0 +1,188 @@
+"""When the network of a training is validated, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from mlreco.console import remark
+from mlreco.iotools.workers import WaitEnded
+from mlreco.training.background import BackgroundValidator
+from mlreco.training.checkpoints import TrainingState
+from mlreco.training.keeping import keep_best, keep_best_with
+from mlreco.training.prefix import checkpoint_path
+from mlreco.training.report import Reporter
+from mlreco.training.schedules import follow_validation
+from mlreco.training.selection import Selection
+from mlreco.training.team import Team
+from mlreco.training.validation import Validator
+
+
+class Validations:
+    """Validates every so many iterations, tells the numbers, keeps the best checkpoint and ends when patience does.
+
+    In the background numbers are told, and the best checkpoint kept, when they come. They are waited for where the next
+    validation is due, and only there patience ends, so that the course of a training does not depend on their speed.
+
+    Args:
+        trainval: the section of the configuration.
+        state: of the training; its selection changes.
+        iterations: of the whole training.
+        team: the processes that train together.
+        validator: of the process that validates, or that lets another do it; None in the others and without validation.
+        save: writes a checkpoint of now and returns its path; one that is there only with ``again``.
+    """
+
+    def __init__(
+        self,
+        trainval: Mapping[str, Any],
+        state: TrainingState,
+        iterations: int,
+        team: Team,
+        validator: Validator | BackgroundValidator | None,
+        save: Callable[..., Path],
+    ) -> None:
+        self._trainval, self._wanted = trainval, trainval["validation"]
+        self._state, self._iterations, self._team, self._save = state, iterations, team, save
+        self._validator = validator
+        self._settled = Selection() if self._is_beside else state.selection
+        self._resume()
+
+    def at_this_iteration(self, ended: Callable[[], bool], reporter: Reporter | None) -> None:
+        """Validate if it is time for it.
+
+        Args:
+            ended: whether the training was told to end.
+            reporter: of the first process.
+
+        Raises:
+            WaitEnded: ``ended`` said so.
+            UserError: an event cannot be read, or the checkpoint cannot be written.
+        """
+        done = self._state.iteration
+        if not self._is_due(done):
+            self._take_what_has_come(reporter)
+        elif not self._is_beside:
+            self._validate(ended, reporter)
+        else:
+            self._settle(ended, reporter)
+            if not self.is_no_longer_better:
+                self._begin(done)
+
+    def finish(self, ended: Callable[[], bool], reporter: Reporter | None) -> None:
+        """Wait for what is under way, at the end of a training; the checkpoint of the end is written again.
+
+        Raises:
+            WaitEnded: ``ended`` said so.
+            UserError: as :meth:`at_this_iteration`.
+        """
+        if self._is_beside and self._state.selection.pending:
+            self._settle(ended, reporter)
+            self._save(again=True)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether the network as it is has yet to be validated."""
+        return self._state.selection.pending > 0 or self._is_due(self._state.iteration)
+
+    @property
+    def is_no_longer_better(self) -> bool:
+        """Whether the training is to end early."""
+        patience = self._trainval["patience"]
+        return patience is not None and self._wanted is not None and self._settled.misses >= patience
+
+    def tell_end(self) -> None:
+        """Say why the training ends early."""
+        chosen = self._settled
+        if self._team.is_first:
+            remark(
+                f"ended after {self._state.iteration} iterations: {chosen.misses} validations were not better than "
+                f"that after {chosen.iteration}, with {self._trainval['best']} {chosen.value:.4g}"
+            )
+
+    @property
+    def _is_beside(self) -> bool:
+        return self._wanted is not None and self._wanted["background"]
+
+    def _is_due(self, done: int) -> bool:
+        """Tell whether the network is to be validated now, and was not before the training was interrupted."""
+        selection = self._state.selection
+        if self._wanted is None or done <= max(selection.validated, selection.pending):
+            return False
+        return done % self._wanted["step"] == 0 or done == self._iterations
+
+    def _validate(self, ended: Callable[[], bool], reporter: Reporter | None) -> None:
+        """Validate now."""
+        numbers, stopped = {}, False
+        if isinstance(self._validator, Validator):
+            average = self._state.average
+            try:
+                numbers = self._validator.numbers(self._state.model if average is None else average.module, ended)
+            except WaitEnded:
+                stopped = True
+        numbers, stopped = self._team.gathered((numbers, stopped))[0]
+        if stopped:
+            raise WaitEnded
+        done = self._state.iteration
+        self._take(done, numbers, reporter)
+        self._settled = self._state.selection
+        if reporter is not None and self._settled.iteration == done:
+            keep_best(self._trainval["weight_prefix"], self._save())
+
+    def _take(self, iteration: int, numbers: Mapping[str, float], reporter: Reporter | None) -> None:
+        best = self._trainval["best"]
+        self._state.selection = self._state.selection.after(iteration, numbers, best)
+        self._state.numbers = dict(numbers)
+        follow_validation(self._state.scheduler, numbers[best])
+        if reporter is not None:
+            reporter.validated(iteration, numbers, best)
+            self._state.reports = reporter.state()
+
+    def _begin(self, done: int) -> None:
+        """Save, and let the checkpoint be validated."""
+        self._state.selection = replace(self._state.selection, pending=done)
+        checkpoint = self._save()
+        if isinstance(self._validator, BackgroundValidator):
+            self._validator.begin(checkpoint)
+
+    def _resume(self) -> None:
+        """Begin the validation again that was under way when the training was interrupted."""
+        pending = self._state.selection.pending
+        if not pending or not isinstance(self._validator, BackgroundValidator):
+            return
+        checkpoint = checkpoint_path(self._trainval["weight_prefix"], pending)
+        if checkpoint.exists():
+            self._validator.begin(checkpoint)
+        else:
+            remark(f"{checkpoint} is gone: the validation after {pending} iterations is left out")
+            self._state.selection = replace(self._state.selection, pending=0)
+
+    def _take_what_has_come(self, reporter: Reporter | None) -> None:
+        validator, pending = self._validator, self._state.selection.pending
+        if pending and isinstance(validator, BackgroundValidator) and validator.has_come():
+            self._take_pending(lambda: False, reporter)
+
+    def _take_pending(self, ended: Callable[[], bool], reporter: Reporter | None) -> None:
+        """Take the numbers of the validation under way, and keep its checkpoint if it is the best."""
+        pending = self._state.selection.pending
+        if not pending or not isinstance(self._validator, BackgroundValidator):
+            return
+        numbers = self._validator.numbers(ended)
+        self._take(pending, numbers, reporter)
+        if self._state.selection.iteration == pending:
+            prefix = self._trainval["weight_prefix"]
+            keep_best_with(prefix, checkpoint_path(prefix, pending), numbers, self._state.selection)
+
+    def _settle(self, ended: Callable[[], bool], reporter: Reporter | None) -> None:
+        """Wait for the validation under way, and let all processes know what it has come to."""
+        stopped = False
+        try:
+            self._take_pending(ended, reporter)
+        except WaitEnded:
+            stopped = True
+        self._settled, stopped = self._team.gathered((self._state.selection, stopped))[0]
+        if stopped:
+            raise WaitEnded
+        self._state.selection = self._settled
