@@ -69,7 +69,7 @@ class Plan:
         parts: minibatches of a whole batch, read here.
 
     Raises:
-        UserError: more processes than a batch has events.
+        UserError: more processes than there are events, in a batch or at all.
     """
 
     def __init__(
@@ -85,6 +85,8 @@ class Plan:
     ) -> None:
         if shard.ranks > batch_size:
             raise UserError(f"{shard.ranks} processes train on batches of {batch_size}: raise iotool.batch_size")
+        if shard.ranks > entries:
+            raise UserError(f"{shard.ranks} processes train on {entries} events: start no more than there are events")
         self.sampler, self.entries, self.train = sampler, entries, train
         self.batch_size, self.minibatch_size = batch_size, minibatch_size
         self.iteration, self.shard = iteration, shard

@@ -68,6 +68,13 @@ class TrainingState:
     numbers: dict[str, float] = field(default_factory=dict)
 
 
+def seed_generators(seed: int) -> None:
+    """Seed all global random generators, so that two trainings of one seed draw the same."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+
+
 def random_state() -> dict[str, Any]:
     """Return the states of all global random generators as tensors and plain values."""
     version, internal, gauss = random.getstate()

@@ -23,7 +23,7 @@ from mlreco.models.layers.precision import tf32
 from mlreco.provenance import git_revision, host, versions
 from mlreco.training.average import moving_average
 from mlreco.training.background import BackgroundValidator
-from mlreco.training.checkpoints import Saved, TrainingState, read_training, restore
+from mlreco.training.checkpoints import Saved, TrainingState, read_training, restore, seed_generators
 from mlreco.training.loop import Training
 from mlreco.training.optimizers import make_optimizer
 from mlreco.training.prefix import checkpoints, newest_training, refuse_to_overwrite, reserved
@@ -76,7 +76,7 @@ def _train(config: Mapping[str, Any], resume: str | Path | None, weights: str | 
     else:
         saved = newest_training(trainval["weight_prefix"]) if resume == "latest" else read_training(Path(resume))
         seed = saved.content.seed
-    torch.manual_seed(seed)
+    seed_generators(seed)
     loader = loader_factory(
         config["iotool"],
         seed=seed,

@@ -169,6 +169,15 @@ class _Tally:
 
 
 def overlap(validation: list[Path], training: list[Path]) -> list[Path]:
-    """Return the files that are validated on and trained on as well."""
-    trained = {path.resolve() for path in training}
-    return [path for path in validation if path.resolve() in trained]
+    """Return the files that are validated on and trained on as well, whatever their names there."""
+    trained = {_identity(path) for path in training}
+    return [path for path in validation if _identity(path) in trained]
+
+
+def _identity(path: Path) -> tuple[int, int] | Path:
+    """Return what tells a file from others; the name where there is none, as of events that are simulated."""
+    try:
+        found = path.stat()
+    except OSError:
+        return path
+    return found.st_dev, found.st_ino

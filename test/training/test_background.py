@@ -62,9 +62,9 @@ def test_the_numbers_are_those_of_a_validation_in_between_and_the_training_goes_
 
 def test_patience_ends_where_the_next_validation_is_due(tmp_path, capsys):
     stuck = "trainval.optimizer={name: SGD, args: {lr: 1e-30}}"
-    options = [validation("true"), "trainval.patience=1", "trainval.best=spice_accuracy", stuck]
+    options = [validation("true"), "trainval.patience=1", "trainval.best=ari_all", stuck]
     last = train(tiny_config(tmp_path, "trainval.iterations=90", *options))
-    values = {int(row["iter"]): float(row["spice_accuracy"]) for row in log_of(tmp_path)}
+    values = {int(row["iter"]): float(row["ari_all"]) for row in log_of(tmp_path)}
     best = max(values, key=values.get)
     assert max(values) == best + 2 and int(last.stem.split("-")[1]) == best + 4
     assert f"ended after {best + 4} iterations: 1 validations were not better" in capsys.readouterr().err
