@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from numba.core import event
 
+_PATIENCE = 3.0
+"""Seconds of compiling after which it is told what a run is waiting for."""
 _LOCK_EVENT, _COMPILE_EVENT = "numba:compiler_lock", "numba:compile"
 """Numba's events: a thread waits for the compiler or has it; the compiler works."""
 
@@ -16,6 +19,7 @@ class _Watch(event.Listener):
 
     def __init__(self) -> None:
         self.compiled = 0
+        self.tell: Callable[[], None] | None = None
         self._own = threading.local()
         self._guard = threading.Lock()
         self._active = 0
@@ -24,6 +28,7 @@ class _Watch(event.Listener):
     def on_start(self, event: event.Event) -> None:
         if event.kind == _COMPILE_EVENT:
             self.compiled += 1
+            self._tell_once()
             return
         own = self._own
         own.depth = getattr(own, "depth", 0) + 1
@@ -48,6 +53,11 @@ class _Watch(event.Listener):
             self._active -= 1
             if not self._active:
                 self._total += now - self._began
+
+    def _tell_once(self) -> None:
+        if self.tell is not None and self.of_all() > _PATIENCE:
+            tell, self.tell = self.tell, None
+            tell()
 
     def of_thread(self) -> float:
         return getattr(self._own, "total", 0.0)
@@ -75,6 +85,11 @@ def seconds() -> float:
 def kernels() -> int:
     """Return how many kernels were compiled since then; those that were kept from earlier processes do not count."""
     return _watch.compiled
+
+
+def tell_when_slow(tell: Callable[[], None] | None) -> None:
+    """Call something, once, as soon as kernels have been compiled for some seconds; None calls nothing any more."""
+    _watch.tell = tell
 
 
 class Stopwatch:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from types import TracebackType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -13,6 +14,7 @@ from mlreco.console import remark
 _FIRST, _LONGEST = 10.0, 60.0
 """Seconds until the first line where stderr is no terminal, and between later ones; each wait is twice the one before,
 up to the longest."""
+COMPILING = "compiling kernels, once: later runs find them compiled"
 _NAMES = {"ev": "events", "it": "iterations", "x": "steps"}
 
 
@@ -48,13 +50,25 @@ class Progress:
             self._bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items()}, refresh=False)
         self._bar.update(steps)
 
+    def _tell_of_compiling(self) -> None:
+        if self._lines is None:
+            self._bar.set_postfix_str(COMPILING)
+        else:
+            remark(COMPILING)
+
     def __enter__(self) -> Progress:
+        compiling = _compiler_watch()
+        if compiling is not None:
+            compiling.tell_when_slow(self._tell_of_compiling)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.close()
+        compiling = _compiler_watch()
+        if compiling is not None:
+            compiling.tell_when_slow(None)
 
 
 class _Lines:
@@ -99,6 +113,11 @@ def duration(seconds: float) -> str:
 
 
 def _compiling() -> float:
-    """Return the seconds of compiling so far, without importing the compiler where nobody has."""
-    module = sys.modules.get("mlreco.compiling")
-    return 0.0 if module is None else float(module.seconds())
+    """Return the seconds of compiling so far."""
+    compiling = _compiler_watch()
+    return 0.0 if compiling is None else float(compiling.seconds())
+
+
+def _compiler_watch() -> Any:
+    """Return the module that watches the compiler, without importing the compiler where nobody has."""
+    return sys.modules.get("mlreco.compiling")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from itertools import takewhile
 from pathlib import Path
 
 from mlreco.errors import UserError, nearest
@@ -12,6 +14,10 @@ _PLACES = (_PACKAGE / "shipped_files", _PACKAGE.parent / "config")
 
 DEMO = "demo"
 """Name of the configuration of ``mlreco demo``, which is one of the others."""
+
+_PROSE = re.compile("# ?[^ ]")
+"""A line of a comment that is no indented example."""
+_SENTENCE = re.compile(r"(.*?\.(?= |$)|.*)")
 
 SAMPLES = {"sample": "thin_sample.h5", "fat_sample": "fat_sample.h5"}
 """Names of files of events, for ``--source``."""
@@ -47,9 +53,10 @@ def configuration(name: str) -> Path:
 
 
 def description(path: Path) -> str:
-    """Return what the first line of a configuration file says about it."""
-    first = path.read_text(encoding="utf-8").partition("\n")[0]
-    return first.removeprefix("#").strip() if first.startswith("#") else ""
+    """Return the first sentence of the comment at the head of a configuration file."""
+    lines = takewhile(_PROSE.match, path.read_text(encoding="utf-8").splitlines())
+    text = " ".join(line.removeprefix("#").strip() for line in lines)
+    return _SENTENCE.match(text)[0].removesuffix(":")
 
 
 def sample(name: str) -> Path | None:

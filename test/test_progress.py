@@ -53,6 +53,16 @@ def test_time_for_compiling_is_in_no_rate(clock, capsys, monkeypatch):
     assert capsys.readouterr().err == "mlreco: inference: 10 of 100 events, 2 events/s, 45 s left\n"
 
 
+def test_a_run_that_waits_for_the_compiler_says_so_once(capsys, monkeypatch):
+    monkeypatch.setattr(compiling, "_PATIENCE", -1.0)
+    with Progress("inference", total=1):
+        for dtype in (np.int8, np.int16):
+            assert numba.njit(lambda x: x + 1)(dtype(1)) == 2
+    assert capsys.readouterr().err == f"mlreco: {progress.COMPILING}\n"
+    numba.njit(lambda x: x + 2)(1)
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2.0 h"), (2e5, "2.3 days")]
 )
