@@ -43,6 +43,8 @@ def fetch(source: str, sha256: str | None = None) -> Path:
     folder, name = cache_folder(), f"{wanted[:16]}-{address.rpartition('/')[2]}"
     if not (folder / name).exists():
         remark(f"downloading {address} to {folder}")
+    from requests import RequestException
+
     try:
         pooch.retrieve(
             address, f"sha256:{wanted}", fname=name, path=folder, downloader=pooch.HTTPDownloader(timeout=_SECONDS)
@@ -51,11 +53,27 @@ def fetch(source: str, sha256: str | None = None) -> Path:
         if "hash" not in str(error):
             raise _unreachable(address, error) from None
         raise UserError(f"{address}: the file has another checksum than sha256={wanted}; it was not kept") from None
-    except (PermissionError, NotADirectoryError, FileExistsError):
-        raise UserError(f"{folder}: weights cannot be kept there; set {CACHE_VARIABLE} to another folder") from None
-    except OSError as error:  # those of the connection are such
+    except RequestException as error:
         raise _unreachable(address, error) from None
+    except OSError as error:
+        reason = error.strerror or "it cannot be written"
+        raise UserError(
+            f"{folder}: weights cannot be kept there: {reason}; set {CACHE_VARIABLE} to another folder"
+        ) from None
     return folder / name
+
+
+def local_checkpoint(source: str | Path, sha256: str | None = None) -> Path:
+    """Return the file of a checkpoint that is here, or elsewhere (`fetch`).
+
+    Args:
+        source: a path, a URL, or ``hf://owner/repository/file``.
+        sha256: as in `fetch`.
+
+    Raises:
+        UserError: as in `fetch`.
+    """
+    return fetch(str(source), sha256) if is_remote(source) else Path(source)
 
 
 def cache_folder() -> Path:

@@ -12,6 +12,7 @@ from mlreco.console import remark
 from mlreco.errors import UserError
 from mlreco.garbage import no_search_while_importing
 from mlreco.numba_extensions import leave_out_numba_extensions
+from mlreco.remote import local_checkpoint
 
 if TYPE_CHECKING:
     from mlreco.recipes import Recipe
@@ -59,7 +60,12 @@ def add_config_options(parser: argparse.ArgumentParser, optional: bool = False) 
 
 def add_weights(parser: argparse._ActionsContainer) -> None:
     """Add the option for a checkpoint to start from."""
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="checkpoint with the weights of the whole chain")
+    parser.add_argument(
+        "--weights",
+        type=local_checkpoint,
+        metavar="FILE",
+        help="checkpoint with the weights of the whole chain: a file, or URL#sha256=... (hf://owner/repository/file)",
+    )
 
 
 def add_resume(parser: argparse._ActionsContainer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -156,10 +157,15 @@ def _array(values: Any, what: str, name: str) -> np.ndarray:
         values = values.detach().cpu()
     try:
         array = np.asarray(values)
-    except (TypeError, ValueError, RuntimeError):
+    except TypeError:
+        raise UserError(
+            f"{name}{what} must be numbers, not {getattr(values, 'dtype', type(values).__name__)}"
+        ) from None
+    except (ValueError, RuntimeError):
         raise UserError(f"{name}{what} are no array of numbers: rows of different lengths?") from None
     if array.dtype.kind not in "iuf":
-        raise UserError(f"{name}{what} must be numbers, not {array.dtype}")
+        hint = "; files are reconstructed by predict_file" if isinstance(values, (str, Path)) else ""
+        raise UserError(f"{name}{what} must be numbers, not {array.dtype}{hint}")
     return array
 
 

@@ -29,6 +29,8 @@ def open_events(path: str | Path, image: str | None = None, scheme: str | None =
     Raises:
         UserError: no such file, none that is read, damage, or no image of that name.
     """
+    if not isinstance(path, (str, Path)):
+        raise UserError(f"a file of events is named by a text or a path, not {type(path).__name__}")
     if OutputEventsReader.recognizes(path):
         if image is not None or scheme is not None:
             raise UserError(f"{path}: an output file of mlreco tells its image and its class scheme itself")

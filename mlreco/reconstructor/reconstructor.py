@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, overload
@@ -25,6 +26,7 @@ from mlreco.models.layers.precision import tf32
 from mlreco.recipes import read_recipe
 from mlreco.reconstructor.arrays import GivenEvent, given_event, image_meta
 from mlreco.reconstructor.event import IDENTITY, Event
+from mlreco.remote import is_remote, local_checkpoint
 from mlreco.semantics import UNKNOWN
 from mlreco.sparse import unchanging
 
@@ -45,7 +47,8 @@ class UnfamiliarEvents(UserWarning):
 class Reconstructor:
     """A trained chain: networks, clusterer and what else its configuration names.
 
-    Made by `from_pretrained`. One object reconstructs any number of events and may be used by one thread at a time.
+    Made by `from_pretrained`. One object reconstructs any number of events. Threads may share one: their calls of
+    `predict` take turns. Other processes get one by pickle, and read its weights from the same files.
 
     Args:
         config: a checked configuration (`mlreco.config.load_config`).
@@ -57,13 +60,23 @@ class Reconstructor:
         name: as given.
 
     Raises:
-        UserError: a stage without weights, or weights that do not fit.
+        UserError: no configuration, a stage without weights, or weights that do not fit.
     """
 
     def __init__(self, config: Config, weights: str | Path | None = None, name: str = "chain") -> None:
+        if not isinstance(config, Config):
+            raise UserError(
+                f"a Reconstructor is made of a checked configuration, not of {type(config).__name__}; "
+                f"Reconstructor.from_pretrained takes names and files"
+            )
         self.config = config
         self.name = name
-        self._reconstruction = Reconstruction(config, weights)
+        self._weights = None if weights is None else Path(weights).absolute()
+        self._reconstruction = Reconstruction(config, self._weights)
+        self._turn = threading.Lock()
+
+    def __reduce__(self) -> tuple[type[Reconstructor], tuple[Config, Path | None, str]]:
+        return type(self), (self.config, self._weights, self.name)
 
     @classmethod
     def from_pretrained(
@@ -81,20 +94,30 @@ class Reconstructor:
             name: a shipped chain (``thin``, ``fat``; ``mlreco configs`` lists them), a checkpoint of ``mlreco train``,
                 a configuration file, or a checkpoint elsewhere: a URL, or ``hf://owner/repository/file`` of the Hugging
                 Face hub.
-            weights: checkpoint with the weights of the whole chain, instead of those that the name stands for.
+            weights: checkpoint with the weights of the whole chain, here or elsewhere, instead of those that the name
+                stands for.
             device: ``cpu``, ``cuda`` or ``cuda:1``.
             overrides: changes of the configuration, as ``--set`` takes them: ``trainval.gpus=0``.
-            sha256: checksum of a checkpoint from elsewhere; it is kept in the user's cache folder.
+            sha256: checksum of the one checkpoint from elsewhere, where it does not stand at the end of its address
+                (``...#sha256=...``); the checkpoint is kept in the user's cache folder.
 
         Raises:
             UserError: no such name, no weights, no such device, or a mistake in the configuration.
         """
         if isinstance(overrides, str):
             overrides = [overrides]
-        if not isinstance(name, (str, Path)):
-            raise UserError(f"the name of a chain is a text or a path, not {type(name).__name__}")
-        recipe = read_recipe(name, [*overrides, f"trainval.gpus='{_gpus(device)}'"], sha256=sha256)
-        return cls(recipe.config, weights or recipe.checkpoint, str(name))
+        for what, given in (("the name of a chain", name), ("weights", "" if weights is None else weights)):
+            if not isinstance(given, (str, Path)):
+                raise UserError(f"{what} must be a text or a path, not {type(given).__name__}")
+        elsewhere = [given for given in (name, weights or "") if is_remote(given)]
+        if sha256 is not None and len(elsewhere) != 1:
+            raise UserError("sha256 is the checksum of one checkpoint from elsewhere: a URL, or hf://...")
+        gpus = f"trainval.gpus='{_gpus(device)}'"
+        recipe = read_recipe(name, [*overrides, gpus], sha256=sha256 if is_remote(name) else None)
+        if weights:
+            checkpoint = local_checkpoint(weights, sha256 if is_remote(weights) else None)
+            return cls(recipe.config, checkpoint, str(name))
+        return cls(recipe.config, recipe.checkpoint, str(name))
 
     def __repr__(self) -> str:
         stages = ", ".join((*self._reconstruction.chain.stages, *self.config["post_processing"]))
@@ -166,9 +189,11 @@ class Reconstructor:
             meta = image_meta(voxel_size, self.image_shape if image_shape is None else image_shape, image_origin)
             return self._predict([self._from_arrays(coordinates, energies, semantics, meta, 0, "")])[0]
         events = list(coordinates)
-        if all(isinstance(event, Event) for event in events):
+        if events and all(isinstance(event, Event) for event in events):
             self._refuse_with_events(energies, voxel_size, image_shape, semantics)
             return self._predict([self._from_event(event, f"event {i}: ") for i, event in enumerate(events)])
+        if not events:
+            return []
         meta = image_meta(voxel_size, self.image_shape if image_shape is None else image_shape, image_origin)
         values = _one_each("energies", energies, len(events))
         classes = _one_each("semantics", semantics, len(events)) if semantics is not None else [None] * len(events)
@@ -236,7 +261,7 @@ class Reconstructor:
         size = self.config["iotool"]["batch_size"]
         info = self._info([ARRAYS])
         batches = (self._batch(given[first : first + size]) for first in range(0, len(given), size))
-        with self._unchanging():
+        with self._turn, self._unchanging():
             found = list(self._finished(batches))
         familiarity = Familiarity(self._reconstruction.trained)
         for products in found:
@@ -328,7 +353,7 @@ def _is_list_of_events(coordinates: Any) -> bool:
         return False
     if isinstance(coordinates, (list, tuple)):
         return not coordinates or any(isinstance(one, Event) or np.ndim(one) != 1 for one in coordinates[:1])
-    return isinstance(coordinates, Iterable) and not isinstance(coordinates, (str, bytes))
+    return isinstance(coordinates, Iterable) and not isinstance(coordinates, (str, bytes, Mapping))
 
 
 def _one_each(what: str, values: Any, count: int) -> list[Any]:

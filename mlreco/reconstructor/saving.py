@@ -13,17 +13,19 @@ _OF_A_FILE = ("columns", "complete", "format", "format_version", "version")
 """What an output file tells of itself, not of its events."""
 
 
-def save_events(path: str | Path, events: Iterable[Event]) -> None:
+def save_events(path: str | Path, events: Event | Iterable[Event]) -> None:
     """Write events into an output file (``.h5``), as ``mlreco inference`` does, or one event into a page (``.html``).
 
     Args:
         path: file to write; it appears only when complete.
-        events: events of one chain or one file.
+        events: events of one chain or one file, or a single one.
 
     Raises:
         UserError: no events, another ending, events with different products, or the file cannot be written.
     """
-    path, events = Path(path), list(events)
+    if not isinstance(path, (str, Path)):
+        raise UserError(f"a file is named by a text or a path, not {type(path).__name__}: mlreco.save(path, events)")
+    path, events = Path(path), [events] if isinstance(events, Event) else list(events)
     if path.suffix.lower() not in _FORMS:
         raise UserError(f"{path}: events are saved as .h5 (an output file) or .html (a page), not '{path.suffix}'")
     if not events:

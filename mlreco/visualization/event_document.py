@@ -26,9 +26,9 @@ _SCENES = (
     ("class_predicted", "image", "Predicted semantic classes"),
     ("class_used", "image", "Semantic classes"),
     ("instance_true", "image", "True instances"),
-    ("instance_true", "embedding", "Embedding space, true instances"),
+    ("instance_true", "embedding", "Embedding: true instances"),
     ("instance_predicted", "image", "Predicted instances"),
-    ("instance_predicted", "embedding", "Embedding space, predicted instances"),
+    ("instance_predicted", "embedding", "Embedding: predicted instances"),
 )
 
 

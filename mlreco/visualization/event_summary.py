@@ -105,8 +105,16 @@ def _score_table(scores: dict[int, dict[str, float]], classes: list[str]) -> str
         [name, *(f"{scores[number][metric]:.3f}" if number in scores else _NOTHING for metric in _SCORES)]
         for number, name in [*enumerate(_class_cells(classes)), (ALL, "all")]
     ]
-    note = f"Voxels by true class; true instances of {MIN_VOXELS} voxels and more."
-    return html_table(["class", *_SCORES.values()], rows) + f"<p>{note}</p>"
+    notes = [f"Scores: voxels by true class, true instances of {MIN_VOXELS} voxels and more; counts: of any size."]
+    if any(_alone(row) for row in scores.values()):
+        notes.append("ARI 0: one instance on one side and several on the other, whatever they share.")
+    return html_table(["class", *_SCORES.values()], rows) + f"<p>{' '.join(notes)}</p>"
+
+
+def _alone(row: dict[str, float]) -> bool:
+    """Whether one instance stands against several, in truth or prediction."""
+    few, many = sorted((row["true_instances"], row["pred_instances"]))
+    return few == 1 < many
 
 
 def _class_cells(classes: list[str]) -> list[str]:

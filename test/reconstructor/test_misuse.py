@@ -1,17 +1,20 @@
 """What people do wrong in Python: one line that says what is wrong and what would be right."""
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas
 import pytest
 import torch
 
 import mlreco
-from mlreco import Event, Reconstructor, UserError
+from mlreco import Event, Reconstructor, UserError, shipped
 
 COORDINATES = np.array([[10, 20, 30], [11, 20, 30], [12, 21, 30]])
-ENERGIES = np.array([0.5, 1.0, 0.7])
+ENERGIES = np.array([0.5, 1.0, 0.75])
 EVENT = Event({"coordinates": COORDINATES, "fragments": np.array([0, 0, 1])}, name="event 0")
 
 
@@ -30,7 +33,29 @@ PREDICTIONS = {
     "no voxel size": ((COORDINATES, ENERGIES), {}, "voxel_size is missing: the edge of a voxel in cm"),
     "nothing": ((None, None), {"voxel_size": 0.3}, "coordinates are missing"),
     "a text": (("thin", ENERGIES), {"voxel_size": 0.3}, "coordinates must be numbers"),
-    "a path": ((Path("x.h5"), ENERGIES), {"voxel_size": 0.3}, "coordinates must be numbers"),
+    "a path": ((Path("x.h5"), ENERGIES), {"voxel_size": 0.3}, "files are reconstructed by predict_file"),
+    "a table": (({"x": [1], "y": [2], "z": [3]}, [1.0]), {"voxel_size": 0.3}, "coordinates: dict .* give arrays"),
+    "half precision of torch": (
+        (torch.ones(3, 3, dtype=torch.bfloat16), ENERGIES),
+        {"voxel_size": 0.3},
+        "coordinates must be numbers, not torch.bfloat16",
+    ),
+    "times": (
+        (COORDINATES.astype("M8[s]"), ENERGIES),
+        {"voxel_size": 0.3},
+        "coordinates must be numbers, not datetime",
+    ),
+    "a table with a gap": (
+        (pandas.DataFrame({"x": [1, None], "y": [1, 1], "z": [1, 1]}), [1, 1]),
+        {"voxel_size": 0.3},
+        "coordinates in row 1: x = nan",
+    ),
+    "a table of too many columns": (
+        (pandas.DataFrame(np.c_[COORDINATES, ENERGIES], columns=list("xyze")), ENERGIES),
+        {"voxel_size": 0.3},
+        r"not \(3, 4\); without the column of the batch or of the energy",
+    ),
+    "both in one list": (([COORDINATES, ENERGIES],), {"voxel_size": 0.3}, "energies must be a list of 2 arrays"),
     "a number": ((7, ENERGIES), {"voxel_size": 0.3}, r"coordinates must have the shape \(N, 3\), not \(\)"),
     "transposed": ((COORDINATES[:2].T, ENERGIES), {"voxel_size": 0.3}, "give their transpose"),
     "batch column": (
@@ -97,6 +122,8 @@ PREDICTIONS = {
     "negative energy": ((COORDINATES, [1, -2, 1]), {"voxel_size": 0.3}, "energies in row 1: -2 is negative"),
     "swapped": ((ENERGIES, COORDINATES), {"voxel_size": 0.3}, r"coordinates must have the shape \(N, 3\), not \(3,\)"),
     "voxel size zero": ((COORDINATES, ENERGIES), {"voxel_size": 0}, "voxel_size must be positive, in cm, not 0"),
+    "voxel size negative": ((COORDINATES, ENERGIES), {"voxel_size": -0.3}, "must be positive, in cm, not -0.3"),
+    "one axis negative": ((COORDINATES, ENERGIES), {"voxel_size": (0.3, 0.3, -0.3)}, "must be positive"),
     "voxel size text": ((COORDINATES, ENERGIES), {"voxel_size": "3mm"}, "voxel_size must be one number or three"),
     "two voxel sizes": ((COORDINATES, ENERGIES), {"voxel_size": (0.3, 0.3)}, "voxel_size must be one number or three"),
     "voxel size nan": ((COORDINATES, ENERGIES), {"voxel_size": np.nan}, "voxel_size must be one number or three"),
@@ -172,12 +199,18 @@ NAMES = {
     "no such configuration": ("mine.cfg", {}, "mine.cfg: no such configuration file"),
     "a folder": (".", {}, r"\.: is a folder"),
     "no weights": ("chain", {}, "stage 'uresnet' has no weights"),
+    "weights that are none": ("thin", {"weights": 3}, "weights must be a text or a path, not int"),
+    "events for weights": ("thin", {"weights": shipped.sample("sample")}, "thin_sample.h5: .*checkpoint"),
+    "events for a chain": (shipped.sample("sample"), {}, "thin_sample.h5"),
+    "a checksum of nothing": ("thin", {"sha256": "0" * 64}, "sha256 is the checksum of one checkpoint from elsewhere"),
+    "a device by number": ("thin", {"device": 0}, "no device '0'; valid: cpu, cuda, cuda:1"),
+    "an override without a value": ("thin", {"overrides": ["trainval.seed"]}, "trainval.seed"),
     "a device": ("thin", {"device": "gpu"}, "no device 'gpu'; valid: cpu, cuda, cuda:1"),
     "a device that is not there": ("thin", {"device": "cuda:97"}, "no such CUDA device here"),
     "an override": ("thin", {"overrides": ["model.modules.spice.dept=5"]}, "did you mean 'depth'"),
     "an override as text": ("thin", {"overrides": "model.modules.spice.dept=5"}, "did you mean 'depth'"),
     "weights that are not there": ("thin", {"weights": "x.ckpt"}, "x.ckpt: no such checkpoint"),
-    "None": (None, {}, "the name of a chain is a text or a path, not NoneType"),
+    "None": (None, {}, "the name of a chain must be a text or a path, not NoneType"),
 }
 
 
@@ -195,6 +228,9 @@ def test_files_that_are_no_chains_and_no_events(tmp_path, thin):
     (tmp_path / "broken.ckpt").write_bytes(b"PK\x03\x04 and nothing else")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["x"] = [1]
+    torch.save({"state_dict": {"spice.other.weight": torch.zeros(3)}}, tmp_path / "other.ckpt")
+    with pytest.raises(UserError, match=r"other\.ckpt"):
+        Reconstructor.from_pretrained("thin", weights=tmp_path / "other.ckpt")
     for name, message in {"text.cfg": "text.cfg", "broken.ckpt": "not a checkpoint of mlreco, or damaged"}.items():
         with pytest.raises(UserError, match=message):
             Reconstructor.from_pretrained(tmp_path / name)
@@ -219,6 +255,13 @@ def test_files_that_are_no_chains_and_no_events(tmp_path, thin):
         (lambda thin, sample: thin.reconstruct_file(sample.path, "no/such/folder/x.h5"), "the folder does not exist"),
         (lambda thin, sample: mlreco.open(sample.path, image="sparse3d_x"), "no image 'sparse3d_x'"),
         (lambda thin, sample: mlreco.open(sample.path, scheme="larcv"), "no class scheme 'larcv'"),
+        (lambda thin, sample: Reconstructor("thin"), "not of str; Reconstructor.from_pretrained takes names"),
+        (lambda thin, sample: Reconstructor(thin.config.to_dict()), "made of a checked configuration, not of dict"),
+        (lambda thin, sample: mlreco.open(3), "named by a text or a path, not int"),
+        (lambda thin, sample: mlreco.open([sample.path]), "named by a text or a path, not list"),
+        (lambda thin, sample: mlreco.open("."), "is a folder"),
+        (lambda thin, sample: mlreco.save([sample[0]], "x.h5"), r"not list: mlreco.save\(path, events\)"),
+        (lambda thin, sample: mlreco.save("x.html", sample), "a page shows one event"),
         (lambda thin, sample: mlreco.save("x.h5", []), "no events to save"),
         (lambda thin, sample: mlreco.save("x.h5", [sample]), "item 0 is no event"),
         (lambda thin, sample: mlreco.save("x.h5", [sample[0], EVENT]), "event 1 and the first one differ in products"),
@@ -253,3 +296,77 @@ def test_events_that_are_not_there(sample):
     with pytest.raises(KeyError):
         _ = sample[0]["fragments"]
     assert not hasattr(sample[0], "instances")
+
+
+FORMS = {
+    "lists": (COORDINATES.tolist(), ENERGIES.tolist(), 0.3),
+    "floating point numbers": (COORDINATES.astype(float), ENERGIES.astype(np.float16), 0.3),
+    "small integers": (COORDINATES.astype(np.uint8), ENERGIES.astype(np.float16), (0.3, 0.3, 0.3)),
+    "tensors that learn": (torch.tensor(COORDINATES), torch.tensor(ENERGIES, requires_grad=True), torch.tensor(0.3)),
+    "tables": (pandas.DataFrame(COORDINATES, columns=list("xyz")), pandas.Series(ENERGIES), np.float64(0.3)),
+    "other layout": (np.asfortranarray(COORDINATES), ENERGIES[::-1][::-1], [0.3]),
+    "nothing masked": (np.ma.masked_array(COORDINATES), np.ma.masked_array(ENERGIES), 0.3),
+}
+
+
+@pytest.mark.parametrize(("coordinates", "energies", "voxel_size"), FORMS.values(), ids=FORMS)
+@pytest.mark.filterwarnings("ignore::mlreco.reconstructor.reconstructor.UnfamiliarEvents")
+def test_the_form_of_the_arrays_does_not_matter(thin, coordinates, energies, voxel_size):
+    expected = thin.predict(COORDINATES, ENERGIES, voxel_size=0.3)
+    found = thin.predict(coordinates, energies, voxel_size=voxel_size)
+    assert (found.coordinates == COORDINATES).all()
+    assert (found.embeddings == expected.embeddings).all()
+
+
+@pytest.mark.filterwarnings("ignore::mlreco.reconstructor.reconstructor.UnfamiliarEvents")
+def test_events_without_voxels_and_lists_without_events(thin, tmp_path):
+    empty = thin.predict(np.empty((0, 3)), [], voxel_size=0.3)
+    assert (empty.num_voxels, len(empty.particles), len(empty.to_pandas())) == (0, 0, 0)
+    assert len(empty.particles.to_pandas()) == 0
+    empty.save(tmp_path / "empty.h5")
+    empty.save(tmp_path / "empty.html")
+    assert len(empty.show().data[0].x) == 0
+    assert thin.predict([]) == []
+    assert thin.predict([], [], voxel_size=0.3) == []
+    first, second = thin.predict([np.empty((0, 3)), COORDINATES], [[], ENERGIES], voxel_size=0.3)
+    assert (first.num_voxels, second.num_voxels) == (0, 3)
+
+
+@pytest.mark.filterwarnings("ignore::mlreco.reconstructor.reconstructor.UnfamiliarEvents")
+def test_an_image_of_the_largest_size(thin):
+    edge = 2**20
+    found = thin.predict(edge - 1 - COORDINATES, ENERGIES, voxel_size=0.3, image_shape=edge)
+    assert (found.coordinates == edge - 1 - COORDINATES).all()
+    assert np.isfinite(found.embeddings).all()
+
+
+def test_threads_that_share_a_chain_get_what_one_gets(thin, sample):
+    events = sample[:4]
+    alone = [thin.predict(event) for event in events]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(thin.predict, events))
+    for one, other in zip(alone, together, strict=True):
+        assert (one.embeddings == other.embeddings).all()
+        assert (one.instances == other.instances).all()
+
+
+def test_chains_events_and_files_can_be_sent_to_other_processes(thin, sample):
+    again = pickle.loads(pickle.dumps(thin))
+    event = pickle.loads(pickle.dumps(sample[0]))
+    assert (again.predict(event).embeddings == thin.predict(sample[0]).embeddings).all()
+    assert again.name == "thin"
+    assert len(pickle.loads(pickle.dumps(sample))) == len(sample)
+    assert pickle.loads(pickle.dumps(event)).event_id == sample[0].event_id
+
+
+def test_a_file_that_was_closed_opens_again_and_one_that_is_gone_is_told(sample, tmp_path):
+    copy = tmp_path / "copy.h5"
+    copy.write_bytes(Path(sample.path).read_bytes())
+    with mlreco.open(copy) as events:
+        assert events[0].num_voxels
+    assert events[1].num_voxels
+    events.close()
+    events.close()
+    copy.unlink()
+    with pytest.raises(UserError, match=r"copy\.h5: no such file"):
+        _ = events[2]

@@ -7,7 +7,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from mlreco import Reconstructor, UserError, remote
+from mlreco import Reconstructor, UserError, remote, shipped
 from mlreco.cli import main
 
 pytest.importorskip("pooch")
@@ -83,8 +83,23 @@ def test_what_goes_wrong_is_told_in_one_line(server, tmp_path, monkeypatch):
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv(remote.CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
-    with pytest.raises(UserError, match="weights cannot be kept there; set MLRECO_CACHE"):
+    with pytest.raises(UserError, match="weights cannot be kept there: .*; set MLRECO_CACHE"):
         remote.fetch(address, digest)
+
+
+def test_weights_from_elsewhere_for_a_shipped_chain(server, thin, sample, tmp_path, capsys):
+    digest = put(server, "x.ckpt", (shipped.folder() / "weights" / "thin.ckpt").read_bytes())
+    address = f"{server.address}/x.ckpt"
+    chain = Reconstructor.from_pretrained("thin", weights=address, sha256=digest)
+    assert (chain.predict(sample[0]).embeddings == thin.predict(sample[0]).embeddings).all()
+    words = ["inference", "thin", "-s", "sample", "-n", "1", "-o", str(tmp_path / "output.h5"), "--weights"]
+    assert main([*words, f"{address}#sha256={digest}"]) == 0
+    capsys.readouterr()
+    assert main([*words, f"{address}#sha256={'0' * 64}"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].startswith("mlreco: error: ") and "another checksum" in said[-1]
+    assert main([*words, "hf://owner/chains/x.ckpt"]) == 2
+    assert "say which file is expected" in capsys.readouterr().err
 
 
 def test_without_the_package(monkeypatch):

@@ -25,9 +25,9 @@ const mlrecoBrowser = (() => {
     });
   }
 
-  async function show(place) {
+  /* Which place of the list is the current one. */
+  function mark(place) {
     shown = place;
-    const row = index.rows[order[place]];
     byId("previous").disabled = place === 0;
     byId("next").disabled = place === order.length - 1;
     for (const line of document.querySelectorAll("#events tbody tr")) {
@@ -35,15 +35,25 @@ const mlrecoBrowser = (() => {
       line.classList.toggle("current", current);
       if (current) line.scrollIntoView({ block: "nearest" });
     }
+  }
+
+  async function show(place) {
+    mark(place);
+    const row = index.rows[order[place]];
+    const superseded = () => index.rows[order[shown]] !== row;
     let event;
     try {
       event = await documentOf(row);
     } catch (error) {
+      if (superseded()) return;
+      byId("title").textContent = `Event ${row.number} of the file`;
+      byId("facts").replaceChildren();
       byId("message").textContent = error.message;
       byId("message").hidden = false;
+      byId("panels").hidden = true;
       return;
     }
-    if (shown !== place) return;
+    if (superseded()) return;
     document.title = event.title;
     byId("title").textContent = event.title;
     byId("facts").replaceChildren(...event.facts.map(([name, value]) => {
@@ -125,7 +135,7 @@ const mlrecoBrowser = (() => {
     const worth = (place) => { const value = index.rows[place][key]; return value === null ? Infinity : value; };
     order.sort((a, b) => (down ? worth(b) - worth(a) : worth(a) - worth(b)) || a - b);
     fillList();
-    show(order.indexOf(current));
+    mark(order.indexOf(current));
   }
 
   function setTheme(dark) {

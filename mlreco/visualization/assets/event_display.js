@@ -7,7 +7,7 @@ const mlrecoDisplay = (() => {
     turn: 0, busy: false };
   let event = null, voxels = null, positions = null, filterColumn = null, wrong = null, panels = [];
 
-  const BAR = 52;
+  const BAR = 52, MOST_REVIVALS = 5;
   const byId = (id) => document.getElementById(id);
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -61,8 +61,8 @@ const mlrecoDisplay = (() => {
     return { ...common, color: take(mlrecoColumns.logEnergies(event, voxels)), colorscale: document.documentElement.dataset.theme === "dark" ? mlrecoColumns.ENERGY_ON_DARK : mlrecoColumns.ENERGY_COLOURS,
      
       cmin: scale.low, cmax: scale.high, showscale: true,
-      colorbar: { title: { text: "MeV", side: "top" }, tickvals: scale.ticks, ticktext: scale.labels, thickness: 10, len: 0.85,
-        x: 1.01, xanchor: "left", outlinewidth: 0, tickfont: { size: 10, color: style("--soft") } } };
+      colorbar: { title: { text: "MeV", side: "top" }, tickvals: scale.ticks, ticktext: scale.labels, thickness: 10, len: 0.78,
+        x: 1.01, xanchor: "left", y: 0.02, yanchor: "bottom", outlinewidth: 0, tickfont: { size: 10, color: style("--soft") } } };
   }
 
   function traces(scene) {
@@ -120,8 +120,10 @@ const mlrecoDisplay = (() => {
       await new Promise(requestAnimationFrame);
       if (turn !== state.turn) return;
       const { scene, element } = panel;
-      await Plotly.react(element, traces(scene), fresh || !element._fullLayout ? layout(scene) : element.layout, config);
-      listen(panel);
+      const isNew = !element._fullLayout;
+      await Plotly.react(element, traces(scene), fresh || isNew ? layout(scene) : element.layout, config);
+      if (isNew) listenToPlot(panel);
+      listenToMouse(panel);
     }
     if (turn === state.turn) document.body.dataset.drawn = event.number;
   }
@@ -188,22 +190,44 @@ const mlrecoDisplay = (() => {
     draw();
   }
 
-  /* Once for each element; what it does depends on the event that is shown then. */
-  function listen({ scene, element }) {
+  const current = ({ scene, element }) => ({ element, scene: event.scenes.find((one) => one.key === scene.key) || scene });
+
+  /* Once for each plot; what it does depends on the event that is shown then. */
+  function listenToPlot(panel) {
+    const { element } = panel;
+    element.on("plotly_hover", (data) => { if (data.points[0].curveNumber === 0) showTooltip(state.shown[data.points[0].pointNumber]); });
+    element.on("plotly_unhover", hideTooltip);
+    element.on("plotly_relayouting", (change) => linkCamera(current(panel))(change));
+    element.on("plotly_relayout", (change) => linkCamera(current(panel))(change));
+    element.on("plotly_webglcontextlost", () => setTimeout(() => revive(element), 500));
+  }
+
+  /* A browser takes the drawings of the oldest page away where too many are open, and all of them where its graphics fail:
+     they are made again as soon as somebody looks at the page, a few times. */
+  function revive(element) {
+    if (document.hidden) {
+      document.addEventListener("visibilitychange", () => revive(element), { once: true });
+      return;
+    }
+    const times = Number(element.dataset.revived || 0);
+    if (times >= MOST_REVIVALS || !element._fullLayout) return;
+    element.dataset.revived = times + 1;
+    Plotly.purge(element);
+    draw();
+  }
+
+  /* Once for each element. */
+  function listenToMouse(panel) {
+    const { element } = panel;
     if (element.dataset.listening) return;
     element.dataset.listening = "yes";
     let pressed = null;
-    const current = () => ({ element, scene: event.scenes.find((one) => one.key === scene.key) || scene });
-    element.on("plotly_hover", (data) => { if (data.points[0].curveNumber === 0) showTooltip(state.shown[data.points[0].pointNumber]); });
-    element.on("plotly_unhover", hideTooltip);
-    element.on("plotly_relayouting", (change) => linkCamera(current())(change));
-    element.on("plotly_relayout", (change) => linkCamera(current())(change));
     element.addEventListener("mouseleave", hideTooltip);
     element.addEventListener("mousedown", (press) => {
       pressed = state.hovered === null ? null : { voxel: state.hovered, x: press.clientX, y: press.clientY };
     }, true);
     window.addEventListener("mouseup", (release) => {
-      const column = current().scene.colour;
+      const column = current(panel).scene.colour;
       if (pressed && Math.hypot(release.clientX - pressed.x, release.clientY - pressed.y) < 4
         && column.startsWith("instance") && voxels[column][pressed.voxel] >= 0) isolate(column, voxels[column][pressed.voxel]);
       pressed = null;
@@ -224,9 +248,17 @@ const mlrecoDisplay = (() => {
     draw();
   }));
 
-  return { load, isolate, highlight, resize: () => panels.forEach(({ scene, element }) => {
+  /* Panels in their new size; the boxes in them are made to fit again. */
+  function resize() {
+    for (const { scene, element } of panels) {
       if (element._fullLayout) Plotly.Plots.resize(element).then(() => Plotly.relayout(element, { "scene.aspectratio": aspect(scene) }));
-    }),
+    }
+  }
+
+  let waiting = null;
+  window.addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(resize, 150); });
+
+  return { load, isolate, highlight, resize,
     restyle: () => panels.forEach(({ scene, element }) => { const camera = element.layout.scene.camera;
       const fresh = layout(scene); fresh.scene.camera = camera; Plotly.react(element, traces(scene), fresh, config); }) };
 })();

@@ -33,7 +33,7 @@
     const holder = document.createElement("div");
     holder.className = "picture";
     const title = document.createElement("span");
-    title.textContent = scene.title.replace("Embedding space, ", "Embedding, ");
+    title.textContent = scene.title;
     const canvas = document.createElement("canvas");
     canvas.width = canvas.height = PIXELS;
     holder.append(title, canvas);
