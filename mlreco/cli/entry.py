@@ -24,6 +24,9 @@ OK, BUG, USER_ERROR, INTERRUPTED, BROKEN_PIPE, TERMINATED = 0, 1, 2, 130, 141, 1
 BY_BATCHES = ("inference", "train", commands.OLD_FORM)
 """Commands whose memory grows with the size of a batch."""
 
+_PACKAGES = {"sklearn": "scikit-learn", "spconv": "mlreco[cuda]", "yaml": "pyyaml"}
+"""What is imported -> what is installed, where the names differ."""
+
 CONFIG_SUFFIXES = (".cfg", ".yaml", ".yml")
 
 
@@ -123,7 +126,9 @@ def _with_command(words: list[str]) -> list[str]:
 
 def _explain(error: Exception, words: list[str]) -> int:
     if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != "mlreco":
-        return _refuse(f"the package '{error.name}' is not installed in {sys.executable}: pip install mlreco")
+        package = error.name.partition(".")[0]
+        wanted = _PACKAGES.get(package, package)
+        return _refuse(f"the package '{package}' is not installed in {sys.executable}: pip install {wanted}")
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         by_batches = not words or words[0] not in commands.names() or words[0] in BY_BATCHES
         return _refuse(f"out of memory{': lower iotool.batch_size' if by_batches else ''}")

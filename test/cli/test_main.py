@@ -178,7 +178,7 @@ def test_refused_in_one_line(words, calls, capsys):
         (
             ModuleNotFoundError("no", name="spconv"),
             2,
-            f"mlreco: error: the package 'spconv' is not installed in {sys.executable}: pip install mlreco\n",
+            f"mlreco: error: the package 'spconv' is not installed in {sys.executable}: pip install mlreco[cuda]\n",
         ),
     ],
 )

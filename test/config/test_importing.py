@@ -320,3 +320,86 @@ def test_a_file_that_names_no_events(folder):
     assert any("names no files; 'events.h5' stands for them: say -s FILE" in line for line in imported.notices)
     Path("mine.cfg").write_text(imported.text)
     assert load_config("mine.cfg").iotool.dataset.data_keys == ["events.h5"]
+
+
+STAGES = """\
+__meta__: {version: "1"}
+include: updated.yaml
+override: {base.iterations: null, base.epochs: 2.0}
+build: {mode: both, units: cm}
+model:
+  name: full_chain
+  to_numpy: true
+  weight_path: !download {url: "https://example.org/chain.ckpt", hash: "00"}
+  loss_input: {seg_label: seg_label, clust_label: clust_label}
+  modules:
+    chain:
+      stages:
+      - {name: segmentation, provider: segmentation, uses: uresnet_ppn, loss: uresnet_ppn_loss, config: {mode: uresnet}}
+      - {name: fragmentation, provider: fragmentation, uses: graph_spice, loss: graph_spice_loss}
+    uresnet_ppn:
+      uresnet: {num_input: 1, num_classes: 5, filters: 4, depth: 3, reps: 1, norm_layer: {provider: batch_norm}}
+      ppn: {classify_endpoints: false}
+    uresnet_ppn_loss: {uresnet_loss: {balance_loss: false}, ppn_loss: {resolution: 5.0}}
+    graph_spice: {shapes: [track], embedder: {uresnet: {num_input: 4, filters: 4, depth: 3}}}
+    graph_spice_loss: {name: edge}
+    grappa_inter: {nodes: {source: group}}
+remove: [model.modules.uresnet, model.modules.ppn, model.modules.uresnet_loss, model.modules.ppn_loss]
+"""
+
+FLAT = """\
+iotool:
+  batch_size: 2
+  dataset:
+    data_dirs: [{folder}]
+    data_key: eve
+    schema:
+      input_data: [parse_sparse3d_scn, sparse3d_pcluster]
+      cluster_labels: [parse_cluster3d_clean_full, cluster3d_pcluster, particle_pcluster, sparse3d_pcluster_semantics]
+      ppn_labels: [parse_particle_points, sparse3d_pcluster, particle_pcluster]
+model:
+  name: full_chain
+  modules:
+    uresnet_lonely: {num_strides: 3, filters: 4, num_classes: 5, data_dim: 3, ghost: False, features: 1}
+    ppn: {num_strides: 3, filters: 4, num_classes: 5}
+    network_base: {spatial_size: 768, data_dim: 3, features: 4, leakiness: 0.33}
+    spatial_embeddings: {seediness_dim: 1, sigma_dim: 1, embedding_dim: 3, coordConv: True}
+    uresnet: {filters: 4, input_kernel_size: 7, num_strides: 3, reps: 1}
+    clustering_loss: {name: se_lovasz_inter, seediness_weight: 1.0, embedding_weight: 1.0, smoothing_weight: 1.0}
+    particle_gnn: {node_type: 0}
+    particle_edge_model: {name: modular_nnconv}
+    full_chain: {merge_batch: False}
+  network_input: [input_data]
+  loss_input: [cluster_labels, ppn_labels]
+training: {seed: 1, learning_rate: 0.002, gpus: '', weight_prefix: w/snapshot, iterations: 1, report_step: 1,
+  checkpoint_step: 1, log_dir: log, model_path: '', train: True, debug: False, minibatch_size: -1}
+"""
+
+
+def test_a_chain_of_named_stages(folder):
+    Path("stages.yaml").write_text(STAGES)
+    with pytest.raises(
+        UserError, match=r"graph_spice: needs .*grappa_inter: needs .*ppn: needs .*imports the rest: uresnet"
+    ):
+        import_config("stages.yaml")
+    imported = import_config("stages.yaml", without=["ppn", "graph_spice", "grappa"])
+    config = values(imported)
+    assert config["model"]["modules"] == {"uresnet": {"filters": 4, "depth": 3, "reps": 1}}
+    assert config["trainval"]["epochs"] == 2.0 and not config["trainval"].get("model_path")
+    assert any("weights of another program cannot be loaded" in line for line in imported.notices)
+    Path("mine.cfg").write_text(imported.text)
+    assert load_config("mine.cfg").notices == ()
+
+
+def test_a_chain_whose_networks_stand_side_by_side(folder):
+    Path("flat.cfg").write_text(FLAT.replace("{folder}", str(GENUINE)))
+    with pytest.raises(
+        UserError, match=r"ppn: needs .*particle_gnn, particle_edge_model: needs .*the rest: uresnet, spice"
+    ):
+        import_config("flat.cfg")
+    imported = import_config("flat.cfg", without=["ppn", "particle_gnn", "particle_edge_model"])
+    Path("mine.cfg").write_text(imported.text)
+    config = load_config("mine.cfg")
+    assert set(config["model"]["modules"]) == {"uresnet", "spice", "spice_loss"}
+    assert config.trainval.optimizer.args == {"lr": 0.002}
+    assert config["iotool"]["dataset"]["data_keys"]

@@ -83,7 +83,7 @@ def test_what_goes_wrong_is_told_in_one_line(server, tmp_path, monkeypatch):
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv(remote.CACHE_VARIABLE, str(tmp_path / "file" / "cache"))
-    with pytest.raises(UserError, match="weights cannot be kept there: .*; set MLRECO_CACHE"):
+    with pytest.raises(UserError, match=r"weights cannot be kept there: .*; set MLRECO_CACHE"):
         remote.fetch(address, digest)
 
 
