@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numba
 import numpy as np
@@ -15,6 +15,17 @@ from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
 
 _PACKAGE = __name__.partition(".")[0]
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@overload
+def compiled(function: F) -> F: ...
+
+
+@overload
+def compiled(*, fastmath: bool | set[str] = ..., inline: str = ..., boundscheck: bool = ...) -> Callable[[F], F]: ...
 
 
 def compiled(function: Callable | None = None, **options: Any) -> Any:
@@ -63,12 +74,12 @@ def watch(made: Any, stamp: Callable[[], Hashable]) -> None:
         made: what numba has made of a function.
         stamp: what must be as it was when the code was made.
     """
-    index = getattr(getattr(made, "_cache", None), "_cache_file", None)
+    index: Any = getattr(getattr(made, "_cache", None), "_cache_file", None)
     if hasattr(index, "_source_stamp"):
         index._source_stamp = (index._source_stamp, stamp())
 
 
-def stamp_of(function: Callable) -> Hashable:
+def stamp_of(function: Any) -> Hashable:
     """Return the files and constants that the code of a function is made from, its own file left out."""
     files, constants = set[str](), set[str]()
     _collect(function, files, constants, set())

@@ -31,6 +31,6 @@ def gradients_with_graph(
     with torch.enable_grad(), torch.autocast(grad.device.type, enabled=False):
         # A view of each, so that a tensor that is given twice gets the gradient of each of its places.
         places = [None if x is None else x.view_as(x) for x in inputs]
-        wanted = [x for x, is_needed in zip(places, needed, strict=True) if is_needed]
+        wanted = [x for x, is_needed in zip(places, needed, strict=True) if x is not None and is_needed]
         found = iter(torch.autograd.grad(reference(*places), wanted, grad, create_graph=True, materialize_grads=True))
         return tuple(next(found) if is_needed else None for is_needed in needed)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 from mlreco.post_processing.fragment_graph import FragmentTruth, LabelledGraph
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -78,9 +76,16 @@ class GraphBatch:
         return self.edges - _per_row(_offsets(self.node_counts), self.edge_counts).to(self.edges.device)[:, None]
 
 
+T = TypeVar("T", GraphTruth, GraphBatch)
+
+
 def _on(batch: T, device: torch.device | str, non_blocking: bool) -> T:
     tensors = {f.name: getattr(batch, f.name) for f in fields(batch)}
-    moved = {k: v.to(device, non_blocking=non_blocking) for k, v in tensors.items() if isinstance(v, torch.Tensor)}
+    moved: dict[str, Any] = {
+        name: value.to(device, non_blocking=non_blocking)
+        for name, value in tensors.items()
+        if isinstance(value, torch.Tensor)
+    }
     return replace(batch, **moved)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
+from typing import Any
 
 SAVED = 75
 """Exit status of a training that a batch system ended and that ``--resume`` continues (EX_TEMPFAIL: try again)."""
@@ -40,7 +41,7 @@ class Interruption:
     def __init__(self) -> None:
         self.requested = False
         self._by_hand = False
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def __enter__(self) -> Interruption:
         for number in _NOTED:

@@ -33,7 +33,7 @@ def _prepare_to_compile() -> None:
     if _LINEAR_ALGEBRA in sys.modules:
         cpu_target.target_context.refresh()
         return
-    sys.modules[_LINEAR_ALGEBRA] = None
+    sys.modules[_LINEAR_ALGEBRA] = None  # type: ignore[assignment]  # "not to be had", as the import system has it
     try:
         cpu_target.target_context.refresh()
     finally:

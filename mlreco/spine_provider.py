@@ -34,7 +34,7 @@ VOXEL_SIZE = 0.3
 _KEYS = ("chain", "min_voxels", "voxel_size")
 
 
-class FragmentationStage(ChainStage):  # type: ignore[misc]  # spine has no types
+class FragmentationStage(ChainStage):
     """Fragments from a chain of mlreco.
 
     Args:

@@ -53,12 +53,13 @@ def fingerprint(events: Events, image: str, sampled: int = SAMPLED) -> DataFinge
             images.append(event[image])
     counts = np.array([len(one) for one in images])
     energies = np.concatenate([one.features[:, 0] for one in images]) if images else np.empty(0)
-    shapes = sorted({tuple(map(int, one.meta.shape)) for one in images})
+    shapes = sorted({(int(x), int(y), int(z)) for x, y, z in (one.meta.shape for one in images)})
+    width, height, depth = map(float, images[0].meta.voxel_size) if images else (0.0, 0.0, 0.0)
     return DataFingerprint(
         files=tuple(str(file) for file in events.files[:_FILES]),
         events=len(events),
         sampled=len(images),
-        voxel_size=tuple(map(float, images[0].meta.voxel_size)) if images else None,
+        voxel_size=(width, height, depth) if images else None,
         image_shapes=tuple(shapes[:_SHAPES]),
         voxels_per_event=_quantiles(counts),
         energy_per_voxel=_quantiles(energies),

@@ -180,12 +180,12 @@ def metadata_of(checkpoint: Mapping[str, Any], path: str | Path) -> Metadata:
 def _of_older(checkpoint: Mapping[str, Any], path: str | Path) -> Metadata:
     """Return what a checkpoint without metadata tells."""
     text, version = checkpoint.get("config"), checkpoint.get("mlreco_version")
-    known = {"versions": {"mlreco": version}} if isinstance(version, str) else {}
+    versions = {"mlreco": version} if isinstance(version, str) else {}
     if not isinstance(text, str):
-        return Metadata(**known)
+        return Metadata(versions=versions)
     scheme = _scheme(text, path)
     classes = SCHEMES[scheme].classes if scheme in SCHEMES else ()
-    return Metadata(config=text, class_scheme=scheme, classes=classes, **known)
+    return Metadata(config=text, class_scheme=scheme, classes=classes, versions=versions)
 
 
 def _scheme(text: str, path: str | Path) -> str:

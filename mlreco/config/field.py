@@ -94,8 +94,8 @@ def translate(tree: Tree) -> tuple[str, ...]:
                 move(tree, ("model", "modules", f"{old}{end}"), ("model", "modules", f"{new}{end}"))
     translate_schema(tree, notices.append)
     if "class_scheme" not in model:
-        names = ", ".join(f"{number} {name}" for number, name in enumerate(SCHEMES[DEFAULT_SCHEME].classes))
-        notices.append(f"{tree.source}: model.class_scheme is not given: '{DEFAULT_SCHEME}' ({names})")
+        classes = ", ".join(f"{number} {name}" for number, name in enumerate(SCHEMES[DEFAULT_SCHEME].classes))
+        notices.append(f"{tree.source}: model.class_scheme is not given: '{DEFAULT_SCHEME}' ({classes})")
     for stage in _LIFTED:
         for name, write in ((stage, _stage), (f"{stage}_loss", _loss)):
             block = model["modules"].get(name)

@@ -38,7 +38,7 @@ class FrozenDict(dict):
     def __copy__(self) -> dict[str, Any]:
         return dict(self)
 
-    def __reduce__(self) -> tuple[type[FrozenDict], tuple[dict[str, Any]]]:
+    def __reduce__(self) -> tuple[type[FrozenDict], tuple[Any, ...]]:
         return FrozenDict, (thaw(self),)
 
     __setattr__ = __delattr__ = _refuse
@@ -99,5 +99,5 @@ class Config(FrozenDict):
         object.__setattr__(self, "text", text)
         object.__setattr__(self, "notices", notices)
 
-    def __reduce__(self) -> tuple[type[Config], tuple[dict[str, Any], Path, str, tuple[str, ...]]]:
+    def __reduce__(self) -> tuple[type[FrozenDict], tuple[Any, ...]]:
         return Config, (thaw(self), self.path, self.text, self.notices)

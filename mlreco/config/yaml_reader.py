@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Hashable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -38,7 +38,7 @@ class Loader(yaml.SafeLoader):
     It refuses duplicate keys and other types, reads ``1e-3`` as a number, which YAML 1.1 does not, and a date as text.
     """
 
-    yaml_implicit_resolvers: ClassVar = {
+    yaml_implicit_resolvers = {
         first: [(tag, pattern) for tag, pattern in resolvers if tag not in _MEANINGLESS]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

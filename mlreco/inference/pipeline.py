@@ -39,8 +39,9 @@ def timed(items: Iterable[T]) -> Iterator[tuple[T, float]]:
     iterator = iter(items)
     while True:
         watch = Stopwatch()
-        item = next(iterator, _END)
-        if item is _END:
+        try:
+            item = next(iterator)
+        except StopIteration:
             return
         yield item, watch.lap()
 

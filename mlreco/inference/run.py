@@ -15,6 +15,7 @@ import torch
 
 from mlreco import __version__, compiling
 from mlreco.atomic import refuse_to_replace
+from mlreco.config import Config
 from mlreco.errors import UserError
 from mlreco.inference.familiarity import Familiarity
 from mlreco.inference.pipeline import InOrder, short_turns
@@ -73,7 +74,7 @@ class InferenceSummary:
 
 
 def run_inference(
-    config: Mapping[str, Any],
+    config: Config,
     output: str | Path,
     *,
     weights: str | Path | None = None,
@@ -138,13 +139,12 @@ def _refuse_missing_classes(chain: Chain, left_out: Mapping[str, str]) -> None:
     """Raise where a stage works in true classes and the files hold none of the blobs that could tell them."""
     if not left_out or set(chain.loss_input) - set(left_out):
         return
-    for name, stage in chain.stages.items():
-        if "labels" in stage.requires:
-            raise UserError(
-                f"{next(iter(left_out.values()))}; stage '{name}' works in true classes, which files "
-                f"without labels do not have: set model.modules.{name}.semantics to 'predicted', behind a stage that "
-                "segments"
-            )
+    for name in chain.requiring("labels"):
+        raise UserError(
+            f"{next(iter(left_out.values()))}; stage '{name}' works in true classes, which files "
+            f"without labels do not have: set model.modules.{name}.semantics to 'predicted', behind a stage that "
+            "segments"
+        )
 
 
 def inference_loader(
@@ -170,9 +170,7 @@ def inference_loader(
     return loader
 
 
-def output_info(
-    config: Mapping[str, Any], reconstruction: Reconstruction, files: Iterable[str | Path]
-) -> dict[str, Any]:
+def output_info(config: Config, reconstruction: Reconstruction, files: Iterable[str | Path]) -> dict[str, Any]:
     """Return the attributes of an output file: what its events were made with, and of which files."""
     scheme = reconstruction.chain.scheme
     return {

@@ -11,7 +11,8 @@ import torch
 
 from mlreco.sparse import Division
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 _WAITING = 2
 """Items taken for every place: one that is worked on, and one so that nobody waits for the slowest of all."""
 

@@ -155,8 +155,9 @@ class LArCVDataset:
         for reader in self._files.readers():
             for name in entry.product_names():
                 if name not in reader.products():
-                    if name in getattr(reader, "unusable", {}):
-                        return f"{reader.path}: '{name}' (schema key '{entry.key}') {reader.unusable[name]}"
+                    unusable: dict[str, str] = getattr(reader, "unusable", {})
+                    if name in unusable:
+                        return f"{reader.path}: '{name}' (schema key '{entry.key}') {unusable[name]}"
                     return (
                         f"{reader.path}: no product '{name}' (schema key '{entry.key}'); "
                         f"the file holds {', '.join(reader.products()) or 'no products'}"

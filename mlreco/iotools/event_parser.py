@@ -53,16 +53,20 @@ class EventParser:
         """
         for name in filter(holds_classes, products):
             check_classes(products[name], f"{where}: {name}")
-        augmenter = None if rng is None else self.augmenter
-        if augmenter is not None:
-            products = augmenter.transform(products, rng)
+        if rng is None or self.augmenter is None:
+            return self._blobs(products, where)
+        event = self._blobs(self.augmenter.transform(products, rng), where)
+        return self.augmenter.jitter(event, rng, iteration)
+
+    def _blobs(self, products: Mapping[str, Any], where: str) -> Event:
+        """Return what the entries of the schema make of the products."""
         event: Event = {}
         for entry in self.entries:
             try:
                 event[entry.key] = entry.parse(products)
             except UserError as error:
                 raise UserError(f"{where}: schema key '{entry.key}': {error}") from error
-        image = event.get(self.energies)
+        image = event.get(self.energies) if self.energies is not None else None
         if isinstance(image, EventVoxels):
             check_energies(image, f"{where}: '{self.energies}'")
-        return event if augmenter is None else augmenter.jitter(event, rng, iteration)
+        return event

@@ -74,7 +74,8 @@ class EventFiles:
         self._open.move_to_end(number)
         if len(self._open) > _OPEN_FILES:
             oldest, _ = self._open.popitem(last=False)
-            self._readers[oldest].close()
+            if (unused := self._readers[oldest]) is not None:
+                unused.close()
         return reader
 
     def locate(self, number: int) -> tuple[int, int]:

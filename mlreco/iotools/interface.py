@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from mlreco.errors import UserError
 from mlreco.voxels import EventVoxels, ImageMeta
 
 NO_IMAGE = ImageMeta((1, 1, 1))
@@ -75,6 +76,18 @@ def read_product(reader: Reader, index: int, product: str) -> EventVoxels | Clus
     return getattr(reader, method)(index, producer)
 
 
+def read_voxels(reader: Reader, index: int, product: str) -> EventVoxels | ClusterVoxels:
+    """Read an image or voxel sets by their full name.
+
+    Raises:
+        UserError: no such product, a product without voxels, or damaged data.
+    """
+    content = read_product(reader, index, product)
+    if isinstance(content, np.ndarray):
+        raise UserError(f"{reader.path}: '{product}' has no voxels; a product sparse3d_... or cluster3d_... is needed")
+    return content
+
+
 def image_meta(reader: Reader, index: int, product: str) -> ImageMeta | None:
     """Return the geometry of an image or of voxel sets, None where the event has none.
 
@@ -84,7 +97,7 @@ def image_meta(reader: Reader, index: int, product: str) -> ImageMeta | None:
         UserError: no such product, or damaged data.
     """
     tell = getattr(reader, "image_meta", None)
-    meta = read_product(reader, index, product).meta if tell is None else tell(index, product)
+    meta = read_voxels(reader, index, product).meta if tell is None else tell(index, product)
     return None if meta == NO_IMAGE else meta
 
 

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from mlreco.errors import UserError
 from mlreco.iotools.collate import Batch
-from mlreco.iotools.dataset import Event, LArCVDataset
+from mlreco.iotools.dataset import LArCVDataset
+from mlreco.iotools.event_parser import Event
 from mlreco.iotools.handover import packed, unpacked
 from mlreco.iotools.plan import WHOLE, Plan, Request, Shard
 from mlreco.iotools.samplers import Sampler

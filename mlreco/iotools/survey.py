@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -91,7 +92,8 @@ def survey(path: str | Path, look_into: int | None = LOOKED_INTO, scheme: str = 
     tallies = {name: np.zeros(len(class_scheme(chosen)), np.int64) for name, chosen in schemes.items()}
     with Progress(f"{Path(path).name}", total=events) as progress:
         for index in range(events):
-            contents = {name: read_product(reader, index, name) for name in names if not products[name].unread}
+            read = [name for name in names if not products[name].unread]
+            contents: dict[str, Any] = {name: read_product(reader, index, name) for name in read}
             for name in filter(holds_classes, contents):
                 check_classes(contents[name], f"{path}: event {index}: {name}")
             for name, content in contents.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import signal
 import threading
@@ -13,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from torch.utils.data import DataLoader
+from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from mlreco.errors import UserError
 
@@ -57,7 +57,7 @@ def received(loader: DataLoader, ended: Callable[[], bool]) -> Iterator[Any]:
             except StopIteration:
                 return
             except (OSError, EOFError) as error:
-                if not loader.num_workers or not _has_ended(items._workers):
+                if not _has_ended(getattr(items, "_workers", ())):
                     raise
                 raise UserError(_killed(loader.num_workers)) from error  # the worker that had sent it is gone
             except RuntimeError as error:
@@ -127,10 +127,9 @@ def end_workers(loader: DataLoader) -> None:
     """End the workers of a loader; its next iteration starts others."""
     iterator = loader._iterator
     loader._iterator = None
-    if not loader.num_workers or iterator is None:
+    if not isinstance(iterator, _MultiProcessingDataLoaderIter):
         return
     iterator._shutdown_workers()
     for worker in iterator._workers:
         if worker.is_alive():  # it was reading and does not hear SIGTERM
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(worker.pid, signal.SIGKILL)
+            worker.kill()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import nn
@@ -14,13 +14,13 @@ from mlreco.models.blocks import ModelSection, StageBlock
 from mlreco.models.factories import construct
 from mlreco.models.labels import Labels, labels_from
 from mlreco.models.network_input import sparse_image
-from mlreco.models.stage import StageLoss
+from mlreco.models.stage import Stage, StageLoss
 from mlreco.semantics import ClassScheme
 from mlreco.voxels import VoxelBatch
 
 OWN_PRODUCTS = ("image", "image_shapes", "labels")
 """Products that the chain itself provides."""
-Built = TypeVar("Built", bound=nn.Module)
+Built = TypeVar("Built")
 
 
 class ChainLoss(StageLoss):
@@ -77,7 +77,7 @@ class ChainLoss(StageLoss):
 
     def weights(self, labels: Labels, events: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return by stage how much the terms of a batch count beside those of others (:meth:`StageLoss.weight`)."""
-        return {name: loss.weight(labels, events) for name, loss in self.losses.items()}
+        return {name: cast(StageLoss, loss).weight(labels, events) for name, loss in self.losses.items()}
 
 
 class Chain(nn.Module):
@@ -91,7 +91,7 @@ class Chain(nn.Module):
         UserError: a stage requires a product that none provides, or an argument is unknown.
     """
 
-    Loss: ClassVar[type[StageLoss]] = ChainLoss
+    Loss: type[StageLoss] = ChainLoss
 
     def __init__(self, section: ModelSection) -> None:
         super().__init__()
@@ -100,8 +100,9 @@ class Chain(nn.Module):
         self.network_input = section.network_input
         self.loss_input = section.loss_input
         built = {block.name: _stage(block, section.scheme) for block in section.blocks}
-        self.stages = nn.ModuleDict({name: built[name] for name in running_order(built, self.network_input)})
-        self.depth = max(stage.depth for stage in self.stages.values())
+        order = running_order(built, self.network_input)
+        self.stages = nn.ModuleDict({name: cast(nn.Module, built[name]) for name in order})
+        self.depth = max(stage.depth for stage in built.values())
         self.frozen: tuple[str, ...] = ()
 
     @classmethod
@@ -143,10 +144,13 @@ class Chain(nn.Module):
             "labels": self.labels(batch),
         }
 
+    def requiring(self, product: str) -> list[str]:
+        """Return the names of the stages that require a product."""
+        return [name for name, stage in self.stages.items() if product in cast(Stage, stage).requires]
+
     def _require_no_image(self) -> None:
-        for name, stage in self.stages.items():
-            if "image" in stage.requires:
-                raise UserError(f"model.modules.{name} requires voxels; model.network_input holds graphs of fragments")
+        for name in self.requiring("image"):
+            raise UserError(f"model.modules.{name} requires voxels; model.network_input holds graphs of fragments")
 
     def voxels(self, batch: Mapping[str, Any]) -> VoxelBatch:
         """Return the voxels of a batch that are reconstructed.
@@ -200,19 +204,19 @@ class Chain(nn.Module):
         return self
 
 
-def _stage(block: StageBlock, scheme: ClassScheme) -> nn.Module:
+def _stage(block: StageBlock, scheme: ClassScheme) -> Stage:
     kind, _ = construct(block.stage)
     return _build(kind, f"model.modules.{block.name}", scheme, block.arguments)
 
 
-def _build(kind: type[Built], where: str, scheme: ClassScheme, arguments: Mapping[str, Any]) -> Built:
+def _build(kind: Callable[..., Built], where: str, scheme: ClassScheme, arguments: Mapping[str, Any]) -> Built:
     try:
         return kind(class_scheme=scheme, **arguments)
     except (TypeError, ValueError) as error:
         raise UserError(f"{where}: {error}") from error
 
 
-def running_order(stages: Mapping[str, nn.Module], *given: str) -> list[str]:
+def running_order(stages: Mapping[str, Stage], *given: str) -> list[str]:
     """Return the stages so that each comes after those whose products it requires.
 
     Raises:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
-
-from mlreco.models.stage import StageLoss
+from mlreco.models.stage import Stage, StageLoss
 from mlreco.registry import Registry
 
 MODELS = Registry(
@@ -21,7 +19,7 @@ MODELS = Registry(
 )
 
 
-def construct(name: str) -> tuple[type[nn.Module], type[StageLoss]]:
+def construct(name: str) -> tuple[type[Stage], type[StageLoss]]:
     """Return the class of a model and the class of its loss, imported on demand.
 
     Args:

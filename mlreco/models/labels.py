@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -31,9 +32,11 @@ class Labels:
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> Labels:
         """Return the labels on another device."""
-        tensors = (self.semantics, self.instances, self.interactions)
-        moved = (None if one is None else one.to(device, non_blocking=non_blocking) for one in tensors)
-        return Labels(*moved, self.first_steps)
+
+        def moved(tensor: torch.Tensor | None) -> torch.Tensor | None:
+            return None if tensor is None else tensor.to(device, non_blocking=non_blocking)
+
+        return Labels(moved(self.semantics), moved(self.instances), moved(self.interactions), self.first_steps)
 
 
 def rows_of(voxels: VoxelBatch, table: VoxelBatch) -> torch.Tensor:
@@ -106,7 +109,7 @@ def labels_from(batch: Mapping[str, object], voxels: VoxelBatch, names: Iterable
     return Labels(fallback if semantics is None else semantics, instances, interactions, first_steps)
 
 
-def _are_particles(blob: object) -> bool:
+def _are_particles(blob: object) -> TypeGuard[list[np.ndarray]]:
     return isinstance(blob, list) and all(
         isinstance(table, np.ndarray) and "first_step" in (table.dtype.names or ()) for table in blob
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -112,9 +112,9 @@ class Spice(nn.Module):
     In a configuration a block ``spice`` may also hold ``thresholds``, which go to the clusterer in ``post_processing``.
     """
 
-    requires: ClassVar[tuple[str, ...]] = ("image",)
-    provides: ClassVar[tuple[str, ...]] = ("embeddings", "margins", "seediness", "semantics")
-    Loss: ClassVar[type[StageLoss]] = SpiceLoss
+    requires: tuple[str, ...] = ("image",)
+    provides: tuple[str, ...] = ("embeddings", "margins", "seediness", "semantics")
+    Loss: type[StageLoss] = SpiceLoss
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ that needs other products depending on its configuration sets ``self.requires`` 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import nn
@@ -48,9 +48,9 @@ class Stage(Protocol):
     In inference on a CPU several threads may call a stage at once, so a call keeps nothing in the stage.
     """
 
-    requires: ClassVar[tuple[str, ...]]
-    provides: ClassVar[tuple[str, ...]]
-    Loss: ClassVar[type[StageLoss]]
+    requires: tuple[str, ...]
+    provides: tuple[str, ...]
+    Loss: type[StageLoss]
     depth: int
 
     def __call__(self, products: Mapping[str, Any]) -> dict[str, torch.Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -52,9 +52,9 @@ class UResNet(nn.Module):
         leakiness: slope of LeakyReLU below zero.
     """
 
-    requires: ClassVar[tuple[str, ...]] = ("image",)
-    provides: ClassVar[tuple[str, ...]] = ("segmentation",)
-    Loss: ClassVar[type[StageLoss]] = UResNetLoss
+    requires: tuple[str, ...] = ("image",)
+    provides: tuple[str, ...] = ("segmentation",)
+    Loss: type[StageLoss] = UResNetLoss
 
     def __init__(
         self, class_scheme: ClassScheme, filters: int = 32, depth: int = 6, reps: int = 2, leakiness: float = 0.33

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -80,9 +80,15 @@ class UResNetSpice(nn.Module):
         UserError: an unknown source of classes or name of a decoder.
     """
 
-    requires: ClassVar[tuple[str, ...]] = ("image",)
-    provides: ClassVar[tuple[str, ...]] = ("segmentation", "embeddings", "margins", "seediness", "semantics")
-    Loss: ClassVar[type[StageLoss]] = UResNetSpiceLoss
+    requires: tuple[str, ...] = ("image",)
+    provides: tuple[str, ...] = ("segmentation", "embeddings", "margins", "seediness", "semantics")
+    Loss: type[StageLoss] = UResNetSpiceLoss
+    segmentation_decoder: UNetDecoder
+    segmentation_head: Head
+    embedding_decoder: UNetDecoder
+    embedding_head: Head
+    seediness_decoder: UNetDecoder
+    seediness_head: Head
 
     def __init__(
         self,

@@ -192,9 +192,9 @@ def _image_of_energies(reader: Reader, wanted: str | None) -> str:
 
 def _on_rows(image: EventVoxels, table: EventVoxels, column: str, dtype: type) -> np.ndarray:
     """Return a column of a table on the rows of the image, UNKNOWN where the table has no such voxel."""
-    shape = tuple(np.maximum(image.meta.shape, table.meta.shape).tolist())
-    wanted, present = flat_index(image.coordinates, shape), flat_index(table.coordinates, shape)
-    values = np.full(len(wanted), UNKNOWN, dtype)
+    x, y, z = np.maximum(image.meta.shape, table.meta.shape).tolist()
+    wanted, present = flat_index(image.coordinates, (x, y, z)), flat_index(table.coordinates, (x, y, z))
+    values: np.ndarray = np.full(len(wanted), UNKNOWN, dtype)
     if not len(present):
         return values
     order = np.argsort(present, kind="stable")

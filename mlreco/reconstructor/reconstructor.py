@@ -141,14 +141,27 @@ class Reconstructor:
         return self._reconstruction.device
 
     @overload
-    def predict(self, coordinates: np.ndarray | Event, energies: np.ndarray | None = None, **image: Any) -> Event: ...
+    def predict(
+        self,
+        coordinates: np.ndarray | Event,
+        energies: np.ndarray | None = None,
+        *,
+        voxel_size: float | Sequence[float] | None = None,
+        image_shape: int | Sequence[int] | None = None,
+        image_origin: float | Sequence[float] = 0.0,
+        semantics: np.ndarray | None = None,
+    ) -> Event: ...
 
     @overload
     def predict(
         self,
         coordinates: Sequence[np.ndarray] | Iterable[Event],
         energies: Sequence[np.ndarray] | None = None,
-        **image: Any,
+        *,
+        voxel_size: float | Sequence[float] | None = None,
+        image_shape: int | Sequence[int] | None = None,
+        image_origin: float | Sequence[float] = 0.0,
+        semantics: Sequence[np.ndarray] | None = None,
     ) -> list[Event]: ...
 
     def predict(
@@ -315,7 +328,7 @@ class Reconstructor:
 
     @property
     def _needs_labels(self) -> bool:
-        return any("labels" in stage.requires for stage in self._reconstruction.chain.stages.values())
+        return bool(self._reconstruction.chain.requiring("labels"))
 
     def _refuse_with_events(self, energies: Any, voxel_size: Any, image_shape: Any, semantics: Any) -> None:
         given = {"energies": energies, "voxel_size": voxel_size, "image_shape": image_shape, "semantics": semantics}
@@ -327,7 +340,7 @@ class Reconstructor:
         """Return a batch as the data loader makes it."""
         return {
             self._reconstruction.chain.network_input: join_voxels([event.image for event in events]),
-            "labels": Labels(*(_joined(events, name) for name in ("semantics", "instances"))),
+            "labels": Labels(_joined(events, "semantics"), _joined(events, "instances")),
             "event_id": np.array([event.event_id for event in events], np.int64).reshape(-1, 3),
             "source": np.array([event.source for event in events], np.int64).reshape(-1, 2),
         }

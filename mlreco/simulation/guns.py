@@ -55,7 +55,7 @@ class Gun:
         for _ in range(rng.integers(self.count[0], self.count[1] + 1)):
             spectrum = log_uniform if self.spectrum == "log" else _uniform
             kinetic = spectrum(rng, *self.kinetic)
-            direction = isotropic(rng) if self.direction is None else self.direction / np.linalg.norm(self.direction)
+            direction = isotropic(rng) if self.direction is None else _unit(self.direction)
             position = vertex if self.position is None else np.multiply(CM_TO_MM, self.position)
             shot.append((PDG[self.particle], kinetic, position, direction, 0))
         return shot
@@ -135,6 +135,10 @@ def _numbers(value: Any, kind: type, lengths: tuple[int, ...]) -> tuple:
     if len(numbers) not in lengths:
         raise ValueError
     return numbers * 2 if numbers and len(numbers) == 1 else numbers
+
+
+def _unit(direction: Sequence[float]) -> np.ndarray:
+    return np.asarray(direction) / np.linalg.norm(direction)
 
 
 def _uniform(rng: np.random.Generator, low: float, high: float) -> float:

@@ -51,7 +51,7 @@ def particle_table(
     roots, parents = image.roots, family.parents
     parent_ids = _instances_above(roots, parents, image.track_instances)
     children = _children(parent_ids)
-    fields = [(name, PARTICLE[name]) for name in PARTICLE.names] + [*EXTRA_FIELDS]
+    fields = [(name, PARTICLE[name]) for name in PARTICLE.names or ()] + [*EXTRA_FIELDS]
     table = np.zeros(len(roots), [*fields, (CHILDREN_FIELD, "<i8", (children.shape[1],))])
     table["id"] = np.arange(len(roots))
     table[CHILDREN_FIELD] = children

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mlreco.errors import UserError
 from mlreco.simulation.geant4 import require_geant4
@@ -102,7 +102,7 @@ class SimulationProcess:
         worker, self._worker = self._worker, None
         if worker is None or self._owner != os.getpid():
             return "not started"
-        for pipe in (worker.stdin, worker.stdout):
+        for pipe in _pipes(worker):
             with contextlib.suppress(BrokenPipeError):  # a dead worker needs no more of what was not sent
                 pipe.close()
         try:
@@ -126,13 +126,22 @@ def _start() -> subprocess.Popen:
     )
 
 
+def _pipes(worker: subprocess.Popen) -> tuple[IO[bytes], IO[bytes]]:
+    """Return input and output of a worker, which `_start` has opened."""
+    if worker.stdin is None or worker.stdout is None:
+        raise ValueError("a process without pipes")
+    return worker.stdin, worker.stdout
+
+
 def _send(worker: subprocess.Popen, message: Any) -> None:
-    pickle.dump(message, worker.stdin, protocol=5)
-    worker.stdin.flush()
+    to_worker, _ = _pipes(worker)
+    pickle.dump(message, to_worker, protocol=5)
+    to_worker.flush()
 
 
 def _content(worker: subprocess.Popen) -> Any:
-    answer: Answer = pickle.load(worker.stdout)
+    _, from_worker = _pipes(worker)
+    answer: Answer = pickle.load(from_worker)
     if answer.mistake:
         raise UserError(answer.mistake)
     if answer.bug:

@@ -41,8 +41,8 @@ def cut_at_planes(
             between[axis] = abs(1 / way) if way != 0 else np.inf
         done = 0.0
         while done < 1:
-            axis = np.argmin(following)
-            until = min(1.0, following[axis])
+            crossed = np.argmin(following)
+            until = min(1.0, following[crossed])
             if until > done and at.min() >= 0 and at.max() < size:
                 if count == room:
                     room *= 2
@@ -54,8 +54,8 @@ def cut_at_planes(
                 shares[count] = energies[line] * (until - done)
                 count += 1
             done = until
-            at[axis] += towards[axis]
-            following[axis] += between[axis]
+            at[crossed] += towards[crossed]
+            following[crossed] += between[crossed]
     return lines[:count], voxels[:count], shares[:count]
 
 
@@ -108,7 +108,8 @@ def smear(
         for shift, weight in zip(range(-reach, reach + 1), weights, strict=True):
             inside = slice(None) if shift == 0 else (place + shift >= 0) & (place + shift < size)
             parts.append((voxels[inside] + shift * stride, owners[inside], energies[inside] * weight))
-        voxels, owners, energies = add_up(*(np.concatenate(part) for part in zip(*parts, strict=True)), num_owners)
+        voxels, owners, energies = (np.concatenate(part) for part in zip(*parts, strict=True))
+        voxels, owners, energies = add_up(voxels, owners, energies, num_owners)
     return voxels, owners, energies
 
 

@@ -11,7 +11,6 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from mlreco import __version__
@@ -19,6 +18,7 @@ from mlreco.atomic import make_folder
 from mlreco.checkpoints import DataFingerprint, Metadata, Run, metadata_of, read_checkpoint, write_checkpoint
 from mlreco.console import remark
 from mlreco.errors import UserError
+from mlreco.models.chain import Chain
 from mlreco.models.finite import not_finite
 from mlreco.models.weights import load_state
 from mlreco.training.selection import Selection
@@ -49,7 +49,7 @@ class TrainingState:
         numbers: of the last validation.
     """
 
-    model: nn.Module
+    model: Chain
     optimizer: torch.optim.Optimizer
     scheduler: Any | None = None
     iteration: int = 0
@@ -78,7 +78,8 @@ def seed_generators(seed: int) -> None:
 def random_state() -> dict[str, Any]:
     """Return the states of all global random generators as tensors and plain values."""
     version, internal, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+    legacy: Any = np.random.get_state()  # noqa: NPY002
+    name, keys, position, has_gauss, cached = legacy
     state: dict[str, Any] = {
         "torch": torch.get_rng_state(),
         "python": [version, list(internal), gauss],

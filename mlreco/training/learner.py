@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from mlreco.iotools.collate import Batch
 from mlreco.models.chain import Chain, ChainLoss
@@ -119,7 +120,7 @@ class Learner:
         """
         self._before = [buffer.clone() for buffer in self._buffers.values()]
         alone = self.team.ranks == 1
-        shares = [None] if alone and len(parts) == 1 else self._shares(parts)
+        shares: Sequence[Shares | None] = [None] if alone and len(parts) == 1 else self._shares(parts)
         passes = max(1, len(parts) if self._norms is None else self.team.worst(len(parts)))
         padding = [None] * (passes - len(parts))
         minibatches = zip([*parts, *padding], [*shares[: len(parts)], *padding], strict=True)
@@ -164,7 +165,9 @@ class Learner:
 
     def _meeting_gradients(self, last: bool) -> Any:
         """Return the context of a pass; the gradients of several processes are put together after the last."""
-        return contextlib.nullcontext() if last or self.team.ranks == 1 else self._module.no_sync()
+        if last or not isinstance(self._module, DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self._module.no_sync()
 
     def _look_at(self, loss: Tensor, part: Batch, lessons: Lessons) -> None:
         value, statistics = loss.item(), not_finite(self._buffers)

@@ -38,7 +38,8 @@ class CSVLog:
     ) -> None:
         make_folder(Path(log_dir))
         self._columns: Sequence[str] = ()
-        continued = _continued(Path(log_dir), before or {})
+        before = before or {}
+        continued = _continued(Path(log_dir), before)
         self.path = continued or _free_name(Path(log_dir), f"{name}-{first_iteration:07d}")
         try:
             if continued is not None:

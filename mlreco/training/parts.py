@@ -57,12 +57,16 @@ class Terms:
     def __init__(self, loss: ChainLoss) -> None:
         self._loss = loss
         self._values: list[dict[str, Tensor]] = []
-        self._shares: list[Shares | None] = []
+        self._shares: list[Shares] = []
+        self._is_whole = False
 
     def add(self, terms: Mapping[str, Tensor], shares: Shares | None = None) -> None:
         """Add the terms of a minibatch, with its shares; without them it is the whole batch."""
         self._values.append({name: value.detach().double() for name, value in terms.items()})
-        self._shares.append(shares)
+        if shares is None:
+            self._is_whole = True
+        else:
+            self._shares.append(shares)
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the terms; none without a minibatch."""
@@ -75,7 +79,7 @@ class Terms:
             names: of the terms, where there may be no minibatch here.
             total: adds up a tensor over the processes that have parts of the batch.
         """
-        if len(self._values) == 1 and self._shares[0] is None:
+        if len(self._values) == 1 and self._is_whole:
             names = list(self._values[0])
             return dict(zip(names, torch.stack(list(self._values[0].values())).tolist(), strict=True))
         names = [name for name in self.names() or names if name != "loss"]
@@ -88,7 +92,7 @@ class Terms:
     def _sums(self, names: Sequence[str]) -> tuple[Tensor, Tensor]:
         """Return the sums of the terms times their shares, and of the shares, each over the terms that are numbers."""
         if not self._values:
-            return torch.zeros(2, len(names), dtype=torch.float64).unbind()
+            return torch.zeros(len(names), dtype=torch.float64), torch.zeros(len(names), dtype=torch.float64)
         values = torch.stack([torch.stack([value[name] for name in names]) for value in self._values])
         shares = torch.stack([torch.stack([share[self._stage(name)] for name in names]) for share in self._shares])
         known = ~values.isnan()

@@ -60,9 +60,10 @@ def _locked(path: Path) -> IO[str]:
     Raises:
         UserError: another process has it, or it cannot be locked.
     """
-    file = None
     try:
-        while file is None or not _is_still(path, file.fileno()):  # who had it may have removed it meanwhile
+        file = path.open("a+", encoding="utf-8")
+        lock(file, exclusive=True)
+        while not _is_still(path, file.fileno()):  # who had it has removed it meanwhile
             file = path.open("a+", encoding="utf-8")
             lock(file, exclusive=True)
     except BlockingIOError as error:

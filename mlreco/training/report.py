@@ -60,7 +60,7 @@ class Reporter:
             return None
         told = self._interval.row()
         self._log.record(told)
-        self.show(told, told["iter"])
+        self.show(told, int(told["iter"]))
         if not sys.stderr.isatty():
             self._tell(told)
         return told

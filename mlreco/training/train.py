@@ -14,6 +14,7 @@ import torch
 
 from mlreco.checkpoints import DataFingerprint, Metadata, Run, read_metadata
 from mlreco.checkpoints.fingerprint import fingerprint
+from mlreco.config import Config
 from mlreco.console import remark
 from mlreco.errors import UserError
 from mlreco.iotools import Loader, loader_factory
@@ -35,7 +36,7 @@ from mlreco.training.team import Team, team_of_environment
 from mlreco.training.validation import Validator, overlap
 
 
-def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weights: str | Path | None = None) -> Path:
+def train(config: Config, *, resume: str | Path | None = None, weights: str | Path | None = None) -> Path:
     """Train the chain of a configuration.
 
     Writes ``<weight_prefix>-<iteration>.ckpt`` every ``checkpoint_step`` iterations and at the end, and a CSV log with
@@ -64,7 +65,7 @@ def train(config: Mapping[str, Any], *, resume: str | Path | None = None, weight
         return _train(config, resume, weights, team)
 
 
-def _train(config: Mapping[str, Any], resume: str | Path | None, weights: str | Path | None, team: Team) -> Path:
+def _train(config: Config, resume: str | Path | None, weights: str | Path | None, team: Team) -> Path:
     trainval, model = config["trainval"], config["model"]
     saved = None
     if resume == "latest-if-any":
@@ -164,7 +165,7 @@ def _begin(
 
 def _describe(
     state: TrainingState,
-    config: Mapping[str, Any],
+    config: Config,
     iterations: int,
     data: DataFingerprint,
     saved: Saved | None,

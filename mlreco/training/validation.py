@@ -149,7 +149,7 @@ class _Tally:
         if instances in event and _INSTANCES in event and _TRUE in event:
             rows = event_rows(event[_TRUE], event[_INSTANCES], event[instances], len(self._classes), MIN_VOXELS)
             for row in rows:
-                name = "all" if row["class"] == ALL else self._classes[row["class"]]
+                name = "all" if row["class"] == ALL else self._classes[int(row["class"])]
                 for metric in CLUSTERING:
                     self._metrics[f"{metric}_{name}"].append(row[metric])
 

@@ -121,13 +121,15 @@ def _instances(products: Products, classes: list[str]) -> dict[str, list[dict]]:
     true, predicted = products.get("instances_true"), products.get(predicted_instances(products))
     none = np.full(len(products["coordinates"]), UNKNOWN)
     true_colours, predicted_colours = matched_colours(true, none if predicted is None else predicted)
-    columns = {"instance_true": (true, true_colours), "instance_predicted": (predicted, predicted_colours)}
-    sums = {"instance_true": true_sums(products), "instance_predicted": predicted_sums(products)}
+    columns = {
+        "instance_true": (true_sums(products), true_colours),
+        "instance_predicted": (predicted_sums(products), predicted_colours),
+    }
     found = {}
-    for column, (labels, colours) in columns.items():
-        if labels is not None:
+    for column, (sums, colours) in columns.items():
+        if sums is not None:
             matched = counterparts(products, column)
-            found[column] = [_instance(sums[column], i, colours, matched, classes) for i in range(len(colours))]
+            found[column] = [_instance(sums, i, colours, matched, classes) for i in range(len(colours))]
     return found
 
 

@@ -84,8 +84,8 @@ def _colours(event: Event, colour: str, values: np.ndarray) -> Mapping[str, Any]
         return {"color": [palette[number] if 0 <= number < len(palette) else palette[-1] for number in values.tolist()]}
     if colour in _INSTANCES:
         numbers = np.unique(values[values >= 0]).tolist()
-        palette = dict(zip(numbers, distinct_colours(len(numbers)), strict=True))
-        return {"color": [palette.get(number, NO_INSTANCE_COLOUR) for number in values.tolist()]}
+        of_instance = dict(zip(numbers, distinct_colours(len(numbers)), strict=True))
+        return {"color": [of_instance.get(number, NO_INSTANCE_COLOUR) for number in values.tolist()]}
     if colour == "energies":
         scale = energy_scale(values)
         logs = np.log10(np.maximum(values.astype(float), 10 ** scale["low"]))

@@ -17,7 +17,7 @@ from mlreco.visualization.event_document import finite
 from mlreco.visualization.event_scales import Products
 from mlreco.visualization.event_summary import clustering_scores
 
-COLUMNS = (
+COLUMNS: tuple[dict[str, Any], ...] = (
     {"key": "number", "title": "event", "digits": 0},
     {"key": "voxels", "title": "voxels", "digits": 0},
     {"key": "energy", "title": "MeV", "digits": 0},
@@ -65,7 +65,8 @@ def _failures(products: Products, classes: Sequence[str], event: int) -> list[st
     needed = ("semantics_true", "instances_true", predicted_instances(products))
     if any(name not in products for name in needed):
         return None
-    labels = compared_labels(*(products[name] for name in needed), len(classes), MIN_VOXELS)
+    semantics, instances, fragments = (products[name] for name in needed)
+    labels = compared_labels(semantics, instances, fragments, len(classes), MIN_VOXELS)
     tables = [EventTable(event, number, contingency(true, found)) for number, true, found in labels]
     return [
         f"{kind}, {one.class_name}: {one.voxels} voxels"

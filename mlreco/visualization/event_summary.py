@@ -72,8 +72,8 @@ def class_tables(products: Products, classes: list[str]) -> str:
     kinds = {kind: product for kind, product in kinds.items() if product in products}
     if not kinds and "semantics" in products:
         kinds = {"": "semantics"}
-    instances = {"true": true_sums(products), "predicted": predicted_sums(products)}
-    instances = {kind: sums for kind, sums in instances.items() if sums}
+    of_kind = {"true": true_sums(products), "predicted": predicted_sums(products)}
+    instances = {kind: sums for kind, sums in of_kind.items() if sums is not None}
     header = ["class", *(f"{kind}voxels" for kind in kinds), *(f"{kind} instances" for kind in instances)]
     if len(header) == 1:
         return ""
@@ -94,8 +94,9 @@ def clustering_scores(products: Products, n_classes: int) -> dict[int, dict[str,
     needed = ("semantics_true", "instances_true", predicted_instances(products))
     if any(name not in products for name in needed):
         return {}
-    rows = event_rows(*(products[name] for name in needed), n_classes, MIN_VOXELS)
-    return {row["class"]: row for row in rows}
+    semantics, instances, fragments = (products[name] for name in needed)
+    rows = event_rows(semantics, instances, fragments, n_classes, MIN_VOXELS)
+    return {int(row["class"]): row for row in rows}
 
 
 def _score_table(scores: dict[int, dict[str, float]], classes: list[str]) -> str:

@@ -42,7 +42,10 @@ def instance_extents(reader: HDF5Reader, min_voxels: int) -> InstanceExtents | N
     """
     if any(name not in reader.products for name in _PRODUCTS):
         return None
-    parts = [event_extents(*reader.event(i, _PRODUCTS).values(), min_voxels) for i in range(len(reader))]
+    parts = []
+    for index in range(len(reader)):
+        coordinates, margins, semantics, instances = reader.event(index, _PRODUCTS).values()
+        parts.append(event_extents(coordinates, margins, semantics, instances, min_voxels))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)] or 3 * [np.empty(0)]
     return InstanceExtents(*columns)
 

@@ -61,7 +61,7 @@ def write_report(
     page = report_page(reader, evaluation, chosen, failures, None if browser is None else browser.name)
     if browser is not None:
         write_event_browser(reader, sorted(item.event for item in chosen), browser)
-    write_text(path, page)
+    write_text(Path(path), page)
 
 
 def browser_path(report: str | os.PathLike[str]) -> Path:
@@ -143,9 +143,9 @@ def _figures(reader: HDF5Reader, evaluation: Evaluation) -> dict[str, Figure | N
     extents = instance_extents(reader, evaluation.min_voxels)
     segmentation = evaluate_segmentation(reader)
     return {
-        "confusion": segmentation and report_figures.confusion(segmentation),
+        "confusion": None if segmentation is None else report_figures.confusion(segmentation),
         "metrics": report_figures.metric_distributions(evaluation),
-        "margins": extents and report_figures.margins_against_extents(extents, evaluation.classes),
+        "margins": None if extents is None else report_figures.margins_against_extents(extents, evaluation.classes),
         "counts": report_figures.counts_matrices(evaluation),
         "boxes": report_figures.metrics_against_counts(evaluation),
         "times": _times(reader),

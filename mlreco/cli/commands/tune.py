@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from mlreco.errors import UserError
 
 if TYPE_CHECKING:
     from mlreco.iotools import HDF5Reader
+    from mlreco.post_processing.tuning import Search
 
 NAME = "tune"
 HELP = "search the thresholds of the clusterer that do best on the events of an output file"
@@ -74,11 +76,12 @@ def run(arguments: argparse.Namespace) -> None:
             "min_voxels": arguments.min_voxels,
             "semantics": arguments.semantics,
         }
+        found: Search
         if name is not None:
             found = tune_baseline(reader, name, **options)
         else:
-            search = {GREEDY: tune, LINKED: tune_linked, GRAPH: tune_graph}
-            found = search[_clusterer(reader, arguments.clusterer)](reader, **options)
+            searches: dict[str, Callable[..., Search]] = {GREEDY: tune, LINKED: tune_linked, GRAPH: tune_graph}
+            found = searches[_clusterer(reader, arguments.clusterer)](reader, **options)
     source = arguments.file.name
     if arguments.json is not None:
         write_text(output_file(arguments.json, arguments.file), found.to_json(source) + "\n")

@@ -43,9 +43,13 @@ def _address(loader: yaml.SafeLoader, node: yaml.Node) -> Any:
     return _text(loader, node)
 
 
+def _included(loader: yaml.SafeLoader, node: yaml.Node) -> _Include:
+    return _Include(_text(loader, node))
+
+
 _TaggedLoader.add_constructor("!path", _text)
 _TaggedLoader.add_constructor("!download", _address)
-_TaggedLoader.add_constructor("!include", lambda loader, node: _Include(_text(loader, node)))
+_TaggedLoader.add_constructor("!include", _included)
 
 
 def read_composed(path: Path, within: Sequence[Path] = ()) -> Tree:

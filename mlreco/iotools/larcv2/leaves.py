@@ -20,7 +20,7 @@ def fast_inflation() -> Iterator[None]:
     """
     from uproot import compression
 
-    inflater = getattr(compression, "_decompress_ZLIB", None)
+    inflater: Any = getattr(compression, "_decompress_ZLIB", None)
     before = getattr(inflater, "library", None)
     if before != "zlib":
         yield
@@ -49,7 +49,7 @@ class Leaf:
         self._baskets = np.asarray(branch.entry_offsets, dtype=np.int64)
         baskets = max(len(self._baskets) - 1, 1)
         self._ahead = max(1, _READ_AHEAD * baskets // max(int(branch.uncompressed_bytes), 1))
-        self._entries: np.ndarray | None = None
+        self._entries = np.zeros(0)
         self._first = self._end = -1
 
     def __getitem__(self, index: int) -> Any:

@@ -63,7 +63,7 @@ class ParticleLeaves:
         count = counts.pop()
         texts = strings(self._streams[_PROCESS][index], count) if _PROCESS in self._streams else []
         width = max([64, *map(len, texts)])
-        types = [(name, f"S{width}" if name == _PROCESS else dtype) for name, dtype in self._fields]
+        types: list[tuple] = [(name, f"S{width}" if name == _PROCESS else dtype) for name, dtype in self._fields]
         children = None
         if _CHILDREN in self._streams:
             children = _padded(vectors(self._streams[_CHILDREN][index], count, self._child_type))

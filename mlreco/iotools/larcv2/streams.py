@@ -55,7 +55,7 @@ def voxel_sets(stream: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 @compiled
 def _count_sets(words: np.ndarray, counts: np.ndarray) -> tuple[int, int]:
     """Fill in the number of voxels of each set; return how many sets and voxels, or -1 where a set does not fit."""
-    position, num_sets, total = 0, 0, 0
+    position, num_sets, total = np.int64(0), 0, np.int64(0)
     while position < len(words):
         count = np.int64(words[position])
         position += 1 + 3 * count
@@ -64,7 +64,7 @@ def _count_sets(words: np.ndarray, counts: np.ndarray) -> tuple[int, int]:
         counts[num_sets] = count
         num_sets += 1
         total += count
-    return num_sets, total
+    return num_sets, int(total)
 
 
 @compiled

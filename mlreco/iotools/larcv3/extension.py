@@ -25,8 +25,8 @@ def extension_type(fields: np.dtype) -> np.dtype | None:
     """Return the columns of the extension for particles with these fields; None where LArCV3 has them all."""
     names = [name for name in fields.names or () if name != CHILDREN_FIELD]
     columns = [(name, fields[name]) for name in names if not _is_held(name, fields[name])]
-    columns += _SPAN if CHILDREN_FIELD in (fields.names or ()) else []
-    return np.dtype(columns) if columns else None
+    span = _SPAN if CHILDREN_FIELD in (fields.names or ()) else []
+    return np.dtype([*columns, *span]) if columns or span else None
 
 
 def split(particles: np.ndarray, first_child: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

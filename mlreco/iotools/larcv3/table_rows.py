@@ -90,7 +90,7 @@ class InflatedRows(TableRows):
         stream = isal_zlib.decompressobj()
         try:
             content = stream.decompress(stored, max_length=size)
-        except isal_zlib.error as error:
+        except isal_zlib.error as error:  # type: ignore[misc]  # its stub says an instance, not a class
             raise OSError(f"rows from {first}: {error}") from None
         if len(content) != size or not stream.eof:
             raise OSError(f"rows from {first}: {len(content)} bytes or more where a chunk has {size}")

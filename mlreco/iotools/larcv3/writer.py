@@ -178,12 +178,14 @@ class LArCV3Writer:
         tables = {name: self._tables.get(f"{product}/{name}") for name in ("particles", EXTENSION, CHILDREN)}
         if extension_type(particles.dtype) != self._extensions[product]:
             raise ValueError(f"'{product}': event {self.num_events} has other fields than the first")
-        first_child = tables[CHILDREN].length if tables[CHILDREN] is not None else 0
+        children = tables[CHILDREN]
+        first_child = 0 if children is None else children.length
         try:
             parts = split(particles, first_child)
         except ValueError as error:
             raise ValueError(f"'{product}': event {self.num_events}: {error}") from None
-        self._tables[f"{product}/extents"].append(np.array([(tables["particles"].length, len(parts[0]))], EXTENTS))
+        first = self._tables[f"{product}/particles"].length
+        self._tables[f"{product}/extents"].append(np.array([(first, len(parts[0]))], EXTENTS))
         for table, rows in zip(tables.values(), parts, strict=True):
             if table is not None:
                 table.append(rows)

@@ -132,7 +132,8 @@ class OutputEventsReader:
 
         event = self._reader.event(index, ["coordinates", self._sources[product], *_GEOMETRY])
         coordinates, values = event["coordinates"], event[self._sources[product]]
-        meta = image_geometry(*(event[name][0].tolist() for name in _GEOMETRY), fail)
+        shape, origin, voxel_size = (event[name][0].tolist() for name in _GEOMETRY)
+        meta = image_geometry(shape, origin, voxel_size, fail)
         if len(coordinates) and (coordinates >= meta.shape).any():
             raise fail(f"a voxel lies outside the image of {' x '.join(map(str, meta.shape))} voxels")
         return flat_index(coordinates, meta.shape), values, meta, fail

@@ -77,7 +77,7 @@ class HDF5Writer:
     ) -> None:
         self.path = Path(path)
         self._info = dict(info)
-        self._columns = dict(columns or {})
+        self._columns = {name: tuple(names) for name, names in (columns or {}).items()}
         self._stack = contextlib.ExitStack()
         self._output: AtomicFile | None = None
         self._tables: dict[str, _Table] = {}

@@ -70,8 +70,8 @@ class PointEvent:
         for name in PARTICLE.names or ():
             if PARTICLE[name].kind == "f":
                 table[name] = np.nan
-            elif PARTICLE[name].names:
-                table[name] = (np.nan,) * len(PARTICLE[name].names)
+            elif parts := PARTICLE[name].names:
+                table[name] = (np.nan,) * len(parts)
         table["id"] = np.arange(len(rows))
         table["trackid"] = self._column("fragment")[rows]
         table["shape"] = self._column("semantic")[rows]

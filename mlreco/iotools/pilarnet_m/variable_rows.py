@@ -103,7 +103,7 @@ def _decoded(stored: bytes, filters: list[int], rows: int) -> np.ndarray:
         if code == h5py.h5z.FILTER_DEFLATE:
             try:
                 stored = isal_zlib.decompressobj().decompress(stored, max_length=size + 1)
-            except isal_zlib.error as error:
+            except isal_zlib.error as error:  # type: ignore[misc]  # its stub says an instance, not a class
                 raise OSError(f"the table of rows: {error}") from None
         else:
             whole = len(stored) // width * width

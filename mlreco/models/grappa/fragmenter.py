@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,9 +52,9 @@ class Fragmenter(nn.Module):
         write_graphs: give the graphs and what is true of them out as products; ``mlreco fragments`` sets it.
     """
 
-    requires: ClassVar[tuple[str, ...]] = ("image", *VOXEL_PRODUCTS)
-    provides: ClassVar[tuple[str, ...]] = ("fragments", "fragment_graph")
-    Loss: ClassVar[type[StageLoss]] = NoLoss
+    requires: tuple[str, ...] = ("image", *VOXEL_PRODUCTS)
+    provides: tuple[str, ...] = ("fragments", "fragment_graph")
+    Loss: type[StageLoss] = NoLoss
     depth = 1
 
     def __init__(
@@ -111,8 +111,8 @@ class Fragmenter(nn.Module):
         return {**products, **_tables(graphs)} if self.write_graphs else products
 
     def _cut(self, event: Mapping[str, np.ndarray]) -> np.ndarray:
-        names = ("coordinates", "embeddings", "scores", "semantics")
-        return make_fragments(*(event[name] for name in names), self.thresholds, self.scheme)
+        arrays = event["coordinates"], event["embeddings"], event["scores"], event["semantics"]
+        return make_fragments(*arrays, self.thresholds, self.scheme)
 
     def _scores(self, products: Mapping[str, Any]) -> np.ndarray:
         semantics = products["semantics"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from mlreco.errors import UserError
-from mlreco.graph_batch import GraphBatch
+from mlreco.graph_batch import GraphBatch, GraphTruth
 from mlreco.models.labels import Labels
 from mlreco.models.losses.label_checks import require_classes
 from mlreco.models.stage import StageLoss
@@ -71,17 +72,17 @@ class GrappaLoss(StageLoss):
             UserError: the fragments have no truth.
         """
         graph: GraphBatch = products["fragment_graph"]
-        if graph.truth is None:
+        truth = graph.truth
+        if truth is None:
             raise UserError(
                 "grappa needs the truth of fragments: events with labels, made to a file by 'mlreco fragments'"
             )
-        require_classes(graph.truth.semantics, self.class_scheme)
-        logits = products["graph_logits"]
-        importance = graph.truth.purities * graph.sizes.to(graph.truth.purities.dtype) ** self.size_power
-        return self._terms(graph, logits, importance)
+        require_classes(truth.semantics, self.class_scheme)
+        return self._terms(graph, truth, products["graph_logits"])
 
-    def _terms(self, graph: GraphBatch, logits: Mapping[str, Tensor], importance: Tensor) -> dict[str, Tensor]:
-        truth, events = graph.truth, torch.unique(graph.event_of_nodes()).numel()
+    def _terms(self, graph: GraphBatch, truth: GraphTruth, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        importance = truth.purities * graph.sizes.to(truth.purities.dtype) ** self.size_power
+        events = torch.unique(graph.event_of_nodes()).numel()
         of_nodes = _EventMeans(graph.event_of_nodes(), len(graph.node_counts), events)
         of_edges = _EventMeans(graph.event_of_edges(), len(graph.node_counts), events)
         larger, smaller = graph.edges.T
@@ -100,7 +101,7 @@ class GrappaLoss(StageLoss):
         right = logits["class"].detach().argmax(1) == truth.semantics
         agree = (logits["instance"].detach() > 0) == same
         return {
-            "loss": sum(weight * terms[name] for name, weight in self.weights.items()),
+            "loss": reduce(torch.add, [weight * terms[name] for name, weight in self.weights.items()]),
             **{name: term.detach() for name, term in terms.items()},
             "pair_accuracy": of_edges(agree.to(importance.dtype), pair_weight * known),
             "class_accuracy": of_nodes(right.to(importance.dtype), importance * (truth.semantics >= 0)),

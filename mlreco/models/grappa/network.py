@@ -131,6 +131,11 @@ class Standardise(nn.Module):
         steps: batches that count.
     """
 
+    mean: Tensor
+    deviation: Tensor
+    rows: Tensor
+    batches: Tensor
+
     def __init__(self, features: int, steps: int = 200) -> None:
         super().__init__()
         self.steps = steps

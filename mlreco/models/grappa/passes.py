@@ -50,7 +50,7 @@ def _hear(
     edges: np.ndarray,
     scale: np.ndarray,
     shift: np.ndarray,
-    epsilon: float,
+    epsilon: np.float32,
 ) -> None:
     rows, width = hidden.shape
     zero, one, count = np.float32(0), np.float32(1), np.float32(width)
@@ -99,7 +99,7 @@ def _tell(
     edges: np.ndarray,
     sums: np.ndarray,
     totals: np.ndarray,
-    least: float,
+    least: np.float32,
 ) -> None:
     heads = totals.shape[2]
     for row in range(len(edges)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -38,14 +38,14 @@ class Grappa(nn.Module):
         unwritten: names of the products that are dropped once the post-processors have read them.
     """
 
-    requires: ClassVar[tuple[str, ...]] = ("fragment_graph",)
-    provides: ClassVar[tuple[str, ...]] = (
+    requires: tuple[str, ...] = ("fragment_graph",)
+    provides: tuple[str, ...] = (
         "fragment_classes",
         "fragment_class_scores",
         "fragment_start_scores",
         *PAIR_TABLES,
     )
-    Loss: ClassVar[type[StageLoss]] = GrappaLoss
+    Loss: type[StageLoss] = GrappaLoss
     depth = 1
 
     def __init__(

@@ -38,8 +38,11 @@ class _PairLogScore(torch.autograd.Function):
         embeddings, centroids, margins = inputs
         pairs = ctx.pairs
         if torch.is_grad_enabled():
-            needed = ctx.needs_input_grad[:3]
-            return *gradients_with_graph(lambda *tensors: _log_scores(*tensors, pairs), inputs, needed, grad), None
+
+            def scores(embeddings: Tensor, centroids: Tensor, margins: Tensor) -> Tensor:
+                return _log_scores(embeddings, centroids, margins, pairs)
+
+            return *gradients_with_graph(scores, inputs, ctx.needs_input_grad[:3], grad), None
         grad_margins = segment_sum(grad * log_score, pairs.instance, pairs.count) * (-2.0 / margins)
         pull = grad * (1.0 / margins**2).index_select(0, pairs.instance)
         grad_embeddings, grad_centroids = [], []

@@ -18,6 +18,8 @@ from mlreco.semantics import UNKNOWN, ClassScheme
 class SegmentationLoss(nn.Module):
     """Cross entropy over the semantic classes of voxels."""
 
+    weights: Tensor
+
     def __init__(self, class_scheme: ClassScheme, class_weights: Mapping[str, float] | None = None) -> None:
         """Choose the weights of the classes.
 

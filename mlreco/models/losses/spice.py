@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -155,7 +156,7 @@ class SpiceLoss(nn.Module):
     def _summary(self, group_terms: dict[str, Tensor], overlap: Tensor, truth: Instances) -> dict[str, Tensor]:
         """Average over groups: for the batch and for each class."""
         group_weights = truth.group_weights(overlap.dtype)
-        group_loss = sum(weight * group_terms[term] for term, weight in self.weights.items())
+        group_loss = reduce(torch.add, [weight * group_terms[term] for term, weight in self.weights.items()])
         result = {"loss": (group_weights * group_loss).sum()}
         for term, values in group_terms.items():
             result[term] = (group_weights * values.detach()).sum()

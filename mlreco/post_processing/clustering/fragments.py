@@ -147,7 +147,7 @@ def cluster_events(
     """
 
     def fragments(event: Mapping[str, np.ndarray]) -> np.ndarray:
-        arrays = (event[name] for name in ("semantics", "embeddings", "margins", "seediness"))
+        arrays = event["semantics"], event["embeddings"], event["margins"], event["seediness"]
         return cluster_event(*arrays, thresholds, scheme, skip_classes, **options)
 
     with ThreadPoolExecutor(threads or os.cpu_count()) as executor:

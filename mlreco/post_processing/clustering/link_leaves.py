@@ -116,10 +116,10 @@ def _common_root(parents: np.ndarray, first: int, slots: np.ndarray) -> int:
 @compiled
 def _slots_within(squared: np.ndarray, squared_reach: float) -> int:
     """Return the slots whose squared distance is within reach, a bit each."""
-    within = 0
+    within = np.int64(0)
     for slot in range(LEAF_SIZE):
         within |= np.int64(squared[slot] <= squared_reach) << slot
-    return within
+    return int(within)
 
 
 @compiled

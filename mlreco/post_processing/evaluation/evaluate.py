@@ -11,7 +11,7 @@ each.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -40,8 +40,13 @@ METRICS = {
 class EventReader(Protocol):
     """What is needed of a reader of output files; ``mlreco.iotools.HDF5Reader`` has it."""
 
-    products: Sequence[str]
-    info: dict
+    @property
+    def products(self) -> Sequence[str]:
+        """Names of the products."""
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """Attributes of ``/info``."""
 
     def __len__(self) -> int:
         """Return the number of events."""
@@ -81,9 +86,8 @@ def evaluate(
         if len(set(lengths.values())) > 1:
             where = getattr(reader, "path", "the output file")
             raise UserError(f"{where}: event {index}: products differ in their number of voxels: {lengths}")
-        rows += (
-            {"event": index, **row} for row in event_rows(*(event[name] for name in needed), len(classes), min_voxels)
-        )
+        of_event = event_rows(event[needed[0]], event[needed[1]], event[needed[2]], len(classes), min_voxels)
+        rows += ({"event": index, **row} for row in of_event)
     columns = ("event", "class", "voxels", "true_instances", "pred_instances", "unclustered", *METRICS)
     integers = columns[:6]
     table = {c: np.array([row[c] for row in rows], np.int64 if c in integers else np.float64) for c in columns}

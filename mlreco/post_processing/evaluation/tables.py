@@ -57,7 +57,7 @@ def event_tables(
     require_products(reader, needed)
     for index in range(len(reader)) if events is None else events:
         event = reader.event(index, needed)
-        arrays = (event[name] for name in needed)
+        arrays = event[needed[0]], event[needed[1]], event[needed[2]]
         for number, *labels in compared_labels(*arrays, len(reader.info["classes"]), min_voxels):
             yield EventTable(index, number, contingency(*labels))
 

@@ -58,13 +58,13 @@ def _agglomerate(edges: np.ndarray, scores: np.ndarray, numbers: np.ndarray, cou
     parents = np.arange(count)
     known = np.full(count, -1, np.int64)
     while len(heap):
-        _, edge, stamp = heapq.heappop(heap)
-        if not alive[edge] or stamps[edge] != stamp:
+        _, best, stamp = heapq.heappop(heap)
+        if not alive[best] or stamps[best] != stamp:
             continue
-        keep, gone = ends[edge, 0], ends[edge, 1]
+        keep, gone = ends[best, 0], ends[best, 1]
         if degrees[gone] > degrees[keep]:
             keep, gone = gone, keep
-        alive[edge] = False
+        alive[best] = False
         parents[gone] = keep
         _mark(keep, first, following, ends, alive, known)
         half = first[gone]

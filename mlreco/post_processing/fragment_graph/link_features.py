@@ -86,8 +86,9 @@ def link_features(
     if len(rows):
         near = around.number[pairs.places]
         _write_geometry(rows, voxels.positions, shapes[:5], pairs.fragments, pairs.places, near, around[1:3])
-        means = tuple(_means(values[name], voxels) for name in ("embeddings", "margins", "scores"))
-        at_places = tuple(np.ascontiguousarray(values[name], np.float64) for name in ("embeddings", "scores"))
+        embeddings, margins, scores = (values[name] for name in ("embeddings", "margins", "scores"))
+        means = _means(embeddings, voxels), _means(margins, voxels), _means(scores, voxels)
+        at_places = np.ascontiguousarray(embeddings, np.float64), np.ascontiguousarray(scores, np.float64)
         _write_values(rows, pairs.fragments, pairs.places, near, around[3:5], means, at_places)
         larger, smaller = pairs.fragments.T
         rows["log_size_ratio"] = voxels.sizes[larger] / voxels.sizes[smaller]

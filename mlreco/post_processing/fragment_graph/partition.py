@@ -55,6 +55,14 @@ def _check(name: str, thresholds: GraphThresholds) -> None:
             raise UserError(f"thresholds of {name}: {key} is {value:g}; a finite number is needed")
 
 
+class _ByClass(NamedTuple):
+    """The thresholds of all classes, (C,) float64 each."""
+
+    merge: np.ndarray
+    attach: np.ndarray
+    small: np.ndarray
+
+
 def partition(
     edges: np.ndarray,
     scores: np.ndarray,
@@ -83,7 +91,7 @@ def partition(
     Returns:
         (F,) int64 number of the instance of each fragment, from 0 in the order of their first fragments.
     """
-    of_classes = GraphThresholds(*np.array([thresholds[name] for name in scheme.classes]).T)
+    of_classes = _ByClass(*np.array([thresholds[name] for name in scheme.classes]).T)
     merge = of_classes.merge[classes]
     margins = scores - (merge[edges[:, 0]] + merge[edges[:, 1]]) / 2
     instances = in_order_of_rows(agglomerate(edges, margins, len(sizes), LINKAGES[linkage]))
@@ -96,7 +104,7 @@ def _attached(
     scores: np.ndarray,
     sizes: np.ndarray,
     classes: np.ndarray,
-    of_classes: GraphThresholds,
+    of_classes: _ByClass,
 ) -> np.ndarray:
     """Return for each instance the one that it goes to: itself, or a larger one where it is small."""
     count = int(instances.max(initial=-1)) + 1

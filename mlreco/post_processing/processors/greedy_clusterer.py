@@ -59,16 +59,25 @@ class GreedyFragments(PostProcessor):
         resolved = resolve_thresholds(thresholds, class_scheme)
         self.thresholds = {name: values._asdict() for name, values in resolved.items()}
         self.skip_classes = tuple(class_scheme.classes[class_scheme.number(name)] for name in skip_classes)
-        self.options = {"min_voxels": min_voxels, "unseeded": unseeded}
-        GreedyClusterer(**self.options)
-        self.refine_seeds = refine_seeds
+        self.min_voxels, self.unseeded, self.refine_seeds = min_voxels, unseeded, refine_seeds
+        GreedyClusterer(min_voxels=min_voxels, unseeded=unseeded)
         self._resolved = resolved
 
     def process(self, event: dict[str, np.ndarray], scheme: ClassScheme) -> dict[str, np.ndarray]:
         """Return the fragments of an event."""
-        arrays = (event[name] for name in self.requires)
-        options = {**self.options, "refine_seeds": self.refine_seeds}
-        return {"fragments": cluster_event(*arrays, self._resolved, scheme, self.skip_classes, **options)}
+        fragments = cluster_event(
+            event["semantics"],
+            event["embeddings"],
+            event["margins"],
+            event["seediness"],
+            self._resolved,
+            scheme,
+            self.skip_classes,
+            min_voxels=self.min_voxels,
+            unseeded=self.unseeded,
+            refine_seeds=self.refine_seeds,
+        )
+        return {"fragments": fragments}
 
     def takes_batch_on(self, device: torch.device) -> bool:
         """Tell whether a batch on that device is to be clustered there."""
@@ -87,8 +96,17 @@ class GreedyFragments(PostProcessor):
         """
         from mlreco.post_processing.clustering.batched import cluster_batch
 
-        tensors = (products[name] for name in self.requires)
         fragments = cluster_batch(
-            events, event_count, *tensors, self._resolved, scheme, self.skip_classes, **self.options
+            events,
+            event_count,
+            products["semantics"],
+            products["embeddings"],
+            products["margins"],
+            products["seediness"],
+            self._resolved,
+            scheme,
+            self.skip_classes,
+            min_voxels=self.min_voxels,
+            unseeded=self.unseeded,
         )
         return {"fragments": fragments}

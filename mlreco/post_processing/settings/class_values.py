@@ -63,7 +63,7 @@ def _of_class(name: str, values: Mapping[str, float], kind: type[T]) -> T:
     for key, value in values.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UserError(f"thresholds of {name}: {key} is {value!r}; a number is needed")
-    return kind(**{key: float(value) for key, value in values.items()})
+    return kind._make(float(values[key]) for key in kind._fields)
 
 
 def keys_of(given: Given) -> set[str]:

@@ -3,12 +3,14 @@
 from mlreco.post_processing.tuning.baseline_search import BaselineTuning, TunedValue, tune_baseline
 from mlreco.post_processing.tuning.graph_search import GraphTuning, TunedGraph, tune_graph
 from mlreco.post_processing.tuning.linked_search import LinkedTuning, TunedLinks, tune_linked
+from mlreco.post_processing.tuning.report import Search
 from mlreco.post_processing.tuning.search import TunedClass, Tuning, tune
 
 __all__ = [
     "BaselineTuning",
     "GraphTuning",
     "LinkedTuning",
+    "Search",
     "TunedClass",
     "TunedGraph",
     "TunedLinks",

@@ -15,7 +15,7 @@ from mlreco.post_processing.evaluation.text_table import aligned, decimal
 from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels, values_by_class
 from mlreco.post_processing.tuning.grid import best_point
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
-from mlreco.post_processing.tuning.report import Search, number_or_none, values_file
+from mlreco.post_processing.tuning.report import Search, number_or_none, numbers_or_none
 from mlreco.post_processing.tuning.sample import Metric
 
 
@@ -41,7 +41,7 @@ class TunedValue:
             "value": self.value,
             "mean": number_or_none(self.mean),
             "events": self.events,
-            "means": [number_or_none(mean) for mean in self.means.tolist()],
+            "means": numbers_or_none(self.means),
         }
 
 
@@ -55,9 +55,18 @@ class BaselineTuning(Search):
 
     name: str
 
+    @property
+    def heading(self) -> str:  # type: ignore[override]  # depends on the baseline here
+        """First words of the file."""
+        return f"Baseline '{self.name}'"
+
     def values(self) -> dict[str, float]:
         """Return the best value of every class by its name."""
         return {name: one.value for name, one in self.classes.items()}
+
+    def found(self) -> dict[str, Any]:
+        """Return what ``read_baseline_values`` reads."""
+        return {self.name: self.values()}
 
     def table(self) -> str:
         """Return the outcome as text."""
@@ -71,10 +80,6 @@ class BaselineTuning(Search):
             if one.events and one.value in (candidates[0], candidates[-1])
         ]
         return "\n".join([f"{self.name}: highest {self.conditions()}", *aligned(names, cells), *ends])
-
-    def text(self, source: str) -> str:
-        """Return the text of a file that ``read_baseline_values`` reads, found on the file ``source``."""
-        return values_file(f"Baseline '{self.name}'", source, self.table(), {self.name: self.values()})
 
     def to_json(self, source: str) -> str:
         """Return the outcome as JSON text, the means with every candidate included; undefined numbers are null."""

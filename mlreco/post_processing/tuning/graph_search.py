@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -24,18 +24,26 @@ from mlreco.post_processing.fragment_graph.partition import SHIPPED, GraphThresh
 from mlreco.post_processing.processors.graph_clusterer import GraphInstances
 from mlreco.post_processing.settings.class_values import STAND_INS
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
-from mlreco.post_processing.tuning.report import Search, number_or_none, values_file
+from mlreco.post_processing.tuning.report import Search, number_or_none, numbers_or_none
 from mlreco.post_processing.tuning.sample import Metric
 from mlreco.post_processing.tuning.truth import Truth
 from mlreco.progress import Progress
 from mlreco.semantics import ClassScheme, class_scheme
 
-GRID = GraphThresholds(
+
+class GraphGrid(NamedTuple):
+    """Values of each threshold that are tried, all combinations of them; the fields are those of `GraphThresholds`."""
+
+    merge: tuple[float, ...]
+    attach: tuple[float, ...]
+    small: tuple[float, ...]
+
+
+GRID = GraphGrid(
     merge=(-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0),
     attach=(-20.0, -4.0, -2.0, 0.0),
     small=(1.0, 5.0, 10.0, 15.0),
 )
-"""Values of each threshold that are tried, all combinations of them."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +64,19 @@ class TunedGraph:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the outcome as JSON can hold it."""
-        values = np.where(np.isnan(self.values), None, self.values).tolist()
-        found = {"mean": number_or_none(self.mean), "events": self.events, "grid_values": values}
-        return {**self.thresholds._asdict(), **found}
+        return {
+            **self.thresholds._asdict(),
+            "mean": number_or_none(self.mean),
+            "events": self.events,
+            "grid_values": numbers_or_none(self.values),
+        }
 
 
 @dataclass(frozen=True)
 class GraphTuning(Search):
     """Outcome of a search."""
+
+    heading = "Thresholds of the fragment graph"
 
     def table(self) -> str:
         """Return the outcome as text."""
@@ -73,10 +86,9 @@ class GraphTuning(Search):
             cells.append([*(f"{value:g}" for value in one.thresholds), decimal(one.mean), str(one.events)])
         return "\n".join([f"graph: highest {self.conditions()}", *aligned(names, cells)])
 
-    def text(self, source: str) -> str:
-        """Return the text of a thresholds file, ``source`` being the file that they were found on."""
-        values = {name: one.thresholds._asdict() for name, one in self.classes.items()}
-        return values_file("Thresholds of the fragment graph", source, self.table(), values)
+    def found(self) -> dict[str, Any]:
+        """Return the best thresholds of every class by its name."""
+        return {name: one.thresholds._asdict() for name, one in self.classes.items()}
 
     def to_json(self, source: str) -> str:
         """Return the outcome as JSON text, the means over the grid included; undefined numbers are null."""
@@ -184,7 +196,7 @@ def _best(values: list[np.ndarray], default: GraphThresholds) -> TunedGraph:
     if not events:
         return TunedGraph(default, math.nan, 0, means)
     place = np.unravel_index(int(means.argmax()), means.shape)
-    usual = tuple(axis.index(value) for axis, value in zip(GRID, default, strict=True))
+    usual = tuple(np.intp(axis.index(value)) for axis, value in zip(GRID, default, strict=True))
     gains = np.array([one[place] - one[usual] for one in values])
     gains = gains[~np.isnan(gains)]
     if gains.mean() <= gains.std() / math.sqrt(len(gains)):

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -19,19 +19,29 @@ from mlreco.post_processing.settings.link_thresholds import LinkThresholds, reso
 from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels, values_by_class
 from mlreco.post_processing.tuning.grid import TIE
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
-from mlreco.post_processing.tuning.report import Search, number_or_none, values_file
+from mlreco.post_processing.tuning.report import Search, number_or_none, numbers_or_none
 from mlreco.post_processing.tuning.sample import Metric
 from mlreco.semantics import ClassScheme, class_scheme
 
 UNBOUND = 10.0
 """An embedding distance that no two voxels reach: links in space alone."""
-GRID = LinkThresholds(
+
+
+class LinkGrid(NamedTuple):
+    """Values of each threshold that are tried, all combinations of them; the fields are those of `LinkThresholds`."""
+
+    voxel_distance: tuple[float, ...]
+    embedding_distance: tuple[float, ...]
+    join_distance: tuple[float, ...]
+    min_voxels: tuple[float, ...]
+
+
+GRID = LinkGrid(
     voxel_distance=(1.8, 2.5, 4.0, 7.0, 12.0, 20.0),
     embedding_distance=(0.015, 0.03, 0.06, 0.1, 0.15, 0.25, UNBOUND),
     join_distance=(0.0, 0.02, 0.04, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4),
     min_voxels=(1.0, 5.0, 10.0, 20.0, 50.0, 100.0),
 )
-"""Values of each threshold that are tried, all combinations of them."""
 SWITCHED_OFF = {
     "embedding_distance": (UNBOUND, "links in space alone, the embedding parts nothing"),
     "join_distance": (0.0, "pieces are not joined"),
@@ -62,15 +72,20 @@ class TunedLinks:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the outcome as JSON can hold it."""
-        values = np.where(np.isnan(self.values), None, self.values).tolist()
-        before = {**self.before._asdict(), "mean": number_or_none(self.mean_before)}
-        found = {"mean": number_or_none(self.mean), "events": self.events, "before": before, "grid_values": values}
-        return {**self.thresholds._asdict(), **found}
+        return {
+            **self.thresholds._asdict(),
+            "mean": number_or_none(self.mean),
+            "events": self.events,
+            "before": {**self.before._asdict(), "mean": number_or_none(self.mean_before)},
+            "grid_values": numbers_or_none(self.values),
+        }
 
 
 @dataclass(frozen=True)
 class LinkedTuning(Search):
     """Outcome of a search."""
+
+    heading = "Thresholds of the linked clusterer"
 
     def table(self) -> str:
         """Return the outcome as text."""
@@ -98,10 +113,9 @@ class LinkedTuning(Search):
                     notes.append(f"{name}: {field} {value:g} is an end of its grid; what is beyond was not tried")
         return notes
 
-    def text(self, source: str) -> str:
-        """Return the text of a thresholds file, ``source`` being the file that they were found on."""
-        values = {name: one.thresholds._asdict() for name, one in self.classes.items()}
-        return values_file("Thresholds of the linked clusterer", source, self.table(), values)
+    def found(self) -> dict[str, Any]:
+        """Return the best thresholds of every class by its name."""
+        return {name: one.thresholds._asdict() for name, one in self.classes.items()}
 
     def to_json(self, source: str) -> str:
         """Return the outcome as JSON text, the means over the grid included; undefined numbers are null."""
@@ -140,7 +154,7 @@ def tune_linked(
     voxels = list(class_voxels(reader, events, ("coordinates", "embeddings"), min_voxels, semantics))
     before = _before(reader.info, scheme)
     values = values_by_class(voxels, len(scheme), lambda one: grid_values(one, measure), threads)
-    own = {number: [] for number in range(len(scheme))}
+    own: dict[int, list[float]] = {number: [] for number in range(len(scheme))}
     for one in voxels:
         clusterer = LinkedClusterer(*before[scheme.classes[one.number]])
         labels = clusterer.fit_predict(*(one.arrays[name] for name in ("coordinates", "embeddings")))
@@ -161,15 +175,16 @@ def grid_values(voxels: ClassVoxels, metric: Metric) -> np.ndarray:
     """
     coordinates, embeddings = (voxels.arrays[name] for name in ("coordinates", "embeddings"))
     values = np.empty([len(axis) for axis in GRID])
-    for (row, reach), (column, spread) in itertools.product(enumerate(GRID[0]), enumerate(GRID[1])):
+    distances = itertools.product(enumerate(GRID.voxel_distance), enumerate(GRID.embedding_distance))
+    for (row, reach), (column, spread) in distances:
         pieces = Pieces.link(coordinates, embeddings, reach, spread)
-        standing = [int(pieces.is_large(size).sum()) for size in GRID[3]]
-        for place, size in enumerate(GRID[3]):
+        standing = [int(pieces.is_large(size).sum()) for size in GRID.min_voxels]
+        for place, size in enumerate(GRID.min_voxels):
             if place and standing[place] == standing[place - 1]:
                 values[row, column, :, place] = values[row, column, :, place - 1]
                 continue
             before = None
-            for i, instances in enumerate(pieces.joined_at(GRID[2], size)):
+            for i, instances in enumerate(pieces.joined_at(GRID.join_distance, size)):
                 count = int(instances.max()) + 1
                 if count != before:
                     value = metric(voxels.truth.table(instances[pieces.of_voxel].astype(np.int32), count))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,8 @@ def mean_over_events(values: np.ndarray) -> tuple[np.ndarray, int]:
 
     Whether it is defined depends on the truth only, so that all grid points stand on the same events. NaN without any.
     """
-    counted = ~np.isnan(values[(slice(None), *[0] * (values.ndim - 1))])
+    first_point: tuple[Any, ...] = (slice(None), *[0] * (values.ndim - 1))
+    counted = ~np.isnan(values[first_point])
     if not counted.any():
         return np.full(values.shape[1:], math.nan), 0
     return values[counted].mean(axis=0), int(counted.sum())

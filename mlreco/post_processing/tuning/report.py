@@ -5,20 +5,23 @@ from __future__ import annotations
 import datetime
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import yaml
 
 from mlreco import __version__
 
 
 @dataclass(frozen=True)
-class Search:
+class Search(ABC):
     """What was searched: the base of all outcomes.
 
     Attributes:
+        heading: first words of the file of the values that were found.
         classes: class name -> outcome.
         metric: name of the metric.
         events: numbers of the first event and of the one after the last.
@@ -26,11 +29,32 @@ class Search:
         semantics: ``predicted`` or ``true``, by which classes voxels were selected.
     """
 
+    heading: ClassVar[str]
     classes: Mapping[str, Any]
     metric: str
     events: tuple[int, int]
     min_voxels: int
     semantics: str
+
+    @abstractmethod
+    def table(self) -> str:
+        """Return the outcome as text."""
+
+    @abstractmethod
+    def found(self) -> dict[str, Any]:
+        """Return what a file of the values that were found says."""
+
+    @abstractmethod
+    def to_json(self, source: str) -> str:
+        """Return the outcome as JSON text, the means over the grid included; undefined numbers are null.
+
+        Args:
+            source: the file that it was found on.
+        """
+
+    def text(self, source: str) -> str:
+        """Return the text of a file of the values, ``source`` being the file that they were found on."""
+        return values_file(self.heading, source, self.table(), self.found())
 
     def conditions(self) -> str:
         """Return what was averaged over what, in words."""
@@ -66,6 +90,13 @@ def values_file(title: str, source: str, table: str, values: Mapping[str, Any]) 
     comments = (f"{title}, tuned by mlreco {__version__} on {written}", source, "", *table.splitlines())
     body = yaml.safe_dump(dict(values), sort_keys=False, default_flow_style=None)
     return "".join(f"# {line}".rstrip() + "\n" for line in comments) + body
+
+
+def numbers_or_none(values: np.ndarray) -> list[Any]:
+    """Return an array of floats as nested lists, with None for NaN, which JSON does not know."""
+    numbers = values.astype(object)
+    numbers[np.isnan(values)] = None
+    return numbers.tolist()
 
 
 def number_or_none(value: float) -> float | None:

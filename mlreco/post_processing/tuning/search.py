@@ -18,7 +18,7 @@ from mlreco.post_processing.settings.thresholds import Thresholds, thresholds_of
 from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels
 from mlreco.post_processing.tuning.grid import HIGHEST_PROBABILITY, HIGHEST_SEED, TIE, Grid, best_point
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
-from mlreco.post_processing.tuning.report import Search, number_or_none, values_file
+from mlreco.post_processing.tuning.report import Search, number_or_none
 from mlreco.post_processing.tuning.sample import ClassSample, Metric
 from mlreco.progress import Progress
 from mlreco.semantics import class_scheme
@@ -67,6 +67,7 @@ class Tuning(Search):
         grid: the first, coarse grid.
     """
 
+    heading = "Thresholds of the greedy clusterer"
     grid: Grid
 
     def table(self) -> str:
@@ -99,10 +100,9 @@ class Tuning(Search):
                 notes.append(f"{name}: s0 {HIGHEST_SEED:g}: the class is one instance around its best voxel")
         return notes
 
-    def text(self, source: str) -> str:
-        """Return the text of a thresholds file, ``source`` being the file that they were found on."""
-        values = {name: one.after._asdict() for name, one in self.classes.items()}
-        return values_file("Thresholds of the greedy clusterer", source, self.table(), values)
+    def found(self) -> dict[str, Any]:
+        """Return the best thresholds of every class by its name."""
+        return {name: one.after._asdict() for name, one in self.classes.items()}
 
     def to_json(self, source: str) -> str:
         """Return the outcome as JSON text, the means over the coarse grid included; undefined numbers are null."""
@@ -153,7 +153,8 @@ def tune(
 
 
 def _sample(voxels: ClassVoxels) -> ClassSample:
-    return ClassSample.build(*(voxels.arrays[name] for name in PRODUCTS), voxels.truth)
+    embeddings, margins, seediness = (voxels.arrays[name] for name in PRODUCTS)
+    return ClassSample.build(embeddings, margins, seediness, voxels.truth)
 
 
 @dataclass(frozen=True)

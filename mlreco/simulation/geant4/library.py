@@ -129,4 +129,6 @@ class Library:
 def read_string(address: int) -> str:
     """Read a std::string (libstdc++)."""
     characters = Pointer.from_address(address).value
+    if characters is None:
+        raise ValueError(f"no std::string at {address:#x}")
     return ctypes.string_at(characters, ctypes.c_size_t.from_address(address + 8).value).decode()

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, types
+from numba import types
 from numba.extending import intrinsic
+from numba.np.numpy_support import carray
 
 from mlreco.compiled import compiled_callback
 from mlreco.simulation.geant4.layout import (
@@ -53,8 +54,7 @@ _CONTROL = np.dtype(
 _ACTION = np.dtype([("methods", "<u8"), ("manager", "<u8"), ("control", "<u8")])
 
 
-@intrinsic
-def _pointer(typing, address):  # noqa: ANN001, ANN202
+def _as_pointer(typing: Any, address: Any) -> Any:
     """Return an address as a pointer."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
@@ -63,8 +63,11 @@ def _pointer(typing, address):  # noqa: ANN001, ANN202
     return types.voidptr(types.uint64), generate
 
 
+_pointer: Any = intrinsic(_as_pointer)
+
+
 @compiled_callback(types.void(types.uint64, types.uint64))
-def _on_step(action, step_address):  # noqa: ANN001, ANN202
+def _on_step(action: Any, step_address: Any) -> None:
     """Record the energy of a step; stop a neutron that has slowed down."""
     control = carray(_pointer(carray(_pointer(action), 1, _ACTION)[0].control), 1, _CONTROL)[0]
     step = carray(_pointer(step_address), 1, G4STEP)[0]
@@ -86,7 +89,7 @@ def _on_step(action, step_address):  # noqa: ANN001, ANN202
 
 
 @compiled_callback(types.void(types.uint64, types.uint64))
-def _on_track_start(action, track_address):  # noqa: ANN001, ANN202
+def _on_track_start(action: Any, track_address: Any) -> None:
     """Record a track that begins; drop neutrinos, and neutrons that are too slow."""
     control = carray(_pointer(carray(_pointer(action), 1, _ACTION)[0].control), 1, _CONTROL)[0]
     track = carray(_pointer(track_address), 1, G4TRACK)[0]
@@ -113,7 +116,7 @@ def _on_track_start(action, track_address):  # noqa: ANN001, ANN202
 
 
 @compiled_callback(types.void(types.uint64, types.uint64))
-def _on_track_end(action, track_address):  # noqa: ANN001, ANN202
+def _on_track_end(action: Any, track_address: Any) -> None:
     """Complete the last row: Geant4 follows one track to its end before it begins another."""
     control = carray(_pointer(carray(_pointer(action), 1, _ACTION)[0].control), 1, _CONTROL)[0]
     if control.tracks <= control.track_room:

@@ -136,7 +136,7 @@ def _detector(geant4: Any, width: float) -> Any:
 
 
 def _physics(library: Library) -> Any:
-    geant4 = library.python
+    geant4: Any = library.python
 
     class Processes(geant4.G4VPhysicsConstructor):
         def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """A stage: scales the charge of every voxel by a learned number."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -24,9 +24,9 @@ class BrightnessLoss(StageLoss):
 class Brightness(nn.Module):
     """Provides ``brightness``, (N,)."""
 
-    requires: ClassVar[tuple[str, ...]] = ("image",)
-    provides: ClassVar[tuple[str, ...]] = ("brightness",)
-    Loss: ClassVar[type[StageLoss]] = BrightnessLoss
+    requires: tuple[str, ...] = ("image",)
+    provides: tuple[str, ...] = ("brightness",)
+    Loss: type[StageLoss] = BrightnessLoss
     depth = 1
 
     def __init__(self, class_scheme: ClassScheme, start: float = 2.0) -> None:

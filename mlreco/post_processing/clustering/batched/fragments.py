@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -71,7 +72,11 @@ def cluster_batch(
     if segments.faults or lacking:
         for event in range(event_count):
             rows = events == event
-            arrays = (values[rows].cpu().numpy() for values in (semantics, embeddings, margins, seediness))
+
+            def of_event(values: Tensor, rows: Tensor = rows) -> np.ndarray:
+                return values[rows].cpu().numpy()
+
+            arrays = of_event(semantics), of_event(embeddings), of_event(margins), of_event(seediness)
             cluster_event(*arrays, thresholds, scheme, skip_classes)
     seeds = find_seeds(segments, [_highest_score(clusterer) for clusterer in clusterers] * event_count)
     fragments = torch.full_like(events, NOISE, dtype=torch.int32)
