@@ -77,7 +77,7 @@ def check_pickle(archive: zipfile.ZipFile, path: Path) -> None:
     for code, argument, _ in pickletools.genops(data):
         if code.name not in _CODES:
             raise UserError(f"{path}: its pickle has the operation {code.name}, which no checkpoint needs")
-        if code.name == "LONG_BINPUT" and argument > len(data):
+        if code.name == "LONG_BINPUT" and argument is not None and argument > len(data):
             raise UserError(f"{path}: its pickle claims to hold {argument:,} values in {len(data):,} bytes")
     root = name.removesuffix(_PICKLE)
     _Looker(data, {entry.filename: entry.file_size for entry in archive.infolist()}, root, path).load()

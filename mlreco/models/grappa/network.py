@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -90,6 +92,7 @@ class NodeUpdate(nn.Module):
     def forward(self, nodes: Tensor, links: Tensor, edges: Tensor) -> Tensor:
         """Return the (F, node_width) new states of the fragments."""
         weights = [of_side(links).clamp(-BOUND, BOUND).exp() for of_side in self.weights]
+        parts: Sequence[Tensor]
         if can_pass(links):
             parts = told(links, weights, edges, len(nodes), LEAST_WEIGHT)
         else:

@@ -37,9 +37,14 @@ def heard(hidden: Tensor, larger: Tensor, smaller: Tensor, edges: Tensor, norm: 
         edges: (E, 2) int64 rows of ``larger`` and of ``smaller``.
         norm: over C channels.
     """
-    numbers = (tensor.detach().numpy() for tensor in (hidden, larger, smaller, edges, norm.weight, norm.bias))
-    _hear(*numbers, np.float32(norm.eps))
+    sides = _array(larger), _array(smaller), _array(edges)
+    _hear(_array(hidden), *sides, _array(norm.weight), _array(norm.bias), np.float32(norm.eps))
     return hidden
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    """Return the numbers of a tensor on the CPU, without a copy."""
+    return tensor.detach().numpy()
 
 
 @compiled(fastmath=_ORDER_IS_FREE)
@@ -86,8 +91,9 @@ def told(links: Tensor, weights: Sequence[Tensor], edges: Tensor, count: int, le
     """
     sums = links.new_zeros(2, count, links.shape[1])
     totals = links.new_zeros(2, count, weights[0].shape[1])
-    numbers = (tensor.detach().numpy() for tensor in (links, *weights, edges, sums, totals))
-    _tell(*numbers, np.float32(least))
+    of_larger, of_smaller = weights
+    sides = _array(of_larger), _array(of_smaller), _array(edges)
+    _tell(_array(links), *sides, _array(sums), _array(totals), np.float32(least))
     return sums[0], totals[0].log_(), sums[1], totals[1].log_()
 
 
