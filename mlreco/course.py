@@ -46,7 +46,7 @@ class Course:
 
     def at(self, iterations: np.ndarray | int) -> np.ndarray:
         """Return the number after so many completed iterations, of the shape of ``iterations``."""
-        return np.interp(iterations, self.iterations, self.values)
+        return np.asarray(np.interp(iterations, self.iterations, self.values))
 
     @property
     def least(self) -> float:

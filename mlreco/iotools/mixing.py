@@ -70,12 +70,12 @@ class MixedSampler:
     ) -> None:
         self.sources, self.batch_size, self.seed, self.max_voxels = list(sources), batch_size, seed, max_voxels
         knots = np.unique(np.concatenate([source.weight.iterations for source in self.sources]))
-        totals = sum(source.weight.at(knots) for source in self.sources)
+        totals = np.sum([source.weight.at(knots) for source in self.sources], axis=0)
         if not (totals > 0).all():
             when = int(knots[np.argmin(totals)])
             raise UserError(f"iotool.dataset.sources: after {when} iterations no source has a weight above 0")
-        for source in self.sources if max_voxels is not None else ():
-            if source.sizes is not None and source.sizes.min() > max_voxels.least:
+        for source in self.sources:
+            if max_voxels is not None and source.sizes is not None and source.sizes.min() > max_voxels.least:
                 raise UserError(
                     f"iotool.dataset.max_voxels: is {max_voxels.least:g} at its smallest, and the smallest event of "
                     f"{source.name} has {source.sizes.min()} voxels"
@@ -125,7 +125,7 @@ class MixedSampler:
         if source.endless:
             return source.entries[0] + self._drawn[index] + np.arange(count)
         if self.max_voxels is not None and source.sizes is not None:
-            return self._draw_small(index, count, float(self.max_voxels.at(number)))
+            return self._draw_small(index, count, source.sizes, float(self.max_voxels.at(number)))
         positions = self._drawn[index] + np.arange(count)
         epochs, places = np.divmod(positions, len(source.entries))
         drawn = np.empty(count, np.int64)
@@ -133,14 +133,14 @@ class MixedSampler:
             drawn[epochs == epoch] = self._permutation(index, epoch)[places[epochs == epoch]]
         return source.entries[drawn]
 
-    def _draw_small(self, index: int, count: int, limit: float) -> np.ndarray:
+    def _draw_small(self, index: int, count: int, sizes: np.ndarray, limit: float) -> np.ndarray:
         """Return the next entries of a source that are within the limit."""
         source, place = self.sources[index], self._places[index]
         drawn: list[np.ndarray] = []
         while count:
             permutation = self._permutation(index, place.epoch)
             ahead = permutation[place.cursor : place.cursor + 4 * count + 64]
-            small = np.flatnonzero(source.sizes[ahead] <= limit)[:count]
+            small = np.flatnonzero(sizes[ahead] <= limit)[:count]
             drawn.append(source.entries[ahead[small]])
             count -= len(small)
             place.cursor += len(ahead) if count else int(small[-1]) + 1

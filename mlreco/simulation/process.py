@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mlreco.errors import UserError
+from mlreco.pipes import pipes_of
 from mlreco.simulation.geant4 import require_geant4
 from mlreco.simulation.options import Options
 from mlreco.simulation.worker import Answer
@@ -102,7 +103,7 @@ class SimulationProcess:
         worker, self._worker = self._worker, None
         if worker is None or self._owner != os.getpid():
             return "not started"
-        for pipe in _pipes(worker):
+        for pipe in pipes_of(worker):
             with contextlib.suppress(BrokenPipeError):  # a dead worker needs no more of what was not sent
                 pipe.close()
         try:
@@ -126,21 +127,14 @@ def _start() -> subprocess.Popen:
     )
 
 
-def _pipes(worker: subprocess.Popen) -> tuple[IO[bytes], IO[bytes]]:
-    """Return input and output of a worker, which `_start` has opened."""
-    if worker.stdin is None or worker.stdout is None:
-        raise ValueError("a process without pipes")
-    return worker.stdin, worker.stdout
-
-
 def _send(worker: subprocess.Popen, message: Any) -> None:
-    to_worker, _ = _pipes(worker)
+    to_worker, _ = pipes_of(worker)
     pickle.dump(message, to_worker, protocol=5)
     to_worker.flush()
 
 
 def _content(worker: subprocess.Popen) -> Any:
-    _, from_worker = _pipes(worker)
+    _, from_worker = pipes_of(worker)
     answer: Answer = pickle.load(from_worker)
     if answer.mistake:
         raise UserError(answer.mistake)

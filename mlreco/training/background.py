@@ -17,6 +17,7 @@ import torch
 
 from mlreco.errors import UserError
 from mlreco.iotools.workers import WaitEnded
+from mlreco.pipes import pipes_of
 
 _ROOT = Path(__file__).resolve().parents[2]
 _POLL = 0.5
@@ -47,7 +48,7 @@ class BackgroundValidator:
         """
         worker = self._running()
         try:
-            _send(worker.stdin, str(checkpoint))
+            _send(pipes_of(worker)[0], str(checkpoint))
         except BrokenPipeError:
             raise self._died() from None
 
@@ -65,7 +66,7 @@ class BackgroundValidator:
             if ended():
                 raise WaitEnded
         try:
-            answer = pickle.load(self._running().stdout)
+            answer = pickle.load(pipes_of(self._running())[1])
         except (EOFError, pickle.UnpicklingError):
             raise self._died() from None
         if answer["mistake"]:
@@ -74,7 +75,7 @@ class BackgroundValidator:
 
     def has_come(self, seconds: float = 0.0) -> bool:
         """Tell whether numbers have come, waiting at most so long."""
-        return bool(select.select([self._running().stdout], [], [], seconds)[0])
+        return bool(select.select([pipes_of(self._running())[1]], [], [], seconds)[0])
 
     def close(self) -> None:
         """End the process."""
@@ -82,7 +83,7 @@ class BackgroundValidator:
         if worker is not None:
             worker.kill()
             worker.wait()
-            for pipe in (worker.stdin, worker.stdout):
+            for pipe in pipes_of(worker):
                 with contextlib.suppress(BrokenPipeError):
                     pipe.close()
 
@@ -98,12 +99,12 @@ class BackgroundValidator:
                 env={**alone, **threads, "PYTHONPATH": path},
                 start_new_session=True,  # signals to the group are for the training
             )
-            _send(self._worker.stdin, self._config)
+            _send(pipes_of(self._worker)[0], self._config)
         return self._worker
 
     def _died(self) -> UserError:
         """Return the error that tells how the process ended."""
-        code = self._worker.wait()
+        code = self._running().wait()
         how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         return UserError(f"trainval.validation: the process that validates in the background has ended ({how})")
 

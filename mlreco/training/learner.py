@@ -143,7 +143,7 @@ class Learner:
         """Return events for a pass that this process makes only since the others do; None where it need not."""
         if self._norms is None:
             return None
-        if self._spare is None:
+        if self._spare is None and self._any_events is not None:
             self._spare = self._any_events()
         return self._spare
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlreco.config import Config
 from mlreco.console import remark
 from mlreco.errors import UserError
 from mlreco.interrupt import Interruption
@@ -63,7 +64,7 @@ class Training:
 
     def __init__(
         self,
-        config: Mapping[str, Any],
+        config: Config,
         state: TrainingState,
         loss: ChainLoss,
         loader: Any,
@@ -196,7 +197,8 @@ class Training:
             WaitEnded: a process of the training was told to end.
             UserError: a process cannot go on; the state before is saved.
         """
-        parts, status, message = [], GOES_ON, ""
+        parts: Sequence[Batch] = []
+        status, message = GOES_ON, ""
         self.state.batches = self.loader.state_dict()
         try:
             parts = next(batches)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -69,7 +69,7 @@ class SyncedNorms:
         finally:
             self._counts = True
 
-    def tie(self, products: dict[str, Any]) -> Tensor:
+    def tie(self, products: Mapping[str, Any]) -> Tensor:
         """Return a 0 that every product and every total has a part in, so that the way back leads through all of them.
 
         Args:

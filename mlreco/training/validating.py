@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mlreco.console import remark
 from mlreco.iotools.workers import WaitEnded
+from mlreco.models.chain import Chain
 from mlreco.training.background import BackgroundValidator
 from mlreco.training.checkpoints import TrainingState
 from mlreco.training.keeping import keep_best, keep_best_with
@@ -119,7 +120,8 @@ class Validations:
         if isinstance(self._validator, Validator):
             average = self._state.average
             try:
-                numbers = self._validator.numbers(self._state.model if average is None else average.module, ended)
+                network = self._state.model if average is None else cast(Chain, average.module)
+                numbers = self._validator.numbers(network, ended)
             except WaitEnded:
                 stopped = True
         numbers, stopped = self._team.gathered((numbers, stopped))[0]

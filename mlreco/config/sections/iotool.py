@@ -54,8 +54,8 @@ Numbers = Annotated[list[Count], BeforeValidator(_numbers)]
 """Entry numbers, also as a text."""
 
 
-def _course(least: float) -> Any:
-    """Return a type of numbers of at least ``least`` that may change while training: see `mlreco.course`."""
+def _course(least: float) -> BeforeValidator:
+    """Return the check of a number of at least ``least`` that may change while training: see `mlreco.course`."""
 
     def check(value: Any) -> Any:
         try:
@@ -68,11 +68,11 @@ def _course(least: float) -> Any:
             )
         return value
 
-    return Annotated[Any, BeforeValidator(check)]
+    return BeforeValidator(check)
 
 
-Weight = _course(0)
-Limit = _course(1)
+Weight = Annotated[Any, _course(0)]
+Limit = Annotated[Any, _course(1)]
 
 SIMULATED = "SimulatedDataset"
 """Name of the dataset that needs no files."""
