@@ -31,6 +31,7 @@ FILTERS = ["hdf5plugin>=4.4"]
 SIMULATE = ["geant4-pybind==0.1.3; sys_platform == 'linux' and platform_machine == 'x86_64'"]
 DOCS = ["mkdocs-material>=9.5", "mkdocstrings[python]>=0.26"]
 TENSORBOARD = ["tensorboard>=2.17"]
+DASK = ["distributed>=2024.8"]
 EXTRAS = {
     "cuda": ["spconv-cu126==2.3.8"],
     "root": ROOT,
@@ -40,6 +41,7 @@ EXTRAS = {
     "pandas": ["pandas>=2.2"],
     "remote": REMOTE,
     "tensorboard": TENSORBOARD,
+    "dask": DASK,
     "larcv": ["larcv>=3.5"],
     "simulate": SIMULATE,
     "docs": DOCS,
@@ -53,6 +55,7 @@ EXTRAS = {
         *SIMULATE,
         *DOCS,
         *TENSORBOARD,
+        *DASK,
         "hypothesis>=6.100",
         "mypy>=2.0",
         "packaging>=24",

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mlreco.errors import UserError
+from mlreco.errors import UserError, WriteError
 from mlreco.inputs import refuse_to_replace_inputs, refuse_to_replace_others
 from mlreco.leftovers import remove_leftovers, unfinished_file
 
@@ -51,7 +51,7 @@ def make_folder(path: Path) -> None:
         raise write_failure(path, error) or error from error
 
 
-def write_failure(path: str | Path, error: BaseException) -> UserError | None:
+def write_failure(path: str | Path, error: BaseException) -> WriteError | None:
     """Translate a failed write into the user's words.
 
     HDF5 wraps the operating system's error, sometimes in a RuntimeError and with the number only in its text; so the
@@ -71,7 +71,7 @@ def write_failure(path: str | Path, error: BaseException) -> UserError | None:
     if reason is None:
         text = str(error)
         reason = next((_REASONS[code] for code in _REASONS if f"errno = {code}," in text), None)
-    return None if reason is None else UserError(f"cannot write {path}: {reason}")
+    return None if reason is None else WriteError(f"cannot write {path}: {reason}")
 
 
 @contextlib.contextmanager
@@ -133,13 +133,18 @@ def check_replaceable(path: Path, over_inputs: bool = False) -> None:
         refuse_to_replace_inputs(path)
 
 
-def write_text(path: str | Path, text: str) -> None:
+def write_text(path: str | Path, text: str, over_inputs: bool = False) -> None:
     """Write a text file as a whole or not at all.
+
+    Args:
+        path: the file.
+        text: its content.
+        over_inputs: replace also a file that this command has read.
 
     Raises:
         UserError: as in ``atomic_path``.
     """
-    with atomic_path(path) as temporary:
+    with atomic_path(path, over_inputs) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files may be no UTF-8
 
 

@@ -14,6 +14,10 @@ class UserError(Exception):
     """
 
 
+class WriteError(UserError):
+    """A file cannot be written: the disk, the folder or a permission, and not what was to be written."""
+
+
 def nearest(word: str, valid: Iterable[str]) -> str:
     """Return a hint such as ``; did you mean 'depth'?`` for a misspelt word, or the list of valid words.
 

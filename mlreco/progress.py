@@ -26,10 +26,13 @@ class Progress:
         total: number of steps; None where it is not known.
         initial: steps done before.
         unit: what a step is, in the rate (``ev`` gives events/s).
+        told: whether anything is shown.
     """
 
-    def __init__(self, description: str, total: int | None = None, initial: int = 0, unit: str = "ev") -> None:
-        silent = not sys.stderr.isatty()
+    def __init__(
+        self, description: str, total: int | None = None, initial: int = 0, unit: str = "ev", told: bool = True
+    ) -> None:
+        silent = not told or not sys.stderr.isatty()
         self._bar = tqdm(
             desc=description,
             total=total,
@@ -39,14 +42,14 @@ class Progress:
             disable=silent,
             dynamic_ncols=True,
         )
-        self._lines = _Lines(description, total, initial, _NAMES.get(unit, unit)) if silent else None
+        self._lines = _Lines(description, total, initial, _NAMES.get(unit, unit)) if silent and told else None
 
     def advance(self, steps: int = 1, **numbers: float) -> None:
         """Count steps and show numbers: the latest on a terminal, in a line the means since the line before."""
         if self._lines is not None:
             self._lines.advance(steps, numbers)
             return
-        if numbers:
+        if numbers and not self._bar.disable:
             self._bar.set_postfix({name: f"{value:.4g}" for name, value in numbers.items()}, refresh=False)
         self._bar.update(steps)
 

@@ -109,6 +109,11 @@ class InOrder:
         while len(self._calls) > self._depth or (self._calls and self._calls[0].done()):
             self._calls.popleft().result()
 
+    def wait(self) -> None:
+        """Wait until all calls are worked off, and raise what one of them raised."""
+        while self._calls:
+            self._calls.popleft().result()
+
     def __enter__(self) -> InOrder:
         return self
 
@@ -116,7 +121,7 @@ class InOrder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            while self._calls and error is None:
-                self._calls.popleft().result()
+            if error is None:
+                self.wait()
         finally:
             self._pool.shutdown(cancel_futures=True)

@@ -22,7 +22,7 @@ from mlreco.inference.pipeline import InOrder, short_turns
 from mlreco.inference.reconstruction import TIME_COLUMNS, Reconstruction, Seconds
 from mlreco.inference.true_particles import TRUE_PARTICLES, with_true_particles
 from mlreco.iotools import HDF5Writer, Loader, loader_factory
-from mlreco.iotools.skipped import Skipped
+from mlreco.iotools.skipped import WHOLE_FILE, Skipped
 from mlreco.models.chain import Chain
 from mlreco.models.layers.precision import tf32
 from mlreco.post_processing.factories import thresholds_text
@@ -79,8 +79,10 @@ def run_inference(
     *,
     weights: str | Path | None = None,
     reconstruction: Reconstruction | None = None,
+    sources: Sequence[str | Path] | None = None,
     keep: Callable[[str], bool] | None = None,
     info: Mapping[str, Any] | None = None,
+    told: bool = True,
 ) -> InferenceSummary:
     """Reconstruct the events of a configuration's files.
 
@@ -89,15 +91,17 @@ def run_inference(
         output: HDF5 file to write; it appears only when complete.
         weights: checkpoint that comes before those that the configuration names.
         reconstruction: the chain of the configuration where it is built already.
+        sources: files of events to read instead of those of the configuration.
         keep: tells by its name whether a product is written; all are if None.
         info: further attributes of the file.
+        told: whether the progress is shown.
 
     Raises:
         UserError: a mistake in the configuration or the data; a stage without weights; an output that is an input.
     """
     output = Path(output)
     reconstruction = reconstruction or Reconstruction(config, weights)
-    loader = inference_loader(config, reconstruction)
+    loader = inference_loader(config, reconstruction, sources)
     refuse_to_replace(output, loader.dataset.files)
     started, waited, compiled = time.perf_counter(), compiling.seconds(), compiling.kernels()
     with (
@@ -105,7 +109,7 @@ def run_inference(
         HDF5Writer(
             output, {**output_info(config, reconstruction, loader.dataset.files), **(info or {})}, COLUMNS
         ) as writer,
-        Progress("inference", total=len(loader.dataset)) as progress,
+        Progress("inference", total=len(loader.dataset), told=told) as progress,
         InOrder() as finisher,
         tf32(config["trainval"]["tf32"]),
         unchanging(reconstruction.chain),
@@ -117,8 +121,11 @@ def run_inference(
             for event, seconds in events:
                 familiarity.add(event)
                 finisher.submit(finish, event, seconds)
+        finisher.wait()
+        _refuse_lost_events(loader, writer, config["trainval"].get("iterations"))
         writer.list_skipped(loader.skipped)
         warning = familiarity.warning()
+        writer.tell("seconds", time.perf_counter() - started)
         writer.tell(WARNINGS, json.dumps([warning] if warning else []))
     waited = compiling.seconds() - waited
     return InferenceSummary(
@@ -145,6 +152,13 @@ def _refuse_missing_classes(chain: Chain, left_out: Mapping[str, str]) -> None:
             f"without labels do not have: set model.modules.{name}.semantics to 'predicted', behind a stage that "
             "segments"
         )
+
+
+def _refuse_lost_events(loader: Loader, writer: HDF5Writer, most: int | None) -> None:
+    """Raise where events that were to be reconstructed are neither in the output nor skipped."""
+    skipped = sum(one.entry != WHOLE_FILE for one in loader.skipped)
+    if most is None and writer.num_events + skipped != len(loader.dataset):
+        raise RuntimeError(f"of {len(loader.dataset)} events {writer.num_events} came out and {skipped} were skipped")
 
 
 def inference_loader(

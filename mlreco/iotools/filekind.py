@@ -16,6 +16,9 @@ from mlreco.iotools.heap_guard import GuardedHDF5, PlainHDF5
 ROOT_FILE = "a ROOT file (LArCV2 perhaps)"
 """What ``file_kind`` calls a ROOT file."""
 
+LARCV3 = "LArCV3"
+"""What ``hdf5_content`` calls a LArCV3 file."""
+
 PILARNET_M = "PILArNet-M"
 """What ``hdf5_content`` calls a PILArNet-M file."""
 
@@ -56,13 +59,14 @@ def file_kind(path: str | Path) -> str:
     return "a text file" if _is_text(head) else "of an unknown kind"
 
 
-def open_hdf5(path: str | Path, wanted: str, bulk: bool = False) -> h5py.File:
+def open_hdf5(path: str | Path, wanted: str, bulk: bool = False, merged: bool = False) -> h5py.File:
     """Open an HDF5 file for reading.
 
     Args:
         path: the file.
         wanted: what the file should be, for the message.
         bulk: faster, for tables without texts and rows of variable length, whose damage may hang the HDF5 library.
+        merged: as `refuse_indirection` has it.
 
     Raises:
         UserError: missing, truncated, damaged, or of another kind, which the message names.
@@ -83,7 +87,7 @@ def open_hdf5(path: str | Path, wanted: str, bulk: bool = False) -> h5py.File:
         raise UserError(f"{path}: damaged HDF5 file: {text.splitlines()[0]}") from None
     try:
         with telling_damage(path):
-            refuse_indirection(file, path)
+            refuse_indirection(file, path, merged)
     except UserError:
         file.close()
         raise
@@ -104,23 +108,33 @@ def telling_damage(path: str | Path) -> Iterator[None]:
         raise UserError(f"{path}: damaged HDF5 file: {text[0] if text else type(error).__name__}") from error
 
 
-def has_content(path: str | Path, content: str) -> bool:
-    """Whether a file is HDF5 with that content, as ``hdf5_content`` calls it.
+def content_of(path: str | Path) -> str:
+    """Return what a file seems to be: of HDF5 files its content, as `hdf5_content` calls it.
 
     Raises:
         UserError: the file is missing, truncated or damaged.
     """
-    if file_kind(path) != "HDF5":
-        return False
-    with open_hdf5(path, "a file of events") as file, telling_damage(path):
-        return hdf5_content(file) == content
+    kind = file_kind(path)
+    if kind != "HDF5":
+        return kind
+    with open_hdf5(path, "a file of events", merged=True) as file, telling_damage(path):
+        return hdf5_content(file)
+
+
+def has_content(path: str | Path, content: str) -> bool:
+    """Whether a file is HDF5 with that content, as `hdf5_content` calls it.
+
+    Raises:
+        UserError: the file is missing, truncated or damaged.
+    """
+    return content_of(path) == content
 
 
 def hdf5_content(file: h5py.File) -> str:
     """Return a description of an open HDF5 file: LArCV3, our own output, PILArNet-M, or the names it holds."""
     names = sorted(file)
     if "Data" in names and "Events" in names:
-        return "LArCV3"
+        return LARCV3
     if "info" in names and file["info"].attrs.get("format") == "spine_hdf5":
         return OUTPUT_FILE
     if "point" in names and "cluster" in names:

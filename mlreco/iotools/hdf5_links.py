@@ -7,6 +7,7 @@ process in the HDF5 library.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import h5py
@@ -17,12 +18,14 @@ _MOST_LINKS = 100_000
 """Groups and tables of a file; files of events have some dozens."""
 
 
-def refuse_indirection(file: h5py.File, path: str | Path) -> None:
+def refuse_indirection(file: h5py.File, path: str | Path, merged: bool = False) -> None:
     """Refuse an open file that consists of anything but its own tables; nothing is read or followed.
 
     Args:
         file: the file.
         path: its name, for the message.
+        merged: pass over the virtual tables of rows of a merged output file. For who does not read those tables, but
+            the parts that the file names (`mlreco.iotools.output.parts`).
 
     Raises:
         UserError: it holds an external or user-defined link, a virtual table, a table stored in another file, or too
@@ -37,19 +40,21 @@ def refuse_indirection(file: h5py.File, path: str | Path) -> None:
     file.id.links.visit(note, info=True)
     if len(links) > _MOST_LINKS:
         raise UserError(f"{path}: has more than {_MOST_LINKS} groups and tables")
+    passed_over = merged and "info" in file and "parts" in file["info"].attrs
     for name, kind in links:
         if kind == h5py.h5l.TYPE_HARD:
-            _refuse_foreign_storage(file, name, path)
+            rows = passed_over and re.fullmatch(rb"products/[^/]+/values", name)
+            _refuse_foreign_storage(file, name, path, virtual=bool(rows))
         elif kind != h5py.h5l.TYPE_SOFT:
             raise UserError(f"{path}: {_text(name)} is a link to another file, which is not followed")
 
 
-def _refuse_foreign_storage(file: h5py.File, name: bytes, path: str | Path) -> None:
+def _refuse_foreign_storage(file: h5py.File, name: bytes, path: str | Path, virtual: bool) -> None:
     found = h5py.h5o.open(file.id, name)
     if not isinstance(found, h5py.h5d.DatasetID):
         return
     settings = found.get_create_plist()
-    if settings.get_layout() == h5py.h5d.VIRTUAL:
+    if settings.get_layout() == h5py.h5d.VIRTUAL and not virtual:
         raise UserError(f"{path}: {_text(name)} is a virtual table, which is not followed; copy its rows into the file")
     if settings.get_external_count():
         raise UserError(f"{path}: the rows of {_text(name)} stand in another file, which is not read")

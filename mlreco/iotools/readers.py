@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mlreco.errors import UserError
-from mlreco.iotools.filekind import file_kind, hdf5_content, open_hdf5, telling_damage
+from mlreco.iotools.filekind import content_of
 from mlreco.iotools.interface import Reader
 from mlreco.registry import Registry
 
@@ -35,11 +35,7 @@ def open_reader(path: str | Path, name: str | None = None) -> Reader:
     """
     if name is not None:
         return READERS.get(name)(path)
-    kind = file_kind(path)
     for candidate in map(READERS.get, READERS.names()):
         if candidate.recognizes(path):
             return candidate(path)
-    if kind == "HDF5":
-        with open_hdf5(path, "a file of events") as file, telling_damage(path):
-            kind = hdf5_content(file)
-    raise UserError(f"{path}: no reader for this file; it seems to be {kind}")
+    raise UserError(f"{path}: no reader for this file; it seems to be {content_of(path)}")

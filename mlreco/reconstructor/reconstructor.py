@@ -247,12 +247,7 @@ class Reconstructor:
         Raises:
             UserError: a file cannot be read or written.
         """
-        sources = [str(one) for one in _sources(source)]
-        iotool = self.config.to_dict()["iotool"]
-        iotool["dataset"]["data_keys"] = sources
-        iotool["dataset"].pop("limit_num_files", None)
-        config = Config({**self.config, "iotool": iotool}, self.config.path, self.config.text, self.config.notices)
-        return run_inference(config, output, reconstruction=self._reconstruction)
+        return run_inference(self.config, output, reconstruction=self._reconstruction, sources=_sources(source))
 
     def _info(self, files: Sequence[str | Path]) -> dict[str, Any]:
         return {**output_info(self.config, self._reconstruction, files), "columns": COLUMNS}

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
-from mlreco.atomic import make_folder, write_failure
 from mlreco.console import remark
 from mlreco.errors import UserError
-from mlreco.iotools.locks import DO_WITHOUT, lock
-from mlreco.provenance import host
+from mlreco.reservation import reserved as locked
 from mlreco.training.checkpoints import Saved, read_training
 
 
@@ -41,55 +37,10 @@ def reserved(weight_prefix: str) -> Iterator[None]:
     Raises:
         UserError: another training writes there, or the folder cannot be written.
     """
-    path = Path(f"{weight_prefix}.lock")
-    make_folder(path.parent)
-    with _locked(path) as file:
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {host()}\n")
-        file.flush()
+    elsewhere = "choose another trainval.weight_prefix"
+    with locked(Path(f"{weight_prefix}.lock"), "another training{owner} writes checkpoints of this name", elsewhere):
         _remove_leftovers(weight_prefix)
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-
-
-def _locked(path: Path) -> IO[str]:
-    """Return a file that is open and locked.
-
-    Raises:
-        UserError: another process has it, or it cannot be locked.
-    """
-    try:
-        file = path.open("a+", encoding="utf-8")
-        lock(file, exclusive=True)
-        while not _is_still(path, file.fileno()):  # who had it has removed it meanwhile
-            file = path.open("a+", encoding="utf-8")
-            lock(file, exclusive=True)
-    except BlockingIOError as error:
-        file.close()
-        raise UserError(
-            f"{path}: {_owner(path)} writes checkpoints of this name; choose another trainval.weight_prefix"
-        ) from error
-    except OSError as error:
-        failure = write_failure(path, error)
-        raise failure or UserError(f"{path}: cannot be locked: {error.strerror}; {DO_WITHOUT}") from error
-    return file
-
-
-def _is_still(path: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
-    except FileNotFoundError:
-        return False
-
-
-def _owner(path: Path) -> str:
-    with contextlib.suppress(OSError):
-        text = path.read_text(encoding="utf-8", errors="replace").strip()
-        if text:
-            return f"another training ({text})"
-    return "another training"
+        yield
 
 
 def _remove_leftovers(weight_prefix: str) -> None:

@@ -65,7 +65,7 @@ class FragmentReader:
         """
         if not has_content(path, OUTPUT_FILE):
             return False
-        with open_hdf5(path, "a file of events") as file, telling_damage(path):
+        with open_hdf5(path, "a file of events", merged=True) as file, telling_damage(path):
             return f"{GRAPH}nodes" in file.get("products", ())
 
     def __len__(self) -> int:

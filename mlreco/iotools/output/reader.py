@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
@@ -16,6 +16,7 @@ from mlreco.iotools.filekind import hdf5_content, open_hdf5, telling_damage
 from mlreco.iotools.hdf5_tables import stored_table
 from mlreco.iotools.output.digest import check_digest
 from mlreco.iotools.output.layout import FORMAT, from_attribute
+from mlreco.iotools.output.parts import PARTS, Parts, is_virtual, parts_of
 from mlreco.iotools.output.schema import (
     check_info,
     check_lengths,
@@ -28,10 +29,14 @@ from mlreco.iotools.output.schema import (
 from mlreco.iotools.output.skipped_table import read_skipped
 
 _WANTED = "an output file of mlreco"
+T = TypeVar("T")
 
 
 class HDF5Reader:
     """Events of an output file as NumPy arrays.
+
+    A file that ``mlreco merge`` wrote without copying names its parts, in its own folder or below; their rows are read
+    from them, by readers of their own.
 
     Args:
         path: the file.
@@ -52,13 +57,16 @@ class HDF5Reader:
         self.path = Path(path)
         self._process = -1
         self._file: h5py.File | None = None
-        with open_hdf5(path, _WANTED) as file, telling_damage(path):
+        self._parts: Parts | None = None
+        with open_hdf5(path, _WANTED, merged=True) as file, telling_damage(path):
             self._check_kind(file)
             info = file["info"].attrs
             self.info: dict[str, Any] = {name: from_attribute(info[name]) for name in info}
             self._check(check_info, self.info)
             if not allow_incomplete and not self.info.get("complete", False):
                 raise UserError(f"{path}: the output file is incomplete, its writing did not end; make it again")
+            if PARTS in self.info:
+                self._parts = Parts(self.path, self._check(parts_of, self.info[PARTS]), self._open_part)
             self._read_products(file["products"])
             self._num_events = self._count_events(file)
             self.skipped = read_skipped(file, self.path)
@@ -126,7 +134,7 @@ class HDF5Reader:
                 raise UserError(f"{self.path}: no product '{name}'{nearest(name, self.products)}")
             offsets = self._offsets[name][first : end + 1]
             try:
-                values = self._opened()["products"][name]["values"][offsets[0] : offsets[-1]]
+                values = self.rows(name, int(offsets[0]), int(offsets[-1]))
                 check_values(name, values)
             except (OSError, RuntimeError, ValueError) as error:
                 text = str(error).splitlines()[0]
@@ -139,27 +147,52 @@ class HDF5Reader:
         """Return the number of rows of each event in a product, (n,) int64."""
         return np.diff(self._offsets[product][: len(self) + 1])
 
+    def rows(self, product: str, begin: int, end: int) -> np.ndarray:
+        """Return rows of a product as they are stored, whatever events they belong to."""
+        if self._parts is not None and self._parts.holds(product):
+            return self._parts.rows(product, begin, end)
+        return self._opened()["products"][product]["values"][begin:end]
+
+    def row_total(self, product: str) -> int:
+        """Return the number of rows of all events in a product."""
+        return int(self._offsets[product][-1])
+
+    def row_dtype(self, product: str) -> tuple[np.dtype, tuple[int, ...]]:
+        """Return type and shape of a row of a product."""
+        if self._parts is not None and self._parts.holds(product):
+            return self._parts.row_type(product)
+        values = self._opened()["products"][product]["values"]
+        return values.dtype, values.shape[1:]
+
     def row_type(self, product: str) -> str:
         """Return what a row of a product is, such as ``int32 (3,)``."""
-        values = self._opened()["products"][product]["values"]
-        return f"{values.dtype}{f' {values.shape[1:]}' if values.ndim > 1 else ''}"
+        dtype, shape = self.row_dtype(product)
+        return f"{dtype}{f' {shape}' if shape else ''}"
 
     def close(self) -> None:
         """Close the file; the next access opens it again."""
         if self._file is not None and self._process == os.getpid():
             self._file.close()
         self._file = None
+        if self._parts is not None:
+            self._parts.close()
 
     def _opened(self) -> h5py.File:
         if self._file is None or self._process != os.getpid():
-            self._file = open_hdf5(self.path, _WANTED, bulk=True)
+            self._file = open_hdf5(self.path, _WANTED, bulk=True, merged=True)
             self._process = os.getpid()
         return self._file
 
-    def _check(self, check: Callable[..., None], *arguments: Any, where: str = "") -> None:
+    def _open_part(self, path: Path) -> HDF5Reader:
+        reader = HDF5Reader(path)
+        if reader._parts is not None:
+            raise UserError(f"{self.path}: its part {path} is merged itself")
+        return reader
+
+    def _check(self, check: Callable[..., T], *arguments: Any, where: str = "") -> T:
         """Run a check and say which file is damaged."""
         try:
-            check(*arguments)
+            return check(*arguments)
         except ValueError as error:
             raise UserError(f"{self.path}: damaged output file: {where}{error}") from None
 
@@ -179,11 +212,18 @@ class HDF5Reader:
                 continue  # of SPINE: objects and lists
             if "columns" in group.attrs:
                 self.columns[name] = tuple(map(str, from_attribute(group.attrs["columns"])))
-            offsets, values = (self._stored(group, name, table) for table in ("event_offsets", "values"))
+            offsets = self._stored(group, name, "event_offsets")
             where = f"product '{name}' "
-            row_shape = values.shape[1:]
-            self._check(check_product, name, values.dtype, row_shape, self.columns.get(name), where=where)
-            self._check(check_offsets, offsets, len(values), self.info.get("complete", False), where=where)
+            in_parts = self._parts is not None and is_virtual(group["values"])
+            if in_parts:
+                self._check(check_offsets, offsets, None, True, where=where)
+                self._check(self._parts.set_offsets, name, offsets[()].astype(np.int64), where=where)
+                dtype, row_shape = self._parts.row_type(name)
+            else:
+                values = self._stored(group, name, "values")
+                dtype, row_shape = values.dtype, values.shape[1:]
+                self._check(check_offsets, offsets, len(values), self.info.get("complete", False), where=where)
+            self._check(check_product, name, dtype, row_shape, self.columns.get(name), where=where)
             self._offsets[name] = offsets[()].astype(np.int64)
         self.products = tuple(self._offsets)
 

@@ -162,12 +162,12 @@ def _check_record(name: str, dtype: np.dtype, row_shape: tuple[int, ...]) -> Non
         raise ValueError(f"has rows {row_shape} of named numbers")
 
 
-def check_offsets(offsets: h5py.Dataset, rows: int, complete: bool) -> None:
+def check_offsets(offsets: h5py.Dataset, rows: int | None, complete: bool) -> None:
     """Check where the events of a product begin.
 
     Args:
         offsets: the table, (n + 1,).
-        rows: number of rows of the product.
+        rows: number of rows of the product; None where they stand in other files.
         complete: whether every row belongs to an event.
 
     Raises:
@@ -176,6 +176,7 @@ def check_offsets(offsets: h5py.Dataset, rows: int, complete: bool) -> None:
     if offsets.ndim != 1 or offsets.dtype.kind not in "iu" or not len(offsets):
         raise ValueError(f"has offsets that are {offsets.dtype} {offsets.shape} and no list of whole numbers")
     places = offsets[()].astype(np.int64)
+    rows = int(places[-1]) if rows is None else rows
     if places[0] or (np.diff(places) < 0).any() or places[-1] > rows or (complete and places[-1] != rows):
         raise ValueError(f"has offsets that do not rise from 0 to its {rows} rows")
 

@@ -32,6 +32,7 @@ from mlreco.iotools.output.skipped_table import write_skipped
 from mlreco.iotools.skipped import Skipped
 
 _BUFFERED_BYTES = 16 << 20
+_NONE = np.zeros(2, np.int64)
 
 
 @dataclass
@@ -45,6 +46,7 @@ class _Table:
         dtype: type of the numbers; likewise.
         rows: number of rows written.
         waiting: rows of events not yet written.
+        counts: how many rows each of these events has.
     """
 
     values: h5py.Dataset
@@ -53,6 +55,24 @@ class _Table:
     dtype: np.dtype
     rows: int = 0
     waiting: list[np.ndarray] = field(default_factory=list)
+    counts: list[np.ndarray] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class LinkedRows:
+    """A product whose rows stay in other files.
+
+    Attributes:
+        dtype: type of the numbers.
+        row_shape: shape of a row.
+        offsets: where each event begins, (events + 1,), over all files.
+        pieces: name of each file, from the folder of the new one, and how many rows it has.
+    """
+
+    dtype: np.dtype
+    row_shape: tuple[int, ...]
+    offsets: np.ndarray
+    pieces: Sequence[tuple[str, int]]
 
 
 class HDF5Writer:
@@ -111,11 +131,28 @@ class HDF5Writer:
             UserError: the disk is full, or a product holds numbers that make no sense, such as NaN.
         """
         arrays = {name: np.asarray(values) for name, values in event.items()}
-        if not self.num_events:
-            self._create_tables(arrays)
-        if arrays.keys() != self._tables.keys():
-            raise ValueError(f"event {self.num_events} has products {sorted(arrays)}, not {sorted(self._tables)}")
-        for name, values in arrays.items():
+        self.append_events(
+            {name: (rows, np.array([0, len(rows)]) if rows.ndim else _NONE) for name, rows in arrays.items()}
+        )
+
+    def append_events(self, events: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        """Add consecutive events at once.
+
+        Args:
+            events: product to its rows and to the offsets of the events in them, as `HDF5Reader.range` returns them.
+
+        Raises:
+            ValueError: as in `append`, or products differ in the number of events.
+            UserError: as in `append`.
+        """
+        if not self._tables:
+            self._create_tables({name: rows for name, (rows, _) in events.items()})
+        if events.keys() != self._tables.keys():
+            raise ValueError(f"event {self.num_events} has products {sorted(events)}, not {sorted(self._tables)}")
+        number = {len(offsets) - 1 for _, offsets in events.values()}
+        if len(number) > 1:
+            raise ValueError(f"products have {sorted(number)} events")
+        for name, (values, offsets) in events.items():
             table = self._tables[name]
             if values.shape[1:] != table.row_shape or not np.can_cast(values.dtype, table.dtype, "same_kind"):
                 raise ValueError(
@@ -128,10 +165,39 @@ class HDF5Writer:
                 where = f"{self.path}: event {self.num_events}: product '{name}'"
                 raise UserError(f"{where} {error}; the weights or the event are not sound") from None
             table.waiting.append(values.astype(table.dtype))
+            table.counts.append(np.diff(offsets))
             self._buffered += values.nbytes
-        self.num_events += 1
+        self.num_events += max(number, default=1)
         if self._buffered > _BUFFERED_BYTES:
             self.flush()
+
+    def link(
+        self, products: Mapping[str, LinkedRows], own: Mapping[str, tuple[np.ndarray, np.ndarray]], events: int
+    ) -> None:
+        """Write all events of a file whose rows mostly stay in other files, as virtual tables.
+
+        Args:
+            products: product to where its rows are.
+            own: products whose rows stand in this file, as in `append_events`.
+            events: how many there are.
+        """
+        if own:
+            self.append_events(own)
+        self.num_events = events
+        groups = self._opened().file["products"]
+        for name, linked in products.items():
+            group = self._create_group(name)
+            extend_table(create_table(group, "event_offsets", (), np.dtype(np.int64)), linked.offsets)
+            layout = h5py.VirtualLayout((int(linked.offsets[-1]), *linked.row_shape), linked.dtype)
+            first = 0
+            for part, rows in linked.pieces:
+                if rows:
+                    place = f"{groups.name}/{name}/values"
+                    source = h5py.VirtualSource(part, place, (rows, *linked.row_shape), linked.dtype)
+                    layout[first : first + rows] = source
+                first += rows
+            values = group.create_virtual_dataset("values", layout)
+            self._tables[name] = _Table(values, group["event_offsets"], linked.row_shape, linked.dtype, first)
 
     def tell(self, name: str, value: Any) -> None:
         """Set an attribute of ``/info`` that is known only after the events."""
@@ -149,10 +215,10 @@ class HDF5Writer:
         """
         for table in self._tables.values():
             if table.waiting:
-                ends = table.rows + np.cumsum([len(rows) for rows in table.waiting], dtype=np.int64)
+                ends = table.rows + np.cumsum(np.concatenate(table.counts), dtype=np.int64)
                 extend_table(table.values, np.concatenate(table.waiting))
                 extend_table(table.offsets, ends)
-                table.rows, table.waiting = int(ends[-1]), []
+                table.rows, table.waiting, table.counts = int(ends[-1]), [], []
         self._buffered = 0
         self._opened().check()
 
@@ -181,7 +247,6 @@ class HDF5Writer:
         file.create_group("products")
 
     def _create_tables(self, arrays: Mapping[str, np.ndarray]) -> None:
-        products = self._opened().file["products"]
         for name, values in arrays.items():
             if values.ndim == 0:
                 raise ValueError(f"product '{name}' must have rows")
@@ -189,15 +254,20 @@ class HDF5Writer:
                 check_product(name, values.dtype, values.shape[1:], self._columns.get(name))
             except ValueError as error:
                 raise ValueError(f"product '{name}' {error}") from None
-            group = products.create_group(name)
-            group.attrs["kind"] = "array"
-            group.attrs["scalar"] = False
-            if name in self._columns:
-                group.attrs["columns"] = list(self._columns[name])
+            group = self._create_group(name)
             offsets = create_table(group, "event_offsets", (), np.dtype(np.int64))
             extend_table(offsets, np.zeros(1, dtype=np.int64))
             table = create_table(group, "values", values.shape[1:], values.dtype)
             self._tables[name] = _Table(table, offsets, values.shape[1:], values.dtype)
+
+    def _create_group(self, name: str) -> h5py.Group:
+        """Create the group of a product."""
+        group = self._opened().file["products"].create_group(name)
+        group.attrs["kind"] = "array"
+        group.attrs["scalar"] = False
+        if name in self._columns:
+            group.attrs["columns"] = list(self._columns[name])
+        return group
 
     def _finish(self) -> None:
         """Write the rest, make it durable, and only then call the file complete."""

@@ -1,0 +1,82 @@
+"""What became of the files so far, kept on the disk."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from mlreco.production.inputs import Input
+from mlreco.production.manifest import Done, Failed, Manifest, Plan, manifest_name, write_manifest
+
+_INTERVAL = 20.0
+"""Seconds between two versions of the manifest of a running production."""
+
+
+class Book:
+    """Takes down what became of files and writes the manifest from time to time.
+
+    Args:
+        folder: the output folder.
+        inputs: the files of this production, or of this shard of it.
+        fingerprint: of the production.
+        plan: all files.
+        shard: number of the shard and how many there are.
+    """
+
+    def __init__(
+        self, folder: Path, inputs: Sequence[Input], fingerprint: str, plan: Plan, shard: tuple[int, int] | None
+    ) -> None:
+        self.path = folder / manifest_name(shard)
+        self._inputs = list(inputs)
+        self._fingerprint, self._plan, self._shard = fingerprint, plan, shard
+        self._found: dict[Input, Done | Failed] = {}
+        self._written = time.monotonic()
+
+    def enter(self, one: Input, outcome: Done | Failed) -> None:
+        """Take down what became of a file; a later attempt replaces an earlier one, and is counted.
+
+        Raises:
+            WriteError: the manifest cannot be written.
+        """
+        before = self._found.get(one)
+        if isinstance(outcome, Failed) and isinstance(before, Failed):
+            outcome = outcome.model_copy(update={"attempts": before.attempts + 1})
+        self._found[one] = outcome
+        if time.monotonic() - self._written > _INTERVAL:
+            self.write()
+
+    def outcome(self, one: Input) -> Done | Failed | None:
+        """Return what became of a file; None where it was not tried."""
+        return self._found.get(one)
+
+    def todo(self) -> list[Input]:
+        """Return the files that were not tried."""
+        return [one for one in self._inputs if one not in self._found]
+
+    def worth_another_attempt(self) -> list[Input]:
+        """Return the files whose failure may not come again."""
+        found = ((one, self._found.get(one)) for one in self._inputs)
+        return [one for one, outcome in found if isinstance(outcome, Failed) and outcome.kind == "transient"]
+
+    def manifest(self) -> Manifest:
+        """Return the manifest as it is now."""
+        outcomes = [self._found.get(one) for one in self._inputs]
+        return Manifest(
+            finished=None not in outcomes,
+            fingerprint=self._fingerprint,
+            plan=self._plan,
+            shard=self._shard,
+            done=tuple(one for one in outcomes if isinstance(one, Done)),
+            failed=tuple(one for one in outcomes if isinstance(one, Failed)),
+            waiting=tuple(str(one.path) for one in self.todo()),
+        )
+
+    def write(self) -> None:
+        """Write the manifest.
+
+        Raises:
+            WriteError: it cannot be written.
+        """
+        write_manifest(self.path, self.manifest())
+        self._written = time.monotonic()
