@@ -1,6 +1,6 @@
 """Compare clusterings in mixed precision with those in float32: ARI against the truth and against each other.
 
-    python benchmarks/precision_numbers.py config/thin.cfg config/fat.cfg [--source EVENTS.h5] -o FILE.md
+    python -m benchmarks.precision_numbers config/thin.cfg config/fat.cfg [--source EVENTS.h5] -o FILE.md
 
 runs each configuration with ``trainval.amp`` off, fp16 and bf16 and writes a table. Without a GPU (``--gpus``) the
 rounding of operands and results is the same, the order of sums is not.
@@ -11,23 +11,16 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.program import mlreco
 from mlreco.iotools import HDF5Reader
 from mlreco.post_processing.metrics import adjusted_rand_index
 
-ROOT = Path(__file__).resolve().parents[1]
 AMP = ("off", "fp16", "bf16")
-
-
-def mlreco(*words: object) -> None:
-    """Run a command of the program."""
-    subprocess.run([sys.executable, str(ROOT / "bin" / "run.py"), *map(str, words)], check=True)
 
 
 def agreement(first: Path, second: Path) -> float:

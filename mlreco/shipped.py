@@ -56,7 +56,8 @@ def description(path: Path) -> str:
     """Return the first sentence of the comment at the head of a configuration file."""
     lines = takewhile(_PROSE.match, path.read_text(encoding="utf-8").splitlines())
     text = " ".join(line.removeprefix("#").strip() for line in lines)
-    return _SENTENCE.match(text)[0].removesuffix(":")
+    found = _SENTENCE.match(text)
+    return "" if found is None else found[0].removesuffix(":")
 
 
 def sample(name: str) -> Path | None:

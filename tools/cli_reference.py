@@ -10,6 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from generated_page import write_or_check
+
 from mlreco.cli import commands
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference" / "commands.md"
@@ -50,15 +52,5 @@ def _row(action: argparse.Action) -> tuple[str, str]:
     return f"`{words}`".replace("|", "\\|"), told.replace("|", "\\|")
 
 
-def main() -> int:
-    """Write the page, or compare it."""
-    text = page()
-    if "--check" in sys.argv:
-        return 0 if PAGE.is_file() and PAGE.read_text(encoding="utf-8") == text else 1
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page()))

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.program import ROOT, mlreco
 from mlreco.config import load_config
 
-ROOT = Path(__file__).resolve().parents[2]
 SEMANTICS = ("true", "predicted")
 """In which classes the voxels are clustered."""
 TUNED_ON = 300
 """Events at most on which the thresholds of the graph are tuned."""
 KEPT = ("classes", "all", "intervals_68", "segmentation")
 """What of the numbers of ``mlreco evaluate`` is kept; of the failures their counts."""
-
-
-def mlreco(*words: object) -> None:
-    """Run a command of the program.
-
-    Raises:
-        subprocess.CalledProcessError: it ended with an error, which it has told.
-    """
-    subprocess.run([sys.executable, str(ROOT / "bin" / "run.py"), *map(str, words)], check=True)
 
 
 @dataclass(frozen=True)

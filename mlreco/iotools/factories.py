@@ -71,16 +71,9 @@ def loader_factory(
     Raises:
         UserError: an unknown key or name, wrong numbers, files that cannot be read.
     """
-    batch_size = _whole(iotool, "batch_size", 1, 1)
-    num_workers = _whole(iotool, "num_workers", 0, 0)
-    at_once = _whole(iotool, "minibatch_size", -1, -1)
-    minibatch_size = min(at_once, batch_size) if at_once > 0 else batch_size
-    if not train:
-        batch_size = minibatch_size
-    on_error = iotool.get("on_error", "raise")
-    if on_error not in ON_ERROR:
-        raise UserError(f"iotool.on_error: no way '{on_error}'{nearest(on_error, ON_ERROR)}")
-    skip = on_error == "skip"
+    minibatch_size = _minibatch_size(iotool)
+    batch_size = _whole(iotool, "batch_size", 1, 1) if train else minibatch_size
+    skip = _skips_events(iotool)
     options = {"optional": tuple(optional), "class_scheme": class_scheme, "energies": energies, "skip": skip}
     dataset, sampler = _events_in_order(iotool, train, sources, batch_size, seed, options)
     collate = COLLATES.get(iotool.get("collate_fn") or "CollateSparse")
@@ -91,13 +84,28 @@ def loader_factory(
         train=train,
         seed=seed,
         collate=collate() if isinstance(collate, type) else collate,
-        num_workers=num_workers,
+        num_workers=_whole(iotool, "num_workers", 0, 0),
         pin_memory=bool(iotool.get("pin_memory", pin_memory)),
         start_iteration=start_iteration if train else 0,
         skip=skip,
         minibatch_size=minibatch_size,
         shard=shard if train else WHOLE,
     )
+
+
+def _minibatch_size(iotool: Mapping[str, Any]) -> int:
+    """Return how many events go through the network at once."""
+    batch_size = _whole(iotool, "batch_size", 1, 1)
+    at_once = _whole(iotool, "minibatch_size", -1, -1)
+    return min(at_once, batch_size) if at_once > 0 else batch_size
+
+
+def _skips_events(iotool: Mapping[str, Any]) -> bool:
+    """Tell whether events that cannot be read are left out rather than end the run."""
+    on_error = iotool.get("on_error", "raise")
+    if on_error not in ON_ERROR:
+        raise UserError(f"iotool.on_error: no way '{on_error}'{nearest(on_error, ON_ERROR)}")
+    return on_error == "skip"
 
 
 def _events_in_order(

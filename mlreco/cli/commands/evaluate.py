@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlreco.cli.events import chosen_events, event_slice
 from mlreco.cli.options import not_negative, output_file
@@ -15,6 +16,11 @@ from mlreco.errors import UserError
 
 if TYPE_CHECKING:
     from mlreco.iotools import HDF5Reader
+    from mlreco.iotools.skipped import Skipped
+    from mlreco.post_processing.evaluation.failures import Failure
+    from mlreco.post_processing.evaluation.segmentation import SegmentationEvaluation
+    from mlreco.post_processing.evaluation.summary import Evaluation
+    from mlreco.post_processing.evaluation.tables import EventTable
 
 NAME = "evaluate"
 HELP = "compare reconstructed with true instances: purity, efficiency and ARI by class"
@@ -67,22 +73,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@dataclass(frozen=True)
+class _Results:
+    """What is told of an output file.
+
+    Attributes:
+        evaluation: of its instances.
+        segmentation: of its classes, where a network predicted them.
+        baselines: name -> evaluation of what it makes of the same events.
+        tables: contingency tables behind ``evaluation``.
+        failures: kind -> what went wrong.
+        skipped: events of the input that are not in the file.
+        warnings: of the inference.
+    """
+
+    evaluation: Evaluation
+    segmentation: SegmentationEvaluation | None
+    baselines: dict[str, Evaluation]
+    tables: list[EventTable]
+    failures: dict[str, list[Failure]]
+    skipped: Sequence[Skipped]
+    warnings: list[str]
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Print the tables and write what was asked for."""
+    from mlreco.post_processing.evaluation.tables import instance_rows, rows_text
+
+    results = _evaluated(arguments)
+    classes = results.evaluation.classes
+    if arguments.json is not None:
+        document = json.dumps(_document(results), indent=2, allow_nan=False)
+        _write(arguments.json, document + "\n", arguments.file)
+    if arguments.rows is not None:
+        _write(arguments.rows, rows_text(results.evaluation.rows, classes), arguments.file)
+    if arguments.instances is not None:
+        _write(arguments.instances, rows_text(instance_rows(results.tables), classes), arguments.file)
+    say(_text(results, arguments.full, arguments.worst))
+
+
+def _evaluated(arguments: argparse.Namespace) -> _Results:
     from mlreco.iotools import HDF5Reader
-    from mlreco.iotools.skipped import count_text, skipped_lines
-    from mlreco.post_processing.baselines import comparison_table, evaluate_baselines, read_baseline_values
-    from mlreco.post_processing.evaluation.bootstrap import intervals_dict
+    from mlreco.post_processing.baselines import evaluate_baselines, read_baseline_values
     from mlreco.post_processing.evaluation.evaluate import evaluate
-    from mlreco.post_processing.evaluation.failures import failures_table, find_failures
+    from mlreco.post_processing.evaluation.failures import find_failures
     from mlreco.post_processing.evaluation.segmentation import evaluate_segmentation
-    from mlreco.post_processing.evaluation.tables import (
-        event_tables,
-        instance_rows,
-        interval_table,
-        rows_text,
-        sample_table,
-    )
+    from mlreco.post_processing.evaluation.tables import event_tables
 
     given = read_baseline_values(arguments.baseline_values)
     thresholds = str(arguments.thresholds) if arguments.thresholds else None
@@ -99,35 +135,53 @@ def run(arguments: argparse.Namespace) -> None:
         tables = list(event_tables(reader, fragments=arguments.product, **options))
         skipped, warnings = reader.skipped, json.loads(reader.info.get("warnings", "[]"))
     failures = find_failures(tables, evaluation.classes)
-    if arguments.json is not None:
-        document = {**evaluation.to_dict(), "intervals_68": intervals_dict(evaluation)}
-        if segmentation is not None:
-            document["segmentation"] = segmentation.to_dict()
-        document["warnings"] = warnings
-        document["failures"] = {kind: [asdict(one) for one in found] for kind, found in failures.items()}
-        document["skipped"] = [asdict(one) for one in skipped]
-        if baselines:
-            document["baselines"] = {name: one.to_dict() for name, one in baselines.items()}
-        _write(arguments.json, json.dumps(document, indent=2, allow_nan=False) + "\n", arguments.file)
-    if arguments.rows is not None:
-        _write(arguments.rows, rows_text(evaluation.rows, evaluation.classes), arguments.file)
-    if arguments.instances is not None:
-        _write(arguments.instances, rows_text(instance_rows(tables), evaluation.classes), arguments.file)
-    parts = [f"warning: {text}" for text in warnings]
-    parts += [segmentation.table()] if segmentation is not None else []
+    return _Results(evaluation, segmentation, baselines, tables, failures, skipped, warnings)
+
+
+def _document(results: _Results) -> dict[str, Any]:
+    """Return the numbers as JSON can hold them."""
+    from mlreco.post_processing.evaluation.bootstrap import intervals_dict
+
+    document = {**results.evaluation.to_dict(), "intervals_68": intervals_dict(results.evaluation)}
+    if results.segmentation is not None:
+        document["segmentation"] = results.segmentation.to_dict()
+    document["warnings"] = results.warnings
+    document["failures"] = {kind: [asdict(one) for one in found] for kind, found in results.failures.items()}
+    document["skipped"] = [asdict(one) for one in results.skipped]
+    if results.baselines:
+        document["baselines"] = {name: one.to_dict() for name, one in results.baselines.items()}
+    return document
+
+
+def _text(results: _Results, full: bool, worst: int | None) -> str:
+    """Return the tables.
+
+    Args:
+        results: what they tell.
+        full: whether all of them are wanted.
+        worst: number of the worst events of each kind; None for as many as ``full`` shows.
+    """
+    from mlreco.iotools.skipped import count_text, skipped_lines
+    from mlreco.post_processing.baselines import comparison_table
+    from mlreco.post_processing.evaluation.failures import failures_table
+    from mlreco.post_processing.evaluation.tables import interval_table, sample_table
+
+    evaluation = results.evaluation
+    parts = [f"warning: {text}" for text in results.warnings]
+    parts += [results.segmentation.table()] if results.segmentation is not None else []
     parts.append(evaluation.table())
-    if baselines:
-        parts.append(comparison_table([evaluation, *baselines.values()]))
-    if arguments.full:
+    if results.baselines:
+        parts.append(comparison_table([evaluation, *results.baselines.values()]))
+    if full:
         parts += [evaluation.instances_table(), interval_table(evaluation), sample_table(evaluation)]
-    worst = (3 if arguments.full else 0) if arguments.worst is None else arguments.worst
+    worst = (3 if full else 0) if worst is None else worst
     if worst:
-        parts.append(failures_table(failures, worst))
-    if skipped:
-        parts.append("\n".join([f"of the input: {count_text(skipped)}", *skipped_lines(skipped)]))
-    if not arguments.full:
+        parts.append(failures_table(results.failures, worst))
+    if results.skipped:
+        parts.append("\n".join([f"of the input: {count_text(results.skipped)}", *skipped_lines(results.skipped)]))
+    if not full:
         parts.append("--full: means over instances, intervals, the sample, the worst events; 'mlreco report': figures")
-    say("\n\n".join(parts))
+    return "\n\n".join(parts)
 
 
 def _require_labels(reader: HDF5Reader) -> None:

@@ -111,30 +111,17 @@ def parse_cluster3d_clean_full(
     image = sparse_semantics_event
     if image.meta.shape != cluster_event.meta.shape:
         raise UserError(f"sets of an image {cluster_event.meta.shape} with classes of an image {image.meta.shape}")
-    ranks = precedence_ranks(_scheme(class_scheme), precedence)
     particles, unassigned = _match_particles(cluster_event, particle_event)
-
-    shape = image.meta.shape
-    voxels = flat_index(image.coordinates, shape)
-    members = flat_index(cluster_event.coordinates, shape)
-    rows, inside = _rows_of(members, voxels)
-    semantics = image.features[:, 0].astype(np.int64)
-    owners = np.full(len(voxels), UNKNOWN, dtype=np.int64)
-    deposits = np.zeros(len(voxels), dtype=np.float32)
-    rows, sets = rows[inside], cluster_event.sets[inside]
-    classes = set_classes(semantics[rows], sets, cluster_event.num_sets, ranks)
-    winners, winner_sets, values = share_out(rows, sets, cluster_event.values[inside], ranks[classes])
-    owners[winners], deposits[winners] = winner_sets, values
+    owners, deposits = _owners(image, cluster_event, precedence_ranks(_scheme(class_scheme), precedence))
     if unassigned is not None:
         owners[owners == unassigned] = UNKNOWN
     if sparse_value_event is not None:
-        deposits = _look_up(voxels, sparse_value_event, deposits)
-
-    features = np.full((len(voxels), len(CLUSTER_COLUMNS)), UNKNOWN, dtype=LABELS)
+        deposits = _look_up(flat_index(image.coordinates, image.meta.shape), sparse_value_event, deposits)
+    features = np.full((len(image), len(CLUSTER_COLUMNS)), UNKNOWN, dtype=LABELS)
     table = dict(zip(CLUSTER_COLUMNS, features.T, strict=True))
     table["value"][:] = deposits
     table["cluster"][:] = owners
-    table["semantic"][:] = semantics
+    table["semantic"][:] = image.features[:, 0].astype(np.int64)
     if particles is not None:
         known = owners >= 0
         table["group"][known] = group_numbers(particles)[owners[known]]
@@ -145,6 +132,25 @@ def parse_cluster3d_clean_full(
 
 
 _scheme = class_scheme
+
+
+def _owners(image: EventVoxels, clusters: ClusterVoxels, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the set of each voxel of the image, (N,) int64, -1 for none, and its deposit there, (N,) float32.
+
+    Args:
+        image: class of every voxel.
+        clusters: the sets.
+        ranks: of the classes; of several sets in a voxel the one whose class has the lowest rank has it.
+    """
+    voxels = flat_index(image.coordinates, image.meta.shape)
+    rows, inside = _rows_of(flat_index(clusters.coordinates, image.meta.shape), voxels)
+    rows, sets = rows[inside], clusters.sets[inside]
+    classes = set_classes(image.features[rows, 0].astype(np.int64), sets, clusters.num_sets, ranks)
+    winners, winner_sets, values = share_out(rows, sets, clusters.values[inside], ranks[classes])
+    owners = np.full(len(voxels), UNKNOWN, dtype=np.int64)
+    deposits = np.zeros(len(voxels), dtype=np.float32)
+    owners[winners], deposits[winners] = winner_sets, values
+    return owners, deposits
 
 
 def _match_particles(
