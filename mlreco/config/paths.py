@@ -37,6 +37,18 @@ def resolve_paths(tree: Tree, main_folder: Path) -> None:
                 break
 
 
+def use_full_paths(values: dict[str, Any]) -> None:
+    """Replace paths relative to the working directory, of files that are there, by full ones.
+
+    Args:
+        values: of a configuration with valid types; changed.
+    """
+    for _, holder, key in _path_values(values):
+        path = Path(holder[key] or "").expanduser()
+        if holder[key] and not path.is_absolute() and (path.exists() or glob.has_magic(str(path))):
+            holder[key] = str(Path.cwd() / path)
+
+
 def _path_values(values: dict[str, Any]) -> Iterator[tuple[KeyPath, Any, Any]]:
     """Yield each path in a configuration of valid types: its key path, and the container and key that hold it."""
     dataset = values["iotool"]["dataset"]

@@ -18,6 +18,14 @@ def checkpoint_path(weight_prefix: str, iteration: int) -> Path:
     return Path(f"{weight_prefix}-{iteration}.ckpt")
 
 
+def interrupted_path(weight_prefix: str) -> Path:
+    """Return the name of the file that is there while a training waits to go on, saved when a batch system ended it.
+
+    Launchers such as ``torchrun`` do not pass the exit status of a process on.
+    """
+    return Path(f"{weight_prefix}.interrupted")
+
+
 def checkpoints(weight_prefix: str) -> list[tuple[int, Path]]:
     """Return iteration and path of the checkpoints of a prefix, the newest first."""
     return sorted(_matching(weight_prefix, r"{name}-(\d+)\.ckpt"), reverse=True)

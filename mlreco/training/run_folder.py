@@ -10,14 +10,16 @@ from pathlib import Path
 import yaml
 
 from mlreco.atomic import write_text
+from mlreco.config.paths import use_full_paths
 from mlreco.config.yaml_reader import read_yaml
 from mlreco.training.checkpoints import TrainingState
 
 
 def describe_run(log: Path, state: TrainingState) -> None:
-    """Write the configuration, with the seed that was drawn, and the circumstances of a run beside its log.
+    """Write the configuration and the circumstances of a run beside its log.
 
-    A training that was resumed adds its part to the latter.
+    The configuration has the seed that was drawn, the weights that the training began from and the full paths of its
+    files, so that it says all of it from any folder. A training that was resumed adds its part to the circumstances.
 
     Args:
         log: the CSV file; the others have its name with the endings ``.cfg`` and ``.json``.
@@ -27,7 +29,12 @@ def describe_run(log: Path, state: TrainingState) -> None:
         UserError: they cannot be written.
     """
     config = read_yaml(state.metadata.config, "config") or {}
-    config.setdefault("trainval", {})["seed"] = state.seed
+    trainval = config.setdefault("trainval", {})
+    trainval["seed"] = state.seed
+    begun_from = next(run.begun_from for run in (state.run, *reversed(state.metadata.history)) if not run.resumed)
+    if begun_from:
+        trainval["model_path"] = begun_from
+    use_full_paths(config)
     write_text(log.with_suffix(".cfg"), yaml.safe_dump(config, sort_keys=False, allow_unicode=True, width=120))
     told = {
         "command": sys.argv,

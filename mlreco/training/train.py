@@ -12,11 +12,13 @@ from typing import Any
 
 import torch
 
+from mlreco.atomic import write_text
 from mlreco.checkpoints import DataFingerprint, Metadata, Run, read_metadata
 from mlreco.checkpoints.fingerprint import fingerprint
 from mlreco.config import Config
 from mlreco.console import remark
 from mlreco.errors import UserError
+from mlreco.interrupt import Stopped
 from mlreco.iotools import Loader, loader_factory
 from mlreco.models.assembly import build_chain
 from mlreco.models.chain import ChainLoss
@@ -27,7 +29,7 @@ from mlreco.training.background import BackgroundValidator
 from mlreco.training.checkpoints import Saved, TrainingState, read_training, restore, seed_generators
 from mlreco.training.loop import Training
 from mlreco.training.optimizers import make_optimizer
-from mlreco.training.prefix import checkpoints, newest_training, refuse_to_overwrite, reserved
+from mlreco.training.prefix import checkpoints, interrupted_path, newest_training, refuse_to_overwrite, reserved
 from mlreco.training.schedules import make_scheduler, schedule_of
 from mlreco.training.selection import require_number
 from mlreco.training.settings import settings_of
@@ -55,14 +57,22 @@ def train(config: Config, *, resume: str | Path | None = None, weights: str | Pa
 
     Raises:
         UserError: a mistake in the configuration or the data, or a loss that is no number.
-        KeyboardInterrupt: after a checkpoint was saved; `mlreco.interrupt.Stopped` where it was not Ctrl-C.
+        KeyboardInterrupt: after a checkpoint was saved; `mlreco.interrupt.Stopped` where it was not Ctrl-C, and then
+            ``<weight_prefix>.interrupted`` is there until the training goes on.
     """
     trainval = config["trainval"]
+    waits = interrupted_path(trainval["weight_prefix"])
     with contextlib.ExitStack() as stack:
         team = stack.enter_context(team_of_environment(trainval["gpus"]))
         if team.is_first:
             stack.enter_context(reserved(trainval["weight_prefix"]))
-        return _train(config, resume, weights, team)
+            waits.unlink(missing_ok=True)
+        try:
+            return _train(config, resume, weights, team)
+        except Stopped as stop:
+            if team.is_first:
+                write_text(waits, f"{stop}\n")
+            raise
 
 
 def _train(config: Config, resume: str | Path | None, weights: str | Path | None, team: Team) -> Path:

@@ -65,21 +65,23 @@ class Validator:
         Args:
             chain: the network, in training or not.
             ended: asked before every batch; whether to stop.
-            most: number of batches after which to stop; all if None.
+            most: number of batches with voxels after which to stop; all if None.
 
         Raises:
             WaitEnded: ``ended`` said so.
-            UserError: an event cannot be read.
+            UserError: an event cannot be read, or none has voxels.
         """
+        looked_at = 0
         terms, tally = Terms(self._loss), _Tally(chain.scheme.classes)
         processors = build_post_processors(self._processors, chain.scheme)
         device, amp = next(chain.parameters()).device, self._config["trainval"]["amp"]
         with _at_rest(chain), torch.no_grad():
-            for number, batch in enumerate(self._loader):
+            for batch in self._loader:
                 if ended():
                     raise WaitEnded
-                if number == most:
+                if looked_at == most:
                     break
+                looked_at += len(chain.events(batch)) > 0
                 weights = self._loss.weights(chain.labels(batch), chain.events(batch))
                 with autocast(amp, device):
                     products = chain(to_device(batch, device))
@@ -92,6 +94,8 @@ class Validator:
                     for processor in remaining(processors, event):
                         event.update(processor(event, chain.scheme))
                     tally.add(event)
+        if not looked_at:
+            raise UserError(f"trainval.validation: none of the {len(self._loader.dataset)} events has voxels")
         return {**terms.numbers(), **tally.numbers()}
 
     def _make_loader(self) -> Loader:

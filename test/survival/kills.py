@@ -52,6 +52,8 @@ KINDS = {
         "trainval.checkpoint_step=2",
     ),
 }
+MOST = 6
+"""Kills of one training."""
 SAME = ("state_dict", "trained_state_dict", "optimizer", "scheduler", "random", "iteration", "epoch", "batches")
 TIMES = ("titer", "tsum", "tio", "tforward", "tbackward", "events_per_s", "waiting", "memory_gb")
 
@@ -95,16 +97,29 @@ def start_together(folder, kind):
         return subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True, cwd=ROOT).pid
 
 
-def wait(child, seconds=None):
-    """Wait for a process, at most so long; return its status, None where it still runs."""
-    deadline = None if seconds is None else time.monotonic() + seconds
+def wait(child, enough=None):
+    """Wait for a process, or until there is enough of it; return its status, None where it still runs."""
     while True:
-        pid, status = os.waitpid(child, 0 if deadline is None else os.WNOHANG)
+        pid, status = os.waitpid(child, 0 if enough is None else os.WNOHANG)
         if pid:
             return os.waitstatus_to_exitcode(status)
-        if time.monotonic() > deadline:
+        if enough():
             return None
         time.sleep(0.002)
+
+
+def a_moment(folder, rng):
+    """Return what tells when a training is to be killed: while it starts, or some iterations on and a little later."""
+    begun, further, later = time.monotonic(), rng.randrange(4), rng.uniform(0.0, 0.5)
+    rows = len(table(folder, "train_log"))
+
+    def is_now():
+        nonlocal begun
+        if further and len(table(folder, "train_log")) < rows + further:
+            begun = time.monotonic()
+        return time.monotonic() > begun + later * (1 if further else 6)
+
+    return is_now
 
 
 def kill(child, one_of_them, rng):
@@ -121,13 +136,15 @@ def kill(child, one_of_them, rng):
 
 
 def table(folder, name):
-    """Return the rows of the only log of a name, without what depends on the clock."""
-    files = sorted((folder / "log").glob(f"{name}-*.csv"))
-    rows = []
-    for file in files:
-        with open(file, newline="") as opened:
-            rows += [{key: value for key, value in row.items() if key not in TIMES} for row in csv.DictReader(opened)]
-    return rows
+    """Return the rows of the newest log of a name, without what depends on the clock.
+
+    A training that is killed before its first checkpoint leaves its log, and is begun anew with another.
+    """
+    files = sorted((folder / "log").glob(f"{name}-*.csv"), key=lambda path: path.stat().st_mtime_ns)
+    if not files:
+        return []
+    with open(files[-1], newline="") as opened:
+        return [{key: value for key, value in row.items() if key not in TIMES} for row in csv.DictReader(opened)]
 
 
 def same(first, second):
@@ -165,12 +182,12 @@ def differences(found, expected):
     return wrong + [f"left: {name}" for name in left]
 
 
-def train_with_kills(start, folder, kind, seconds, rng, most, together):
+def train_with_kills(start, folder, kind, rng, most, together):
     """Return how often a training was killed before its end; raises where it ends in another way."""
     kills = 0
     while True:
         child = start(folder, kind)
-        status = wait(child, rng.uniform(0.0, 0.7 * seconds)) if kills < most else wait(child)
+        status = wait(child, a_moment(folder, rng) if kills < most else None)
         if status is not None:
             if status:
                 raise RuntimeError(f"status {status}: {(folder / 'said.txt').read_text()[-2000:]}")
@@ -196,19 +213,20 @@ def main():
         if kind not in references:
             whole = folder / f"whole-{kind}"
             whole.mkdir()
-            begun = time.monotonic()
             status = wait(start(whole, kind))
             if status:
                 raise RuntimeError(f"status {status}: {(whole / 'said.txt').read_text()[-2000:]}")
-            references[kind] = whole, time.monotonic() - begun
-        whole, seconds = references[kind]
+            references[kind] = whole
+        whole = references[kind]
         parts = folder / f"parts-{trainings}"
         parts.mkdir()
-        killed = train_with_kills(start, parts, kind, seconds, rng, wanted - kills, how == "together")
-        faults += [f"{kind}, seed {seed + trainings}: {wrong}" for wrong in differences(parts, whole)]
+        killed = train_with_kills(start, parts, kind, rng, min(MOST, wanted - kills), how == "together")
+        wrong = differences(parts, whole)
+        faults += [f"{kind}, seed {seed + trainings}: {one}" for one in wrong]
         kills, trainings = kills + killed, trainings + 1
         sys.stderr.write(f"{kind}: {killed} kills, {kills} of {wanted}; {len(faults)} faults\n")
-        shutil.rmtree(parts)
+        if not wrong:
+            shutil.rmtree(parts)
     sys.stdout.write(json.dumps({"kills": kills, "trainings": trainings, "faults": faults}) + "\n")
 
 

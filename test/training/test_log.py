@@ -5,7 +5,7 @@ import math
 import shutil
 
 import pytest
-from test_training import rows, tiny_config
+from test_training import ROOT, rows, tiny_config
 
 from mlreco.config import load_config
 from mlreco.errors import UserError
@@ -75,15 +75,21 @@ def test_columns_of_a_continued_log_stay(tmp_path):
     assert rows(log.path) == [{"iter": "1", "loss": "0.5"}, {"iter": "2", "loss": "0.125"}]
 
 
-def test_a_run_can_be_repeated_from_its_folder_alone(tmp_path):
-    train(tiny_config(tmp_path / "one", "trainval.iterations=2", "trainval.seed=-1"))
+def test_a_run_can_be_repeated_from_its_folder_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "config/sample/thin_sample.h5", "events.h5")
+    weights = train(tiny_config(".", "trainval.iterations=1"))
+    options = ["trainval.iterations=2", "trainval.seed=-1", "iotool.dataset.data_keys=[events.h5]"]
+    train(tiny_config(tmp_path / "one", *options), weights=weights)
     (config,) = shutil.copytree(tmp_path / "one/log", tmp_path / "folder").glob("*.cfg")
+    monkeypatch.chdir(tmp_path / "folder")
     places = [f"trainval.weight_prefix={tmp_path}/two/weights/s", f"trainval.log_dir={tmp_path}/two/log"]
     train(load_config(config, places))
     first, second = (rows(tmp_path / f"{name}/log/train_log-0000000.csv") for name in ("one", "two"))
     assert untimed(first) == untimed(second)
+    assert not weights.is_absolute() and str(tmp_path / weights) in config.read_text()
     told = json.loads((tmp_path / "folder/train_log-0000000.json").read_text())
-    assert told["runs"][0]["host"] and told["runs"][0]["versions"]["torch"] and told["data"]["events"] == 20
+    assert told["runs"][-1]["host"] and told["runs"][0]["versions"]["torch"] and told["data"]["events"] == 20
 
 
 def test_where_there_is_no_terminal_lines_tell_how_it_goes(tmp_path, capsys):

@@ -96,10 +96,12 @@ def test_what_ends_a_training_saves_it(tmp_path, end, workers, status, said):
     assert str(saved) in errors and iteration == len(rows(tmp_path / "log/train_log-0000000.csv"))
     assert re.search(said, errors), errors
     assert not list((tmp_path / "w").glob("*.lock"))
+    assert (tmp_path / "w/snapshot.interrupted").exists() == (status == SAVED)
     config = tiny_config(
         tmp_path, f"trainval.iterations={iteration + 1}", f"trainval.weight_prefix={tmp_path}/w/snapshot"
     )
     assert train(config, resume="latest").name == f"snapshot-{iteration + 1}.ckpt"
+    assert not (tmp_path / "w/snapshot.interrupted").exists()
 
 
 def test_only_a_second_ctrl_c_interrupts_at_once():

@@ -99,6 +99,7 @@ def test_processes_are_ended_together_go_on_exactly_and_train_as_one_would(tmp_p
     ((done, saved),) = checkpoints(f"{tmp_path}/parts/weights/snapshot")
     assert done == len(rows(log)) and f"saved {saved} after {done} iterations" in errors
     assert read_metadata(saved).history[-1].processes == 2
+    assert (tmp_path / "parts/weights/snapshot.interrupted").read_text().startswith(f"saved {saved}")
 
     end = f"trainval.iterations={done + 2}"
     finished(torchrun(tmp_path / "parts", *in_parts, end, resume=True))

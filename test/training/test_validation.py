@@ -1,6 +1,7 @@
 """Validation while training: its numbers, what it leaves alone, the best checkpoint, the end of patience."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,12 +12,16 @@ from mlreco.checkpoints import read_checkpoint, read_metadata
 from mlreco.errors import UserError
 from mlreco.inference import run_inference
 from mlreco.iotools import HDF5Reader
+from mlreco.iotools.interface import ClusterVoxels, read_product
+from mlreco.iotools.larcv3.writer import LArCV3Writer
+from mlreco.iotools.readers import open_reader
 from mlreco.models.assembly import build_chain
 from mlreco.post_processing.evaluation.evaluate import evaluate
 from mlreco.training import train
 from mlreco.training.prefix import checkpoints
 from mlreco.training.selection import Selection
 from mlreco.training.validation import Validator
+from mlreco.voxels import EventVoxels
 
 SAMPLE = ROOT / "config/sample/thin_sample.h5"
 VALIDATION = [f"trainval.validation={{data_keys: [{SAMPLE}], step: 2, events: 5}}", "trainval.checkpoint_step=100"]
@@ -132,6 +137,27 @@ def test_what_is_better():
 def test_mistakes(tmp_path, override, message):
     with pytest.raises(UserError, match=message):
         train(tiny_config(tmp_path, "trainval.iterations=2", *VALIDATION, override))
+
+
+def write_empty_events(path):
+    reader = open_reader(SAMPLE)
+    event = {name: read_product(reader, 0, name) for name in reader.products()}
+    for name, content in event.items():
+        if isinstance(content, EventVoxels):
+            event[name] = replace(content, coordinates=content.coordinates[:0], features=content.features[:0])
+        elif isinstance(content, ClusterVoxels):
+            none = {key: getattr(content, key)[:0] for key in ("coordinates", "values", "sets")}
+            event[name] = replace(content, **none)
+    with LArCV3Writer(path) as writer:
+        for number in range(3):
+            writer.append((1, 0, number), event)
+
+
+def test_events_without_voxels_are_no_validation(tmp_path):
+    write_empty_events(tmp_path / "empty.h5")
+    options = [f"trainval.validation={{data_keys: [{tmp_path}/empty.h5], step: 1}}", "trainval.iterations=2"]
+    with pytest.raises(UserError, match=r"trainval.validation: none of the 3 events has voxels"):
+        train(tiny_config(tmp_path, *options))
 
 
 @pytest.mark.parametrize("override", ["trainval.patience=2", "trainval.lr_scheduler={name: ReduceLROnPlateau}"])
