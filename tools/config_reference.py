@@ -21,9 +21,9 @@ from pydantic_core import PydanticUndefined
 
 from mlreco.config.check import OTHER_NAMES
 from mlreco.config.names import FILLED_IN
-from mlreco.config.sections.iotool import Dataset, IOTool, Sampler
+from mlreco.config.sections.iotool import Dataset, IOTool, Sampler, Source
 from mlreco.config.sections.model import Model
-from mlreco.config.sections.trainval import IGNORED, TrainVal
+from mlreco.config.sections.trainval import IGNORED, TrainVal, Validation
 from mlreco.iotools.augmentation import Augmenter
 from mlreco.iotools.collate import COLLATES
 from mlreco.iotools.parsers import PARSERS
@@ -52,9 +52,11 @@ def page() -> str:
     for title, kind in (
         ("`iotool`", IOTool),
         ("`iotool.dataset`", Dataset),
+        ("`iotool.dataset.sources.NAME`", Source),
         ("`iotool.sampler`", Sampler),
         ("`model`", Model),
         ("`trainval`", TrainVal),
+        ("`trainval.validation`", Validation),
     ):
         parts += [f"## {title}", _summary(kind), _fields(kind)]
         if other := OTHER_NAMES.get(kind.__name__):

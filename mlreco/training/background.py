@@ -91,12 +91,11 @@ class BackgroundValidator:
         if self._worker is None:
             path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
             threads = {"OMP_NUM_THREADS": str(self._threads), "OPENBLAS_NUM_THREADS": "1"}
-            alone = {name: value for name, value in os.environ.items() if name not in ("RANK", "WORLD_SIZE")}
             self._worker = subprocess.Popen(
                 [sys.executable, "-c", "from mlreco.training.background import serve; serve()"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**alone, **threads, "PYTHONPATH": path},
+                env={**os.environ, **threads, "PYTHONPATH": path},
                 start_new_session=True,  # signals to the group are for the training
             )
             _send(pipes_of(self._worker)[0], self._config)

@@ -57,9 +57,6 @@ class Training:
         iterations: when the training is complete.
         team: the processes that train together.
         validator: of the process that validates.
-
-    Raises:
-        UserError: it is.
     """
 
     def __init__(
@@ -84,19 +81,26 @@ class Training:
         self._saved: Path | None = None
         self._told = 0
         self.validations = Validations(self.trainval, state, iterations, team, validator, self._save)
-        if state.iteration >= iterations and not self.validations.is_unfinished:
-            raise UserError(
-                f"nothing left to train: {state.iteration} iterations are done and {iterations} wanted; "
-                f"raise trainval.iterations (--iterations)"
-            )
+
+    @property
+    def what_is_complete(self) -> str:
+        """Why nothing is left to train; an empty text where something is."""
+        if self.validations.has_ended:
+            return f"validations became no better before iteration {self.state.iteration}; raise trainval.patience"
+        if self.state.iteration < self.iterations or self.validations.is_unfinished:
+            return ""
+        wanted = f"{self.state.iteration} iterations are done and {self.iterations} wanted"
+        return f"{wanted}; raise trainval.iterations (--iterations)"
 
     def run(self) -> Path:
         """Train to the end, or until a signal, and return the last checkpoint.
 
         Raises:
-            UserError: damaged data, a loss or a gradient that is no number, a full disk.
+            UserError: nothing is left to train; damaged data, a loss or a gradient that is no number, a full disk.
             KeyboardInterrupt: after a checkpoint was saved.
         """
+        if self.what_is_complete:
+            raise UserError(f"nothing left to train: {self.what_is_complete}")
         self.chain.train()
         if self.team.is_first:
             for text in self.loader.dataset.remarks:

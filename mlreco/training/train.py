@@ -49,7 +49,7 @@ def train(config: Config, *, resume: str | Path | None = None, weights: str | Pa
     Args:
         config: a checked configuration (:func:`mlreco.config.load_config`), with its YAML text in ``text``.
         resume: checkpoint to continue from exactly; ``"latest"``, the newest one; or ``"latest-if-any"``, which starts
-            where there is none.
+            where there is none, and does nothing where the training is complete.
         weights: checkpoint to take only weights from.
 
     Returns:
@@ -77,8 +77,8 @@ def train(config: Config, *, resume: str | Path | None = None, weights: str | Pa
 
 def _train(config: Config, resume: str | Path | None, weights: str | Path | None, team: Team) -> Path:
     trainval, model = config["trainval"], config["model"]
-    saved = None
-    if resume == "latest-if-any":
+    saved, or_start = None, resume == "latest-if-any"
+    if or_start:
         resume = "latest" if checkpoints(trainval["weight_prefix"]) else None
     if resume is None:
         if team.is_first:
@@ -110,7 +110,11 @@ def _train(config: Config, resume: str | Path | None, weights: str | Path | None
         team.require_same({**facts, "events": data.digest, "beginning": state.iteration})
         loss = state.model.make_loss(trainval["loss_weights"]).to(team.device)
         with _validation(config, state, loss, loader, team) as validator:
-            return Training(config, state, loss, loader, iterations, team, validator).run()
+            training = Training(config, state, loss, loader, iterations, team, validator)
+            if saved is not None and or_start and training.what_is_complete:
+                remark(f"{saved.path}: is the end of the training: {training.what_is_complete}")
+                return saved.path
+            return training.run()
 
 
 @contextlib.contextmanager

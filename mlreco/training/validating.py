@@ -84,6 +84,11 @@ class Validations:
             self._save(again=True)
 
     @property
+    def has_ended(self) -> bool:
+        """Whether patience has ended a training before this one goes on from it."""
+        return not self._is_beside and self.is_no_longer_better
+
+    @property
     def is_unfinished(self) -> bool:
         """Whether the network as it is has yet to be validated."""
         return self._state.selection.pending > 0 or self._is_due(self._state.iteration)
@@ -152,14 +157,15 @@ class Validations:
     def _resume(self) -> None:
         """Begin the validation again that was under way when the training was interrupted."""
         pending = self._state.selection.pending
-        if not pending or not isinstance(self._validator, BackgroundValidator):
-            return
         checkpoint = checkpoint_path(self._trainval["weight_prefix"], pending)
-        if checkpoint.exists():
-            self._validator.begin(checkpoint)
-        else:
-            remark(f"{checkpoint} is gone: the validation after {pending} iterations is left out")
+        if not pending:
+            return
+        if not self._is_beside or not checkpoint.exists():
+            if self._team.is_first:
+                remark(f"the validation after {pending} iterations, which was under way, is left out")
             self._state.selection = replace(self._state.selection, pending=0)
+        elif isinstance(self._validator, BackgroundValidator):
+            self._validator.begin(checkpoint)
 
     def _take_what_has_come(self, reporter: Reporter | None) -> None:
         validator, pending = self._validator, self._state.selection.pending

@@ -220,6 +220,8 @@ def test_a_job_that_is_queued_again_starts_once(tmp_path):
         last = train(tiny_config(tmp_path, f"trainval.iterations={iterations}"), resume="latest-if-any")
         assert last.name == f"snapshot-{iterations}.ckpt"
     assert [run.first_iteration for run in read_metadata(last).history] == [0, 1]
+    assert train(tiny_config(tmp_path, "trainval.iterations=2"), resume="latest-if-any") == last
+    assert len(read_metadata(last).history) == 2
 
 
 def test_a_failed_checkpoint_leaves_the_previous_one(tmp_path, monkeypatch):

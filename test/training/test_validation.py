@@ -106,6 +106,8 @@ def test_a_training_ends_when_patience_does(tmp_path, capsys):
     best = max(values, key=values.get)
     assert int(last.stem.split("-")[1]) == max(values) == best + 4 < 90
     assert f"2 validations were not better than that after {best}" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"nothing left to train: validations became no better .* trainval.patience"):
+        train(tiny_config(tmp_path, "trainval.iterations=90", *options), resume="latest")
 
 
 def test_the_learning_rate_follows_the_validation(tmp_path):
