@@ -13,8 +13,7 @@ from benchmarks.images import EDGE
 from mlreco.models.labels import Labels
 from mlreco.models.spice import Spice
 from mlreco.semantics import class_scheme
-from mlreco.sparse import SparseConvolution, SparseConvTensor, engine
-from mlreco.sparse.cpu.remembered import unchanging
+from mlreco.sparse import PLAIN, SparseConvolution, SparseConvTensor, unchanging, use_engine
 
 FILTERS, DEPTH = 32, 6
 _promises = ExitStack()
@@ -72,7 +71,7 @@ def forward_flops(net: nn.Module, coordinates: torch.Tensor, features: torch.Ten
 
     layers = [layer for layer in net.modules() if isinstance(layer, (SparseConvolution, nn.Linear))]
     handles = [layer.register_forward_hook(count) for layer in layers]
-    with engine.use_engine(engine.PLAIN), torch.no_grad():
+    with use_engine(PLAIN), torch.no_grad():
         forward(net, coordinates, features)
     for handle in handles:
         handle.remove()

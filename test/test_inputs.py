@@ -180,7 +180,7 @@ def test_sigterm_leaves_nothing_and_has_a_status(tmp_path):
         f"    with atomic_path({str(tmp_path / 'o.h5')!r}):\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
         "        time.sleep(10)\n"
-        "entry.obey = work\n"
+        "entry.run_command = work\n"
         "sys.exit(entry.main([]))\n"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from mlreco.sparse.layers.unet import level_channels
+from mlreco.sparse import level_channels
 
 SLOPE = 0.33
 

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_what_the_terminal_cannot()
     try:
         with noting_inputs(), ending_on_sigterm(process_ends=argv is None):
-            return obey(words)
+            return run_command(words)
     except UserError as error:
         return _refuse(str(error))
     except Terminated:
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _explain(error, words)
 
 
-def obey(words: list[str]) -> int:
+def run_command(words: list[str]) -> int:
     """Run the command of some words in this process.
 
     Returns:

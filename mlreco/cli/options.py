@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 from mlreco.atomic import check_replaceable, refuse_to_replace
 from mlreco.cli.events import event_slice
+from mlreco.collector import collector_off_while_importing
 from mlreco.console import remark
 from mlreco.errors import UserError
-from mlreco.garbage import no_search_while_importing
-from mlreco.numba_extensions import leave_out_numba_extensions
 from mlreco.remote import local_checkpoint
 
 if TYPE_CHECKING:
@@ -125,11 +124,10 @@ def read_config(arguments: argparse.Namespace) -> Recipe:
         UserError: a mistake in the configuration or in an override.
     """
     overrides = [*arguments.overrides, *_overrides(arguments)]
-    with no_search_while_importing("torch"):
+    with collector_off_while_importing("torch"):
         from mlreco.recipes import read_recipe
 
         recipe = read_recipe(arguments.config, overrides, arguments.source)
-    leave_out_numba_extensions()
     for notice in recipe.config.notices:
         remark(notice)
     return recipe

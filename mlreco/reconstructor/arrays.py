@@ -14,8 +14,8 @@ from mlreco.iotools.interface import flat_index, merge_equal, stable_order, unfl
 from mlreco.semantics import UNKNOWN, ClassScheme
 from mlreco.voxels import EventVoxels, ImageMeta
 
-_HIGHEST = 1 << 20
-"""Voxels along an edge of an image, at most: all images of the field are far below."""
+_HIGHEST = 1 << 16
+"""Voxels along an edge of an image, at most, as many as the convolutions take: 200 m of voxels of 3 mm."""
 _AXES = "xyz"
 
 

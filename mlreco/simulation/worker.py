@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from mlreco.errors import UserError
-from mlreco.numba_extensions import leave_out_numba_extensions
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,6 @@ class Answer:
 def _answers(requests: BinaryIO) -> Iterator[Answer]:
     """Yield an answer for the options and for every number."""
     try:
-        leave_out_numba_extensions()
         from mlreco.simulation.event import Simulator
 
         simulator = Simulator(pickle.load(requests))

@@ -1,8 +1,9 @@
-"""Which modules may be computed together, without being called one by one.
+"""Which modules may be computed together instead of being called one by one.
 
-Code that computes several layers at once knows what these layers do as they are made here. A layer that was exchanged
-for another, one that somebody watches with hooks, one with another type of numbers or a forward of its own has to be
-called. Every layer tells of itself, with ``is_as_made``.
+An engine that computes a residual block or a whole network in one go relies on every layer in it doing exactly what its
+class in this package does. That is not so where a user has replaced a layer, registered hooks on it, given it a
+``forward`` of its own, or changed the type of its parameters; such a layer must be called. The method ``is_as_made`` of
+each layer tells whether the engine may rely on it.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_
 
 
 def all_are_watched() -> bool:
-    """Tell whether somebody has hooks on all modules of the process."""
+    """Tell whether hooks are registered that torch calls for every module of the process."""
     return torch_module._has_any_global_hook()
 
 
 def is_own(module: nn.Module, kind: type[M]) -> TypeGuard[M]:
-    """Tell whether a module is exactly of a kind, does what that kind does, and nobody watches it alone.
+    """Tell whether a module is exactly of a class, without subclass, hooks or a ``forward`` of its own.
 
-    Its parameters are ordinary ones on the CPU.
+    Its parameters must also be ordinary tensors on the CPU.
     """
     if type(module) is not kind or "forward" in module.__dict__ or any(getattr(module, hooks) for hooks in _HOOKS):
         return False
@@ -36,12 +37,12 @@ def is_own(module: nn.Module, kind: type[M]) -> TypeGuard[M]:
 
 
 def is_made(module: nn.Module, kind: type[M]) -> TypeGuard[M]:
-    """Tell whether a module is exactly of a kind, and is as that kind is made."""
+    """Tell whether a module is exactly of a class of this package, and its ``is_as_made`` says yes."""
     return type(module) is kind and module.is_as_made()
 
 
 def is_list_of(modules: nn.Module, kind: type[nn.ModuleList] | type[nn.Sequential], member: type[nn.Module]) -> bool:
-    """Tell whether a container is exactly of a kind, nobody watches it, and its members are as they are made."""
+    """Tell whether a container is exactly of a class and without hooks, and ``is_made`` holds for all members."""
     return is_own(modules, kind) and all(is_made(module, member) for module in modules)
 
 

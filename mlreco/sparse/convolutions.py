@@ -19,6 +19,7 @@ from mlreco.sparse.maps.kernel_map import KernelMap
 from mlreco.sparse.maps.sites import INVERSE, STRIDED, SUBMANIFOLD, sites_to_undo, strided_sites, submanifold_sites
 from mlreco.sparse.plain.convolution_function import kernel_major
 from mlreco.sparse.tensor import SparseConvTensor
+from mlreco.sparse.untraced import untraced
 
 Size = int | Sequence[int]
 """A number for all three axes, or three equal ones."""
@@ -105,6 +106,7 @@ class SparseConvolution(nn.Module):
             return False
         return bias is None or (bias.dtype == torch.float32 and bias.shape == shape[:1])
 
+    @untraced
     def forward(self, tensor: SparseConvTensor) -> SparseConvTensor:
         """Return the convolved image.
 
@@ -126,13 +128,38 @@ class SparseConvolution(nn.Module):
             raise ValueError(f"the bias of {self} has the shape {tuple(self.bias.shape)}")
 
 
-def _refuse(**options: tuple[Size, int]) -> None:
-    for name, (value, supported) in options.items():
-        if _cubic(name, value, 1) != supported:
-            raise ValueError(f"{name}={value} is not supported, only {supported}")
+def _refuse(**options: Size) -> None:
+    """Refuse values but 1."""
+    for name, value in options.items():
+        if _cubic(name, value, 1) != 1:
+            raise ValueError(f"{name}={value} is not supported, only 1")
 
 
-class SubMConv3d(SparseConvolution):
+class _ForwardConvolution(SparseConvolution):
+    """The arguments that ``SubMConv3d`` and ``SparseConv3d`` have in common, in spconv's order."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        indice_key: str | None = None,
+    ) -> None:
+        _refuse(dilation=dilation, groups=groups)
+        super().__init__(in_channels, out_channels, kernel_size, bias, indice_key)
+        self.stride, self.padding = _cubic("stride", stride, 1), _cubic("padding", padding, 0)
+        if self.kind == SUBMANIFOLD:
+            _refuse(stride=stride)
+            if self.kernel_size % 2 == 0:
+                raise ValueError(f"a submanifold convolution needs an odd kernel size, got {kernel_size}")
+
+
+class SubMConv3d(_ForwardConvolution):
     """Submanifold convolution: the active sites stay as they are, each sums its active neighbours.
 
     Args:
@@ -147,29 +174,12 @@ class SubMConv3d(SparseConvolution):
 
     kind = SUBMANIFOLD
 
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        bias: bool = True,
-        indice_key: str | None = None,
-    ) -> None:
-        _refuse(stride=(stride, 1), dilation=(dilation, 1), groups=(groups, 1))
-        super().__init__(in_channels, out_channels, kernel_size, bias, indice_key)
-        if self.kernel_size % 2 == 0:
-            raise ValueError(f"a submanifold convolution needs an odd kernel size, got {kernel_size}")
-
     def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
         """Return the kernel map, and what puts features on the same sites and rows."""
         return submanifold_sites(tensor, self.kernel_size, self.indice_key), tensor.replace_feature
 
 
-class SparseConv3d(SparseConvolution):
+class SparseConv3d(_ForwardConvolution):
     """Strided convolution: every output site that some active input reaches becomes active.
 
     Args:
@@ -184,23 +194,6 @@ class SparseConv3d(SparseConvolution):
     """
 
     kind = STRIDED
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: Size,
-        stride: Size = 1,
-        padding: Size = 0,
-        dilation: Size = 1,
-        groups: int = 1,
-        bias: bool = True,
-        indice_key: str | None = None,
-    ) -> None:
-        _refuse(dilation=(dilation, 1), groups=(groups, 1))
-        super().__init__(in_channels, out_channels, kernel_size, bias, indice_key)
-        self.stride = _cubic("stride", stride, 1)
-        self.padding = _cubic("padding", padding, 0)
 
     def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
         """Return the kernel map, and what puts features on the output's own sites, sorted by batch, x, y, z."""

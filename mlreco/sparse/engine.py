@@ -1,7 +1,8 @@
 """The engines that compute sparse layers, and the one place that chooses among them.
 
-An engine computes what a layer *means*: each of its methods takes the layer and what goes in. ``PlainEngine`` calls a
-layer's parts one by one and convolves in plain torch; the others do better where they can and leave the rest to it.
+Each method of an engine takes a layer and its input and returns the layer's output. ``PlainEngine`` calls the parts of
+a layer one by one and convolves in plain torch. The other engines inherit from it and override what they can compute
+faster.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Engine(Protocol):
-    """What computes layers: every method returns what the layer of that name is defined to return."""
+    """Computes layers: every method returns the output that the layer's class defines."""
 
     def convolve(self, layer: SparseConvolution, image: SparseConvTensor) -> SparseConvTensor:
         """Return the sparse convolution of an image, bias included."""

@@ -1,4 +1,4 @@
-"""In which type layers compute where torch's automatic mixed precision is on."""
+"""The dtype in which layers compute under torch's automatic mixed precision (autocast)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def autocast_dtype(tensor: torch.Tensor) -> torch.dtype:
-    """Return the type in which a product with this tensor is made: that of autocast, or its own outside."""
+    """Return the dtype of a product with this tensor: that of autocast where it is on, else the tensor's own."""
     if torch.is_autocast_enabled(tensor.device.type):
         return torch.get_autocast_dtype(tensor.device.type)
     return tensor.dtype
@@ -19,8 +19,9 @@ def residual_sum(
 ) -> torch.Tensor:
     """Return inner + shortcut(features) of a residual block, in float32 where autocast computes in bf16.
 
-    The sum runs through all blocks of a level: rounded to the 8 bits of bf16 each time, it loses what the blocks add
-    (the ARI with the clustering of float32 was 0.990 instead of 0.997, on a hundred events).
+    The residual sum of a level accumulates over its blocks. Rounded to the 8 significant bits of bf16 after every
+    block, it loses part of what each adds: on a hundred events the ARI between the clusterings of bf16 and float32 was
+    0.990 with a bf16 sum and 0.997 with a float32 sum.
     """
     if autocast_dtype(features) != torch.bfloat16:
         return inner + shortcut(features)

@@ -13,8 +13,8 @@ _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 class SparseConvTensor:
     """Features on the active sites of a batch of 3D images, with spconv's names.
 
-    A voxel keeps its row: submanifold convolutions return rows in the order of their input, an inverse convolution
-    in the order of the input of the convolution it undoes. The sites must not be changed in place.
+    Rows keep their order: submanifold convolutions return rows in the order of their input, an inverse convolution in
+    that of the input of the convolution which it undoes. ``indices`` must not be changed in place.
 
     Args:
         features: (N, C) floating point.

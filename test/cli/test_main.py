@@ -115,7 +115,7 @@ def test_old_form_obeys_trainval_train(train, command, calls):
 
 REFUSED = {
     ("inferenc", "my.cfg"): "no command 'inferenc'; did you mean 'inference'?",
-    ("obey", "my.cfg"): "no command 'obey'; valid: ",
+    ("run-config", "my.cfg"): "no command 'run-config'",
     (): "the following arguments are required: COMMAND (see 'mlreco --help')",
     ("train",): "the following arguments are required: CONFIG or --resume FILE (see 'mlreco train --help')",
     ("train", "--resume"): "the following arguments are required: CONFIG or --resume FILE",
@@ -209,7 +209,7 @@ def test_version_and_help(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"mlreco {__version__}\n"
     assert main(["--help"]) == 0
-    assert "obey" not in capsys.readouterr().out
+    assert "run-config" not in capsys.readouterr().out
     for command in ("train", "inference", "evaluate", "display"):
         assert main([command, "--help"]) == 0
 
@@ -238,7 +238,7 @@ def test_help_imports_nothing_heavy():
 
 
 def test_closed_pipe_is_quiet():
-    code = "import sys; from mlreco.cli import entry; entry.obey = lambda words: sys.stdout.write('x' * 99999) and 0"
+    code = "import sys; from mlreco.cli import entry; entry.run_command = lambda words: sys.stdout.write('x' * 99999) and 0"
     read, write = os.pipe()
     os.close(read)
     command = [sys.executable, "-c", f"{code}; sys.exit(entry.main([]))"]

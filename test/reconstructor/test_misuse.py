@@ -133,7 +133,7 @@ PREDICTIONS = {
         {"voxel_size": 0.3, "image_shape": 153.6},
         "image_shape must be whole numbers of voxels",
     ),
-    "shape of nothing": ((COORDINATES, ENERGIES), {"voxel_size": 0.3, "image_shape": 0}, "from 1 to 1048576, not 0"),
+    "shape of nothing": ((COORDINATES, ENERGIES), {"voxel_size": 0.3, "image_shape": 0}, "from 1 to 65536, not 0"),
     "origin of two": (
         (COORDINATES, ENERGIES),
         {"voxel_size": 0.3, "image_origin": (0, 0)},

@@ -10,7 +10,7 @@ import pkgutil
 from importlib import import_module
 from types import ModuleType
 
-OLD_FORM = "obey"
+OLD_FORM = "run-config"
 """Hidden command behind ``run.py CONFIG``."""
 
 

@@ -20,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run inference, evaluate and display as a user would."""
-    from mlreco.cli.entry import obey
+    from mlreco.cli.entry import run_command
 
     output = output_file(arguments.output / "output.h5")
-    obey(["inference", "demo", "-o", str(output)])
-    obey(["evaluate", str(output), "--json", str(arguments.output / "evaluation.json")])
-    obey(["display", str(output), "--event", "0", "-o", str(arguments.output / "event_0.html")])
+    run_command(["inference", "demo", "-o", str(output)])
+    run_command(["evaluate", str(output), "--json", str(arguments.output / "evaluation.json")])
+    run_command(["display", str(output), "--event", "0", "-o", str(arguments.output / "event_0.html")])

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlreco.cli.options import output_file
+from mlreco.collector import collector_off_while_importing
 from mlreco.console import remark, say
 from mlreco.errors import UserError
-from mlreco.garbage import no_search_while_importing
 
 if TYPE_CHECKING:
     from mlreco.config import Config
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Cluster again and say what was written."""
     output = output_file(arguments.output, arguments.file)
 
-    with no_search_while_importing("torch"):
+    with collector_off_while_importing("torch"):
         from mlreco.inference import recluster
 
         config = _config(arguments)

@@ -1,5 +1,6 @@
 """The CPU engine: sparse layers on float32, compiled by numba.
 
-``engine`` says which layers are computed as a whole and when; ``training`` and ``inference`` compute them, ``kernels``
-single convolutions. Below are ``ops`` (what is computed), ``threads`` (who computes) and ``codegen`` (vector code).
+``engine`` decides which layers are computed in one go and when; ``training`` and ``inference`` compute these,
+``kernels`` single convolutions. Below are ``ops`` (the operations), ``threads`` (helper threads and call queue) and
+``codegen`` (generated vector code).
 """

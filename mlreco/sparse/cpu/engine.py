@@ -1,4 +1,4 @@
-"""The CPU engine: which layers compiled code computes as a whole, and when."""
+"""The CPU engine: decides which layers compiled code computes in one go, and when."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 
 def _may_compute(features: torch.Tensor) -> bool:
-    """Tell whether layers may be computed as a whole: there is code for the features, and nobody watches all layers."""
+    """Tell whether layers may be computed in one go: kernels take the features, and there are no global hooks."""
     return kernels.supports(features) and not all_are_watched()
 
 
 def _is_recorded(features: torch.Tensor) -> bool:
-    """Tell whether gradients are recorded in float32: a layer's whole gradient can then be one function's."""
+    """Tell whether gradients are recorded in float32, so that one autograd function can stand for a whole layer."""
     return torch.is_grad_enabled() and autocast_dtype(features) == torch.float32
 
 
 def _is_inference(features: torch.Tensor) -> bool:
-    """Tell whether nothing is recorded and nothing rounded."""
+    """Tell whether neither gradients are recorded nor autocast rounds."""
     return not torch.is_grad_enabled() and not torch.is_autocast_enabled(features.device.type)
 
 
 class CpuEngine(PlainEngine):
-    """Computes float32 layers with compiled code, as a whole where they are as they are made; see ``is_as_made``."""
+    """Computes float32 layers with compiled code, in one go where ``is_as_made`` of the layer allows it."""
 
     def kernels(self, features: torch.Tensor) -> ConvolutionKernels:
         """Return what convolves these features and finds the gradients."""
@@ -100,7 +100,7 @@ class CpuEngine(PlainEngine):
         return super().decode(decoder, levels)
 
     def infers_as_a_whole(self, network: UNetEncoder | UNetDecoder, features: torch.Tensor) -> bool:
-        """Tell whether an encoder or decoder is computed level by level with folded weights."""
+        """Tell whether an encoder or decoder is computed with normalisations folded into its convolutions."""
         if network.training or not _may_compute(features) or not _is_inference(features):
             return False
         return remembered(network, "is as made", (), network.is_as_made)

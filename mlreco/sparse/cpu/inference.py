@@ -1,8 +1,8 @@
 """U-Net inference on the CPU with BatchNorm, LeakyReLU and residual sums folded into the convolutions.
 
-A convolution writes its output and, in the same pass, what the next normalisation and activation make of it. Features
-that stand side by side (a skip connection and what comes from below) stay two tensors, with their shares of the weight.
-Computes what the modules in :mod:`mlreco.sparse.layers.unet` compute in evaluation mode.
+A convolution writes its output and, in the same pass, a copy with the next normalisation and activation applied. The
+two halves of a concatenation (skip connection and upsampled features) stay two tensors, each with its part of the
+weight. The results are those of the modules in :mod:`mlreco.sparse.layers.unet` in evaluation mode.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """Some of the features of the rows: as they are, and normalised and activated for the block that takes them."""
+    """Some of the features of all rows, (N, C) float32: as they are, and normalised and activated."""
 
     raw: torch.Tensor
     active: torch.Tensor
 
 
 def affine(layer: NormActivation, first: int = 0, last: int | None = None) -> Activation:
-    """Return normalisation with running statistics and activation as one affine map and a slope.
+    """Return normalisation with running statistics, and activation, as one affine map and a slope.
 
     Args:
         layer: the normalisation and activation.
-        first: the first feature it is wanted for.
+        first: first of the features that are wanted.
         last: the feature after the last, None for all.
     """
     norm = layer.norm
@@ -60,12 +60,12 @@ def affine(layer: NormActivation, first: int = 0, last: int | None = None) -> Ac
 
 
 def _packed(layer: SparseConvolution | nn.Linear, widths: tuple[int, ...], beside: int) -> list[Panels]:
-    """Return a layer's weight as the engine reads it, cut along the input features.
+    """Return the panels of a layer's weight, cut along the input features.
 
     Args:
-        layer: whose weight it is.
-        widths: of the pieces.
-        beside: input features of the first weight of the convolution that they are multiplied in.
+        layer: a convolution, or a linear layer as the shortcut of one.
+        widths: input features of each piece.
+        beside: input features of the first weight of the convolution in which they are used; see ``pack_weight``.
     """
 
     def pack() -> list[Panels]:
@@ -81,15 +81,15 @@ def _run_block(
     """Return the output of a residual block, and the same after ``then``."""
     widths = tuple(part.raw.shape[1] for part in parts)
     first, *others = zip((part.active for part in parts), _packed(block.convolution_1, widths, widths[0]), strict=True)
-    _, inner = kernels.conv_fused(
+    _, inner = kernels.conv_act(
         *first, kernel_map, beside=others, activation=affine(block.activation_2), keep_raw=False, calls=calls
     )
     width = inner.shape[1]
     (weight,) = _packed(block.convolution_2, (width,), width)
     if isinstance(block.shortcut, nn.Identity):
-        return kernels.conv_fused(inner, weight, kernel_map, residual=parts[0].raw, activation=then, calls=calls)
+        return kernels.conv_act(inner, weight, kernel_map, residual=parts[0].raw, activation=then, calls=calls)
     shortcuts = list(zip((part.raw for part in parts), _packed(block.shortcut, widths, width), strict=True))
-    return kernels.conv_fused(inner, weight, kernel_map, shortcuts=shortcuts, activation=then, calls=calls)
+    return kernels.conv_act(inner, weight, kernel_map, shortcuts=shortcuts, activation=then, calls=calls)
 
 
 def _map_of(block: ResidualBlock, image: SparseConvTensor) -> KernelMap:
@@ -102,7 +102,7 @@ def _run_level(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Run the residual blocks of one level; return the output of the last, and the same after ``then``.
 
-    The list is emptied: on large images its features are not to be kept longer than the first block needs them.
+    The list is emptied, so that the features in it are freed as soon as the first block has used them.
     """
     for block, following in pairwise(blocks):
         parts[:] = [Part(*_run_block(block, parts, kernel_map, affine(following.activation_1), calls))]
@@ -116,7 +116,7 @@ def _convolve(
 ) -> Part:
     width = features.shape[1]
     (weight,) = _packed(layer, (width,), width)
-    return Part(*kernels.conv_fused(features, weight, kernel_map, bias=layer.bias, activation=then, calls=calls))
+    return Part(*kernels.conv_act(features, weight, kernel_map, bias=layer.bias, activation=then, calls=calls))
 
 
 def encode(encoder: UNetEncoder, image: SparseConvTensor) -> list[SparseConvTensor]:

@@ -1,4 +1,7 @@
-"""The CPU engine on torch tensors; the same functions as the plain path, so that either can stand for the other."""
+"""Convolutions of the CPU engine on torch tensors.
+
+``conv_forward`` and ``conv_backward`` have the signatures of those in :mod:`mlreco.sparse.plain.kernels`.
+"""
 
 from __future__ import annotations
 
@@ -17,16 +20,17 @@ from mlreco.sparse.maps.kernel_map import KernelMap
 
 
 def supports(features: torch.Tensor) -> bool:
-    """Tell whether the engine takes these features: float32 on the CPU."""
+    """Tell whether there are kernels for these features: float32 on the CPU."""
     return features.dtype == torch.float32 and features.device.type == "cpu"
 
 
 def pack_weight(weight: torch.Tensor, beside: int | None = None) -> Panels:
-    """Return a (K, Cin, Cout) float32 weight of any strides as the tiles read it, for use in many calls.
+    """Return the panels of a (K, Cin, Cout) float32 weight of any strides, for use in many calls.
 
     Args:
         weight: the weight.
-        beside: input channels of the first weight of a convolution with several.
+        beside: where a convolution has several weights, the input channels of the first: all of them are cut into the
+            column groups of the first.
     """
     return pack(weight.detach(), thread_count(), beside=beside)
 
@@ -51,7 +55,8 @@ def conv_backward(
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """Return the gradients of the features, (n_in, Cin), and of the weight, (K, Cin, Cout), None where not needed.
 
-    Helpers work on the second, a view of memory in spconv's order (Cout, K, Cin), while the first is computed.
+    Helper threads compute the gradient of the weight, a view of memory in spconv's order (Cout, K, Cin), while the
+    calling thread computes that of the features.
     """
     threads, grad_in, grad_weight = thread_count(), None, None
     features, grad_out = features.detach().contiguous(), grad_out.detach().contiguous()
@@ -65,18 +70,18 @@ def conv_backward(
 
 
 def affine(scale: torch.Tensor, shift: torch.Tensor, slope: float) -> Activation:
-    """Return leaky_relu(x * scale + shift, slope) as the engine takes it, scale and shift (C,) float32."""
+    """Return the activation leaky_relu(x * scale + shift, slope) for (C,) float32 scale and shift."""
     return Activation(scale.detach().contiguous(), shift.detach().contiguous(), slope)
 
 
 def activate(features: torch.Tensor, activation: Activation, calls: Calls = DIRECT) -> torch.Tensor:
-    """Return the activation of (N, C) float32 features, complete when ``calls`` has made the call."""
+    """Return the activated (N, C) float32 features, complete when ``calls`` has made the call."""
     out = calls.empty(*features.shape)
     normalisation.activate(features.contiguous(), activation, out, thread_count(), calls)
     return out
 
 
-def conv_fused(
+def conv_act(
     features: torch.Tensor,
     weight: torch.Tensor | Panels,
     kernel_map: KernelMap,
@@ -89,19 +94,19 @@ def conv_fused(
     keep_raw: bool = True,
     calls: Calls = DIRECT,
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-    """Return a convolution and its activation, written in one pass, for inference.
+    """Return a convolution's output and its activated copy, written in one pass, for inference.
 
     Args:
         features: (n_in, Cin) float32.
         weight: (K, Cin, Cout) float32, or packed.
         kernel_map: the pairs of input and output rows of every offset.
-        beside: more features on the input rows, and their packed weights: the convolution is that of all features side
-            by side, which saves joining them.
+        beside: more features on the input rows, and their packed weights. The result is the convolution of all features
+            concatenated, without a copy of them.
         shortcuts: features on the output rows, and packed weights (1, C, Cout): their products are added.
         bias: (Cout,) added to the output.
         residual: (n_out, Cout) added to the output.
-        activation: what is done to the output for the second result.
-        keep_raw: return the output before the activation, too.
+        activation: applied to the output for the second result.
+        keep_raw: whether to return the output before the activation, too.
         calls: makes the call.
 
     Returns:

@@ -1,4 +1,7 @@
-"""What inference makes of a layer's weights, made once and again when they change."""
+"""Cache of what inference derives from the weights of a layer: packed panels and folded normalisations.
+
+An entry is used again only while the layer's tensors hold, bit for bit, the numbers that it was derived from.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +20,12 @@ _counting = threading.Lock()
 
 @dataclass
 class _Made:
-    """Something made of tensors.
+    """A cache entry.
 
     Attributes:
-        thing: what was made.
-        copies: of the tensors it was made of; without any, it is valid in its scope alone.
-        scope: the ``unchanging`` block in which it was made or last compared.
+        thing: the derived object.
+        copies: copies of the tensors that it was derived from; an entry without copies is valid in its scope only.
+        scope: the ``unchanging`` block in which it was derived or last compared.
     """
 
     thing: Any
@@ -30,7 +33,7 @@ class _Made:
     scope: object | None
 
     def is_of(self, tensors: Sequence[torch.Tensor]) -> bool:
-        """Tell whether these tensors have, bit for bit, the numbers that it was made of."""
+        """Tell whether these tensors hold, bit for bit, the numbers that it was derived from."""
         return bool(self.copies) and all(
             tensor.dtype == copy.dtype and torch.equal(_bits(tensor), _bits(copy))
             for tensor, copy in zip(tensors, self.copies, strict=True)
@@ -39,7 +42,13 @@ class _Made:
 
 @dataclass
 class _Memory:
-    """Of one layer: a copy of the layer, also in another process, begins without."""
+    """Entries of one layer. A copy of the layer, by ``copy`` or ``pickle``, starts with an empty cache.
+
+    Attributes:
+        made: the entries by their purpose.
+        scope: the outermost ``unchanging`` block that is open, None outside.
+        blocks: how many such blocks are open.
+    """
 
     made: dict[Hashable, _Made] = field(default_factory=dict)
     scope: object | None = None
@@ -61,12 +70,12 @@ def _memory(layer: nn.Module) -> _Memory:
 
 @contextmanager
 def unchanging(model: nn.Module) -> Iterator[None]:
-    """Promise that nothing of a model changes inside the block: neither its numbers nor its modules nor their hooks.
+    """Promise that nothing of a model changes inside the block: neither its parameters nor its modules nor their hooks.
 
-    What inference makes of the weights is then compared with them, bit for bit, at its first use in the block alone.
-    Otherwise it is compared at every use, a tenth of the time that the image of a small event takes: torch does not
-    tell of all changes (``parameter.data``, memory shared with numpy or other processes, fused optimisers).
-    Several threads may be in such blocks.
+    Cached panels and folded normalisations are then compared with the weights at their first use in the block only.
+    Without the promise they are compared at every use, because torch does not count all changes of a tensor
+    (``parameter.data``, memory shared with numpy or other processes, fused optimisers); for a small event that takes a
+    tenth of the time of inference. Several threads may be in such blocks at once.
     """
     memories = [_memory(layer) for layer in model.modules()]
     with _counting:
@@ -85,13 +94,13 @@ def unchanging(model: nn.Module) -> Iterator[None]:
 
 
 def remembered(layer: nn.Module, purpose: Hashable, tensors: Sequence[torch.Tensor], make: Callable[[], T]) -> T:
-    """Return what is made of a layer's tensors, from the layer's memory as long as they hold the same numbers.
+    """Return an object derived from a layer's tensors, from the layer's cache while they hold the same numbers.
 
     Args:
-        layer: whose memory it is.
-        purpose: tells the things apart that are made of the same layer, with all that goes into them beside tensors.
-        tensors: all that go into it; without any, it is remembered inside an ``unchanging`` block alone.
-        make: makes it.
+        layer: the layer whose cache is used.
+        purpose: key of the entry; contains everything that the object depends on beside the tensors.
+        tensors: all tensors that the object depends on; without any, it is cached inside an ``unchanging`` block only.
+        make: derives the object.
     """
     memory = _memory(layer)
     known, scope = memory.made.get(purpose), memory.scope

@@ -2,13 +2,14 @@
 
 What spconv 2.3.8 needs of its caller:
 
-* Its modules in evaluation mode make kernel maps and outputs that no gradient passes, although a frozen module stands
-  between layers that learn: the mode is taken from whether gradients are recorded.
-* A strided layer refuses a kernel map that is already there: networks on one image share maps through ``_reuse``.
-* It has kernels for float32 and float16 alone, and under autocast casts to float16 only where it records gradients:
-  casts are made here, and autocast is off inside.
-* It runs on the current device and counts the bytes of a feature table in 32 bits, checking only some tables.
-* Coordinates are hashed in 64 bits where batch size times volume needs it, so that no batch is too large for that.
+* Modules in evaluation mode build kernel maps and outputs without gradient, which is wrong for a frozen module between
+  layers that learn. Here the mode follows from whether gradients are recorded.
+* A strided layer refuses a kernel map that exists already, so networks on one image share maps through ``_reuse``.
+* It has kernels for float32 and float16 only, and under autocast casts to float16 only where gradients are recorded.
+  Casts are made here, with autocast off inside.
+* It runs on the current device, and counts the bytes of a feature table in 32 bits without checking all tables; here
+  the device is set and sizes are checked.
+* Coordinates are hashed in 64 bits where batch size times volume needs it, so the batch size is not limited by that.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Layers made of the convolutions that the engines compute as a whole."""
+"""Layers made of sparse convolutions, which engines compute in one go where they can."""

@@ -1,4 +1,4 @@
-"""Batch normalisation over voxels that also takes the batches real data bring."""
+"""Batch normalisation over voxels, also for batches with fewer than two of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Meeting(Protocol):
 class VoxelBatchNorm(nn.BatchNorm1d):
     """BatchNorm1d over the rows of (N, C); a batch of fewer than two voxels is normalised with the running statistics.
 
-    Such a batch has no variance: torch refuses it in training, and would otherwise spoil the running statistics.
+    Such a batch has no variance. Torch raises an error for it in training.
 
     Attributes:
         meeting: of the processes over whose voxels together it normalises in training; None where each is alone.
@@ -61,9 +61,9 @@ class VoxelBatchNorm(nn.BatchNorm1d):
         return ((wide - mean) * scale + self.bias.double()).to(features.dtype)
 
     def count_batch(self) -> tuple[torch.Tensor, torch.Tensor, float]:
-        """Count a batch and return running mean, variance and momentum, for code that moves them as ``forward`` does.
+        """Count a batch and return running mean, running variance and momentum, for kernels that update them.
 
-        Torch is not told that these change.
+        Autograd does not notice the update.
         """
         self.num_batches_tracked.add_(1)
         return self.running_mean, self.running_var, self.momentum

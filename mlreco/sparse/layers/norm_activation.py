@@ -8,6 +8,7 @@ from torch import nn
 from mlreco.sparse.as_made import is_made, is_own
 from mlreco.sparse.engine import engine_of
 from mlreco.sparse.layers.norm import VoxelBatchNorm
+from mlreco.sparse.untraced import untraced
 
 
 class NormActivation(nn.Module):
@@ -23,6 +24,7 @@ class NormActivation(nn.Module):
         self.norm = VoxelBatchNorm(channels)
         self.leakiness = leakiness
 
+    @untraced
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the normalised, rectified (N, C) features."""
         return engine_of(features).norm_act(self, features)

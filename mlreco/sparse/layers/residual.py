@@ -10,12 +10,13 @@ from mlreco.sparse.engine import engine_of
 from mlreco.sparse.layers.norm_activation import NormActivation
 from mlreco.sparse.precision import residual_sum
 from mlreco.sparse.tensor import SparseConvTensor
+from mlreco.sparse.untraced import untraced
 
 
 def activate_and_convolve(
     activation: NormActivation, convolution: SparseConvolution, image: SparseConvTensor
 ) -> SparseConvTensor:
-    """Return ``convolution`` of the image after ``activation``, in training in one go where the engine can."""
+    """Return the convolution of the activated image; in training the engine may compute both in one go."""
     return engine_of(image.features).norm_act_conv(activation, convolution, image)
 
 
@@ -38,6 +39,7 @@ class ResidualBlock(nn.Module):
         same = in_channels == out_channels
         self.shortcut = nn.Identity() if same else nn.Linear(in_channels, out_channels, bias=False)
 
+    @untraced
     def forward(self, image: SparseConvTensor) -> SparseConvTensor:
         """Return the block's output on the same sites."""
         return engine_of(image.features).block(self, image)

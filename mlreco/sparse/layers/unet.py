@@ -18,6 +18,7 @@ from mlreco.sparse.layers.norm_activation import NormActivation
 from mlreco.sparse.layers.residual import ResidualBlock, activate_and_convolve
 from mlreco.sparse.maps.sites import require_same_sites
 from mlreco.sparse.tensor import SparseConvTensor
+from mlreco.sparse.untraced import untraced
 
 Filters = int | Sequence[int]
 """Features at the finest level, which grow linearly from there, or those of every level."""
@@ -86,6 +87,7 @@ class UNetEncoder(nn.Module):
             ]
         )
 
+    @untraced
     def forward(self, image: SparseConvTensor) -> list[SparseConvTensor]:
         """Return the image at every level; the spatial shape must be a multiple of 2^(depth - 1)."""
         return engine_of(image.features).encode(self, image)
@@ -103,7 +105,7 @@ class UNetEncoder(nn.Module):
         return levels
 
     def is_as_made(self) -> bool:
-        """Tell whether it is evaluated and all layers are as they are made; see :mod:`mlreco.sparse.as_made`."""
+        """Tell whether it is in evaluation mode and all layers are as made; see :mod:`mlreco.sparse.as_made`."""
         between = len(self.blocks) - 1
         return (
             not any(module.training for module in self.modules())
@@ -143,6 +145,7 @@ class UNetDecoder(nn.Module):
             [_blocks(2 * c, c, reps, leakiness, level) for level, c in enumerate(channels[:-1], start=finest)]
         )
 
+    @untraced
     def forward(self, levels: list[SparseConvTensor]) -> SparseConvTensor:
         """Return features on the sites and rows of the finest of the levels given."""
         return engine_of(levels[-1].features).decode(self, levels)
@@ -158,7 +161,7 @@ class UNetDecoder(nn.Module):
         return image
 
     def is_as_made(self) -> bool:
-        """Tell whether it is evaluated and all layers are as they are made; see :mod:`mlreco.sparse.as_made`."""
+        """Tell whether it is in evaluation mode and all layers are as made; see :mod:`mlreco.sparse.as_made`."""
         return (
             not any(module.training for module in self.modules())
             and is_list_of(self.activations, nn.ModuleList, NormActivation)

@@ -1,1 +1,1 @@
-"""Kernel maps: which input rows a sparse convolution adds to which output rows, and what they were built from."""
+"""Kernel maps: the pairs (input row, output row) of sparse convolutions, and the sites from which they were built."""

@@ -1,4 +1,4 @@
-"""Which input rows a sparse convolution adds to which output rows, for every offset of its kernel."""
+"""The pairs (input row, output row) of a sparse convolution, for every offset of its kernel."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class KernelMap(HoldsAddresses):
 
     @property
     def record(self) -> Job:
-        """What the engine reads of this map."""
+        """The ``MAP`` structure that kernels read."""
         if "record" not in self._derived:
             record = Job(
                 submanifold.MAP,
@@ -100,7 +100,7 @@ class KernelMap(HoldsAddresses):
 
 
 def _ascending(n_in: int, n_out: int, in_rows: np.ndarray, out_rows: np.ndarray, starts: np.ndarray) -> KernelMap:
-    """Return the map of these pairs, put in ascending order of output rows where they are not."""
+    """Return the map of these pairs, sorted by output row within every offset if they are not."""
     if not submanifold.is_ascending(out_rows, starts):
         offset = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
         order = np.argsort(offset * n_out + out_rows)

@@ -1,8 +1,9 @@
 """Voxels as sortable numbers.
 
-A key is one complex number: its real part is the voxel's line along z, (batch, x, y) packed into 53 bits, its
-imaginary part is z. numpy orders complex numbers by real, then imaginary part, so sorted keys are in the order of
-(batch, x, y, z). 64 bits would not hold a batch index and images of 2^20 voxels along each axis; 2 x 53 bits do.
+A key packs batch index, x, y and z of a voxel into one int64, the batch index in the highest bits, so that sorted keys
+are in the order of (batch, x, y, z). A coordinate has 17 bits, of which voxels use the lower half of the values.
+Neighbours across the border of the image, x = -1 for example, borrow from the next axis and get values of the upper
+half, where no voxel is. The *line* of a voxel is its key without z: voxels of a line differ in z alone.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import numpy as np
 
 from mlreco.errors import UserError
 
-AXIS_BITS = 21
-MAX_COORDINATE = 1 << 20
-"""Largest voxel number along an axis; the upper half of 21 bits keeps neighbours apart across the image's border."""
+AXIS_BITS = 17
+MAX_COORDINATE = 1 << 16
+"""Largest voxel number along an axis: 200 m of voxels of 3 mm."""
 MAX_BATCH = (1 << 11) - 1
 """Largest batch index."""
 
@@ -21,7 +22,7 @@ _MASK = (1 << AXIS_BITS) - 1
 
 
 def keys_from_coordinates(coordinates: np.ndarray) -> np.ndarray:
-    """Return the (N,) complex128 keys of voxels, in the order given.
+    """Return the (N,) int64 keys of voxels, in the order given.
 
     Args:
         coordinates: (N, 4) integers: batch index, x, y, z.
@@ -53,18 +54,15 @@ def largest(coordinates: np.ndarray) -> np.ndarray:
 
 def coordinates_from_keys(keys: np.ndarray) -> np.ndarray:
     """Return the (N, 4) int64 batch index, x, y, z of keys."""
-    lines, z = split(keys)
-    return np.stack([lines >> 2 * AXIS_BITS, lines >> AXIS_BITS & _MASK, lines & _MASK, z.astype(np.int64)], axis=1)
+    lines, z = keys >> AXIS_BITS, keys & _MASK
+    return np.stack([lines >> 2 * AXIS_BITS, lines >> AXIS_BITS & _MASK, lines & _MASK, z], axis=1)
 
 
 def join(lines: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Return the (N,) keys of voxels from their packed (batch, x, y) and their z."""
-    keys = np.empty(len(lines), np.complex128)
-    keys.real = lines
-    keys.imag = z
-    return keys
+    """Return the (N,) keys of voxels from their lines, packed (batch, x, y), and their z."""
+    return lines << AXIS_BITS | z
 
 
 def split(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the packed (batch, x, y), int64, and the z, int32, of keys."""
-    return keys.real.astype(np.int64), keys.imag.astype(np.int32)
+    """Return the lines, packed (batch, x, y), int64, and the z, int32, of keys."""
+    return keys >> AXIS_BITS, (keys & _MASK).astype(np.int32)

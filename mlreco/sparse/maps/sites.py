@@ -22,7 +22,7 @@ SUBMANIFOLD, STRIDED, INVERSE = "submanifold", "strided", "inverse"
 
 
 class Sites:
-    """The sites that a kernel map leads from or to: what they are, and whether an image has the same.
+    """The input or output sites of a kernel map, for comparison with those of an image.
 
     Args:
         indices: (N, 4) sites, row by row.
@@ -32,7 +32,8 @@ class Sites:
     def __init__(self, indices: torch.Tensor, spatial_shape: Sequence[int]) -> None:
         self.indices = indices
         self.spatial_shape = list(spatial_shape)
-        # Tensors made in inference mode do not count their changes. On a CUDA device to look would be to wait for it.
+        # Tensors made in inference mode do not count their changes, so a copy is compared instead; not on a CUDA
+        # device, where a comparison would wait for the device.
         is_counted = not indices.is_inference()
         self._version = indices._version if is_counted else None
         self._copy = None if is_counted or indices.is_cuda else indices.clone()
@@ -56,10 +57,10 @@ def _is_same(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 def require_same_sites(a: SparseConvTensor, b: SparseConvTensor | Sites) -> None:
-    """Refuse an image whose features are to stand beside others on sites that are not its own.
+    """Refuse to concatenate features on different sites.
 
     Raises:
-        ValueError: they do.
+        ValueError: the sites differ.
     """
     if a.spatial_shape != b.spatial_shape or not _is_same(a.indices, b.indices):
         raise ValueError(f"images on other sites cannot be joined: {_described(a)} and {_described(b)}")
@@ -71,7 +72,7 @@ def _described(image: SparseConvTensor | Sites) -> str:
 
 @dataclass(frozen=True, eq=False)
 class KnownSites:
-    """What is kept under an ``indice_key``: which convolution it belongs to and the sites at its two ends.
+    """What is kept under an ``indice_key``: the kind of convolution, and its input and output sites.
 
     Attributes:
         kind: ``SUBMANIFOLD`` or ``STRIDED``.
@@ -88,16 +89,17 @@ class KnownSites:
     kernel_map: KernelMap | None = None
 
     def image(self, features: torch.Tensor, sites: Sites, of: SparseConvTensor) -> SparseConvTensor:
-        """Return features on one of the two ends of the image ``of``, sharing its kernel maps."""
+        """Return an image of features on ``fine`` or ``coarse`` sites, with the kernel maps of the image ``of``."""
         return SparseConvTensor.trusted(features, sites.indices, sites.spatial_shape, of.batch_size, of.indice_dict)
 
 
 def known_sites(
     tensor: SparseConvTensor, kind: str, geometry: tuple[int, int, int], indice_key: str | None
 ) -> KnownSites | None:
-    """Return what the image knows under a key, None where nothing is.
+    """Return what is kept in an image under a key, None where nothing is.
 
-    What a kernel map was built from is part of its identity: rows of other sites would be added up in silence.
+    The sites from which a kernel map was built are compared with those of the image: with others, wrong rows would be
+    added without an error.
 
     Raises:
         ValueError: the key belongs to another kind of convolution, to other sizes or to other sites.

@@ -1,4 +1,4 @@
-"""Kernel maps of convolutions whose kernel size is their stride, by walking along sorted voxels in linear time."""
+"""Kernel maps of convolutions whose kernel size equals their stride, from sorted voxels in linear time."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Kernel maps by walking along sorted voxels: time linear in the number of voxels, no hashing, no searching.
+"""Kernel maps of submanifold convolutions from sorted voxels, in linear time, without hashing or searching.
 
-Voxels are given as ``lines`` (N,) int64, (batch, x, y) packed with 21 bits for x and y, and ``z`` (N,) int32,
-strictly ascending in (line, z). The neighbours of a line are found by walking two pointers over the lines, those of
-a voxel by walking two pointers along two lines.
+Voxels are given as ``lines`` (N,) int64, (batch, x, y) packed as in :mod:`~mlreco.sparse.maps.keys`, and ``z`` (N,)
+int32, strictly ascending in (line, z). The neighbours of a line are found by walking two pointers over the lines, those
+of a voxel by walking two pointers along two lines.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MAP = Layout(
     bounds=Numbers(np.int64, ("offsets", "n_bounds")),
     identity=Numbers(np.int32, ("n_out",)),
 )
-"""What kernels read of a kernel map: counts (``n_bounds`` entries of the table an offset), and where its arrays are."""
+"""A kernel map as kernels read it; ``n_bounds`` is the number of entries of ``bounds`` for each offset."""
 
 
 @kernel
@@ -52,10 +52,16 @@ def _walk_neighbours(
     rows: np.ndarray,
     counts: np.ndarray,
 ) -> None:
-    """Write the pairs of the H offsets above the center, those of the others being the same the other way round.
+    """Write the pairs of the H offsets after the centre; those before the centre are the same pairs with roles swapped.
 
-    ``neighbours`` and ``rows`` (H, N) have room for all pairs of an offset there may be; ``counts`` (H,) says how many
-    there are, 0 before.
+    Args:
+        lines: (N,) int64.
+        z: (N,) int32.
+        starts: what ``line_starts`` returns.
+        size: edge of the kernel.
+        neighbours: (H, N) int32, written: the row at the offset.
+        rows: (H, N) int32, written: the row at the centre.
+        counts: (H,) int64 number of pairs of each offset, 0 before the call.
     """
     half, above = size // 2, size**3 // 2 + 1
     count = len(starts) - 1
@@ -88,7 +94,7 @@ def _walk_neighbours(
 def _lay_out(
     neighbours: np.ndarray, rows: np.ndarray, counts: np.ndarray, starts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return input and output row of the pairs of all 2 H + 1 offsets, and write where those of each begin."""
+    """Return the pairs of all 2 H + 1 offsets, and write to ``starts`` where those of each offset begin."""
     offsets, sites = rows.shape
     pairs = 2 * counts.sum() + sites
     in_rows, out_rows = np.empty(pairs, np.int32), np.empty(pairs, np.int32)

@@ -21,13 +21,13 @@ _ENGINE = Path(__file__).parents[1]
 
 
 def _generators() -> tuple[tuple[str, int, int], ...]:
-    """Return name, time of change and size of the files that write machine code themselves, for any kernel."""
+    """Return name, time of change and size of the files that generate LLVM code, on which all kernels depend."""
     files = [*_ENGINE.glob("cpu/codegen/*.py"), _ENGINE / "cpu/threads/wakeup.py"]
     return tuple(map(file_stamp, sorted(files)))
 
 
 def kernel(function: Callable) -> Callable:
-    """Compile a function of the engine as ``mlreco.compiled`` does; also anew when generated code may have changed."""
+    """Compile a function as ``mlreco.compiled`` does, and again also when a file that generates LLVM code changed."""
     made = compiled(function, **_OPTIONS)
     watch(made, _generators)
     return made
@@ -47,10 +47,10 @@ class SharedKernel:
 
     @property
     def compiled(self) -> CFunc:
-        """The machine code, compiled or taken from the disk at the first use; threads that are first at once share it.
+        """The machine code, compiled or loaded from disk at the first use.
 
-        It stays where it is: its address goes into calls, and code that two threads made each for itself would be given
-        back by one of them.
+        A lock makes threads that use it first at the same time share one copy. Its address is stored in jobs; of two
+        copies one would be freed while jobs still have its address.
         """
         if self._compiled is None:
             with self._compiling:
@@ -68,5 +68,5 @@ class SharedKernel:
 
     @cached_property
     def address(self) -> int:
-        """Where the machine code begins."""
+        """Address of the machine code."""
         return self.compiled.address

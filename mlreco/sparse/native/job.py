@@ -1,7 +1,7 @@
-"""What a kernel is told: a structure of numbers and addresses, written with names and checked once.
+"""Jobs: the arguments of a kernel as one structure of numbers and addresses, given by name and checked once.
 
-A layout names the fields in their order; kernels read the structure with ``Layout.dtype``. A job holds every array that
-it has the address of, so that memory lives as long as the job that points to it.
+A ``Layout`` names the fields in their order; kernels read the structure with ``Layout.dtype``. A ``Job`` keeps a
+reference to every array whose address it contains, so that this memory lives as long as the job.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ class Numbers:
 
     Attributes:
         dtype: of the array.
-        shape: its sizes: numbers, or names of fields or of the job's ``dims``; None: whoever makes the job knows.
-        any_strides: it need not be C-contiguous.
-        optional: it may be absent; the address is 0 then.
+        shape: its sizes: numbers, or names of fields or of the job's ``dims``; None: not checked, for scratch memory
+            that the function that makes the job has just allocated.
+        any_strides: whether it may be other than C-contiguous.
+        optional: whether it may be None; the address is 0 then.
     """
 
     dtype: type
@@ -55,9 +56,9 @@ class Numbers:
     optional: bool = False
 
     def placer(self, name: str) -> Callable[[Array, tuple[int, ...] | None], int]:
-        """Return a function that tells where an array of a shape begins.
+        """Return a function that checks dtype, shape, contiguity and device of an array and returns its address.
 
-        It makes all checks that stand between a kernel and foreign memory.
+        These are all the checks there are: kernels trust the addresses.
         """
         dtype, torch_dtype, any_strides = self.dtype, _TORCH[self.dtype], self.any_strides
 
@@ -103,7 +104,11 @@ class Layout:
         return Layout(**self.fields, **other.fields)
 
     def _writer(self) -> Callable[..., tuple[list[int], tuple[Any, ...]]]:
-        """Compile ``write``, straight code for these fields: to loop over them takes several times as long."""
+        """Generate ``write`` as straight-line Python code for these fields.
+
+        A convolution's job with its sources has some 40 fields and a network makes hundreds of jobs; a loop over the
+        fields takes several times as long.
+        """
         parameters, numbers, kept = [], [], []
         names: dict[str, Any] = {"bits": bits}
         for name, kind in self.fields.items():
@@ -134,7 +139,7 @@ class Layout:
 
 @lru_cache
 def bits(number: float) -> int:
-    """Return the int64 whose memory is that of a float64."""
+    """Return the int64 that has the same bits as a float64."""
     return struct.unpack("q", struct.pack("d", number))[0]
 
 
@@ -176,7 +181,7 @@ class Job:
 
     @classmethod
     def over(cls, numbers: Array) -> Job:
-        """Return the job whose memory is an array, for kernels that read it as such."""
+        """Return a job whose structure is the array itself, for kernels that read it as a plain table."""
         job = cls.__new__(cls)
         job._kept, job._numbers, job.address = (numbers,), None, address(numbers)
         return job

@@ -1,4 +1,4 @@
-"""Memory that kernels use, and where it is."""
+"""Memory that kernels use, and its addresses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 Array = np.ndarray | torch.Tensor
-"""What kernels read and write: numbers on the CPU. The gradient of a tensor is left alone."""
+"""What kernels read and write, in CPU memory. Autograd does not notice what they do to a tensor."""
 _TORCH = {np.float32: torch.float32, np.int64: torch.int64, np.uint8: torch.uint8}
 
 
@@ -20,33 +20,33 @@ def aligned_empty(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarra
 
 
 def floats(*shape: int) -> torch.Tensor:
-    """Return uninitialised float32 memory on the CPU, whatever torch makes by default."""
+    """Return an uninitialised float32 tensor on the CPU, whatever torch's default dtype and device are."""
     return torch.empty(shape, dtype=torch.float32, device="cpu")
 
 
 class Scratch(threading.local):
-    """Memory for one purpose, of each thread its own, that the calls of a thread use one after another."""
+    """A buffer for one purpose, one per thread, that successive calls of that thread reuse."""
 
     def __init__(self) -> None:
         self._buffer = floats(1 << 16)
 
     def floats(self, size: int) -> torch.Tensor:
-        """Return at least ``size`` float32 numbers that this thread may use until it asks again."""
+        """Return at least ``size`` float32 numbers, valid until this thread asks this buffer again."""
         if self._buffer.numel() < size:
             self._buffer = floats(size)
         return self._buffer
 
 
 class HoldsAddresses:
-    """A dataclass that keeps addresses of its arrays: a copy of it is made anew, from copies of its arguments."""
+    """A dataclass that caches addresses of its arrays: ``copy`` and ``pickle`` construct it anew from its arguments."""
 
     def __reduce__(self) -> tuple[type, tuple]:
-        """Return how a copy is made, in this process or another."""
+        """Return constructor and arguments."""
         return type(self), tuple(getattr(self, field.name) for field in fields(self) if field.init)
 
 
 def address(numbers: Array) -> int:
-    """Return where the numbers of an array begin."""
+    """Return the address of the first number of an array."""
     if isinstance(numbers, torch.Tensor):
         return numbers.data_ptr()
     if numbers.flags.c_contiguous and numbers.flags.writeable and numbers.size:

@@ -63,14 +63,14 @@ def sparse_convolution(
 ) -> torch.Tensor:
     """Return the output of a sparse convolution, differentiable in features and weight.
 
-    Under autocast operands and result are rounded to its type and summed in float32, as tensor cores do: no faster
-    here, but it shows on a CPU what mixed precision does to a network.
+    Under autocast, operands and result are rounded to its dtype and sums are float32, as on tensor cores. That is not
+    faster here; it lets mixed precision be studied on a CPU.
 
     Args:
         features: (n_in, Cin), on the CPU.
         weight: (K, Cin, Cout), same dtype.
         kernel_map: pairs of input and output rows by kernel offset.
-        kernels: chooses what computes with features.
+        kernels: returns the implementation for given features.
 
     Returns:
         (n_out, Cout).

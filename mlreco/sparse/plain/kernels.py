@@ -1,7 +1,7 @@
 """Sparse convolution by one gather, matrix product and scatter per kernel offset, in plain torch.
 
-The reference for the fast engine and the path for dtypes that it does not take. Deterministic: within an offset every
-output row occurs once, and offsets are added in order.
+The reference for the compiled engine, and the implementation for dtypes that it does not support. Deterministic:
+within an offset every output row occurs once, and offsets are added in order.
 """
 
 from __future__ import annotations

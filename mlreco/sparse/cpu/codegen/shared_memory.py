@@ -1,6 +1,7 @@
-"""Atomic operations on memory that threads share, calls by address, and pointers, for numba kernels.
+"""Atomic operations, calls by address, and pointers for numba kernels.
 
-They are written as LLVM code, since numba has no atomics on the CPU; none of them needs the interpreter lock.
+They are generated as LLVM code, since numba has no atomic operations on the CPU. None of them needs the interpreter
+lock.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _IS_ARM64 = llvm.get_default_triple().startswith(("aarch64", "arm64"))
 
 @intrinsic
 def claim(typing, counter):  # noqa: ANN001, ANN201
-    """Return the next item of a list that threads share: the int64 at an address, which it increments."""
+    """Atomically increment the int64 at an address and return its old value: the next item that nobody has claimed."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         return builder.atomic_rmw("add", at(builder, args[0], I64), integer(1), "monotonic")
@@ -32,7 +33,7 @@ def claim(typing, counter):  # noqa: ANN001, ANN201
 
 @intrinsic
 def read(typing, address):  # noqa: ANN001, ANN201
-    """Return the int64 at an address (acquire): all that its writer wrote before it is visible now."""
+    """Return the int64 at an address (acquire): everything that its writer wrote before it is visible, too."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         return builder.load_atomic(at(builder, args[0], I64), "acquire", 8)
@@ -42,7 +43,7 @@ def read(typing, address):  # noqa: ANN001, ANN201
 
 @intrinsic
 def write(typing, address, value):  # noqa: ANN001, ANN201
-    """Write an int64 to an address (release): whoever reads it sees all that was written before."""
+    """Write an int64 to an address (release): a thread that reads it sees everything written before."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         builder.store_atomic(args[1], at(builder, args[0], I64), "release", 8)
@@ -93,11 +94,11 @@ def _nap(builder: ir.IRBuilder) -> None:
 
 
 pause = _instruction(_pause)
-"""Wait for some ten cycles, as a loop should that waits for another thread."""
+"""Wait for some ten cycles: for loops that wait for another thread."""
 yield_processor = _instruction(_yield_processor)
 """Let the system run another thread on this processor if one waits."""
 nap = _instruction(_nap)
-"""Leave the processor to other threads for some ten microseconds."""
+"""Sleep for some ten microseconds."""
 
 
 @intrinsic
@@ -114,7 +115,7 @@ def sleep_for(typing, microseconds):  # noqa: ANN001, ANN201
 
 @intrinsic
 def cycles(typing):  # noqa: ANN001, ANN201
-    """Return the processor's count of cycles; 0 where a program may not read it."""
+    """Return the processor's cycle counter; 0 where there is none that a program may read."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         if not _IS_X86:
@@ -139,7 +140,7 @@ def call(typing, function, job, worker):  # noqa: ANN001, ANN201
 
 @intrinsic
 def bits_of(typing, number):  # noqa: ANN001, ANN201
-    """Return the int64 whose memory is that of a float64."""
+    """Return the int64 that has the same bits as a float64."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         return builder.bitcast(args[0], I64)
@@ -159,10 +160,10 @@ def _pointer(kind: types.Type) -> Callable:
 
 
 floats_at = _pointer(types.CPointer(types.float32))
-"""Float32 numbers from an address on, to be read and written by index."""
+"""The float32 numbers at an address, to be read and written by index."""
 integers_at = _pointer(types.CPointer(types.int64))
 """The same for int64."""
 rows_at = _pointer(types.CPointer(types.int32))
 """The same for int32."""
 memory_at = _pointer(types.voidptr)
-"""An address as numba's pointer to anything."""
+"""An address as numba's ``void*``, for ``carray``."""

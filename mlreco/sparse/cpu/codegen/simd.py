@@ -1,4 +1,4 @@
-"""What the host's vector unit looks like, and the register tiles that fill it."""
+"""The vector unit for which kernels are compiled, and the shapes of the register tiles that fit it."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ class VectorUnit:
         name: instruction set.
         lanes: float32 numbers in a register.
         registers: how many there are.
-        rows: height of the tiles of 1, 2, ... vectors a row.
-        channels: input channels that a tile adds in one turn of its innermost loop, a power of two up to 16. More
-            channels need fewer instructions each, but may need more registers than a tile leaves free.
-        gradient_rows: the same for the tiles of the weight gradient: tall ones, and low ones for what these leave.
+        rows: heights of the tiles that are 1, 2, ... vectors wide.
+        channels: input channels per iteration of a tile's innermost loop, a power of two up to 16. More channels save
+            instructions, but may need more registers than the tile leaves free.
+        gradient_rows: heights of the tiles of the weight gradient that are 1, 2, ... vectors wide: of tall tiles and
+            of low ones for the rows that are left over.
         block_rows: most output rows of a block, and least where several threads share few rows; a block's sums stay in
-            the second cache.
-        panel_bytes: most bytes of a panel that is wider than two vectors; it stays in the first cache.
+            the second-level cache.
+        panel_bytes: most bytes of a panel that is wider than two vectors; it stays in the first-level cache.
     """
 
     name: str
@@ -35,7 +36,7 @@ class VectorUnit:
     panel_bytes: int = 1 << 20
 
     def widest(self, rows: int) -> int:
-        """Return how many vectors wide a panel of so many rows may be."""
+        """Return how many vectors wide a panel with so many rows (input channels) may be."""
         fit = self.panel_bytes // (max(1, rows) * self.lanes * 4)
         return min(len(self.rows), max(2, fit))
 

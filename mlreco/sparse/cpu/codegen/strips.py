@@ -1,4 +1,4 @@
-"""Sums over the rows of a matrix that stay in vector registers, a strip of neighbouring columns at a time.
+"""Sums over the rows of a matrix, held in vector registers, for a strip of neighbouring columns at a time.
 
 All operands are addresses and counts, int64; strides are in bytes, at least one row is required.
 """
@@ -25,12 +25,12 @@ from mlreco.sparse.native.jit import kernel
 
 _LANES = UNIT.lanes
 _WIDTHS = (4, 2, 1) if UNIT.registers >= 32 else (2, 1)
-"""Vectors in the strips that there are code for, the widest first."""
+"""Widths of strips for which code is generated, in vectors, the widest first."""
 
 
 @kernel
 def strip_columns(left: int) -> int:
-    """Return how many columns a strip takes where that many are left: 0 where they do not fill a vector."""
+    """Return how many of the columns that are left the next strip takes: 0 where they do not fill a vector."""
     for vectors in _WIDTHS:
         if left >= vectors * _LANES:
             return vectors * _LANES
@@ -38,7 +38,7 @@ def strip_columns(left: int) -> int:
 
 
 def _of_all_widths(generate: Callable[[ir.IRBuilder, list[ir.Value], int], None]) -> Callable:
-    """Make a procedure whose first operand is what ``strip_columns`` returned, one vector at least."""
+    """Make a procedure whose first operand is the width of the strip as ``strip_columns`` returns it, not 0."""
 
     def choose(builder: ir.IRBuilder, operands: list[ir.Value], widths: tuple[int, ...]) -> None:
         columns, *others = operands
@@ -110,7 +110,8 @@ deviations from that rounded mean (0 but for rounding), and the sum of squared d
 gradient_strip = _of_all_widths(_gradient)
 """``gradient_strip((columns, x, grad, stride, rows, scale, shift, mean, slope, total, product))``.
 
-The gradient g before a leaky ReLU of x * scale + shift is grad, times the slope (given by its bits) where that is not
-positive; ``total`` becomes the sum of g and ``product`` that of g (x - mean). Scale and shift are applied in two
-roundings, as everywhere: in a constant column x * scale + shift is but rounding, and all must see one sign.
+The gradient g before LeakyReLU is grad, times the slope (given as the bits of a float64) where x * scale + shift is not
+positive; ``total`` becomes the sum of g and ``product`` that of g (x - mean). The product x * scale is rounded before
+shift is added, here and in all other kernels: in a constant column x * scale + shift is a rounding error only, and all
+kernels must agree on its sign.
 """

@@ -1,8 +1,8 @@
 """The register tiles of the sparse convolution, written as LLVM vector code for numba.
 
-A tile is a small matrix of sums that stays in vector registers while it is added to. Rows of matrices are read by
-address, element by element, so that nothing is gathered into a buffer first. All operands are addresses and counts,
-int64: arrays as arguments would have their references counted at every call.
+A tile is a small matrix of sums that stays in vector registers while products are added to it. Rows of matrices are
+read at their addresses, so that nothing is gathered into a buffer first. All operands are addresses and counts, int64:
+for arrays as arguments numba would count references at every call.
 """
 
 from __future__ import annotations
@@ -33,21 +33,22 @@ _STEPS_A_LINE = LINE_BYTES // (FLOAT_BYTES * _STEP)
 
 
 def _lines_a_step(rows: int) -> int:
-    """Return how many lines of the next tile's rows are brought into the cache at every step."""
+    """Return how many cache lines of the next tile's rows are prefetched at every step."""
     return -(-rows // _STEPS_A_LINE)
 
 
 BEYOND = max(rows - 1 + _STEPS_A_LINE * _lines_a_step(rows) for rows in UNIT.rows)
-"""Addresses behind the last source that the last tile and its look ahead read, at most."""
+"""Most addresses after the last source that the last tile and its prefetches read from the list."""
 
 
 def forward_tile(vectors: int) -> Callable:
     """Make ``tile((sources, targets, column, tiles, channels, panel, panel_stride, following))``, ``vectors`` wide.
 
-    Every target row, from ``column`` bytes after its address on, grows by its source row times the panel (channels
-    rows). ``sources`` and ``targets`` list the addresses of rows, int64, for ``tiles`` tiles of
-    ``UNIT.rows[vectors - 1]`` rows, and ``BEYOND`` more sources. Meanwhile the source rows of the next tile are brought
-    into the nearest cache, and the panel at ``following`` into the second. Strides are in bytes.
+    To every target row, from ``column`` bytes after its address on, the product of its source row and the panel
+    (``channels`` rows) is added. ``sources`` and ``targets`` are addresses of lists of row addresses, int64, for
+    ``tiles`` tiles of ``UNIT.rows[vectors - 1]`` rows; sources has ``BEYOND`` more. Meanwhile the source rows of the
+    next tile are prefetched into the first-level cache, and the panel at ``following`` into the second. Strides are in
+    bytes.
     """
     rows = UNIT.rows[vectors - 1]
     lines_a_step = _lines_a_step(rows)
@@ -99,7 +100,7 @@ def forward_tile(vectors: int) -> Callable:
 
 
 def _grown(builder: ir.IRBuilder, held: list[ir.Value], values: list[ir.Value], row: list[ir.Value]) -> list[ir.Value]:
-    """Return the sums of a tile, row by row, after the outer product of a column of values and a row is added."""
+    """Return the sums of a tile, row by row, plus the outer product of a column of values and a row."""
     products = ((value, vector) for value in values for vector in row)
     return [multiply_add(builder, *product, total) for product, total in zip(products, held, strict=True)]
 
@@ -107,10 +108,11 @@ def _grown(builder: ir.IRBuilder, held: list[ir.Value], values: list[ir.Value], 
 def gradient_tile(rows: int, vectors: int) -> Callable:
     """Make ``tile((a_rows, a_column, b_rows, b_column, pairs, add, sums, stride, row_0, row_1, spare))``.
 
-    The tile is ``rows`` columns of a by ``vectors`` vectors of b: the sum over pairs of the outer product of a row of
-    a and a row of b. ``a_rows`` and ``b_rows`` list the addresses of the rows, int64; the tile's columns begin
-    ``a_column`` and ``b_column`` bytes after these. It is added to ``sums``, or replaces it where ``add`` is 0; rows
-    outside [row_0, row_1) go to the spare row. Strides are in bytes.
+    The tile is the sum over pairs of the outer product of ``rows`` columns of a row of a and ``vectors`` vectors of a
+    row of b. ``a_rows`` and ``b_rows`` are addresses of lists of row addresses, int64; the tile's columns begin
+    ``a_column`` and ``b_column`` bytes after these. The tile is added to ``sums``, or overwrites them where ``add`` is
+    0. Those of its rows that are outside [row_0, row_1) are written to the row at ``spare`` instead. Strides are in
+    bytes.
     """
 
     def generate(builder: ir.IRBuilder, operands: list[ir.Value]) -> None:

@@ -1,4 +1,4 @@
-"""Transposition in vector registers, for weights that lie in memory the other way round."""
+"""Transposition in vector registers, for weights that are transposed in memory."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlreco.sparse.cpu.codegen.vector_code import (
 
 
 def _transposed(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
-    """Return the transpose of a square of as many vectors as a vector has lanes, by interleaving halves."""
+    """Return the transpose of a square matrix of vectors, by repeatedly interleaving its halves."""
     half = UNIT.lanes // 2
     low = [lane // 2 + UNIT.lanes * (lane % 2) for lane in range(UNIT.lanes)]
     masks = [ir.Constant(ir.VectorType(I32, UNIT.lanes), [lane + shift for lane in low]) for shift in (0, half)]
@@ -34,8 +34,8 @@ def _transposed(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
 def _transpose_squares() -> Callable:
     """Make ``transpose((source, source_stride, target, target_stride, squares))``.
 
-    Each square has as many rows and columns as a vector has lanes. Squares follow each other along the rows of the
-    source and down the target. Strides are in bytes, at least one square is required.
+    A square has as many rows and columns as a vector has lanes. The squares of the source are side by side, those of
+    the target one below the other. Strides are in bytes; at least one square is required.
     """
 
     def generate(builder: ir.IRBuilder, operands: list[ir.Value]) -> None:

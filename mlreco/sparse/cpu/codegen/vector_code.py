@@ -1,4 +1,4 @@
-"""Building blocks of vector code for numba: pieces of LLVM code that the register tiles are put together from."""
+"""Building blocks of generated vector code: functions that emit pieces of LLVM code for numba."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def broadcast(builder: ir.IRBuilder, row: ir.Value, column: ir.Value) -> ir.Valu
 
 
 def number_of_bits(builder: ir.IRBuilder, bits: ir.Value) -> ir.Value:
-    """Return the float32 nearest to the float64 whose bits an int64 has."""
+    """Return the float32 nearest to the float64 that has the same bits as an int64."""
     return builder.fptrunc(builder.bitcast(bits, ir.DoubleType()), _F32)
 
 
@@ -76,7 +76,7 @@ def multiply_add(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -
 
 
 def prefetch(builder: ir.IRBuilder, address: ir.Value, locality: int = 3) -> None:
-    """Ask for the cache line at an address: into the nearest cache (locality 3) or the next (2)."""
+    """Prefetch the cache line at an address into the first-level cache (locality 3) or the second (2)."""
     read, where, data = (ir.Constant(I32, number) for number in (0, locality, 1))
     call_named(builder, "llvm.prefetch.p0i8", ir.VoidType(), [at(builder, address, _I8), read, where, data])
 

@@ -1,1 +1,1 @@
-"""What is computed: convolution, weight gradient, normalisation; checks and jobs in Python, loops in kernels."""
+"""Convolution, weight gradient and normalisation: checks and jobs in Python, loops in compiled kernels."""

@@ -1,7 +1,8 @@
-"""Mean and variance of the columns of a matrix, taken over chunks of rows and put together.
+"""Mean and variance of the columns of a matrix, from sums over chunks of rows.
 
-Sums over a chunk are float32, its mean is corrected by what its rounding left; they are combined in the order of chunks
-in float64 (Chan, Golub and LeVeque, 1983), so they do not depend on the number of threads.
+For each chunk and column three float32 numbers are kept: the rounded mean, the sum of the deviations from it, and the
+sum of their squares. Chunks are combined in float64, in their order (Chan, Golub and LeVeque, 1983), so the result does
+not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -38,14 +39,14 @@ class Moments(NamedTuple):
 
 
 MOMENTS = 3
-"""Numbers of every chunk and column: rounded mean, sum of deviations from it, sum of their squares."""
+"""Numbers kept for every chunk and column: rounded mean, sum of deviations from it, sum of their squares."""
 
 
 _chunk_sums = Scratch()
 
 
 def chunk_sums(rows: int, columns: int, chunk: int) -> torch.Tensor:
-    """Return room for the ``MOMENTS`` of every chunk of rows and every column, until this thread asks again.
+    """Return scratch memory for the ``MOMENTS`` of all chunks and columns, valid until this thread asks again.
 
     Returns:
         (at least chunks * MOMENTS * columns,) float32.
@@ -58,11 +59,11 @@ def write_moments(x: int, rows: int, columns: int, stride: int, place: int, widt
     """Write the ``MOMENTS`` of every column of a few rows, at least one.
 
     Args:
-        x: where the first row begins.
-        rows: how many there are.
-        columns: numbers of a row.
+        x: address of the first row.
+        rows: number of rows.
+        columns: numbers in a row.
         stride: numbers from the beginning of a row to that of the next.
-        place: where the means go.
+        place: address at which the means are written.
         width: numbers from the means to the sums of deviations, and from these to the sums of squares.
     """
     first, mean, rest, squares = 0, place, place + 4 * width, place + 8 * width
@@ -87,13 +88,13 @@ def write_moments(x: int, rows: int, columns: int, stride: int, place: int, widt
 
 @kernel
 def combine(sums: np.ndarray, rows: int, chunk: int, moments: np.ndarray) -> None:
-    """Write the ``Moments.values`` of so many rows from the ``MOMENTS`` of chunks of rows; the last may be low.
+    """Write mean and variance of all rows from the ``MOMENTS`` of chunks of rows.
 
     Args:
         sums: (chunks, MOMENTS, C) float32.
-        rows: how many there are in all.
-        chunk: rows of a chunk.
-        moments: (2, C) float64.
+        rows: number of rows in all.
+        chunk: rows of a chunk; the last may have fewer.
+        moments: (2, C) float64 ``Moments.values``, written.
     """
     chunks, _, columns = sums.shape
     mean, variance = moments

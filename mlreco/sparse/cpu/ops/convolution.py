@@ -1,4 +1,4 @@
-"""Sparse convolution on float32: checks, room, and the job that the kernels run."""
+"""Sparse convolution on float32: checks, scratch memory, and the job of the kernels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Source(NamedTuple):
 def _operands(
     sources: Sequence[Source], rows: int, offsets: int, packed: Packing
 ) -> Iterator[tuple[dict[str, int], dict[str, Any]]]:
-    """Yield dims and fields of the ``SOURCE`` of each source, after checks."""
+    """Yield dims and fields of the ``SOURCE`` job of each source, after checks."""
     for features, (values, packing) in sources:
         shapes = (packing.offsets, packing.columns)
         if shapes != (offsets, packed.columns):
@@ -66,7 +66,7 @@ def convolve(
         out: (n_out, Cout) float32, C-contiguous, or None where only the activated output is wanted.
         active: the same, for the activated output of the epilogue.
         shortcuts: features on the output rows; their products with weights of one offset are added.
-        epilogue: what else is added before writing, and the activation.
+        epilogue: bias and residual that are added, and the activation.
         threads: how many threads work at most.
         calls: makes the call.
 
@@ -109,16 +109,16 @@ def convolve_once(
     threads: int = 1,
     calls: Calls = DIRECT,
 ) -> torch.Tensor:
-    """Return the (n_out, Cout) convolution with a weight that is packed for this call only.
+    """Return the (n_out, Cout) convolution with a weight whose panels are made for this call only.
 
     Args:
         features: (n_in, Cin) float32, C-contiguous.
         weight: (K, Cin, Cout) float32 of any strides; it must stay as it is until the call has been made.
-        kernel_map: as in ``convolve``, and so are epilogue, shortcuts, threads and calls.
-        epilogue: see there.
-        shortcuts: see there.
-        threads: see there.
-        calls: see there; the output is complete when it has made the calls.
+        kernel_map: pairs of input and output rows.
+        epilogue: as in ``convolve``.
+        shortcuts: as in ``convolve``.
+        threads: how many threads work at most.
+        calls: makes the calls; the output is complete when it has made them.
     """
     source = Source(features, pack(weight, threads, keep=False, calls=calls))
     out = calls.empty(kernel_map.n_out, weight.shape[2])

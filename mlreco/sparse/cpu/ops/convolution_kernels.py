@@ -1,7 +1,7 @@
 """Kernels of the sparse convolution on float32: blocks of output rows, offset by offset, through register tiles.
 
-Every output number is the sum over offsets, then sources and input channels in ascending order, then over shortcuts,
-whatever the blocks, the tiles and the number of threads are; so results do not depend on them.
+Every output number is summed in one fixed order: offsets, within them sources and input channels, then shortcuts. So
+results do not depend on the division into blocks and tiles or on the number of threads.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _STRIP = 256
 """Pairs whose rows are listed at once."""
 _LIST = _STRIP + BEYOND
 LISTS_BYTES = 2 * ADDRESS_BYTES * _LIST
-"""Room that a thread needs for lists of rows."""
+"""Bytes of scratch memory that a thread needs for lists of row addresses."""
 SOURCE = Layout(
     features=Numbers(np.float32, ("rows", "channels")),
     panels=Numbers(np.float32, any_strides=True),
@@ -62,8 +62,8 @@ JOB = (
     )
     + EPILOGUE
 )
-"""A convolution. ``work`` is ``blocks_of_output``, ``width`` the numbers in a row of all panels of an offset; ``sums``
-and ``lists`` are room for all threads."""
+"""A convolution. ``work`` is the kernel ``blocks_of_output``. ``vectors`` lists the widths of the column groups in
+vectors, ``width`` is their sum in numbers. ``sums`` and ``lists`` are scratch memory of all threads."""
 _SOURCE, _JOB, _MAP = SOURCE.dtype, JOB.dtype, MAP.dtype
 _SOURCE_BYTES = _SOURCE.itemsize
 
@@ -95,15 +95,15 @@ def _add_source(
     """Add rows of one source, times one offset of its weight, to the target rows.
 
     Args:
-        source: where its record is.
-        offset: of the kernel.
-        rows: where the numbers of the rows are.
-        count: how many there are.
-        sources: room for a list of their addresses.
-        targets: a list of addresses of their sums.
-        vectors: where the widths of all column groups are.
+        source: address of the ``SOURCE`` structure.
+        offset: number of the kernel offset.
+        rows: address of the row numbers, int32.
+        count: number of rows.
+        sources: address of scratch memory for the list of their addresses.
+        targets: address of the list of addresses of their sums.
+        vectors: address of the widths of all column groups, in vectors.
         groups: the first column group and the one after the last.
-        first_column: where the first group begins in the output.
+        first_column: first column of the first group in the output.
     """
     operand, widths = carray(memory_at(source), 1, _SOURCE)[0], integers_at(vectors)
     features, panels, channels = operand.features, operand.panels, operand.channels
@@ -145,18 +145,19 @@ def _add_pairs(
     first_column: int,
     sums: tuple[int, int, int],
 ) -> None:
-    """Add pairs of rows to a block of sums, a strip of pairs after the other.
+    """Add pairs of rows to a block of sums, strip by strip.
 
     Args:
         call: the job.
-        sources: numbers of those that are added.
-        offset: of the kernel.
-        rows: where the numbers of the input rows and of the output rows are.
-        count: how many pairs there are.
-        lists: room for two lists of addresses.
+        sources: numbers of the sources that are added.
+        offset: number of the kernel offset.
+        rows: addresses of the numbers of the input rows and of the output rows, int32.
+        count: number of pairs.
+        lists: address of scratch memory for two lists of addresses.
         groups: the first column group and the one after the last.
-        first_column: where the first group begins in the output.
-        sums: where output row 0 would be in the block, the bytes of a row, and where a row is that nobody reads.
+        first_column: first column of the first group in the output.
+        sums: address that output row 0 would have in the block of sums, bytes of a row, and address of a spare row that
+            fills up the last tile.
     """
     base, row_bytes, spare = sums
     targets = lists + ADDRESS_BYTES * _LIST
@@ -210,8 +211,8 @@ blocks_of_output = SharedKernel(_convolve_blocks)
 def _blocking(n_out: int, groups: int, threads: int) -> tuple[int, int]:
     """Return the height of the output blocks and the number of parts into which column groups are cut.
 
-    High blocks keep the tiles full, since their pairs of one offset are what fills them; there must be enough items
-    for all threads, and where rows are too few for that, threads share a block's columns.
+    A tile is filled with the pairs of one offset in one block, so high blocks leave fewer tiles partly empty. But there
+    must be enough items for all threads; where there are too few rows for that, threads share a block's columns.
     """
     blocks, parts = (n_out + _HEIGHT - 1) // _HEIGHT, 1
     if threads > 1:
@@ -226,7 +227,7 @@ def _blocking(n_out: int, groups: int, threads: int) -> tuple[int, int]:
 
 
 def _convolve(job_address: int, _: int) -> None:
-    """Convolve with as many threads as are worth their while."""
+    """Convolve, with as many threads as the amount of work is worth."""
     call = carray(memory_at(job_address), 1, _JOB)[0]
     sites = carray(memory_at(call.map), 1, _MAP)[0]
     products = 0.0

@@ -1,4 +1,4 @@
-"""What happens to a block of output while it is still in the cache."""
+"""What is done to a block of output before it is written, while it is still in the cache."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ EPILOGUE = Layout(
     stride=INT,
     slope=FLOAT,
 )
-"""What ``finish`` reads: the arrays (0: there is none), how long a row is, and the slope."""
+"""What ``finish`` reads: addresses of arrays (0 for those that are absent), ``stride`` numbers a row, and the slope."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class Activation:
 
 
 class Epilogue(NamedTuple):
-    """Bias and residual are added to the output; a second, activated copy of it may be written, too.
+    """What is added to the output, and what is written beside it.
 
     Attributes:
         bias: (Cout,) float32 added to every row.
         residual: (n_out, Cout) float32 added.
-        activation: of the second copy.
-        moments: (at least ceil(n_out / BLOCK) * MOMENTS * Cout,) float32, C-contiguous: those of every block of output
-            rows and column are written there, in that order.
+        activation: of a second copy of the output.
+        moments: (at least ceil(n_out / BLOCK) * MOMENTS * Cout,) float32, C-contiguous, written: the ``MOMENTS`` of
+            every ``BLOCK`` output rows.
     """
 
     bias: Array | None = None
@@ -64,7 +64,7 @@ class Epilogue(NamedTuple):
         """Return the fields of ``EPILOGUE``.
 
         Args:
-            raw: (n_out, Cout) float32, C-contiguous, where the output goes.
+            raw: (n_out, Cout) float32, C-contiguous, the output; None where it is not wanted.
             active: the same for its activated copy.
             shape: n_out and Cout.
 
@@ -94,11 +94,11 @@ class Epilogue(NamedTuple):
 
 @kernel
 def finish(sums: int, width: int, row_0: int, row_1: int, column_0: int, epilogue: np.void) -> None:
-    """Write the sums of a block of rows and columns, ``width`` apart, to the columns of the output from column_0 on.
+    """Write the sums of a block to rows ``row_0`` to ``row_1`` and columns from ``column_0`` on of the output.
 
     Args:
-        sums: where they begin.
-        width: of a row of sums.
+        sums: address of the block.
+        width: numbers in a row of the block.
         row_0: first row of the output.
         row_1: row after the last.
         column_0: first column of the output.

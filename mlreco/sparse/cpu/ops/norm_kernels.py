@@ -1,6 +1,7 @@
-"""Kernels of batch normalisation and LeakyReLU that threads run together, a chunk of rows at a time.
+"""Kernels of batch normalisation followed by LeakyReLU, and of its gradient.
 
-g is the gradient of the normalised x, that is, before LeakyReLU.
+Threads claim chunks of rows. Below, g is the gradient with respect to the input of LeakyReLU: the gradient of the
+output, times the slope where that input is not positive.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _MATRIX, _COLUMN = Numbers(np.float32, ("rows", "columns")), Numbers(np.float32,
 
 
 def _rows(kind: Kind) -> dict[str, Kind]:
-    """Return the fields of ``ACTIVATION``, with which all layouts here begin, for scale and shift of a kind."""
+    """Return the fields with which all layouts here begin; ``kind`` is that of scale and shift."""
     head = {"counter": OWN, "rows": INT, "columns": INT, "x": _MATRIX, "out": _MATRIX}
     return {**head, "scale": kind, "shift": kind, "slope": FLOAT}
 
@@ -44,9 +45,9 @@ _PASSES = {
     "factor": OWN,
     "offset": OWN,
 }
-"""Two kernels, ``first`` and ``second``, that pass over all rows. Addresses from ``scale`` to ``offset`` are those of a
-number a column, for which ``numbers`` is room; ``sums`` is room for what the first kernel finds of each chunk of rows.
-"""
+"""Two kernels, ``first`` and ``second``, that pass over all rows one after the other. ``sums`` is scratch memory for
+what the first finds in each chunk of rows. ``scale``, ``shift``, ``mean``, ``factor`` and ``offset`` are addresses of
+one number for each column, in the scratch memory ``numbers``."""
 NORMALISATION = Layout(
     **_rows(OWN),
     **_PASSES,
@@ -56,7 +57,7 @@ NORMALISATION = Layout(
     running_variance=Numbers(np.float32, ("columns",), optional=True),
     momentum=FLOAT,
 )
-"""Normalisation and activation."""
+"""Normalisation and activation in training."""
 GRADIENT = Layout(
     **_rows(OWN),
     **_PASSES,
@@ -67,12 +68,12 @@ GRADIENT = Layout(
 """Its gradient; ``beside`` is added to that of x."""
 _ACTIVATION, _NORMALISATION, _GRADIENT = ACTIVATION.dtype, NORMALISATION.dtype, GRADIENT.dtype
 NUMBERS = 5
-"""Numbers a column."""
+"""Numbers for each column in the scratch memory ``numbers``."""
 
 
 @kernel
 def _claim_rows(job_address: int, rows: int) -> tuple[int, int, int]:
-    """Return the next chunk, its first row and the row after its last; none is left where these are equal."""
+    """Return the next chunk, its first row and the row after its last; these are equal when no chunk is left."""
     chunk = claim(job_address)
     return chunk, min(rows, chunk * CHUNK), min(rows, (chunk + 1) * CHUNK)
 
@@ -106,7 +107,7 @@ def _activate(job_address: int, _: int) -> None:
 
 @kernel
 def _sum_columns(call: np.void, row_0: int, rows: int, total: int, product: int) -> None:
-    """Write the sums of g and g (x - mean) of all columns of a few rows, g the gradient before LeakyReLU."""
+    """Write the sums of g and of g (x - mean) over a few rows, for every column."""
     columns, first, place = call.columns, 0, 4 * row_0 * call.columns
     slope_bits = bits_of(call.slope)
     strip = strip_columns(columns)
@@ -132,7 +133,7 @@ def _sum_columns(call: np.void, row_0: int, rows: int, total: int, product: int)
 
 
 def _sum_gradients(job_address: int, _: int) -> None:
-    """Write the sums of every chunk to ``sums`` (chunks, 2, columns)."""
+    """Write the sums of g and of g (x - mean) of every chunk to ``sums`` (chunks, 2, columns)."""
     call = carray(memory_at(job_address), 1, _GRADIENT)[0]
     while True:
         chunk, row_0, row_1 = _claim_rows(job_address, call.rows)
@@ -143,7 +144,7 @@ def _sum_gradients(job_address: int, _: int) -> None:
 
 
 def _input_gradient_rows(job_address: int, _: int) -> None:
-    """Write g * scale + (x - mean) * factor + offset, g the gradient before LeakyReLU, plus what comes beside."""
+    """Write the gradient of x, g * scale + (x - mean) * factor + offset, plus ``beside``."""
     call = carray(memory_at(job_address), 1, _GRADIENT)[0]
     columns, slope, zero, one = call.columns, np.float32(call.slope), np.float32(0), np.float32(1)
     scale, shift, mean = floats_at(call.scale), floats_at(call.shift), floats_at(call.mean)
@@ -178,7 +179,7 @@ def _place_numbers(call: np.void) -> None:
 
 @kernel
 def _write_affine(call: np.void, moments: np.ndarray) -> None:
-    """Write scale and shift with which x * scale + shift is the normalised x, times weight, plus bias."""
+    """Write scale and shift so that x * scale + shift = (x - mean) / sqrt(variance + eps) * weight + bias."""
     weight, bias = floats_at(call.weight), floats_at(call.bias)
     scale, shift = floats_at(call.scale), floats_at(call.shift)
     for c in range(call.columns):
@@ -188,7 +189,7 @@ def _write_affine(call: np.void, moments: np.ndarray) -> None:
 
 @kernel
 def _track(call: np.void, moments: np.ndarray) -> None:
-    """Move running statistics towards the moments; the running variance is that of an unbiased estimate."""
+    """Update running mean and running variance, the latter with the unbiased variance of the batch, as torch does."""
     running_mean, running_variance = floats_at(call.running_mean), floats_at(call.running_variance)
     for c in range(call.columns):
         variance = moments[1, c] * call.rows / (call.rows - 1)
@@ -197,7 +198,7 @@ def _track(call: np.void, moments: np.ndarray) -> None:
 
 
 def _normalise(job_address: int, _: int) -> None:
-    """Find the moments of the columns, unless those of chunks are known, and activate."""
+    """Normalise and activate; the ``MOMENTS`` of chunks are computed unless ``sums`` has them already."""
     call = carray(memory_at(job_address), 1, _NORMALISATION)[0]
     helpers = worth(call.board, call.helpers, float(OPERATIONS_A_NUMBER * call.rows * call.columns))
     _place_numbers(call)
@@ -217,11 +218,11 @@ def _normalise(job_address: int, _: int) -> None:
 
 @kernel
 def _add_sums(call: np.void, moments: np.ndarray) -> None:
-    """Add up the sums of g and g (x - middle) of all chunks, middle the mean as float32.
+    """Add up the sums of all chunks; write the gradients of weight and bias, and what the gradient of x needs.
 
-    Written are factor and offset with which g * scale + (x - middle) * factor + offset is the gradient of x (without
-    the middle, large terms would cancel where a column varies little about a large mean), and to ``of_parameters``
-    (2, C) the gradients of weight and bias.
+    ``middle`` is the mean rounded to float32. Written are factor and offset with which g * scale + (x - middle) *
+    factor + offset is the gradient of x, and to ``of_parameters`` (2, C) the gradients of weight and bias. Subtracting
+    the middle keeps large terms from cancelling where a column varies little about a large mean.
     """
     rows, columns, chunks = call.rows, call.columns, (call.rows + CHUNK - 1) // CHUNK
     sums = carray(memory_at(call.sums), (chunks, 2, columns), np.float32)

@@ -1,8 +1,7 @@
 """Batch normalisation in training followed by LeakyReLU, and its gradient, in two passes over the rows each.
 
-Batch normalisation: Ioffe and Szegedy, arXiv:1502.03167. Sums are taken over chunks of rows and added up in their order
-in float64, so they do not depend on the number of threads. What lies between two passes is small, so one call makes
-both.
+Batch normalisation: Ioffe and Szegedy, arXiv:1502.03167. Sums are taken over chunks of rows and added up in the order
+of chunks in float64, so they do not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ _column_numbers = Scratch()
 
 
 class Running(NamedTuple):
-    """Running statistics of columns, which a batch moves.
+    """Running statistics of columns, which a batch updates.
 
     Attributes:
-        mean: (C,) float32, C-contiguous, changed.
+        mean: (C,) float32, C-contiguous, written.
         variance: the same.
-        momentum: share of the new in them.
+        momentum: weight of the batch in the update.
     """
 
     mean: Array
@@ -74,18 +73,9 @@ def activate(x: Array, activation: Activation, out: Array, threads: int = 1, cal
         threads: how many threads work at most.
         calls: makes the call.
     """
-    rows, columns = x.shape
-    job = Job(
-        ACTIVATION,
-        rows=rows,
-        columns=columns,
-        x=x,
-        out=out,
-        scale=activation.scale,
-        shift=activation.shift,
-        slope=activation.slope,
-    )
-    calls(activate_rows, job, threads_worth(threads, numbers=rows * columns))
+    scale, shift, slope = activation.scale, activation.shift, activation.slope
+    job = Job(ACTIVATION, scale=scale, shift=shift, **_rows(x, out, slope))
+    calls(activate_rows, job, threads_worth(threads, numbers=x.shape[0] * x.shape[1]))
 
 
 def normalise(
@@ -102,12 +92,12 @@ def normalise(
 
     Args:
         x: (N, C) float32, C-contiguous, N at least 1.
-        norm: what is done.
+        norm: parameters of the normalisation.
         out: (N, C) float32, C-contiguous; may be x.
         threads: how many threads work at most.
-        sums: the moments of chunks of rows, as ``write_moments`` writes them, where they are known.
+        sums: the ``MOMENTS`` of chunks of rows, as ``write_moments`` writes them, where they are known already.
         chunk: rows of a chunk.
-        running: what the moments move, N at least 2; the variance is that of an unbiased estimate.
+        running: running statistics that are updated, with the unbiased variance; N must be at least 2.
         calls: makes the call, after which moments and output are complete.
     """
     rows, columns = x.shape
@@ -119,11 +109,6 @@ def normalise(
     moments = Moments(np.empty((2, columns)))
     job = Job(
         NORMALISATION,
-        rows=rows,
-        columns=columns,
-        x=x,
-        out=out,
-        slope=norm.slope,
         first=chunk_moments,
         second=activate_rows,
         sums=sums if known else chunk_sums(rows, columns, chunk),
@@ -132,17 +117,23 @@ def normalise(
         running_mean=None if running is None else running.mean,
         running_variance=None if running is None else running.variance,
         momentum=0.0 if running is None else running.momentum,
-        **_common(norm, moments, threads),
+        **_passes(x, out, norm, moments, threads),
     )
     calls(norm_kernels.normalisation, job, 1)
     return moments
 
 
-def _common(norm: Norm, moments: Moments, threads: int) -> dict[str, Any]:
+def _rows(x: Array, out: Array, slope: float) -> dict[str, Any]:
+    """Return the fields that all jobs here have: a matrix, where the result goes, and the slope of the leaky ReLU."""
+    rows, columns = x.shape
+    return {"rows": rows, "columns": columns, "x": x, "out": out, "slope": slope}
+
+
+def _passes(x: Array, out: Array, norm: Norm, moments: Moments, threads: int) -> dict[str, Any]:
     """Return the fields that a normalisation and its gradient share."""
     room = _column_numbers.floats(NUMBERS * moments.values.shape[1])
     parameters = {"weight": norm.weight, "bias": norm.bias, "moments": moments.values, "eps": norm.eps}
-    return {**parameters, "numbers": room, **crew_fields(threads)}
+    return {**_rows(x, out, norm.slope), **parameters, "numbers": room, **crew_fields(threads)}
 
 
 def gradients(
@@ -171,18 +162,13 @@ def gradients(
     of_parameters = floats(2, columns)
     job = Job(
         GRADIENT,
-        rows=rows,
-        columns=columns,
-        x=x,
-        out=out,
-        slope=norm.slope,
         first=chunk_gradients,
         second=input_gradient,
         sums=chunk_sums(rows, columns, CHUNK),
         grad=grad,
         beside=beside,
         of_parameters=of_parameters,
-        **_common(norm, moments, threads),
+        **_passes(x, out, norm, moments, threads),
     )
     calls(norm_kernels.gradients, job, 1)
     return of_parameters

@@ -1,4 +1,4 @@
-"""Weights laid out as the register tiles read them."""
+"""Weights in the layout that the register tiles read: panels of a kernel offset and a column group."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from mlreco.sparse.native.memory import Array, Scratch, floats
 _LANES = UNIT.lanes
 _panels = Scratch()
 _SETS, _WAYS = 64, 8
-"""Of the nearest cache, at least on processors of the x86 kind."""
+"""Sets and ways of the first-level data cache of x86 processors, of lines of 64 bytes: 32 kB."""
 
 
 @lru_cache
 def split_columns(columns: int, widest: int, share: int = 1) -> np.ndarray:
-    """Return the numbers of vectors of the column groups into which a row of that many numbers is cut, (G,) int64.
+    """Return the widths, in vectors, of the column groups into which a row is cut, (G,) int64.
 
-    Groups are as equal as they can be, and as many as a multiple of ``share`` where there are several.
+    Widths differ by at most one. Where there are several groups, their number is a multiple of ``share``.
 
     Args:
         columns: numbers in a row.
         widest: most vectors in a group.
-        share: how many threads must be able to share the groups.
+        share: number of threads among which the groups must be divisible.
     """
     vectors = -(-columns // UNIT.lanes)
     groups = -(-vectors // widest)
@@ -56,19 +56,19 @@ PACKING = Layout(
     widths=Numbers(np.int64),
     width=INT,
 )
-"""How a weight of a shape is packed; strides and widths, those of the column groups, count numbers."""
+"""How the panels of a weight of a given shape are made; strides, and ``widths`` of column groups, count numbers."""
 JOB = Layout(
     counter=OWN,
     packing=RECORD,
     weight=Numbers(np.float32, ("offsets", "rows", "columns"), any_strides=True),
     panels=Numbers(np.float32),
 )
-"""A weight to be packed."""
+"""A weight whose panels are to be made."""
 _PACKING, _JOB = PACKING.dtype, JOB.dtype
 
 
 def _pack_columns_of(job_address: int, _: int) -> None:
-    """Fill panels column by column, a vector of columns at a time; rows that follow each other in memory are fast."""
+    """Fill panels a vector of columns at a time; fast where consecutive rows are neighbours in memory."""
     job = carray(memory_at(job_address), 1, _JOB)[0]
     call = carray(memory_at(job.packing), 1, _PACKING)[0]
     weight, panels, widths = floats_at(job.weight), floats_at(job.panels), integers_at(call.widths)
@@ -97,7 +97,7 @@ def _pack_columns_of(job_address: int, _: int) -> None:
 
 
 def _pack_rows_of(job_address: int, _: int) -> None:
-    """Fill panels row by row where the columns of a row follow each other in memory."""
+    """Fill panels row by row, where consecutive columns are neighbours in memory."""
     job = carray(memory_at(job_address), 1, _JOB)[0]
     call = carray(memory_at(job.packing), 1, _PACKING)[0]
     widths = integers_at(call.widths)
@@ -124,39 +124,41 @@ _pack_columns, _pack_rows = SharedKernel(_pack_columns_of), SharedKernel(_pack_r
 
 
 def rows_fit(stride: int, rows: int) -> bool:
-    """Tell whether the nearest cache holds a line of each of so many rows, ``stride`` bytes apart, beside other things.
+    """Tell whether the first-level cache holds a line of each of so many rows that are ``stride`` bytes apart.
 
-    Rows whose distance has a large power of two among its factors share few of the places that a line may have.
+    Where the stride has a large power of two as a factor, the lines of all rows fall into few sets of the cache. A
+    quarter of these sets is left to other data.
     """
     places = _WAYS * _SETS // gcd(max(1, stride // LINE_BYTES), _SETS)
     return 4 * rows < 3 * places
 
 
 class Packing:
-    """How weights of a shape and of strides become panels.
+    """How weights of a given shape and strides become panels.
 
-    For every offset and column group a panel is Cin x (vectors x lanes) numbers; panels lie one after another, with
-    zeros in columns beyond Cout, unless they lie in the weight's own memory.
+    For every offset and column group a panel is Cin x (vectors x lanes) numbers, with zeros in columns beyond Cout.
+    Panels stand one after another, unless the memory of the weight itself can serve as panels.
 
     Args:
         shape: offsets K, input channels Cin and output channels Cout.
         strides: of the weight, in numbers.
-        may_lend: the panels are needed only as long as the weight stays as it is, so they may lie in its memory.
-        beside: input channels of the weight whose column groups these panels have, its own or those of another.
+        may_lend: whether the memory of the weight may serve as panels; only where the weight does not change while the
+            panels are in use.
+        beside: input channels of the weight from which the column groups follow, this one or another.
 
     Attributes:
         offsets, rows, columns: the shape.
-        vectors: (G,) int64, vectors of each column group.
-        groups: the same numbers, to be compared.
+        vectors: (G,) int64, width of each column group in vectors.
+        groups: the same numbers as a tuple.
         n_groups: G.
         width: numbers in a row of all panels of an offset, Cout rounded up to full vectors.
         size: numbers of all panels.
-        lends: whether the weight's memory holds the panels.
-        steps: numbers from an offset to the next, from where the panel of a column group begins to the next a column,
-            and from a row of a panel to the next, 0 where rows follow each other.
-        kernel: what fills the panels.
-        record: the same as ``PACKING`` has it.
-        vectors_record: the vectors as a job has them.
+        lends: whether the memory of the weight serves as panels.
+        steps: distances in numbers: from an offset to the next; from the panel of a column group to that of the next,
+            divided by the width of the group; from a row of a panel to the next, 0 where it is the width of the group.
+        kernel: fills the panels.
+        record: the ``PACKING`` structure.
+        vectors_record: the vectors as a table for kernels.
     """
 
     def __init__(self, shape: tuple[int, int, int], strides: tuple[int, int, int], may_lend: bool, beside: int) -> None:
@@ -179,7 +181,7 @@ class Packing:
         self.record = Job(PACKING, **strides_of, **sizes, widths=widths, width=self.width)
 
     def __reduce__(self) -> tuple[type, tuple]:
-        """Return how a copy is made, with tables of its own."""
+        """Return constructor and arguments: a copy has tables of its own."""
         return type(self), self._arguments
 
 
@@ -190,8 +192,8 @@ class Panels(NamedTuple):
     """A weight (K, Cin, Cout) cut into panels.
 
     Attributes:
-        values: float32; the panels, or a weight in whose memory they are.
-        packing: how they lie there.
+        values: float32; the panels, or the weight whose memory serves as panels.
+        packing: their layout.
     """
 
     values: torch.Tensor
@@ -206,10 +208,10 @@ def pack(
     Args:
         weight: (K, Cin, Cout) float32 of any positive strides.
         threads: how many threads work at most.
-        keep: the panels stay as they are; otherwise only until the weight changes or this thread packs the next one:
-            they are in memory that is used again and again, or in that of the weight.
+        keep: whether the panels are memory of their own. Otherwise they are scratch memory or that of the weight, valid
+            until the weight changes or this thread calls ``pack`` again.
         calls: makes the call that fills the panels.
-        beside: input channels of the first weight of a convolution with several, for they share its column groups.
+        beside: where a convolution has several weights, the input channels of the first, which fix the column groups.
 
     Raises:
         ValueError: the weight is not float32.

@@ -1,4 +1,4 @@
-"""Lists of addresses of matrix rows, made once for all the register tiles that read these rows."""
+"""Lists of addresses of matrix rows, computed once for all register tiles that read these rows."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ ADDRESS_BYTES = 8
 
 @kernel
 def list_rows(place: int, base: int, stride: int, rows: int, count: int) -> None:
-    """Write the addresses of rows to a place.
+    """Write the addresses of rows.
 
     Args:
-        place: where ``count`` int64 go.
-        base: where row 0 begins.
+        place: address at which ``count`` int64 are written.
+        base: address of row 0.
         stride: bytes from a row to the next.
-        rows: where the numbers of the rows are, int32.
-        count: how many there are.
+        rows: address of the row numbers, int32.
+        count: number of rows.
     """
     addresses, numbers = integers_at(place), rows_at(rows)
     for i in range(count):
@@ -26,7 +26,7 @@ def list_rows(place: int, base: int, stride: int, rows: int, count: int) -> None
 
 @kernel
 def fill_up(place: int, count: int, more: int, address: int) -> None:
-    """Write an address ``more`` times behind the ``count`` that are listed."""
+    """Write an address ``more`` times after the ``count`` addresses of a list at ``place``."""
     addresses = integers_at(place)
     for i in range(count, count + more):
         addresses[i] = address

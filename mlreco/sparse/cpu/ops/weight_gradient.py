@@ -1,4 +1,4 @@
-"""Gradient of the weight of a sparse convolution on float32: room and the job that the kernels run."""
+"""Gradient of the weight of a sparse convolution on float32: scratch memory and the job of the kernels."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 
 _LANES = UNIT.lanes
 _CACHE = 1 << 18
-"""Bytes of the rows of a chunk, at least; more where a sum is large, for it is read and written with every chunk."""
+"""Bytes that the rows of a chunk have at least. Chunks are larger where the sum, (K, Cin, Cout), is large, because
+every chunk reads and writes it."""
 _MOST_CHUNKS = 16
 
 
 @lru_cache
 def _groups(columns: int) -> np.ndarray:
-    """Return the vectors of the groups into which columns are cut."""
+    """Return the widths of the column groups, in vectors."""
     return split_columns(columns, len(UNIT.gradient_rows))
 
 
@@ -49,23 +50,23 @@ def _chunks(blocks: int, offsets: int, rows: int, columns: int) -> tuple[int, in
 
 @lru_cache
 def _pairs(columns: int) -> int:
-    """Return how many pairs are listed at once: fewer where their rows would push each other out of the cache."""
+    """Return how many pairs are listed at once: fewer where their rows would evict each other from the cache."""
     return MOST_PAIRS if rows_fit(4 * columns, MOST_PAIRS) else MOST_PAIRS // 2
 
 
 def _read(matrix: Array, columns: int) -> Array:
-    """Return the memory where a matrix is read, in at least that many columns: its own, or room for a copy."""
+    """Return the matrix if it has at least so many columns, else memory for a copy padded to that width."""
     return matrix if matrix.shape[1] >= columns else floats(len(matrix), columns)
 
 
 def begin_weight_gradient(
     x: Array, grad: Array, kernel_map: KernelMap, threads: int, calls: QueuedCalls
 ) -> torch.Tensor:
-    """Let helpers work on the gradient of a weight until the other calls have been made, and do then what is left.
+    """Begin the gradient of a weight: helper threads work on it, and ``calls`` finishes it when its block ends.
 
     Args:
-        x: (n_in, Cin) float32 input, C-contiguous; complete when the calls before have been made, unchanged until the
-            last has.
+        x: (n_in, Cin) float32 input, C-contiguous. Earlier calls may write it; it must not change until the last call
+            has been made.
         grad: (n_out, Cout) float32 gradient of the output, C-contiguous; the same holds.
         kernel_map: pairs of input and output rows.
         threads: how many threads work at most.
@@ -119,7 +120,7 @@ def begin_weight_gradient(
 
 
 def weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int = 1) -> torch.Tensor:
-    """Return the gradient of the weight, (K, Cin, Cout) float32 seen, laid out in memory as (Cout, K, Cin).
+    """Return the gradient of the weight, a (K, Cin, Cout) float32 view of memory in the order (Cout, K, Cin).
 
     Args:
         x: (n_in, Cin) float32 input, C-contiguous.

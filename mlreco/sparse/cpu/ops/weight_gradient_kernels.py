@@ -1,9 +1,9 @@
 """Gradient of the weight of a sparse convolution on float32.
 
-For every offset, the sum over its pairs of the outer products of gradient row and input row, in register tiles, a few
-pairs at a time so that their rows stay in the nearest cache. Output rows are cut into chunks whose rows stay in the
-second; every chunk and offset has a sum of its own, and these are added in the order of chunks. Chunks depend on shapes
-only, so the result does not depend on the number of threads.
+For every offset, the sum over its pairs of the outer products of gradient row and input row is computed in register
+tiles, a few pairs at a time so that their rows stay in the first-level cache. Output rows are cut into chunks whose
+rows stay in the second-level cache. Every chunk and offset has a sum of its own; the sums are added in the order of
+chunks. Chunks depend on shapes only, so the result does not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _one, _two, _three = (gradient_tile(tall, v + 1) for v, (tall, _) in enumerate(U
 _one_low, _two_low, _three_low = (gradient_tile(low, v + 1) for v, (_, low) in enumerate(UNIT.gradient_rows))
 _HEIGHTS = np.array(UNIT.gradient_rows, np.int64)
 HIGHEST = int(_HEIGHTS.max())
-"""Columns that a gradient of the output must have at least where it is read."""
+"""Least number of columns of the gradient of the output; a narrower one is copied and padded."""
 _ARE_LOWER = any(low < tall for tall, low in UNIT.gradient_rows)
-"""Whether there are low tiles; where not, only one code is compiled."""
+"""Whether low tiles differ from tall ones on this processor."""
 MOST_PAIRS = 64
-"""Pairs whose rows are listed at once, at most: those parts of them that a tile reads stay in the nearest cache."""
+"""Pairs whose rows are listed at once, at most: what a tile reads of them stays in the first-level cache."""
 
 
 @kernel
@@ -86,15 +86,15 @@ JOB = Layout(
     gradient=Numbers(np.float32),
     width=INT,
 )
-"""A gradient of ``rows`` output and ``width`` input channels. Where x or the gradient of the output are given elsewhere
-than they are read, in fewer columns, ``begin`` copies them. ``spare`` counts the numbers of the sums before a row that
-is never read."""
+"""A gradient of ``rows`` output and ``width`` input channels. Where ``x_given`` or ``grad_given`` have too few columns,
+``begin`` copies them to ``x`` and ``grad``. Tiles that reach beyond the sums write to a spare row, which is never read
+and begins ``spare`` numbers after the sums."""
 _JOB, _MAP = JOB.dtype, MAP.dtype
 
 
 @kernel
 def _add_pairs(call: np.void, grads: int, inputs: int, count: int, add: int, corner: int) -> None:
-    """Add the products of all columns of listed rows to a sum, or replace it; low tiles come first, then tall ones."""
+    """Add the outer products of listed rows to a sum, or overwrite it where ``add`` is 0; low tiles come first."""
     vectors = integers_at(call.vectors)
     column = 0
     for group in range(call.n_groups):
@@ -115,7 +115,7 @@ def _add_pairs(call: np.void, grads: int, inputs: int, count: int, add: int, cor
 
 
 def _sum_pairs_of_chunks(job_address: int, worker: int) -> None:
-    """Sum the products of every chunk and offset."""
+    """Sum the outer products of every chunk and offset."""
     call = carray(memory_at(job_address), 1, _JOB)[0]
     sites = carray(memory_at(call.map), 1, _MAP)[0]
     bounds, blocks = integers_at(sites.bounds), sites.n_bounds - 1
@@ -170,7 +170,7 @@ sum_pairs, add_chunks = SharedKernel(_sum_pairs_of_chunks), SharedKernel(_add_ch
 
 @kernel
 def _copy_rows(source: int, width: int, rows: int, target: int, columns: int) -> None:
-    """Copy rows of numbers into longer ones that end with zeros."""
+    """Copy rows into wider ones, padded with zeros."""
     for row in range(rows):
         given, kept = floats_at(source + 4 * row * width), floats_at(target + 4 * row * columns)
         for column in range(columns):
@@ -178,7 +178,7 @@ def _copy_rows(source: int, width: int, rows: int, target: int, columns: int) ->
 
 
 def _begin(job_address: int, _: int) -> None:
-    """Begin to sum; helpers work on it until ``finish`` while the calling thread does other things."""
+    """Open the job to helper threads, which work on it while the caller makes other calls, until ``finish``."""
     call = carray(memory_at(job_address), 1, _JOB)[0]
     sites = carray(memory_at(call.map), 1, _MAP)[0]
     if call.x_given != call.x:
@@ -191,7 +191,7 @@ def _begin(job_address: int, _: int) -> None:
 
 
 def _finish(job_address: int, _: int) -> None:
-    """Sum what is left and write the gradient."""
+    """Work on the items that are left, wait for the helpers, and write the gradient."""
     call = carray(memory_at(job_address), 1, _JOB)[0]
     work_and_close(call.sum_pairs, job_address, call.slot)
     call.slot = 0

@@ -1,14 +1,14 @@
-"""The board: shared memory where a caller opens a job and helper threads find it. Atomic words, no locks.
+"""The board: shared memory where callers open jobs and helper threads find them, synchronised by atomic operations.
 
-The board has eight slots; each holds one job. The first word of a slot, its gate, packs all that changes into one
-int64, so that a single compare-and-swap moves it from one valid state to another:
+The board has eight slots of one job each. The first word of a slot, its gate, packs all that changes into one int64, so
+that a single compare-and-swap moves the slot from one valid state to another:
 
 * bit 0, held: a caller owns the slot;
 * bit 1, open: helpers may come in;
 * bits 2 to 15: how many helpers work on the job now;
 * bits 16 to 31: how many more may come in;
-* bits 32 and up, the generation: counts the jobs of this slot. A helper that looked at the gate, slept and comes back
-  sees another generation and does not take the new job for the old one.
+* bits 32 and up, the generation: counts the jobs that the slot has held. A helper that read the gate and was suspended
+  sees another generation when it goes on, and does not mistake the new job for the old one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mlreco.sparse.native.jit import kernel
 _LINE = 64
 _SLOTS = 8
 WORTH = _LINE * _SLOTS
-"""Offset of the int64 that says how many operations are worth a thread; constant."""
+"""Offset of an int64: multiply-adds for which one more thread is worth while (``crew.WORTH_A_THREAD``)."""
 BOARD_BYTES = WORTH + _LINE
 _FUNCTION, _JOB, _IS_QUEUE = 1, 2, 3
 """Words of a slot behind the gate."""
@@ -35,10 +35,10 @@ AWAKE, ASLEEP = 0, 1
 _SEEN = _LINE
 WAKEUP = _SEEN + 8 * _SLOTS
 RECORD_BYTES = WAKEUP + WAKEUP_BYTES
-"""Bytes of a helper's record: a cache line with its state, the generation it last worked on in each slot, and what
-wakes it."""
+"""Bytes of a helper's record: a cache line with its state, the generation on which it last worked in each slot, and the
+mutex and condition variable that wake it."""
 PAUSES_BEFORE_NAPPING = 2000
-"""Turns of a caller's waiting loop after which it naps between two looks: the helper may need this processor."""
+"""Turns of a caller's waiting loop after which it sleeps between looks: the helper may need this processor."""
 
 
 @kernel
@@ -46,12 +46,12 @@ def open_job(board: int, function: int, job: int, helpers: int, is_queue: bool) 
     """Open a job to that many helpers; return the slot, or 0 where all are held.
 
     Args:
-        board: where it begins.
+        board: its address.
         function: address of the kernel.
         job: address of the job.
         helpers: at least 1.
-        is_queue: the kernel waits for calls that its caller has yet to append, so only helpers may run it: a caller
-            that ran it would wait for itself.
+        is_queue: whether the kernel works off a call queue, waiting for calls that are still to be appended. A caller
+            that waits for its own queue must not run such a job: it would wait for itself.
     """
     for number in range(_SLOTS):
         slot = board + _LINE * number
@@ -66,7 +66,7 @@ def open_job(board: int, function: int, job: int, helpers: int, is_queue: bool) 
 
 @kernel
 def close_job(slot: int) -> None:
-    """Let no more helpers in, wait until those inside have left, and give the slot back."""
+    """Let no more helpers in, wait until those inside have left, and free the slot."""
     gate = read(slot)
     while not swap_if(slot, gate, gate & ~(_OPEN | _ALL_PLACES)):
         gate = read(slot)
@@ -81,13 +81,13 @@ def close_job(slot: int) -> None:
 
 @kernel
 def _is_open(gate: int, seen: int) -> bool:
-    """Tell whether a helper may come in that last worked on a job of this generation in the slot."""
+    """Tell whether a helper may take a job, ``seen`` being the generation on which it last worked in this slot."""
     return gate & _OPEN != 0 and gate & _ALL_PLACES != 0 and gate >> _GENERATION_BITS != seen
 
 
 @kernel
 def is_wanted(board: int, record: int) -> bool:
-    """Tell whether a job is open that a helper has not worked on."""
+    """Tell whether a job is open on which this helper has not worked yet."""
     seen, found = integers_at(record + _SEEN), False
     for number in range(_SLOTS):
         found = found or _is_open(read(board + _LINE * number), seen[number])
@@ -96,7 +96,7 @@ def is_wanted(board: int, record: int) -> bool:
 
 @kernel
 def help_somebody(board: int, record: int, queues_too: bool) -> bool:
-    """Work on one open job, as the worker whose number is that of the place taken; tell whether there was any."""
+    """Work on one open job, as the worker whose number is that of the place taken; tell whether there was one."""
     seen = integers_at(record + _SEEN)
     for number in range(_SLOTS):
         slot = board + _LINE * number

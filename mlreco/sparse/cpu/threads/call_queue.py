@@ -1,8 +1,9 @@
-"""A queue of calls in shared memory: a helper makes them in their order while the caller still appends others.
+"""A queue of calls in shared memory: a helper makes the calls in order while the caller still appends more.
 
-Python prepares the next call (checks shapes, finds memory) while the last one runs. Whoever works the queue off, a
-helper or, where none has come, the caller itself, shares each call's job with the other helpers. At the end the caller
-waits until all calls have been made, and helps with the job that is open then.
+Python can prepare the next call (check shapes, allocate memory) while the last one runs. The thread that works off
+the queue is a helper or, if all helpers are busy elsewhere, the caller itself; it shares the job of each call with the
+other helpers. At the end the caller waits until all calls have been made, and helps with the job that is open at the
+time.
 """
 
 from __future__ import annotations
@@ -23,28 +24,28 @@ from mlreco.sparse.native.jit import SharedKernel, kernel
 
 _LINE = 64
 _WRITTEN, _DONE, _CLOSED, _TAKEN = 0, _LINE, 2 * _LINE, 3 * _LINE
-"""Words that change, each on a line of its own: jobs written down (the first word of the memory), jobs done, whether no
-more come, and whether somebody works the queue off."""
+"""Offsets of the words that change, each on a cache line of its own: calls appended (the first word of the memory),
+calls made, whether no more calls come, and whether a thread works off the queue."""
 _BOARD, _CREW, _SLOT = 4 * _LINE, 4 * _LINE + 8, 4 * _LINE + 16
 _RECORD = 5 * _LINE
-"""The caller's record, for when it helps."""
+"""Offset of a helper's record for the caller, which it needs to work on jobs of the board."""
 _JOBS = _RECORD + -(-RECORD_BYTES // _LINE) * _LINE
 _JOB_BYTES = 3 * 8
 _PAUSES_BEFORE_SLEEPING = 20_000
 """Turns of the waiting loop, some hundred microseconds, after which a helper sleeps between two looks at the queue: its
-caller does something else, or stands in a debugger."""
+caller does something else, or is halted in a debugger."""
 _SHORTEST_NAP, _LONGEST_NAP = 50, 10_000
-"""Microseconds that it sleeps at first and at most; each time twice as long."""
+"""Microseconds for which it sleeps at first and at most; each time twice as long."""
 LENGTH = 256
-"""Jobs that may wait."""
+"""Calls that may wait."""
 QUEUE_BYTES = _JOBS + LENGTH * _JOB_BYTES
 HEAD_WORDS = _JOBS // 8
-"""Int64 before the jobs, 0 in a queue that has not been opened; to close that does nothing."""
+"""Number of int64 before the calls. They are 0 in a queue that was never opened; closing that does nothing."""
 
 
 @kernel
 def _make_calls(queue: int, upto: int) -> None:
-    """Do jobs until so many are done; only whoever has taken the queue may."""
+    """Make calls until ``upto`` have been made; only for the thread that has taken the queue."""
     done = read(queue + _DONE)
     while done < upto:
         job = integers_at(queue + _JOBS + _JOB_BYTES * (done % LENGTH))
@@ -54,7 +55,7 @@ def _make_calls(queue: int, upto: int) -> None:
 
 
 def _work_off_queue(queue: int, _: int) -> None:
-    """Do jobs as they come, until no more do; somebody else has taken the queue, or nobody."""
+    """Take the queue, unless another thread has it, and make calls as they come until the queue is closed."""
     if not swap_if(queue + _TAKEN, 0, 1):
         return
     waited, nap_length = 0, _SHORTEST_NAP
@@ -80,7 +81,7 @@ work_off_queue = SharedKernel(_work_off_queue)
 
 @kernel
 def open_queue(queue: int, serve: int, board: int, crew: int, helpers: int) -> None:
-    """Open a new queue and call a helper, if there is any; ``serve`` is the address of its kernel."""
+    """Open a new queue to one helper, if there is any; ``serve`` is the address of ``work_off_queue``."""
     write(queue + _BOARD, board)
     write(queue + _CREW, crew)
     write(queue + _SLOT, open_to_helpers(serve, queue, board, crew, min(1, helpers), True))
@@ -88,7 +89,10 @@ def open_queue(queue: int, serve: int, board: int, crew: int, helpers: int) -> N
 
 @kernel
 def append_call(queue: int, function: int, job: int, helpers: int) -> int:
-    """Add a job for so many helpers and return how many are done; no more than ``LENGTH`` may wait."""
+    """Append a call whose job up to ``helpers`` helpers share; return how many calls have been made.
+
+    No more than ``LENGTH`` calls may wait.
+    """
     written = read(queue + _WRITTEN)
     entry = integers_at(queue + _JOBS + _JOB_BYTES * (written % LENGTH))
     entry[0], entry[1], entry[2] = function, job, helpers
@@ -98,7 +102,7 @@ def append_call(queue: int, function: int, job: int, helpers: int) -> int:
 
 @kernel
 def help_until(queue: int, upto: int) -> int:
-    """Return how many jobs are done when at least so many are; until then, help."""
+    """Work until at least ``upto`` calls have been made; return how many have been."""
     waited = 0
     while read(queue + _DONE) < upto:
         if swap_if(queue + _TAKEN, 0, 1):
@@ -116,7 +120,7 @@ def help_until(queue: int, upto: int) -> int:
 
 @kernel
 def close_queue(queue: int) -> None:
-    """Return when all jobs are done and nobody reads the queue any more."""
+    """Return when all calls have been made and no thread reads the queue any more."""
     write(queue + _CLOSED, 1)
     help_until(queue, read(queue + _WRITTEN))
     slot = read(queue + _SLOT)

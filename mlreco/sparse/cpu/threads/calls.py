@@ -1,8 +1,7 @@
-"""When kernels are called: at once, or by a helper while the caller prepares the next calls.
+"""Ways to call kernels: at once (``DirectCalls``), or by a helper while the caller prepares the next calls.
 
-Between two kernels the Python interpreter checks shapes and finds memory. It runs in one thread, and after a kernel
-finds little of its own data in the cache; all other threads would wait for it. ``QueuedCalls`` lets this overlap with
-the kernels.
+Between two kernels Python checks shapes and allocates memory, in one thread, and all others wait. ``QueuedCalls`` lets
+this overlap with the kernels.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from mlreco.sparse.native.job import Job
 from mlreco.sparse.native.memory import address, aligned_empty, floats
 
 FEW_BYTES = 16 << 20
-"""Bytes of results that queued calls may hold in inference; freed memory that is used again soon is in the cache."""
+"""Bytes of results that queued calls may hold in inference: memory that is reused soon is still in the cache."""
 
 
 class Calls(Protocol):
@@ -55,14 +54,14 @@ class DirectCalls:
 
 
 class QueuedCalls:
-    """A ``with`` block whose calls a helper makes in their order, while the caller prepares the next ones.
+    """A ``with`` block in which a helper makes the calls, in order, while the caller prepares the next ones.
 
-    Results are complete at the end of the block; until then nothing but later calls may read them, and nothing may be
-    written that a call reads. Jobs are kept until their calls have been made, and with them all memory they point to.
+    Results are complete at the end of the block. Until then only later calls may read them, and nothing may be written
+    that a call reads. A job, and with it the memory to which it points, is kept until its call has been made.
 
     Args:
         threads: how many there are, the caller's included; with one, it makes the calls itself.
-        most: bytes of results that may wait.
+        most: bytes of results that calls which have not been made may hold; beyond that the caller waits.
     """
 
     def __init__(self, threads: int, most: float = float("inf")) -> None:
@@ -77,7 +76,7 @@ class QueuedCalls:
         self._last: list[tuple[SharedKernel, Job]] = []
 
     def __enter__(self) -> QueuedCalls:
-        """Call a helper."""
+        """Open the queue to a helper."""
         self._is_open = True
         open_queue(self._place, work_off_queue.address, *crew_places(self._threads))
         return self
@@ -117,7 +116,7 @@ class QueuedCalls:
         return memory
 
     def _wait(self) -> None:
-        """Work on the queue until its results hold half of the bytes that they may."""
+        """Work on the queue until the results of waiting calls hold half of the bytes allowed."""
         left, upto, last = self._bytes, 0, self._waiting[-1][0]
         for number, size, _ in self._waiting:
             if left < self._most / 2 and last - number < LENGTH // 2:
@@ -126,7 +125,7 @@ class QueuedCalls:
         self._forget(help_until(self._place, upto))
 
     def _forget(self, done: int) -> None:
-        """Let go of the jobs of calls that have been made."""
+        """Release the jobs of calls that have been made."""
         while self._waiting and self._waiting[0][0] < done:
             self._bytes -= self._waiting.popleft()[1]
 

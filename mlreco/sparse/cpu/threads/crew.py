@@ -1,13 +1,13 @@
 """The crew: helper threads that share the work of kernels. Any number of Python threads may call at once.
 
-A kernel's work is cut into items (blocks of rows). Whoever is free claims the next item from an atomic counter in the
-job. A caller opens its job on the board, works on it itself, closes it when no item is left, and waits for the helpers
-that still work on one of its items, never for those that are busy with another caller's job. A job may also be opened,
-left to the helpers while the caller does something else, and finished later.
+A kernel's work is cut into items (blocks of rows). Threads claim the next item from an atomic counter in the job. A
+caller opens its job on the board, works on it itself, closes it when no item is left, and waits for the helpers that
+still work on one of its items, never for those that are busy with another caller's job. A job may also be opened, left
+to the helpers while the caller does something else, and finished later.
 
-A helper looks for jobs in compiled code, without the interpreter lock. It looks for ``_STAY_AWAKE`` seconds after its
-last job, since a network's next layer usually comes within that time, and sleeps then until a caller wakes it. A
-process that computes nothing, one that is halted in a debugger included, has no thread that spins.
+Helpers run compiled code, without the interpreter lock. After its last job a helper looks for another for
+``_STAY_AWAKE`` seconds, since a network's next layer usually comes within that time; then it sleeps until a caller
+wakes it. So no thread spins in a process that computes nothing, for example one that is halted in a debugger.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ from mlreco.sparse.native.memory import address, aligned_empty
 
 _MOST_HELPERS = 62
 _STAY_AWAKE = 2e-4
-"""Seconds that a helper looks for another job before it sleeps."""
+"""Seconds for which a helper looks for another job before it sleeps."""
 _BETWEEN_LOOKS = 2e-3
-"""Seconds that it sleeps between two looks where it cannot be woken."""
+"""Seconds for which it sleeps between two looks on systems where it cannot be woken."""
 WORTH_A_THREAD = 2_000_000
-"""Multiplications and additions for which it is worth while to have one more thread: they take longer than the 15
-microseconds or so that a helper needs to join in."""
+"""Multiplications and additions that make one more thread worth while: they take longer than the 15 microseconds or so
+that a helper needs to join."""
 OPERATIONS_A_NUMBER = 40
 """Multiplications and additions that take as long as reading and writing a float32."""
 _PLACES_AND_TURNS = (types.int64, types.int64, types.int64)
 PAUSES_BEFORE_YIELDING = 32
 """Turns of a helper's waiting loop between two calls of ``sched_yield``."""
 _CYCLES_LOST = 500_000
-"""If ``sched_yield`` takes longer than these cycles, another thread has used the processor. The helper goes to sleep
-then: a thread that is woken is scheduled before one that has been spinning."""
+"""Cycles of the processor. If ``sched_yield`` takes longer, another thread has used the processor meanwhile. The helper
+then goes to sleep, because the scheduler prefers a thread that is woken to one that has been spinning."""
 
 
 @kernel
@@ -70,7 +70,7 @@ def _pauses(turns: int) -> None:
 
 @kernel
 def _look_for_work(board: int, record: int, turns: int) -> None:
-    """Work on open jobs; return after so many turns without any, or when other threads need the processor."""
+    """Work on open jobs; return after ``turns`` looks without finding one, or when others need the processor."""
     waited = 0
     while waited < turns:
         if help_somebody(board, record, True):
@@ -87,7 +87,7 @@ def _look_for_work(board: int, record: int, turns: int) -> None:
 
 @kernel
 def _serve(board: int, record: int, turns: int) -> None:
-    """Work on open jobs for ever; sleep after so many turns without any."""
+    """Work on open jobs for ever; sleep after ``turns`` looks without finding one."""
     while True:
         _look_for_work(board, record, turns)
         swap_if(record, AWAKE, ASLEEP)
@@ -99,7 +99,7 @@ def _serve(board: int, record: int, turns: int) -> None:
 
 @kernel
 def open_to_helpers(function: int, job: int, board: int, crew: int, helpers: int, is_queue: bool = False) -> int:
-    """Open a job to so many helpers and wake those that sleep; return its slot, 0 where none is free."""
+    """Open a job to ``helpers`` helpers and wake those that sleep; return its slot, 0 if no slot is free."""
     slot = open_job(board, function, job, helpers, is_queue) if helpers > 0 else 0
     if slot:
         for helper in range(helpers):
@@ -111,7 +111,7 @@ def open_to_helpers(function: int, job: int, board: int, crew: int, helpers: int
 
 @kernel
 def work_and_close(function: int, job: int, slot: int) -> None:
-    """Work on a job, and return when nobody works on it any more."""
+    """Work on a job until no item is left, and return when no helper works on it any more."""
     call(function, job, 0)
     if slot:
         close_job(slot)
@@ -119,7 +119,7 @@ def work_and_close(function: int, job: int, slot: int) -> None:
 
 @kernel
 def work_together(function: int, job: int, board: int, crew: int, helpers: int) -> None:
-    """Work on a job in this thread and so many helpers; the last three arguments are those of ``crew_places``."""
+    """Work on a job in this thread and in up to ``helpers`` helpers; ``board`` and ``crew`` as from ``crew_places``."""
     work_and_close(function, job, open_to_helpers(function, job, board, crew, helpers))
 
 
@@ -135,7 +135,7 @@ class _Crew:
         self._hiring = threading.Lock()
 
     def places(self, helpers: int) -> tuple[int, int]:
-        """Start helpers until there are so many; return the addresses of the board and of their records."""
+        """Start helpers until there are so many; return the addresses of the board and of the helpers' records."""
         if self._hired < helpers:
             self._hire(helpers)
         return self._places
@@ -154,7 +154,7 @@ class _Crew:
 
 
 def _help(board: np.ndarray, records: np.ndarray, number: int, turns: int) -> None:
-    """Be a helper thread. The arguments keep board and records alive while it runs, at the interpreter's end too."""
+    """Run a helper thread. The arguments keep board and records alive while it runs, also during interpreter exit."""
     places = address(board), address(records[number])
     if POSIX:
         _serve(*places, turns)
@@ -164,7 +164,7 @@ def _help(board: np.ndarray, records: np.ndarray, number: int, turns: int) -> No
 
 
 def _turns_in(seconds: float) -> int:
-    """Return how many turns of a waiting loop take that long on this processor."""
+    """Return how many turns of a waiting loop take so long on this processor."""
     trial = 1000
     _pauses(trial)
     started = time.perf_counter()
@@ -177,12 +177,12 @@ _crew = _Crew()
 
 @kernel
 def worth(board: int, helpers: int, operations: float) -> int:
-    """Return how many of so many helpers should join in for so many multiplications and additions."""
+    """Return how many of ``helpers`` helpers are worth waking for so many multiplications and additions."""
     return max(0, min(helpers, np.int64(operations / read(board + WORTH)) - 1))
 
 
 def threads_worth(threads: int, operations: float = 0, numbers: int = 0) -> int:
-    """Return how many threads should work together.
+    """Return how many threads are worth using for a job, the caller's included.
 
     Args:
         threads: how many there may be.
@@ -205,9 +205,9 @@ def share(work: SharedKernel, job: Job, threads: int) -> None:
     """Run a kernel in this thread and in up to ``threads - 1`` helpers, and return when all of them have returned.
 
     Args:
-        work: claims items of the job until none is left, so it does not matter how often it is run; workers are
-            numbered from 0, each number below ``threads`` occurs at most once.
-        job: what ``work`` reads.
+        work: claims items of the job until none is left, so it may run in any number of threads. They are numbered from
+            0; each number below ``threads`` occurs at most once.
+        job: the arguments of ``work``.
         threads: how many run it at most.
     """
     work_together(work.address, job.address, *crew_places(threads))
@@ -225,6 +225,6 @@ def crew_places(threads: int) -> tuple[int, int, int]:
 
 
 def crew_fields(threads: int) -> dict[str, int]:
-    """Return what ``crew_places`` does as fields of a job."""
+    """Return the values of ``crew_places`` as fields of a job."""
     board, crew, helpers = crew_places(threads)
     return {"board": board, "crew": crew, "helpers": helpers}

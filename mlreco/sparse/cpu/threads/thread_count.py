@@ -1,4 +1,4 @@
-"""How many threads a call of the engine may use: all of torch's, or an equal part where several compute at once."""
+"""Number of threads that a call of the engine may use: all of torch's, or an equal part of them in a ``Division``."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _own = threading.local()
 
 
 class Division:
-    """Division of torch's threads among those that compute at once.
+    """Division of the engine's threads among Python threads that compute at the same time.
 
     Args:
-        threads: how many there are to divide.
+        threads: threads to be divided.
 
     Attributes:
-        parts: how many compute, at least 1; may change meanwhile.
+        parts: how many Python threads compute, at least 1; may change at any time.
     """
 
     def __init__(self, threads: int) -> None:
@@ -27,7 +27,7 @@ class Division:
 
     @contextmanager
     def part(self) -> Iterator[None]:
-        """Let what the engine computes in this thread inside the block use one part."""
+        """Limit what the engine computes in this Python thread inside the block to one part."""
         before = getattr(_own, "division", None)
         _own.division = self
         try:

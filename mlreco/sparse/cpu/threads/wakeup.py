@@ -1,4 +1,4 @@
-"""How a sleeping helper is woken from machine code, without the interpreter lock: a POSIX mutex and condition variable.
+"""Sleep and wake-up of helpers in machine code, without the interpreter lock: a POSIX mutex and condition variable.
 
 Where the system has no POSIX threads (``POSIX`` tells), a helper sleeps for fixed times instead; see ``crew``.
 """
@@ -24,7 +24,7 @@ POSIX = bool(llvm.address_of_symbol("pthread_cond_wait"))
 
 
 def _posix(name: str, operands: int) -> Callable:
-    """Make a numba function of a POSIX function of one or two addresses; it does nothing where there is none."""
+    """Make a numba function that calls a POSIX function of one or two addresses; without POSIX it does nothing."""
 
     def code(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
         if POSIX:

@@ -1,7 +1,8 @@
-"""Layers in training as single differentiable functions: less to write, to read again and to record."""
+"""Layers in training as single autograd functions: fewer intermediate tensors, and fewer nodes of the graph."""
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -9,7 +10,7 @@ from torch import nn
 
 from mlreco.sparse.cpu.ops.normalisation import Running
 from mlreco.sparse.cpu.training.activated_function import ActivatedSettings, activated_convolution
-from mlreco.sparse.cpu.training.block_function import BlockSettings, residual_block
+from mlreco.sparse.cpu.training.block_function import BlockParameters, BlockSettings, residual_block
 from mlreco.sparse.cpu.training.norm_function import batch_norm_leaky_relu
 from mlreco.sparse.maps.sites import submanifold_sites
 
@@ -41,16 +42,13 @@ def block(block: ResidualBlock, image: SparseConvTensor) -> SparseConvTensor:
     """Return the output of a residual block on an image of at least 2 sites."""
     norms = block.activation_1.norm, block.activation_2.norm
     convolutions = block.convolution_1, block.convolution_2
-    kernel_map = submanifold_sites(image, convolutions[0].kernel_size, convolutions[0].indice_key)
-    eps = norms[0].eps, norms[1].eps
     settings = BlockSettings(
-        kernel_map, eps, block.activation_1.leakiness, tuple(Running(*norm.count_batch()) for norm in norms)
+        submanifold_sites(image, convolutions[0].kernel_size, convolutions[0].indice_key),
+        (norms[0].eps, norms[1].eps),
+        block.activation_1.leakiness,
+        (Running(*norms[0].count_batch()), Running(*norms[1].count_batch())),
     )
-    out = residual_block(
-        image.features,
-        tuple((norm.weight, norm.bias) for norm in norms),
-        tuple(convolution.weight for convolution in convolutions),
-        None if isinstance(block.shortcut, nn.Identity) else block.shortcut.weight,
-        settings,
-    )
-    return image.replace_feature(out)
+    layers = ((norm.weight, norm.bias, layer.weight) for norm, layer in zip(norms, convolutions, strict=True))
+    shortcut = None if isinstance(block.shortcut, nn.Identity) else block.shortcut.weight
+    parameters = BlockParameters(*chain.from_iterable(layers), shortcut)
+    return image.replace_feature(residual_block(image.features, parameters, settings))

@@ -1,4 +1,4 @@
-"""Normalisation, activation and a sparse convolution in training as one differentiable function."""
+"""Normalisation, activation and a sparse convolution in training as one autograd function."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class ActivatedSettings(NamedTuple):
-    """What an activated convolution knows beside its weights.
+    """What an activated convolution depends on beside its parameters.
 
     Attributes:
         kernel_map: of the convolution.
         eps: added to the variance.
         slope: of LeakyReLU on negative numbers.
-        running: statistics that the batch moves, N at least 2.
+        running: running statistics, which the batch updates; N must be at least 2.
     """
 
     kernel_map: KernelMap

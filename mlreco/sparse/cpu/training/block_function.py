@@ -1,14 +1,14 @@
-"""A residual block in training as one differentiable function: less to write, to read again and to record.
+"""A residual block in training as one autograd function: fewer intermediate tensors, and one node of the graph.
 
 The first convolution takes the moments for the second normalisation while its output is in the cache, the second one
-adds the residual, and so does the gradient of the first normalisation. Going back, helper threads work on the gradients
-of the weights while the calling thread is busy with what the next step needs.
+adds the residual, and so does the gradient of the first normalisation. In the backward pass helper threads compute the
+gradients of the weights while the calling thread computes what the next step needs.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -30,15 +30,40 @@ if TYPE_CHECKING:
     from mlreco.sparse.maps.kernel_map import KernelMap
 
 
+class BlockParameters(NamedTuple):
+    """What a residual block learns.
+
+    Attributes:
+        scale_1, shift_1: (Cin,) factor and offset after the first normalisation.
+        weight_1: (Cout, k, k, k, Cin) of the first convolution.
+        scale_2, shift_2: (Cout,) factor and offset after the second normalisation.
+        weight_2: (Cout, k, k, k, Cout) of the second convolution.
+        shortcut: (Cout, Cin), or None where Cin is Cout.
+    """
+
+    scale_1: torch.Tensor
+    shift_1: torch.Tensor
+    weight_1: torch.Tensor
+    scale_2: torch.Tensor
+    shift_2: torch.Tensor
+    weight_2: torch.Tensor
+    shortcut: torch.Tensor | None
+
+    def norms(self, settings: BlockSettings) -> tuple[Norm, Norm]:
+        """Return both normalisations."""
+        (eps_1, eps_2), slope = settings.eps, settings.slope
+        return Norm(self.scale_1, self.shift_1, eps_1, slope), Norm(self.scale_2, self.shift_2, eps_2, slope)
+
+
 @dataclass(frozen=True)
 class BlockSettings:
-    """What a residual block knows beside its weights.
+    """What a residual block depends on beside its parameters.
 
     Attributes:
         kernel_map: that of both convolutions.
         eps: added to the variance in both normalisations.
         slope: of LeakyReLU on negative numbers.
-        running: statistics of both that the batch moves, N at least 2.
+        running: running statistics of both, which the batch updates; N must be at least 2.
     """
 
     kernel_map: KernelMap
@@ -50,113 +75,79 @@ class BlockSettings:
 class _ResidualBlock(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        settings: BlockSettings,
-        features: torch.Tensor,
-        scale_1: torch.Tensor,
-        shift_1: torch.Tensor,
-        weight_1: torch.Tensor,
-        scale_2: torch.Tensor,
-        shift_2: torch.Tensor,
-        weight_2: torch.Tensor,
-        shortcut: torch.Tensor | None,
+        ctx: Any, settings: BlockSettings, features: torch.Tensor, *parameters: torch.Tensor | None
     ) -> torch.Tensor:
-        kernel_map, (eps_1, eps_2), slope = settings.kernel_map, settings.eps, settings.slope
-        threads = thread_count()
-        norm_1, norm_2 = Norm(scale_1, shift_1, eps_1, slope), Norm(scale_2, shift_2, eps_2, slope)
-        active_1 = floats(*features.shape)
-        running_1, running_2 = settings.running
+        of = BlockParameters(*parameters)
+        (norm_1, norm_2), (running_1, running_2), kernel_map = of.norms(settings), settings.running, settings.kernel_map
+        threads, active_1 = thread_count(), floats(*features.shape)
         with QueuedCalls(threads) as calls:
-            moments_1 = normalise(features, norm_1, active_1, threads, running=running_1, calls=calls)
-            sums = chunk_sums(len(features), len(weight_1), BLOCK)
             how = {"threads": threads, "calls": calls}
-            inner = convolve_once(active_1, kernel_major(weight_1), kernel_map, Epilogue(moments=sums), **how)
+            moments_1 = normalise(features, norm_1, active_1, running=running_1, **how)
+            sums = chunk_sums(len(features), len(of.weight_1), BLOCK)
+            inner = convolve_once(active_1, kernel_major(of.weight_1), kernel_map, Epilogue(moments=sums), **how)
             active_2 = floats(*inner.shape)
-            moments_2 = normalise(inner, norm_2, active_2, threads, sums, BLOCK, running_2, calls)
-            residual = Epilogue(residual=features if shortcut is None else None)
+            moments_2 = normalise(inner, norm_2, active_2, sums=sums, chunk=BLOCK, running=running_2, **how)
+            residual = Epilogue(residual=features if of.shortcut is None else None)
             products = ()
-            if shortcut is not None:
-                products = [Source(features, pack(shortcut.T[None], beside=len(weight_1), **how))]
-            out = convolve_once(active_2, kernel_major(weight_2), kernel_map, residual, products, **how)
+            if of.shortcut is not None:
+                products = [Source(features, pack(of.shortcut.T[None], beside=len(of.weight_1), **how))]
+            out = convolve_once(active_2, kernel_major(of.weight_2), kernel_map, residual, products, **how)
 
-        ctx.save_for_backward(
-            features, active_1, inner, active_2, scale_1, shift_1, weight_1, scale_2, shift_2, weight_2, shortcut
-        )
+        ctx.save_for_backward(features, active_1, inner, active_2, *parameters)
         ctx.settings, ctx.moments = settings, (moments_1, moments_2)
         return out
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        features, active_1, inner, active_2, *parameters, shortcut = ctx.saved_tensors
-        scale_1, shift_1, weight_1, scale_2, shift_2, weight_2 = parameters
+        features, active_1, inner, active_2, *parameters = ctx.saved_tensors
+        of, kernel_map = BlockParameters(*parameters), ctx.settings.kernel_map
+        needed = BlockParameters(*ctx.needs_input_grad[2:])
         if torch.is_grad_enabled():
-            inputs, needed = (features, *parameters, shortcut), ctx.needs_input_grad[1:]
-            return None, *gradients_with_graph(lambda *x: _reference(ctx.settings, *x), inputs, needed, grad)
-        kernel_map, (eps_1, eps_2), slope = ctx.settings.kernel_map, ctx.settings.eps, ctx.settings.slope
-        (moments_1, moments_2), needed, grad = ctx.moments, ctx.needs_input_grad, grad.contiguous()
-        threads = thread_count()
-        norm_1, norm_2 = Norm(scale_1, shift_1, eps_1, slope), Norm(scale_2, shift_2, eps_2, slope)
-        back, grad_1, grad_2, grad_shortcut = kernel_map.transposed(), None, None, None
+            inputs, wanted = (features, *parameters), ctx.needs_input_grad[1:]
+            return None, *gradients_with_graph(lambda *x: _reference(ctx.settings, *x), inputs, wanted, grad)
+        (norm_1, norm_2), (moments_1, moments_2), grad = of.norms(ctx.settings), ctx.moments, grad.contiguous()
+        back, threads, grad_1, grad_2, grad_shortcut = kernel_map.transposed(), thread_count(), None, None, None
         with QueuedCalls(threads) as calls:
             how = {"threads": threads, "calls": calls}
-            if needed[7]:
-                grad_2 = begin_weight_gradient(active_2, grad, kernel_map, **how).view(weight_2.shape)
-            if needed[8]:
-                grad_shortcut = begin_weight_gradient(features, grad, kernel_map.pointwise, **how).view(shortcut.shape)
-            beside = grad if shortcut is None else convolve_once(grad, shortcut[None], kernel_map.pointwise, **how)
-            at_inner = convolve_once(grad, kernel_major(weight_2).transpose(1, 2), back, **how)
+            if needed.weight_2:
+                grad_2 = begin_weight_gradient(active_2, grad, kernel_map, **how).view(of.weight_2.shape)
+            if needed.shortcut:
+                of_shortcut = begin_weight_gradient(features, grad, kernel_map.pointwise, **how)
+                grad_shortcut = of_shortcut.view(of.shortcut.shape)
+            beside = grad
+            if of.shortcut is not None:
+                beside = convolve_once(grad, of.shortcut[None], kernel_map.pointwise, **how)
+            at_inner = convolve_once(grad, kernel_major(of.weight_2).transpose(1, 2), back, **how)
             norm_grads_2 = gradients(inner, at_inner, moments_2, norm_2, at_inner, **how)
-            if needed[4]:
-                grad_1 = begin_weight_gradient(active_1, at_inner, kernel_map, **how).view(weight_1.shape)
-            at_features = convolve_once(at_inner, kernel_major(weight_1).transpose(1, 2), back, **how)
+            if needed.weight_1:
+                grad_1 = begin_weight_gradient(active_1, at_inner, kernel_map, **how).view(of.weight_1.shape)
+            at_features = convolve_once(at_inner, kernel_major(of.weight_1).transpose(1, 2), back, **how)
             norm_grads_1 = gradients(features, at_features, moments_1, norm_1, at_features, beside=beside, **how)
         return None, at_features, *norm_grads_1.unbind(), grad_1, *norm_grads_2.unbind(), grad_2, grad_shortcut
 
 
-def _reference(
-    settings: BlockSettings,
-    features: torch.Tensor,
-    scale_1: torch.Tensor,
-    shift_1: torch.Tensor,
-    weight_1: torch.Tensor,
-    scale_2: torch.Tensor,
-    shift_2: torch.Tensor,
-    weight_2: torch.Tensor,
-    shortcut: torch.Tensor | None,
-) -> torch.Tensor:
+def _reference(settings: BlockSettings, features: torch.Tensor, *parameters: torch.Tensor | None) -> torch.Tensor:
     """Return what ``_ResidualBlock`` computes, from differentiable torch operations."""
-    (eps_1, eps_2), slope = settings.eps, settings.slope
-    inner = plain.norm_activation(features, scale_1, shift_1, eps_1, slope)
-    inner = plain.conv_forward(inner, kernel_major(weight_1), settings.kernel_map)
-    inner = plain.norm_activation(inner, scale_2, shift_2, eps_2, slope)
-    inner = plain.conv_forward(inner, kernel_major(weight_2), settings.kernel_map)
-    return inner + (features if shortcut is None else features @ shortcut.T)
+    of, (eps_1, eps_2), slope = BlockParameters(*parameters), settings.eps, settings.slope
+    inner = plain.norm_activation(features, of.scale_1, of.shift_1, eps_1, slope)
+    inner = plain.conv_forward(inner, kernel_major(of.weight_1), settings.kernel_map)
+    inner = plain.norm_activation(inner, of.scale_2, of.shift_2, eps_2, slope)
+    inner = plain.conv_forward(inner, kernel_major(of.weight_2), settings.kernel_map)
+    return inner + (features if of.shortcut is None else features @ of.shortcut.T)
 
 
-def residual_block(
-    features: torch.Tensor,
-    norms: tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
-    weights: tuple[torch.Tensor, torch.Tensor],
-    shortcut: torch.Tensor | None,
-    settings: BlockSettings,
-) -> torch.Tensor:
-    """Return a residual block's output in training, differentiable in features and all weights.
+def residual_block(features: torch.Tensor, parameters: BlockParameters, settings: BlockSettings) -> torch.Tensor:
+    """Return a residual block's output in training, differentiable in features and all parameters.
 
     Twice batch normalisation, leaky ReLU and submanifold convolution; the features, or their product with the
     shortcut, are added.
 
     Args:
         features: (N, Cin) float32 on the CPU, N at least 1.
-        norms: (C,) factor and (C,) offset after each normalisation.
-        weights: (Cout, k, k, k, C) of both convolutions.
-        shortcut: (Cout, Cin), or None where Cin is Cout.
+        parameters: float32 on the CPU.
         settings: the rest.
 
     Returns:
         (N, Cout).
     """
-    (scale_1, shift_1), (scale_2, shift_2) = norms
-    weight_1, weight_2 = weights
-    return _ResidualBlock.apply(
-        settings, features.contiguous(), scale_1, shift_1, weight_1, scale_2, shift_2, weight_2, shortcut
-    )
+    return _ResidualBlock.apply(settings, features.contiguous(), *parameters)

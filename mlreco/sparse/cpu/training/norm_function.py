@@ -1,4 +1,4 @@
-"""Batch normalisation in training followed by LeakyReLU, as one differentiable function of torch tensors."""
+"""Batch normalisation in training followed by LeakyReLU, as one autograd function."""
 
 from __future__ import annotations
 
@@ -61,9 +61,9 @@ def batch_norm_leaky_relu(
         bias: (C,) float32 offset after normalisation.
         eps: added to the variance.
         slope: of LeakyReLU on negative numbers.
-        running: statistics that the batch moves, N at least 2.
+        running: running statistics, which the batch updates; N must be at least 2.
 
     Returns:
-        (N, C) output; what was found of the columns.
+        (N, C) output; mean and variance of the columns.
     """
     return _NormActivation.apply(features.contiguous(), weight, bias, eps, slope, running)

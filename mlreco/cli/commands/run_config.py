@@ -10,7 +10,7 @@ from mlreco.cli.commands.train import train_and_tell
 from mlreco.cli.options import add_config_options, add_resume, add_weights, read_config
 from mlreco.errors import UserError
 
-NAME = "obey"
+NAME = "run-config"
 HELP = "train or infer, as trainval.train in the configuration says"
 
 

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from mlreco.garbage import no_search_while_importing
+from mlreco.collector import collector_off_while_importing
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def test_what_the_block_made_is_never_looked_through(failure):
     held = []
     frozen = gc.get_freeze_count()
     try:
-        with no_search_while_importing("a_library"):
+        with collector_off_while_importing("a_library"):
             assert not gc.isenabled()
             held.append([held])
             if failure:
@@ -33,7 +33,7 @@ def test_what_the_block_made_is_never_looked_through(failure):
 def test_a_library_that_is_there_changes_nothing(monkeypatch):
     monkeypatch.setitem(sys.modules, "a_library", sys)
     frozen = gc.get_freeze_count()
-    with no_search_while_importing("a_library"):
+    with collector_off_while_importing("a_library"):
         assert gc.isenabled()
     assert gc.get_freeze_count() == frozen
 
@@ -41,7 +41,7 @@ def test_a_library_that_is_there_changes_nothing(monkeypatch):
 def test_a_collector_that_is_off_stays_off():
     gc.disable()
     frozen = gc.get_freeze_count()
-    with no_search_while_importing("a_library"):
+    with collector_off_while_importing("a_library"):
         pass
     assert not gc.isenabled()
     assert gc.get_freeze_count() == frozen
