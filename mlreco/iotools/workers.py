@@ -124,7 +124,11 @@ def _childrens_ends_ignored() -> Iterator[None]:
 
 
 def end_workers(loader: DataLoader) -> None:
-    """End the workers of a loader; its next iteration starts others."""
+    """End the workers of a loader; its next iteration starts others.
+
+    Torch has no public way to end persistent workers: it does so when their iterator, which the loader keeps in a
+    private attribute, is collected. It also does not kill a worker that ignores SIGTERM while it reads.
+    """
     iterator = loader._iterator
     loader._iterator = None
     if not isinstance(iterator, _MultiProcessingDataLoaderIter):

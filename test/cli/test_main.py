@@ -238,7 +238,7 @@ def test_help_imports_nothing_heavy():
 
 
 def test_closed_pipe_is_quiet():
-    code = "import sys; from mlreco.cli import entry; entry.run_command = lambda words: sys.stdout.write('x' * 99999) and 0"
+    code = "import sys; from mlreco.cli import entry; entry.run_command = lambda _: sys.stdout.write('x' * 99999) and 0"
     read, write = os.pipe()
     os.close(read)
     command = [sys.executable, "-c", f"{code}; sys.exit(entry.main([]))"]

@@ -103,4 +103,4 @@ class CpuEngine(PlainEngine):
         """Tell whether an encoder or decoder is computed with normalisations folded into its convolutions."""
         if network.training or not _may_compute(features) or not _is_inference(features):
             return False
-        return remembered(network, "is as made", (), network.is_as_made)
+        return remembered(network, "is as made", tuple, network.is_as_made)

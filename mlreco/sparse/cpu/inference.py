@@ -49,7 +49,9 @@ def affine(layer: NormActivation, first: int = 0, last: int | None = None) -> Ac
         last: the feature after the last, None for all.
     """
     norm = layer.norm
-    tensors = norm.weight, norm.bias, norm.running_mean, norm.running_var
+
+    def tensors() -> tuple[torch.Tensor, ...]:
+        return norm.weight, norm.bias, norm.running_mean, norm.running_var
 
     def fold() -> Activation:
         scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
@@ -72,7 +74,7 @@ def _packed(layer: SparseConvolution | nn.Linear, widths: tuple[int, ...], besid
         weight = layer.weight.T[None] if isinstance(layer, nn.Linear) else layer.kernel_major_weight()
         return [kernels.pack_weight(part, beside) for part in weight.split(list(widths), dim=1)]
 
-    return remembered(layer, (widths, beside), [layer.weight], pack)
+    return remembered(layer, (widths, beside), lambda: [layer.weight], pack)
 
 
 def _run_block(

@@ -14,7 +14,7 @@ from mlreco.sparse.cpu.ops.convolution import Source, convolve, convolve_once
 from mlreco.sparse.cpu.ops.epilogue import Activation, Epilogue
 from mlreco.sparse.cpu.ops.panels import Panels, pack
 from mlreco.sparse.cpu.ops.weight_gradient import begin_weight_gradient
-from mlreco.sparse.cpu.threads.calls import DIRECT, Calls, QueuedCalls
+from mlreco.sparse.cpu.threads.calls import DIRECT, Calls, calls_in_training
 from mlreco.sparse.cpu.threads.thread_count import thread_count
 from mlreco.sparse.maps.kernel_map import KernelMap
 
@@ -60,7 +60,7 @@ def conv_backward(
     """
     threads, grad_in, grad_weight = thread_count(), None, None
     features, grad_out = features.detach().contiguous(), grad_out.detach().contiguous()
-    with QueuedCalls(threads) as calls:
+    with calls_in_training(threads) as calls:
         if needed[1]:
             grad_weight = begin_weight_gradient(features, grad_out, kernel_map, threads, calls).permute(1, 2, 0)
         if needed[0]:
@@ -122,7 +122,11 @@ def conv_act(
         raw,
         active,
         [Source(x.contiguous(), w) for x, w in shortcuts],
-        Epilogue(*(None if t is None else t.contiguous() for t in (bias, residual)), activation),
+        Epilogue(
+            bias if bias is None else bias.contiguous(),
+            residual if residual is None else residual.contiguous(),
+            activation,
+        ),
         thread_count(),
         calls,
     )

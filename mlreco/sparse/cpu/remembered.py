@@ -65,7 +65,8 @@ def _bits(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _memory(layer: nn.Module) -> _Memory:
-    return layer.__dict__.setdefault("_made_for_inference", _Memory())
+    memory = layer.__dict__.get("_made_for_inference")
+    return layer.__dict__.setdefault("_made_for_inference", _Memory()) if memory is None else memory
 
 
 @contextmanager
@@ -93,13 +94,16 @@ def unchanging(model: nn.Module) -> Iterator[None]:
                     memory.scope = None
 
 
-def remembered(layer: nn.Module, purpose: Hashable, tensors: Sequence[torch.Tensor], make: Callable[[], T]) -> T:
+def remembered(
+    layer: nn.Module, purpose: Hashable, tensors: Callable[[], Sequence[torch.Tensor]], make: Callable[[], T]
+) -> T:
     """Return an object derived from a layer's tensors, from the layer's cache while they hold the same numbers.
 
     Args:
         layer: the layer whose cache is used.
         purpose: key of the entry; contains everything that the object depends on beside the tensors.
-        tensors: all tensors that the object depends on; without any, it is cached inside an ``unchanging`` block only.
+        tensors: returns all tensors that the object depends on; without any, it is cached inside an ``unchanging``
+            block only. It is not called where the promise of such a block makes the comparison unnecessary.
         make: derives the object.
     """
     memory = _memory(layer)
@@ -107,9 +111,9 @@ def remembered(layer: nn.Module, purpose: Hashable, tensors: Sequence[torch.Tens
     if known is not None:
         if scope is not None and known.scope is scope:
             return known.thing
-        if known.is_of(tensors):
+        if known.is_of(tensors()):
             known.scope = scope
             return known.thing
-    copies = [tensor.detach().clone() for tensor in tensors]
+    copies = [tensor.detach().clone() for tensor in tensors()]
     memory.made[purpose] = made = _Made(make(), copies, scope)
     return made.thing

@@ -58,7 +58,8 @@ class Numbers:
     def placer(self, name: str) -> Callable[[Array, tuple[int, ...] | None], int]:
         """Return a function that checks dtype, shape, contiguity and device of an array and returns its address.
 
-        These are all the checks there are: kernels trust the addresses.
+        These are all the checks there are: kernels trust the addresses. ``Layout`` makes them in line for tensors and
+        calls this function for other arrays and for errors.
         """
         dtype, torch_dtype, any_strides = self.dtype, _TORCH[self.dtype], self.any_strides
 
@@ -110,7 +111,7 @@ class Layout:
         fields takes several times as long.
         """
         parameters, numbers, kept = [], [], []
-        names: dict[str, Any] = {"bits": bits}
+        names: dict[str, Any] = {"bits": bits, "Tensor": torch.Tensor}
         for name, kind in self.fields.items():
             if kind is OWN:
                 numbers.append("0")
@@ -118,9 +119,9 @@ class Layout:
             optional = isinstance(kind, Numbers) and kind.optional
             parameters.append(f"{name}=None" if optional else name)
             if isinstance(kind, Numbers):
-                names[f"place_{name}"] = kind.placer(name)
+                names[f"place_{name}"], names[f"dtype_{name}"] = kind.placer(name), _TORCH[kind.dtype]
                 absent = f"0 if {name} is None else " if kind.optional else ""
-                numbers.append(f"{absent}place_{name}({name}, {self._shape(kind)})")
+                numbers.append(absent + self._address(name, kind))
             else:
                 numbers.append({INT: name, FLOAT: f"bits({name})"}.get(kind, f"{name}.address"))
             if isinstance(kind, Numbers) or kind is RECORD:
@@ -128,6 +129,14 @@ class Layout:
         result = f"[{', '.join(numbers)}], ({''.join(f'{name}, ' for name in kept)})"
         exec(f"def Job(dims, *, {', '.join(parameters)}):\n    return {result}", names)
         return names["Job"]
+
+    def _address(self, name: str, kind: Numbers) -> str:
+        """Return the code of the address of an array, after checks."""
+        shape = self._shape(kind)
+        checks = [f"isinstance({name}, Tensor)", f"{name}.dtype is dtype_{name}", f"{name}.is_cpu"]
+        checks += [] if kind.shape is None else [f"{name}.shape == {shape}"]
+        checks += [] if kind.any_strides else [f"{name}.is_contiguous()"]
+        return f"{name}.data_ptr() if {' and '.join(checks)} else place_{name}({name}, {shape})"
 
     def _shape(self, kind: Numbers) -> str:
         """Return the code of the shape that an array must have."""

@@ -42,9 +42,7 @@ def _operands(
             raise ValueError(f"offsets and columns of the weight do not match: {shapes}, expected {expected}")
         if packing.groups != packed.groups:
             raise ValueError("the weights of a convolution must be packed with the same column groups")
-        offset_step, column_step, row_step = packing.steps
-        steps = {"offset_step": offset_step, "column_step": column_step, "row_step": row_step}
-        yield {"rows": rows}, {"features": features, "panels": values, "channels": packing.rows, **steps}
+        yield {"rows": rows}, {"features": features, "panels": values, **packing.source}
 
 
 def convolve(

@@ -154,8 +154,10 @@ class Packing:
         width: numbers in a row of all panels of an offset, Cout rounded up to full vectors.
         size: numbers of all panels.
         lends: whether the memory of the weight serves as panels.
-        steps: distances in numbers: from an offset to the next; from the panel of a column group to that of the next,
-            divided by the width of the group; from a row of a panel to the next, 0 where it is the width of the group.
+        source: fields of ``convolution_kernels.SOURCE``: ``channels``, Cin, and distances in numbers: ``offset_step``
+            from an offset to the next; ``column_step`` from the panel of a column group to that of the next, divided by
+            the width of the group; ``row_step`` from a row of a panel to the next, 0 where it is the width of the
+            group.
         kernel: fills the panels.
         record: the ``PACKING`` structure.
         vectors_record: the vectors as a table for kernels.
@@ -172,7 +174,8 @@ class Packing:
         by_rows = strides[2] == 1 and strides[1] > 1
         rows_are_whole = by_rows and self.width == self.columns
         self.lends = may_lend and rows_are_whole and rows_fit(4 * strides[1], self.rows)
-        self.steps = (strides[0], 1, strides[1]) if self.lends else (self.rows * self.width, self.rows, 0)
+        offset, column, row = (strides[0], 1, strides[1]) if self.lends else (self.rows * self.width, self.rows, 0)
+        self.source = {"channels": self.rows, "offset_step": offset, "column_step": column, "row_step": row}
         self.kernel = _pack_rows if by_rows else _pack_columns
         widths = self.vectors * _LANES
         strides_of = dict(zip(("offset_stride", "row_stride", "column_stride"), strides, strict=True))

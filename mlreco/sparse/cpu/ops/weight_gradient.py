@@ -19,7 +19,7 @@ from mlreco.sparse.cpu.ops.weight_gradient_kernels import (
     finish,
     sum_pairs,
 )
-from mlreco.sparse.cpu.threads.calls import QueuedCalls
+from mlreco.sparse.cpu.threads.calls import BlockOfCalls, calls_in_training
 from mlreco.sparse.cpu.threads.crew import crew_fields
 from mlreco.sparse.maps.submanifold import BLOCK
 from mlreco.sparse.native.job import Job
@@ -60,7 +60,7 @@ def _read(matrix: Array, columns: int) -> Array:
 
 
 def begin_weight_gradient(
-    x: Array, grad: Array, kernel_map: KernelMap, threads: int, calls: QueuedCalls
+    x: Array, grad: Array, kernel_map: KernelMap, threads: int, calls: BlockOfCalls
 ) -> torch.Tensor:
     """Begin the gradient of a weight: helper threads work on it, and ``calls`` finishes it when its block ends.
 
@@ -128,6 +128,6 @@ def weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int =
         kernel_map: pairs of input and output rows.
         threads: how many threads work at most.
     """
-    with QueuedCalls(threads) as calls:
+    with calls_in_training(threads) as calls:
         gradient = begin_weight_gradient(x, grad, kernel_map, threads, calls)
     return gradient.permute(1, 2, 0)

@@ -41,12 +41,36 @@ class Calls(Protocol):
         """Return float32 memory for the result of a call."""
 
 
+class BlockOfCalls(Calls, Protocol):
+    """Makes calls inside a ``with`` block; results are complete at its end."""
+
+    def __enter__(self) -> BlockOfCalls:
+        """Begin the block."""
+
+    def __exit__(self, *_: object) -> None:
+        """Return when all calls have been made."""
+
+    def begin(self, first: SharedKernel, last: SharedKernel, job: Job) -> None:
+        """Call ``first``, which opens a job to helpers, and ``last``, which finishes it, at the latest at the end."""
+
+
 class DirectCalls:
     """Makes every call before it returns."""
+
+    def __enter__(self) -> DirectCalls:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
     def __call__(self, work: SharedKernel, job: Job, threads: int) -> None:
         """Call a kernel."""
         share(work, job, threads)
+
+    def begin(self, first: SharedKernel, last: SharedKernel, job: Job) -> None:
+        """Begin something and finish it."""
+        self(first, job, 1)
+        self(last, job, 1)
 
     def empty(self, *shape: int) -> torch.Tensor:
         """Return memory for a result."""
@@ -71,7 +95,7 @@ class QueuedCalls:
         self._memory = aligned_empty((QUEUE_BYTES // 8,), np.int64)
         self._memory[:HEAD_WORDS] = 0
         self._place = address(self._memory)
-        self._bytes = self._bytes_of_next = 0
+        self._bytes = self._bytes_of_next = self._appended = 0
         self._waiting: deque[tuple[int, int, Job]] = deque()
         self._last: list[tuple[SharedKernel, Job]] = []
 
@@ -97,7 +121,8 @@ class QueuedCalls:
 
     def __call__(self, work: SharedKernel, job: Job, threads: int) -> None:
         """Append a call."""
-        self._waiting.append((int(self._memory[0]), self._bytes_of_next, job))
+        self._waiting.append((self._appended, self._bytes_of_next, job))
+        self._appended += 1
         self._bytes_of_next = 0
         self._forget(append_call(self._place, work.address, job.address, helpers_of(threads)))
         if self._bytes >= self._most or len(self._waiting) == LENGTH:
@@ -111,8 +136,9 @@ class QueuedCalls:
     def empty(self, *shape: int) -> torch.Tensor:
         """Return memory for the result of the next call."""
         memory = floats(*shape)
-        self._bytes += memory.nbytes
-        self._bytes_of_next += memory.nbytes
+        size = memory.nbytes
+        self._bytes += size
+        self._bytes_of_next += size
         return memory
 
     def _wait(self) -> None:
@@ -131,3 +157,11 @@ class QueuedCalls:
 
 
 DIRECT = DirectCalls()
+
+
+def calls_in_training(threads: int) -> BlockOfCalls:
+    """Return a block for the calls of a layer in training: queued where there is a helper to make them.
+
+    With one thread nothing overlaps, and a queue only adds to the time of a step: 1 to 7 % with 5,000 to 300 voxels.
+    """
+    return QueuedCalls(threads) if threads > 1 else DIRECT

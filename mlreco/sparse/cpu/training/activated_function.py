@@ -10,7 +10,7 @@ from mlreco.double_backward import gradients_with_graph
 from mlreco.sparse.cpu.ops.convolution import convolve_once
 from mlreco.sparse.cpu.ops.normalisation import Norm, Running, gradients, normalise
 from mlreco.sparse.cpu.ops.weight_gradient import begin_weight_gradient
-from mlreco.sparse.cpu.threads.calls import QueuedCalls
+from mlreco.sparse.cpu.threads.calls import calls_in_training
 from mlreco.sparse.cpu.threads.thread_count import thread_count
 from mlreco.sparse.native.memory import floats
 from mlreco.sparse.plain import kernels as plain
@@ -48,7 +48,7 @@ class _ActivatedConvolution(torch.autograd.Function):
     ) -> torch.Tensor:
         threads, active = thread_count(), floats(*features.shape)
         norm = Norm(scale, shift, settings.eps, settings.slope)
-        with QueuedCalls(threads) as calls:
+        with calls_in_training(threads) as calls:
             moments = normalise(features, norm, active, threads, running=settings.running, calls=calls)
             out = convolve_once(active, kernel_major(weight), settings.kernel_map, threads=threads, calls=calls)
         ctx.save_for_backward(features, active, scale, shift, weight)
@@ -64,7 +64,7 @@ class _ActivatedConvolution(torch.autograd.Function):
             return None, *gradients_with_graph(lambda *x: _reference(ctx.settings, *x), inputs, needed, grad)
         threads, grad, of_weight = thread_count(), grad.contiguous(), None
         norm, back = Norm(scale, shift, eps, slope), (kernel_major(weight).transpose(1, 2), kernel_map.transposed())
-        with QueuedCalls(threads) as calls:
+        with calls_in_training(threads) as calls:
             if ctx.needs_input_grad[4]:
                 of_weight = begin_weight_gradient(active, grad, kernel_map, threads, calls).view(weight.shape)
             at_features = convolve_once(grad, *back, threads=threads, calls=calls)

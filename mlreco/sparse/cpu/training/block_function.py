@@ -19,7 +19,7 @@ from mlreco.sparse.cpu.ops.epilogue import Epilogue
 from mlreco.sparse.cpu.ops.normalisation import Norm, Running, gradients, normalise
 from mlreco.sparse.cpu.ops.panels import pack
 from mlreco.sparse.cpu.ops.weight_gradient import begin_weight_gradient
-from mlreco.sparse.cpu.threads.calls import QueuedCalls
+from mlreco.sparse.cpu.threads.calls import calls_in_training
 from mlreco.sparse.cpu.threads.thread_count import thread_count
 from mlreco.sparse.maps.submanifold import BLOCK
 from mlreco.sparse.native.memory import floats
@@ -80,7 +80,7 @@ class _ResidualBlock(torch.autograd.Function):
         of = BlockParameters(*parameters)
         (norm_1, norm_2), (running_1, running_2), kernel_map = of.norms(settings), settings.running, settings.kernel_map
         threads, active_1 = thread_count(), floats(*features.shape)
-        with QueuedCalls(threads) as calls:
+        with calls_in_training(threads) as calls:
             how = {"threads": threads, "calls": calls}
             moments_1 = normalise(features, norm_1, active_1, running=running_1, **how)
             sums = chunk_sums(len(features), len(of.weight_1), BLOCK)
@@ -107,7 +107,7 @@ class _ResidualBlock(torch.autograd.Function):
             return None, *gradients_with_graph(lambda *x: _reference(ctx.settings, *x), inputs, wanted, grad)
         (norm_1, norm_2), (moments_1, moments_2), grad = of.norms(ctx.settings), ctx.moments, grad.contiguous()
         back, threads, grad_1, grad_2, grad_shortcut = kernel_map.transposed(), thread_count(), None, None, None
-        with QueuedCalls(threads) as calls:
+        with calls_in_training(threads) as calls:
             how = {"threads": threads, "calls": calls}
             if needed.weight_2:
                 grad_2 = begin_weight_gradient(active_2, grad, kernel_map, **how).view(of.weight_2.shape)
