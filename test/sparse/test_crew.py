@@ -18,6 +18,8 @@ from mlreco.sparse.maps.kernel_map import keys_from_coordinates, submanifold_map
 from mlreco.sparse.native.jit import SharedKernel
 from mlreco.sparse.native.job import Job
 
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+
 
 def problem(seed=0):
     rng = np.random.default_rng(seed)
@@ -101,7 +103,8 @@ def test_a_helper_comes_awake_or_asleep(pause):
 
 def test_a_call_ends_while_all_helpers_are_busy():
     released = np.zeros(1, np.int64)
-    calls = [threading.Thread(target=share, args=(wait_to_be_released, released, 3), daemon=True) for _ in range(4)]
+    arguments = wait_to_be_released, Job.over(released), 3
+    calls = [threading.Thread(target=share, args=arguments, daemon=True) for _ in range(4)]
     for call in calls:
         call.start()
     numbers = np.zeros(1 + ITEMS + 3, np.int64)
