@@ -11,6 +11,7 @@ from test_training import ROOT, rows, states_equal, tiny_config
 from mlreco.checkpoints import read_checkpoint, read_metadata
 from mlreco.errors import UserError
 from mlreco.inference import run_inference
+from mlreco.inputs import noting_inputs
 from mlreco.iotools import HDF5Reader
 from mlreco.iotools.interface import ClusterVoxels, read_product
 from mlreco.iotools.larcv3.writer import LArCV3Writer
@@ -96,6 +97,16 @@ def test_the_best_and_the_last_checkpoints_stay(tmp_path):
     best = read_checkpoint(tmp_path / "weights/snapshot-best.ckpt")
     assert best["iteration"] == min(losses, key=losses.get)
     assert best["selection"]["value"] == pytest.approx(min(losses.values()), rel=1e-5)
+
+
+def test_a_training_goes_on_from_its_best_checkpoint_and_finds_a_better_one(tmp_path):
+    options = [VALIDATION[0], "trainval.checkpoint_step=100", "trainval.optimizer={name: SGD, args: {lr: 0.01}}"]
+    first = train(tiny_config(tmp_path, "trainval.iterations=2", *options))
+    best = tmp_path / "weights/snapshot-best.ckpt"
+    assert first.samefile(best)
+    with noting_inputs():
+        last = train(tiny_config(tmp_path, "trainval.iterations=4", *options), resume="latest")
+    assert last.samefile(best) and not first.samefile(best)
 
 
 def test_a_training_ends_when_patience_does(tmp_path, capsys):
