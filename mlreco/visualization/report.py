@@ -12,6 +12,7 @@ import numpy as np
 
 from mlreco.atomic import write_text
 from mlreco.post_processing.evaluation.failures import Failure, find_failures
+from mlreco.post_processing.evaluation.interactions import evaluate_interactions
 from mlreco.post_processing.evaluation.segmentation import evaluate_segmentation
 from mlreco.post_processing.evaluation.summary import Evaluation
 from mlreco.post_processing.evaluation.tables import event_tables
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _MULTI = "ARI multi: events with more than one cluster in truth and prediction; ARI is 0 where only one side has one."
 _INSTANCES = "Purity: mean over predicted instances; the others: over true instances. An event's value counts for each."
+_INTERACTIONS = "Voxels of all classes, each with the interaction of its instance; mean over events."
 _FAILURES = (
     "Kinds of Koh et al. 2020, section IV.B, found by rule in the numbers of shared voxels: events and classes where "
     "it happens, and where most voxels went wrong."
@@ -181,11 +183,13 @@ def _provenance(reader: HDF5Reader, evaluation: Evaluation) -> str:
 
 def _tables(reader: HDF5Reader, evaluation: Evaluation, failures: Mapping[str, Sequence[Failure]]) -> str:
     thresholds = report_tables.threshold_table(reader.info)
+    interactions = report_tables.interaction_table(evaluate_interactions(reader, min_voxels=evaluation.min_voxels))
     parts = [
         ("Table I. The sample", report_tables.sample_table(evaluation), ""),
         ("Table II. Thresholds of the clusterer", thresholds, ""),
         ("Table III. Metrics, mean over events", report_tables.metric_table(evaluation), _MULTI),
         ("Table III b. Metrics, mean over instances", report_tables.instance_metric_table(evaluation), _INSTANCES),
+        ("Interactions", interactions, _INTERACTIONS),
         ("Failures", report_tables.failure_table(failures), _FAILURES),
     ]
     shown = [f"<section><h2>{title}</h2>{table}<p>{note}</p></section>" for title, table, note in parts if table]

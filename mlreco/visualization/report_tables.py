@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from mlreco.post_processing.evaluation.failures import Failure
+from mlreco.post_processing.evaluation.interactions import InteractionEvaluation
 from mlreco.post_processing.evaluation.summary import ALL, Evaluation
 from mlreco.visualization.colours import class_colours
 from mlreco.visualization.page import colour_chip, html_table
@@ -65,6 +66,22 @@ def instance_metric_table(evaluation: Evaluation) -> str:
         metrics = [_decimal(summary["per_instance"][metric]) for metric in _METRICS]
         rows.append([name, *metrics, f"{summary['true_instances']:,}", f"{summary['pred_instances']:,}"])
     return html_table(["class", *_METRICS.values(), "true instances", "predicted instances"], rows)
+
+
+def interaction_table(interactions: InteractionEvaluation | None) -> str:
+    """Return the metrics of interactions, mean over events; nothing without them."""
+    if interactions is None:
+        return ""
+    summary = interactions.summary()
+    names = [*_METRICS]
+    names.insert(3, "ari_multi")
+    metrics = ["&ndash;" if summary[name] is None else _decimal(summary[name]) for name in names]
+    counts = ("true_interactions", "pred_interactions", "events", "events_multi")
+    titles = [_METRICS.get(name, "ARI multi") for name in names]
+    return html_table(
+        ["", *titles, "true", "predicted", "events", "multi events"],
+        [["all", *metrics, *(f"{summary[name]:,}" for name in counts)]],
+    )
 
 
 def failure_table(failures: Mapping[str, Sequence[Failure]], worst: int = 3) -> str:

@@ -12,7 +12,7 @@ from mlreco.errors import UserError
 from mlreco.iotools.augmentation import CubeSymmetry
 from mlreco.post_processing.fragment_graph import Reach, build_graph, feature_counts
 from mlreco.post_processing.fragment_graph.blocks import FragmentVoxels
-from mlreco.post_processing.fragment_graph.link_features import LINK_FEATURES, _ranks
+from mlreco.post_processing.fragment_graph.link_features import LINK_FEATURES, MANY, _ranks
 from mlreco.post_processing.fragment_graph.node_features import node_feature_names
 from mlreco.post_processing.fragment_graph.shapes import fragment_shapes
 from mlreco.semantics import PILARNET
@@ -159,6 +159,8 @@ def test_link_features_are_those_of_a_slow_version(graph_of_event):
 
 def test_ranks_among_partners():
     smaller, distances = np.array([3, 3, 3, 3, 1, 1, 7]), np.array([5.0, 4.0, 5.0, 9.0, 2.0, 2.0, 1.0])
+    many = np.random.default_rng(0).integers(1, 50, MANY + 1)
+    smaller, distances = np.append(smaller, np.full(len(many), 9)), np.append(distances, many)
     ranks, beyond = _ranks(smaller, distances)
     for row in range(len(smaller)):
         others = distances[smaller == smaller[row]]

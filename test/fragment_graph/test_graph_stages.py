@@ -8,6 +8,9 @@ import numpy as np
 import pytest
 import torch
 from graph_events import random_event
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.sparse.csgraph import connected_components
 
 from mlreco.config import load_config
 from mlreco.errors import UserError
@@ -27,6 +30,7 @@ from mlreco.post_processing.fragment_graph import (
     resolve_fragment_thresholds,
 )
 from mlreco.post_processing.fragment_graph.fragmenting import FragmentThresholds
+from mlreco.post_processing.fragment_graph.linked_voxels import linked_voxels
 from mlreco.post_processing.fragment_graph.pair_tables import PAIR_TABLES
 from mlreco.post_processing.tuning import tune_graph
 from mlreco.semantics import PILARNET
@@ -161,6 +165,21 @@ def test_fragments_are_the_components_of_links_within_a_class():
     rows = rng.permutation(count)
     again = make_fragments(coordinates[rows], embeddings[rows], scores[rows], semantics[rows], thresholds, PILARNET)
     assert np.array_equal(again, found[rows])
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10_000), st.sampled_from([0.6, 1.0, 1.8, 2.5, 4.0]), st.sampled_from([0, 900_000]))
+def test_looking_lines_up_links_what_a_tree_links(seed, reach, far):
+    """With a voxel far off the image has too many to number, and a tree is asked in any case."""
+    rng = np.random.default_rng(seed)
+    coordinates = np.unique(rng.integers(0, int(rng.integers(2, 12)), (int(rng.integers(1, 150)), 3)), axis=0)
+    coordinates = np.vstack([coordinates, np.full(3, 20 + 4 * far)]) - 5
+    alike = [(rng.normal(size=(len(coordinates), 2)), 1.5), (rng.normal(size=(len(coordinates), 4)), np.inf)]
+    found = linked_voxels(coordinates, reach, alike)
+    assert np.array_equal(found, linked_voxels(coordinates, reach, alike, swept=0.0))
+    linked = np.square(coordinates[:, None] - coordinates).sum(-1) / reach**2
+    linked += np.square(alike[0][0][:, None] - alike[0][0]).sum(-1) / 1.5**2
+    assert np.array_equal(found, connected_components(linked <= 1)[1])
 
 
 def test_truth_of_fragments():

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlreco.iotools import HDF5Reader
     from mlreco.iotools.skipped import Skipped
     from mlreco.post_processing.evaluation.failures import Failure
+    from mlreco.post_processing.evaluation.interactions import InteractionEvaluation
     from mlreco.post_processing.evaluation.segmentation import SegmentationEvaluation
     from mlreco.post_processing.evaluation.summary import Evaluation
     from mlreco.post_processing.evaluation.tables import EventTable
@@ -80,6 +81,7 @@ class _Results:
     Attributes:
         evaluation: of its instances.
         segmentation: of its classes, where a network predicted them.
+        interactions: of its interactions, where the truth is told and a graph network made them.
         baselines: name -> evaluation of what it makes of the same events.
         tables: contingency tables behind ``evaluation``.
         failures: kind -> what went wrong.
@@ -89,6 +91,7 @@ class _Results:
 
     evaluation: Evaluation
     segmentation: SegmentationEvaluation | None
+    interactions: InteractionEvaluation | None
     baselines: dict[str, Evaluation]
     tables: list[EventTable]
     failures: dict[str, list[Failure]]
@@ -117,6 +120,7 @@ def _evaluated(arguments: argparse.Namespace) -> _Results:
     from mlreco.post_processing.baselines import evaluate_baselines, read_baseline_values
     from mlreco.post_processing.evaluation.evaluate import evaluate
     from mlreco.post_processing.evaluation.failures import find_failures
+    from mlreco.post_processing.evaluation.interactions import evaluate_interactions
     from mlreco.post_processing.evaluation.segmentation import evaluate_segmentation
     from mlreco.post_processing.evaluation.tables import event_tables
 
@@ -131,11 +135,12 @@ def _evaluated(arguments: argparse.Namespace) -> _Results:
         _require_labels(reader)
         segmentation = evaluate_segmentation(reader, options["events"])
         evaluation = evaluate(reader, fragments=arguments.product, **options)
+        interactions = evaluate_interactions(reader, min_voxels=arguments.min_voxels, events=options["events"])
         baselines = evaluate_baselines(reader, arguments.baselines, given=given, thresholds=thresholds, **options)
         tables = list(event_tables(reader, fragments=arguments.product, **options))
         skipped, warnings = reader.skipped, json.loads(reader.info.get("warnings", "[]"))
     failures = find_failures(tables, evaluation.classes)
-    return _Results(evaluation, segmentation, baselines, tables, failures, skipped, warnings)
+    return _Results(evaluation, segmentation, interactions, baselines, tables, failures, skipped, warnings)
 
 
 def _document(results: _Results) -> dict[str, Any]:
@@ -145,6 +150,8 @@ def _document(results: _Results) -> dict[str, Any]:
     document = {**results.evaluation.to_dict(), "intervals_68": intervals_dict(results.evaluation)}
     if results.segmentation is not None:
         document["segmentation"] = results.segmentation.to_dict()
+    if results.interactions is not None:
+        document["interactions"] = results.interactions.to_dict()
     document["warnings"] = results.warnings
     document["failures"] = {kind: [asdict(one) for one in found] for kind, found in results.failures.items()}
     document["skipped"] = [asdict(one) for one in results.skipped]
@@ -170,6 +177,7 @@ def _text(results: _Results, full: bool, worst: int | None) -> str:
     parts = [f"warning: {text}" for text in results.warnings]
     parts += [results.segmentation.table()] if results.segmentation is not None else []
     parts.append(evaluation.table())
+    parts += [results.interactions.table()] if results.interactions is not None else []
     if results.baselines:
         parts.append(comparison_table([evaluation, *results.baselines.values()]))
     if full:

@@ -148,9 +148,13 @@ def whole_boxes(first: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> tuple
 def box_gap(
     lows: np.ndarray, highs: np.ndarray, one: int, other_lows: np.ndarray, other_highs: np.ndarray, other: int
 ) -> float:
-    """Return the squared distance of the nearest places of two boxes, 0 where they overlap."""
+    """Return the squared distance of the nearest places of two boxes, 0 where they overlap.
+
+    Comparisons, as numba's ``max`` looks for NaN.
+    """
     total = 0.0
     for axis in range(3):
-        gap = max(lows[one, axis] - other_highs[other, axis], other_lows[other, axis] - highs[one, axis], 0.0)
-        total += gap * gap
+        below, above = lows[one, axis] - other_highs[other, axis], other_lows[other, axis] - highs[one, axis]
+        gap = below if below > above else above
+        total += gap * gap if gap > 0.0 else 0.0
     return total

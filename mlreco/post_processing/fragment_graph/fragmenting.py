@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
 
+from mlreco.compiled import compiled
 from mlreco.errors import UserError
-from mlreco.post_processing.clustering.linking import linked_components
-from mlreco.post_processing.clustering.numbering import in_order_of_rows
 from mlreco.post_processing.fragment_graph.blocks import morton_codes
+from mlreco.post_processing.fragment_graph.linked_voxels import linked_voxels
 from mlreco.post_processing.settings.class_values import Given, class_values
 from mlreco.semantics import ClassScheme
 
@@ -97,15 +96,25 @@ def make_fragments(
         if not len(rows):
             continue
         reach = thresholds[name]
-        spaces = [coordinates[rows] / reach.voxel_distance, embeddings[rows] / reach.embedding_distance]
-        if math.isfinite(reach.score_distance):
-            spaces.append(scores[rows] / reach.score_distance)
-        labels[rows] = linked_components(np.hstack(spaces), 1.0) + count
+        alike = ((embeddings[rows], reach.embedding_distance), (scores[rows], reach.score_distance))
+        labels[rows] = linked_voxels(coordinates[rows], reach.voxel_distance, alike) + count
         count = int(labels.max()) + 1
-    rows = np.argsort(morton_codes(np.ascontiguousarray(coordinates, np.int64)), kind="stable")
-    rows = rows[labels[rows] != NO_FRAGMENT]
-    fragments = np.full(len(coordinates), NO_FRAGMENT, np.int32)
-    fragments[rows] = in_order_of_rows(labels[rows])
+    return _numbered(labels, morton_codes(np.ascontiguousarray(coordinates, np.int64)), count)
+
+
+@compiled
+def _numbered(labels: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
+    """Return (N,) int32 the same partition, numbered by the least code of each part; what is in none stays so."""
+    first = np.full(count, np.iinfo(np.int64).max)
+    for row in range(len(labels)):
+        if labels[row] != NO_FRAGMENT:
+            first[labels[row]] = min(first[labels[row]], codes[row])
+    number = np.empty(count, np.int32)
+    number[np.argsort(first)] = np.arange(count)
+    fragments = np.full(len(labels), NO_FRAGMENT, np.int32)
+    for row in range(len(labels)):
+        if labels[row] != NO_FRAGMENT:
+            fragments[row] = number[labels[row]]
     return fragments
 
 

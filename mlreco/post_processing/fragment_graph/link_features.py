@@ -60,6 +60,8 @@ _ADDED = np.array([*[1.0] * 12, *[0.0] * 3, *[1e-3] * 6], np.float32)
 _ROW = np.dtype([(name, np.float32) for name in LINK_FEATURES])
 LEAST_MARGIN = 1e-4
 """Added to margins before something is divided by them."""
+MANY = 64
+"""Partners from which on they are sorted; fewer are compared with each other."""
 MOST_ALONG = 5.0
 """Bound of ``along_larger`` and ``along_smaller``, in lengths of the fragment."""
 
@@ -115,19 +117,23 @@ def _ranks(smaller: np.ndarray, distances: np.ndarray) -> tuple[np.ndarray, np.n
         smaller: (E,) the smaller fragment; its pairs stand together.
         distances: (E,) float64.
     """
-    ranks, beyond = np.empty(len(smaller)), np.empty(len(smaller))
+    ranks, beyond = np.zeros(len(smaller)), np.empty(len(smaller))
     first = 0
     while first < len(smaller):
         last = first + 1
         while last < len(smaller) and smaller[last] == smaller[first]:
             last += 1
-        order = first + np.argsort(distances[first:last])
-        nearer = 0
-        for number in range(last - first):
-            if number and distances[order[number]] > distances[order[number - 1]]:
-                nearer = number
-            ranks[order[number]] = nearer
-            beyond[order[number]] = distances[order[number]] - distances[order[0]]
+        if last - first > MANY:
+            order = np.sort(distances[first:last])
+            for row in range(first, last):
+                ranks[row] = np.searchsorted(order, distances[row])
+                beyond[row] = distances[row] - order[0]
+        else:
+            nearest = distances[first:last].min()
+            for row in range(first, last):
+                beyond[row] = distances[row] - nearest
+                for other in range(first, last):
+                    ranks[row] += distances[other] < distances[row]
         first = last
     return ranks, beyond
 

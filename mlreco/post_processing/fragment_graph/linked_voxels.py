@@ -1,0 +1,127 @@
+"""Components of voxels that are linked where they are near in space and alike in what is told of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from mlreco.compiled import compiled
+from mlreco.post_processing.clustering.disjoint_sets import root, unite_roots
+from mlreco.post_processing.clustering.linking import linked_components
+from mlreco.post_processing.clustering.numbering import in_order_of_rows
+
+MOST_SWEPT = 8.0
+"""Voxels up to which the neighbours of a voxel are looked up one line after another; a tree finds those of longer
+links."""
+_LARGEST_IMAGE = 1 << 62
+"""Voxels of an image that can be numbered."""
+
+
+def linked_voxels(
+    coordinates: np.ndarray, reach: float, alike: Sequence[tuple[np.ndarray, float]], swept: float = MOST_SWEPT
+) -> np.ndarray:
+    """Return the component of each voxel.
+
+    Voxels i and j are linked where ``(|x_i - x_j| / reach)^2 + sum_k (|v_ki - v_kj| / d_k)^2 <= 1``.
+
+    Args:
+        coordinates: (N, 3) integers.
+        reach: distance in voxels, above 0.
+        alike: values (N, ...) of the voxels and the distance d_k in each, above 0 and perhaps infinite.
+        swept: the longest reach for which neighbours are looked up line by line.
+
+    Returns:
+        (N,) int64 numbers from 0 in the order of the first rows.
+    """
+    alike = [(values, distance) for values, distance in alike if math.isfinite(distance)]
+    if not len(coordinates):
+        return np.empty(0, np.int64)
+    numbers = _numbers(coordinates, math.floor(reach)) if reach <= swept else None
+    if numbers is None:
+        spaces = ((coordinates, reach), *alike)
+        return linked_components(np.hstack([values / distance for values, distance in spaces]), 1.0)
+    keys, strides = numbers
+    order = np.argsort(keys, kind="stable")
+    values = np.hstack([np.zeros((len(order), 0)), *(values / distance for values, distance in alike)])[order]
+    parents = np.arange(len(order)).astype(np.int32)
+    _sweep(keys[order], values, *_lines(reach, strides), parents)
+    roots = np.empty(len(order), np.int64)
+    roots[order] = parents
+    return in_order_of_rows(roots)
+
+
+def _numbers(coordinates: np.ndarray, longest: int) -> tuple[np.ndarray, tuple[int, int]] | None:
+    """Return the (N,) numbers of voxels, and those between neighbours along the first and the second axis.
+
+    There is room beside each line and plane for the ``longest`` link: no number there is that of a voxel elsewhere.
+    None where the image has too many voxels.
+    """
+    places = coordinates.astype(np.int64) - coordinates.min(axis=0)
+    depth, height, width = (int(size) + 1 + longest for size in places.max(axis=0))
+    if depth * height * width >= _LARGEST_IMAGE:
+        return None
+    return (places[:, 0] * height + places[:, 1]) * width + places[:, 2], (height * width, width)
+
+
+def _lines(reach: float, strides: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the lines along the last axis on which neighbours with higher numbers lie.
+
+    Returns:
+        (L,) int64 steps to the middles of the lines, (L,) int64 how far they go to either side, and (L + 1,) float64
+        the squared distances of the middles in units of the reach, and that of a single step; near lines come first.
+    """
+    longest = math.floor(reach)
+    steps, lengths, squares = [], [], []
+    for i in range(longest + 1):
+        for j in range(-longest if i else 0, longest + 1):
+            left = reach * reach - i * i - j * j
+            if left >= 0:
+                steps.append(i * strides[0] + j * strides[1])
+                lengths.append(math.isqrt(math.floor(left)))
+                squares.append((i * i + j * j) / (reach * reach))
+    order = np.argsort(squares, kind="stable")
+    return np.array(steps)[order], np.array(lengths)[order], np.append(np.array(squares)[order], 1 / (reach * reach))
+
+
+@compiled
+def _sweep(
+    keys: np.ndarray,
+    values: np.ndarray,
+    steps: np.ndarray,
+    lengths: np.ndarray,
+    squares: np.ndarray,
+    parents: np.ndarray,
+) -> None:
+    """Link voxels in ascending order of their numbers; for each line its place moves on with the voxel.
+
+    Args:
+        keys: (N,) int64 ascending.
+        values: (N, D) float64 in units of their distances.
+        steps: as of ``_lines``, like the next.
+        lengths: of the lines.
+        squares: likewise.
+        parents: (N,) int32, written: the roots.
+    """
+    count, unit = len(keys), squares[-1]
+    for line in range(len(steps)):
+        begin = 0
+        for voxel in range(count):
+            middle = keys[voxel] + steps[line]
+            low = middle - lengths[line] if steps[line] else middle + 1
+            while begin < count and keys[begin] < low:
+                begin += 1
+            other = begin
+            while other < count and keys[other] <= middle + lengths[line]:
+                one, two = root(parents, voxel), root(parents, other)
+                if one != two:
+                    along = keys[other] - middle
+                    total = squares[line] + along * along * unit
+                    for k in range(values.shape[1]):
+                        total += (values[voxel, k] - values[other, k]) ** 2
+                    if total <= 1.0:
+                        unite_roots(parents, one, two)
+                other += 1
+    for voxel in range(count):
+        parents[voxel] = root(parents, voxel)
