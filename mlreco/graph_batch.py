@@ -63,6 +63,21 @@ class GraphBatch:
         truth = self.truth and _on(self.truth, device, non_blocking)
         return replace(_on(self, device, non_blocking), truth=truth)
 
+    def event(self, number: int) -> GraphBatch:
+        """Return the graph of one event as a batch of its own; the numbers of true instances stay as they are."""
+        nodes, edges = (_rows(counts, number) for counts in (self.node_counts, self.edge_counts))
+        truth = self.truth and GraphTruth(*(getattr(self.truth, field.name)[nodes] for field in fields(GraphTruth)))
+        return GraphBatch(
+            self.nodes[nodes],
+            self.edges[edges] - nodes.start,
+            self.links[edges],
+            self.classes[nodes],
+            self.sizes[nodes],
+            (self.node_counts[number],),
+            (self.edge_counts[number],),
+            truth,
+        )
+
     def event_of_nodes(self) -> torch.Tensor:
         """Return (F,) int64, the event of each fragment."""
         return _per_row(torch.arange(len(self.node_counts)), self.node_counts).to(self.nodes.device)
@@ -130,6 +145,11 @@ def _join_truths(truths: Sequence[FragmentTruth]) -> GraphTruth:
         plain("purities", np.float32),
         plain("starts", np.int64),
     )
+
+
+def _rows(counts: Sequence[int], number: int) -> slice:
+    first = sum(counts[:number])
+    return slice(first, first + counts[number])
 
 
 def _offsets(counts: Sequence[int]) -> torch.Tensor:

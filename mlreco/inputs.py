@@ -24,12 +24,13 @@ _noted: dict[tuple[int, int], str] | None = None
 
 @contextlib.contextmanager
 def noting_inputs() -> Iterator[None]:
-    """List what is read within the block, so that no writer replaces it.
+    """List what is read within the block, so that no writer replaces it; what a block around it read stays in the list.
 
-    A command is such a block. A program that calls the package may read a file and then write a new one in its place.
+    A command is such a block, and a training. A program that calls the package may else read a file and then write a
+    new one in its place.
     """
     global _noted
-    before, _noted = _noted, {}
+    before, _noted = _noted, dict(_noted or {})
     try:
         yield
     finally:
@@ -81,8 +82,20 @@ def read_text(path: str | Path, most_bytes: int) -> str:
         raise UserError(f"{path}: cannot be read: it is no text") from None
 
 
-def refuse_to_replace_inputs(path: str | Path) -> None:
+def let_replace(path: str | Path) -> None:
+    """Take a file from the list of those that were read: the command may write a new one in its place, or remove it."""
+    with contextlib.suppress(OSError, ValueError):
+        found = os.stat(path)
+        if _noted is not None:
+            _noted.pop((found.st_dev, found.st_ino), None)
+
+
+def refuse_to_replace_inputs(path: str | Path, instead: str = "write to another file") -> None:
     """Check that a file to write is none that was read.
+
+    Args:
+        path: the file.
+        instead: what to do instead, for the message.
 
     Raises:
         UserError: it is.
@@ -90,7 +103,7 @@ def refuse_to_replace_inputs(path: str | Path) -> None:
     with contextlib.suppress(OSError, ValueError):
         found = os.stat(path)
         if _noted is not None and (found.st_dev, found.st_ino) in _noted:
-            raise UserError(f"{path}: is an input of this command; write to another file")
+            raise UserError(f"{path}: is an input of this command; {instead}")
 
 
 def refuse_to_replace_others(path: str | Path) -> None:

@@ -91,6 +91,14 @@ class VoxelBatch:
         """Return the (N,) values of one feature."""
         return self.features[:, self.columns.index(name)]
 
+    def event(self, number: int) -> VoxelBatch:
+        """Return one event as a batch of its own."""
+        first = sum(self.counts[:number])
+        rows = slice(first, first + self.counts[number])
+        coordinates = self.coordinates[rows].clone()
+        coordinates[:, 0] = 0
+        return VoxelBatch(coordinates, self.features[rows], self.columns, (self.counts[number],), (self.metas[number],))
+
     def to(self, device: torch.device | str, non_blocking: bool = False) -> VoxelBatch:
         """Return the batch on another device."""
         return replace(

@@ -13,7 +13,7 @@ import pytest
 from mlreco.atomic import atomic_path, write_text
 from mlreco.cli import main
 from mlreco.errors import UserError
-from mlreco.inputs import input_file, noting_inputs, read_text
+from mlreco.inputs import input_file, let_replace, noting_inputs, read_text, refuse_to_replace_inputs
 from mlreco.interrupt import Terminated, ending_on_sigterm
 from mlreco.iotools import expand_sources, open_reader
 from mlreco.iotools.conversion import convert
@@ -32,9 +32,10 @@ def test_what_was_read_is_not_replaced(tmp_path):
             with pytest.raises(UserError, match="is an input of this command"):
                 write_text(name, "new")
         write_text(tmp_path / "other", "new")
-        with atomic_path(path, over_inputs=True) as temporary:
-            temporary.write_text("newer")
-    write_text(path, "newest")
+        with noting_inputs(), pytest.raises(UserError, match="is an input of this command; do without"):
+            refuse_to_replace_inputs(path, "do without")
+        let_replace(hard)
+        write_text(path, "newest")
     assert path.read_text() == "newest" and hard.read_text() == "content"
 
 

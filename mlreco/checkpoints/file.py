@@ -67,7 +67,7 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     """
     buffer = io.BytesIO()  # torch, writing to a file itself, hides why a write failed
     torch.save(dict(content), buffer)
-    with atomic_path(path, over_inputs=True) as temporary:
+    with atomic_path(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
 

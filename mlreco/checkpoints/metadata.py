@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mlreco.checkpoints.file import read_checkpoint
 from mlreco.errors import UserError
@@ -40,13 +41,17 @@ class Quantiles(_Part):
     probabilities: tuple[float, ...]
     values: tuple[float, ...]
 
-    def at(self, probability: float) -> float:
-        """Return the quantile at one of the probabilities.
+    @model_validator(mode="after")
+    def _check(self) -> Quantiles:
+        if not 0 < len(self.probabilities) == len(self.values):
+            raise ValueError("as many values as probabilities are needed, and at least one")
+        if list(self.probabilities) != sorted(self.probabilities):
+            raise ValueError("the probabilities do not rise")
+        return self
 
-        Raises:
-            KeyError: it is none of them.
-        """
-        return dict(zip(self.probabilities, self.values, strict=True))[probability]
+    def at(self, probability: float) -> float:
+        """Return a quantile, between two that are known on the line through them."""
+        return float(np.interp(probability, self.probabilities, self.values))
 
 
 class DataFingerprint(_Part):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from mlreco.errors import UserError
-from mlreco.graph_batch import join_graphs
+from mlreco.graph_batch import GraphBatch, join_graphs
 from mlreco.post_processing.fragment_graph import LabelledGraph
 from mlreco.registry import Registry
 from mlreco.voxels import EventVoxels, VoxelBatch
@@ -49,6 +49,19 @@ class CollateSparse:
             else:
                 batch[key] = blobs
         return batch
+
+
+def one_event(batch: Batch, number: int) -> Batch:
+    """Return an event of a batch as a batch of its own.
+
+    Args:
+        batch: of several events, as `CollateSparse` returns it.
+        number: which of them, from 0.
+    """
+    return {
+        key: blob.event(number) if isinstance(blob, (VoxelBatch, GraphBatch)) else blob[number : number + 1]
+        for key, blob in batch.items()
+    }
 
 
 def join_voxels(events: Sequence[EventVoxels], key: str = "voxels") -> VoxelBatch:

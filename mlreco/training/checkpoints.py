@@ -6,11 +6,11 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from torch.optim.swa_utils import AveragedModel
 
 from mlreco import __version__
@@ -21,6 +21,7 @@ from mlreco.errors import UserError
 from mlreco.models.chain import Chain
 from mlreco.models.finite import not_finite
 from mlreco.models.weights import load_state
+from mlreco.training.content import Content, of_another_kind
 from mlreco.training.selection import Selection
 from mlreco.training.settings import difference, settings_before
 
@@ -152,28 +153,6 @@ def _weights(state: TrainingState) -> dict[str, Any]:
     }
 
 
-class _Content(BaseModel):
-    """What a checkpoint holds from which a training can continue, beside the weights."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="ignore", strict=True)
-
-    state_dict: Mapping[str, torch.Tensor]
-    trained_state_dict: Mapping[str, torch.Tensor] | None = None
-    averaged_steps: Annotated[int, Field(ge=0)] = 0
-    optimizer: dict[str, Any]
-    scheduler: dict[str, Any] | None
-    scaler: dict[str, Any] = {}
-    skipped_steps: Annotated[int, Field(ge=0)] = 0
-    random: dict[str, Any]
-    iteration: Annotated[int, Field(ge=0)]
-    epoch: Annotated[float, Field(ge=0)]
-    seconds: Annotated[float, Field(ge=0)]
-    seed: Annotated[int, Field(ge=0)]
-    batches: dict[str, Any]
-    reports: dict[str, Any] = {}
-    selection: dict[str, Any] = {}
-
-
 @dataclass(frozen=True)
 class Saved:
     """A checkpoint from which a training can continue.
@@ -186,7 +165,7 @@ class Saved:
     """
 
     path: Path
-    content: _Content
+    content: Content
     metadata: Metadata
     settings: dict[str, Any]
 
@@ -201,7 +180,7 @@ def read_training(path: Path) -> Saved:
     if "optimizer" not in checkpoint:
         raise UserError(f"{path}: holds weights, no training state; start from it with --weights instead of --resume")
     try:
-        content = _Content.model_validate(checkpoint)
+        content = Content.model_validate(checkpoint)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise UserError(f"{path}: '{'.'.join(map(str, first['loc']))}': {first['msg']}") from None
@@ -228,21 +207,24 @@ def restore(saved: Saved, state: TrainingState) -> None:
     if (content.scheduler is None) != (state.scheduler is None):
         raise UserError(f"{path}: written {'without' if state.scheduler else 'with'} a trainval.lr_scheduler")
     try:
-        state.optimizer.load_state_dict(content.optimizer)
+        scaler = state.scaler if state.scaler.is_enabled() else None
+        parts: dict[str, Any] = {"optimizer": state.optimizer, "scheduler": state.scheduler, "scaler": scaler}
+        for name, own in parts.items():
+            if own is not None:
+                wanted, found = own.state_dict(), getattr(content, name)
+                own.load_state_dict(found)
+                _check_kinds(found, wanted, name)
         _check_optimizer(state.optimizer)
-        if state.scheduler:
-            state.scheduler.load_state_dict(content.scheduler)
-        if state.scaler.is_enabled():
-            state.scaler.load_state_dict(content.scaler)
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
         raise UserError(f"{path}: its state does not fit trainval.optimizer and trainval.freeze: {error}") from error
     state.skipped_steps, state.iteration = content.skipped_steps, content.iteration
-    state.epoch, state.seconds, state.batches = content.epoch, content.seconds, content.batches
-    state.reports, state.selection = content.reports, Selection.from_state(content.selection)
+    state.epoch, state.seconds, state.batches = content.epoch, content.seconds, content.batches.model_dump()
+    state.reports = content.reports.model_dump(exclude_none=True)
+    state.selection = Selection.from_state(content.selection.model_dump())
     state.numbers = dict(saved.metadata.numbers)
     try:
         restore_random_state(content.random)
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, IndexError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
         raise UserError(f"{path}: 'random' is no state of random generators: {error}") from error
 
 
@@ -271,13 +253,27 @@ def _first(data: DataFingerprint) -> str:
     return f"{data.files[0]}{more}" if data.files else "no files"
 
 
+def _check_kinds(found: Mapping[str, Any], wanted: Mapping[str, Any], name: str) -> None:
+    """Check that a state has numbers where there should be: torch takes anything.
+
+    Raises:
+        ValueError: it has something else.
+    """
+    place = of_another_kind(found, {key: value for key, value in wanted.items() if key != "state"}, name)
+    if place:
+        raise ValueError(f"'{place}' is of another kind")
+
+
 def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
     """Check that an optimiser's state belongs to its parameters: torch does not.
 
     Raises:
-        ValueError: a tensor has another shape.
+        ValueError: a tensor has another shape, or numbers that are not finite.
     """
     for parameter, values in optimizer.state.items():
+        damaged = not_finite({name: value for name, value in values.items() if isinstance(value, torch.Tensor)})
+        if damaged is not None:
+            raise ValueError(f"'{damaged}' is not finite")
         for name, value in values.items():
             if isinstance(value, torch.Tensor) and value.dim() and value.shape != parameter.shape:
                 raise ValueError(f"'{name}' has the shape {tuple(value.shape)}, its parameter {tuple(parameter.shape)}")

@@ -10,13 +10,9 @@ from pathlib import Path
 
 from mlreco.atomic import atomic_path
 from mlreco.checkpoints import metadata_of, read_checkpoint, write_checkpoint
-from mlreco.training.prefix import checkpoints
+from mlreco.inputs import let_replace
+from mlreco.training.prefix import best_path, checkpoints
 from mlreco.training.selection import Selection
-
-
-def best_path(weight_prefix: str) -> Path:
-    """Return the name of the best checkpoint."""
-    return Path(f"{weight_prefix}-best.ckpt")
 
 
 def keep_best(weight_prefix: str, checkpoint: Path) -> None:
@@ -47,6 +43,7 @@ def keep_best_with(weight_prefix: str, checkpoint: Path, numbers: Mapping[str, f
         UserError: one cannot be read or the other not be written.
     """
     content = read_checkpoint(checkpoint)
+    let_replace(checkpoint)
     told = metadata_of(content, checkpoint).model_copy(update={"numbers": dict(numbers)})
     content |= {"metadata": told.model_dump_json(), "selection": selection.state()}
     write_checkpoint(best_path(weight_prefix), content)

@@ -17,6 +17,7 @@ from mlreco.models.chain import Chain, ChainLoss
 from mlreco.models.finite import not_finite
 from mlreco.models.layers.precision import autocast
 from mlreco.models.transfer import to_device
+from mlreco.training.culprit import events_at_fault
 from mlreco.training.parts import Shares, Terms, shares_of
 from mlreco.training.synced_norms import SyncedNorms
 from mlreco.training.team import Team
@@ -99,7 +100,7 @@ class Learner:
         norms: SyncedNorms | None = None,
         any_events: Callable[[], Batch] | None = None,
     ) -> None:
-        self.chain, self.loss, self.team = chain, loss, team
+        self.chain, self.loss, self.team, self._amp = chain, loss, team, amp
         self.device = next(chain.parameters()).device
         self._norms, self._any_events = norms, any_events
         self._module = team.parallel(_Pass(chain, loss, amp, norms))
@@ -152,6 +153,11 @@ class Learner:
         with torch.no_grad():
             for buffer, before in zip(self._buffers.values(), self._before, strict=True):
                 buffer.copy_(before)
+
+    def events_at_fault(self, parts: Sequence[Batch]) -> list[int]:
+        """Return the places of the events of a batch that fail alone, too (`mlreco.training.culprit`)."""
+        with contextlib.nullcontext() if self._norms is None else self._norms.apart():
+            return events_at_fault(parts, self.chain, self.loss, self._amp)
 
     def numbers(self, lessons: Lessons) -> dict[str, float]:
         """Return the terms of the whole batch, of all processes."""

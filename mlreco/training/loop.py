@@ -269,21 +269,30 @@ class Training:
             parts: the whole batch, as far as this process has it.
         """
         self.learner.take_back()
-        at_fault = lessons.at_fault or parts
-        events = ", ".join(self.loader.dataset.describe(index) for part in at_fault for index in part["index"])
         number = self.state.iteration + 1
-        saved, kept = self._save_at_fault(), self._keep_batch(parts, number)
+        culprits = self.learner.events_at_fault(parts)
+        if culprits:
+            numbers = [index for part in parts for index in part["index"]]
+            named = ", ".join(self.loader.dataset.describe(numbers[place]) for place in culprits)
+            events = f"because of {named} (it is so with {'it' if len(culprits) == 1 else 'each of them'} alone)"
+        else:
+            at_fault = lessons.at_fault or parts
+            named = ", ".join(self.loader.dataset.describe(index) for part in at_fault for index in part["index"])
+            events = f"({named}; no single one of them is the reason)" if named else "(other processes)"
+        saved, kept = self._save_at_fault(), self._keep_batch(parts, number, culprits)
         return UserError(
-            f"{lessons.problem or 'the gradient is no number'} in iteration {number} ({events or 'other processes'}): "
+            f"{lessons.problem or 'the gradient is no number'} in iteration {number} {events}: "
             f"lower trainval.optimizer.args.lr or set trainval.max_grad_norm; {saved}; {kept}"
         )
 
-    def _keep_batch(self, parts: Sequence[Batch], number: int) -> str:
-        """Write the batch of a failed iteration to a file and return how to look at it."""
+    def _keep_batch(self, parts: Sequence[Batch], number: int, culprits: Sequence[int]) -> str:
+        """Write the batch of a failed iteration to a file and return how to look at it, or at the first culprit."""
         rank = f"-process{self.team.rank}" if self.team.ranks > 1 else ""
         path = Path(f"{self.trainval['weight_prefix']}-{number}-diverged{rank}.h5")
         try:
             write_batch(path, parts, self.chain, self.config.text, self.loader.dataset.files)
         except UserError as error:
             return f"the batch could not be kept: {error}"
+        if culprits:
+            return f"'mlreco display {path} --event {culprits[0]}' shows the event"
         return f"'mlreco display {path}' shows the batch"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlreco.console import remark
 from mlreco.errors import UserError
+from mlreco.inputs import let_replace, refuse_to_replace_inputs
 from mlreco.reservation import reserved as locked
 from mlreco.training.checkpoints import Saved, read_training
 
@@ -24,6 +25,11 @@ def interrupted_path(weight_prefix: str) -> Path:
     Launchers such as ``torchrun`` do not pass the exit status of a process on.
     """
     return Path(f"{weight_prefix}.interrupted")
+
+
+def best_path(weight_prefix: str) -> Path:
+    """Return the name of the best checkpoint."""
+    return Path(f"{weight_prefix}-best.ckpt")
 
 
 def checkpoints(weight_prefix: str) -> list[tuple[int, Path]]:
@@ -64,12 +70,37 @@ def refuse_to_overwrite(weight_prefix: str) -> None:
     Raises:
         UserError: it does.
     """
-    found = checkpoints(weight_prefix)
+    best = best_path(weight_prefix)
+    found = [*(path for _, path in checkpoints(weight_prefix)), *([best] if best.exists() else [])]
     if found:
         raise UserError(
-            f"{found[0][1]}: from an earlier training; continue it with --resume, or choose another "
-            f"trainval.weight_prefix"
+            f"{found[0]}: from an earlier training; continue it with --resume, or choose another trainval.weight_prefix"
         )
+
+
+def refuse_to_write_over_inputs(weight_prefix: str) -> None:
+    """Check that none of the checkpoints of a prefix is a file that the training reads: it replaces or removes them.
+
+    Raises:
+        UserError: one is.
+    """
+    for path in (best_path(weight_prefix), *(path for _, path in checkpoints(weight_prefix))):
+        refuse_to_replace_inputs(path, "choose another trainval.weight_prefix")
+
+
+def training_to_resume(resume: str | Path, weight_prefix: str) -> Saved:
+    """Return the checkpoint that a training continues, which it may then replace or remove.
+
+    Args:
+        resume: the file, or ``latest`` for the newest one of the prefix that can be read.
+        weight_prefix: ``trainval.weight_prefix``.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    saved = newest_training(weight_prefix) if resume == "latest" else read_training(Path(resume))
+    let_replace(saved.path)
+    return saved
 
 
 def newest_training(weight_prefix: str) -> Saved:
@@ -86,4 +117,5 @@ def newest_training(weight_prefix: str) -> Saved:
             return read_training(path)
         except UserError as error:
             remark(f"passed over {error}")
+            let_replace(path)
     raise UserError(f"nothing to resume: none of the {len(found)} checkpoints of {weight_prefix} can be read")

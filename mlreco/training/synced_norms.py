@@ -19,15 +19,13 @@ class _Total(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:
-        total = values.clone()
+        total = values.contiguous().clone()
         distributed.all_reduce(total)
         return total
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
-        total = gradient.contiguous().clone()
-        distributed.all_reduce(total)
-        return total
+        return _Total.apply(gradient)  # so that it has a gradient, too
 
 
 class SyncedNorms:
@@ -46,9 +44,11 @@ class SyncedNorms:
     def __init__(self, network: nn.Module) -> None:
         self._counts = True
         self._totals: list[Tensor] = []
+        self._norms: list[VoxelBatchNorm] = []
         for name, module in network.named_modules():
             if isinstance(module, VoxelBatchNorm):
                 module.meeting = self
+                self._norms.append(module)
             elif isinstance(module, _BatchNorm):
                 kind = type(module).__name__
                 raise UserError(f"trainval.sync_batch_norm: '{name}' is a {kind}; only VoxelBatchNorm can do it")
@@ -68,6 +68,17 @@ class SyncedNorms:
             yield
         finally:
             self._counts = True
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """Let every process normalise over its own voxels alone."""
+        for norm in self._norms:
+            norm.meeting = None
+        try:
+            yield
+        finally:
+            for norm in self._norms:
+                norm.meeting = self
 
     def tie(self, products: Mapping[str, Any]) -> Tensor:
         """Return a 0 that every product and every total has a part in, so that the way back leads through all of them.

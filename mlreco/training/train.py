@@ -18,6 +18,7 @@ from mlreco.checkpoints.fingerprint import fingerprint
 from mlreco.config import Config
 from mlreco.console import remark
 from mlreco.errors import UserError
+from mlreco.inputs import noting_inputs
 from mlreco.interrupt import Stopped
 from mlreco.iotools import Loader, loader_factory
 from mlreco.models.assembly import build_chain
@@ -26,10 +27,17 @@ from mlreco.models.layers.precision import tf32
 from mlreco.provenance import git_revision, host, versions
 from mlreco.training.average import moving_average
 from mlreco.training.background import BackgroundValidator
-from mlreco.training.checkpoints import Saved, TrainingState, read_training, restore, seed_generators
+from mlreco.training.checkpoints import Saved, TrainingState, restore, seed_generators
 from mlreco.training.loop import Training
 from mlreco.training.optimizers import make_optimizer
-from mlreco.training.prefix import checkpoints, interrupted_path, newest_training, refuse_to_overwrite, reserved
+from mlreco.training.prefix import (
+    checkpoints,
+    interrupted_path,
+    refuse_to_overwrite,
+    refuse_to_write_over_inputs,
+    reserved,
+    training_to_resume,
+)
 from mlreco.training.schedules import make_scheduler, schedule_of
 from mlreco.training.selection import require_number
 from mlreco.training.settings import settings_of
@@ -63,6 +71,7 @@ def train(config: Config, *, resume: str | Path | None = None, weights: str | Pa
     trainval = config["trainval"]
     waits = interrupted_path(trainval["weight_prefix"])
     with contextlib.ExitStack() as stack:
+        stack.enter_context(noting_inputs())
         team = stack.enter_context(team_of_environment(trainval["gpus"]))
         if team.is_first:
             stack.enter_context(reserved(trainval["weight_prefix"]))
@@ -85,7 +94,7 @@ def _train(config: Config, resume: str | Path | None, weights: str | Path | None
             refuse_to_overwrite(trainval["weight_prefix"])
         seed = trainval["seed"] if trainval["seed"] >= 0 else team.gathered(secrets.randbits(31))[0]
     else:
-        saved = newest_training(trainval["weight_prefix"]) if resume == "latest" else read_training(Path(resume))
+        saved = training_to_resume(resume, trainval["weight_prefix"])
         seed = saved.content.seed
     seed_generators(seed)
     loader = loader_factory(
@@ -110,6 +119,7 @@ def _train(config: Config, resume: str | Path | None, weights: str | Path | None
         team.require_same({**facts, "events": data.digest, "beginning": state.iteration})
         loss = state.model.make_loss(trainval["loss_weights"]).to(team.device)
         with _validation(config, state, loss, loader, team) as validator:
+            refuse_to_write_over_inputs(trainval["weight_prefix"])
             training = Training(config, state, loss, loader, iterations, team, validator)
             if saved is not None and or_start and training.what_is_complete:
                 remark(f"{saved.path}: is the end of the training: {training.what_is_complete}")

@@ -94,9 +94,10 @@ def test_pandas_reads_numbers(tmp_path):
     assert [name for name in table if table[name].dtype.kind not in "if"] == ["class", "true_class"]
 
 
-def test_parquet_holds_what_the_csv_tells(tmp_path, monkeypatch):
+@pytest.mark.parametrize("group", [2, 1 << 16])
+def test_parquet_holds_what_the_csv_tells(tmp_path, monkeypatch, group):
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr("mlreco.iotools.output.table_files._ROW_GROUP", 2)
+    monkeypatch.setattr("mlreco.iotools.output.table_files._ROW_GROUP", group)
     write(tmp_path / "out.h5", (0, 40, 0, 25, 7))
     counts = export_tables(tmp_path / "out.h5", tmp_path)
     assert export_tables(tmp_path / "out.h5", tmp_path, "parquet") == {
@@ -114,7 +115,7 @@ def test_parquet_holds_what_the_csv_tells(tmp_path, monkeypatch):
             else:
                 numbers = [float(text or "nan") for text in texts]
                 np.testing.assert_allclose(column.to_numpy(), numbers, rtol=1e-6)
-    assert parquet.ParquetFile(tmp_path / "particles.parquet").num_row_groups > 1
+    assert (parquet.ParquetFile(tmp_path / "particles.parquet").num_row_groups > 1) == (group == 2)
 
 
 def test_parquet_without_pyarrow_is_one_line(tmp_path, monkeypatch, capsys):

@@ -239,6 +239,19 @@ def test_the_file_of_fragments_holds_what_the_chain_scored(trained):
             assert {0, 1} == set(one.truth.starts.tolist())
 
 
+def test_graphs_are_the_same_from_memory_and_from_the_file(trained, monkeypatch):
+    readers = []
+    for most in (0, 2 << 30):
+        monkeypatch.setattr("mlreco.iotools.output.graphs.KEPT_BYTES", most)
+        readers.append(FragmentReader(trained / "fragments.h5"))
+        for index in (0, 2, 0, 1, 2):
+            one = readers[-1].graph(index, "fragments")
+            other = FragmentReader(trained / "fragments.h5").graph(index, "fragments")
+            for part, same in ((one.graph, other.graph), (one.truth, other.truth)):
+                assert all(np.array_equal(vars(part)[name], vars(same)[name]) for name in vars(part))
+    assert [len(reader._kept) for reader in readers] == [0, 3]
+
+
 def test_reclustering_again_gives_the_same_instances_and_another_clusterer_drops_them(trained):
     recluster(trained / "output.h5", load_config(THIN).post_processing, trained / "again.h5")
     recluster(trained / "again.h5", {"linked_clusterer": {}}, trained / "linked.h5")

@@ -97,21 +97,24 @@ def test_the_output_does_not_depend_on_batches_and_workers(tmp_path, weights):
                 np.testing.assert_allclose(a[name], b[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
-def test_the_output_does_not_depend_on_the_number_of_threads(tmp_path, weights, set_threads):
+def test_the_output_does_not_depend_on_the_number_of_threads(tmp_path, weights, set_threads, monkeypatch):
     source = write(tmp_path / "in.h5", [make_event(size, size) for size in (40, 300, 0, 1, 90, 200, 60)])
-    for name, threads in (("one", 1), ("three", 3), ("again", 3)):
+    names = ("one", "three", "again", "alone")
+    for name, threads, together in zip(names, (1, 3, 3, 3), (1000, 1000, 1000, 1), strict=True):
         set_threads(threads)
+        monkeypatch.setattr("mlreco.inference.reconstruction.VOXELS_AT_ONCE", together)
         infer(source, tmp_path / f"{name}.h5", weights, "iotool.batch_size=1")
     with ExitStack() as files:
-        readers = [files.enter_context(HDF5Reader(tmp_path / f"{name}.h5")) for name in ("one", "three", "again")]
-        for one, three, again in zip(*readers, strict=True):
-            assert one.keys() == three.keys() == again.keys()
+        readers = [files.enter_context(HDF5Reader(tmp_path / f"{name}.h5")) for name in names]
+        for one, three, again, alone in zip(*readers, strict=True):
+            assert one.keys() == three.keys() == again.keys() == alone.keys()
             for name in set(one) - {"times"}:
                 assert three[name].tobytes() == again[name].tobytes(), name
                 if name == "semantic_scores":  # torch's softmax rounds differently at the end of a thread's part
                     np.testing.assert_allclose(one[name], three[name], rtol=1e-6)
+                    np.testing.assert_allclose(alone[name], three[name], rtol=1e-6)
                 else:
-                    assert one[name].tobytes() == three[name].tobytes(), name
+                    assert one[name].tobytes() == three[name].tobytes() == alone[name].tobytes(), name
 
 
 def test_events_of_different_image_sizes(tmp_path, weights):

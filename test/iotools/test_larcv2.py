@@ -52,6 +52,32 @@ def test_memberwise_stream(sets, class_version):
         assert values.tolist() == [value for voxels in sets for _, value in voxels]
 
 
+@pytest.mark.parametrize("ahead", [0, 1 << 30])
+def test_a_leaf_gives_the_same_entries_however_far_it_is_read_ahead(tmp_path, monkeypatch, ahead):
+    from mlreco.iotools.larcv2 import leaves
+
+    rng = np.random.default_rng(0)
+    baskets = [rng.integers(0, 1 << 60, count).astype(np.int64) for count in (3, 1, 5, 4, 2, 6)]
+    with uproot.recreate(tmp_path / "x.root") as file:
+        file.mktree("tree", {"x": np.int64})
+        for basket in baskets:
+            file["tree"].extend({"x": basket})
+    expected = np.concatenate(baskets)
+    monkeypatch.setattr(leaves, "_READ_AHEAD", ahead)
+    with uproot.open(tmp_path / "x.root") as file:
+        branch = file["tree"]["x"]
+        assert branch.num_baskets == len(baskets)
+        calls = []
+        read = leaves.Leaf._read_baskets
+        monkeypatch.setattr(leaves.Leaf, "_read_baskets", lambda leaf, *ends: calls.append(ends) or read(leaf, *ends))
+        leaf = leaves.Leaf(branch)
+        assert [leaf[index] for index in range(21)] == expected.tolist()
+        assert calls == ([(0, 1), (1, 6)] if ahead else [(number, number + 1) for number in range(6)])
+        order = rng.permutation(21)
+        assert [leaf[index] for index in order] == expected[order].tolist()
+        assert leaf.all().tolist() == expected.tolist()
+
+
 def test_streams_that_are_refused():
     stream = encode_sets([[(1, 2.0)], [(3, 4.0), (5, 6.0)]])
     with pytest.raises(StreamError, match="object by object"):

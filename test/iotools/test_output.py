@@ -46,6 +46,27 @@ def test_round_trip(tmp_path_factory, counts, flush):
             np.testing.assert_array_equal(values, np.concatenate([event[name] for event in events]))
 
 
+def test_the_file_does_not_depend_on_when_it_is_written(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    events = [make_event(rng, rows) for rows in (5, 0, 9000, 3, 7000, 1)]
+    contents, flushed = [], []
+    flush = HDF5Writer.flush
+    monkeypatch.setattr(HDF5Writer, "flush", lambda writer: flushed.append(writer.path.name) or flush(writer))
+    for most in (0, 100_000, 1 << 40):
+        monkeypatch.setattr("mlreco.iotools.output.writer._BUFFERED_BYTES", most)
+        path = tmp_path / f"{most}.h5"
+        with HDF5Writer(path, {"classes": ["HIP"]}) as writer:
+            for event in events:
+                writer.append(event)
+        names: list[str] = []
+        with h5py.File(path) as file:
+            file.visit(names.append)
+            tables = [file[name] for name in names if isinstance(file[name], h5py.Dataset) and name != "skipped"]
+            contents.append({table.name: (table[()].tobytes(), table.dtype, table.chunks) for table in tables})
+    assert contents[0] == contents[1] == contents[2]
+    assert [flushed.count(f"{most}.h5") for most in (0, 100_000, 1 << 40)] == [7, 3, 1]
+
+
 def test_layout_and_attributes(tmp_path):
     path = tmp_path / "out.h5"
     long_text = "key: value\n" * 20000

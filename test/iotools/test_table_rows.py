@@ -50,6 +50,16 @@ def test_equals_h5py(data, filters, kind, chunk):
         assert ours[begin:end].dtype == table.dtype
 
 
+@pytest.mark.parametrize("largest", [8 * VOXEL.itemsize - 1, 8 * VOXEL.itemsize])
+def test_chunks_of_every_size_give_the_same_rows(monkeypatch, largest):
+    monkeypatch.setattr("mlreco.iotools.larcv3.table_rows._LARGEST_CHUNK", largest)
+    rows = rows_of("voxels", 30, np.random.default_rng(0))
+    ours = table_rows(table_of(rows, 8, "shuffle"))
+    assert isinstance(ours, InflatedRows) == (largest >= 8 * VOXEL.itemsize)
+    for begin, end in ((0, 30), (7, 9), (8, 16), (29, 30), (3, 3)):
+        np.testing.assert_array_equal(ours[begin:end], rows[begin:end])
+
+
 def test_a_chunk_that_was_stored_without_its_filters():
     rows = rows_of("<i4", 20, np.random.default_rng(0))
     table = table_of(rows, 8, "gzip")

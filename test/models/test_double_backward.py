@@ -14,6 +14,7 @@ from mlreco.models.losses.kernel import pair_log_scores
 from mlreco.models.network_input import sparse_image
 from mlreco.sparse import SparseConv3d, SubMConv3d, engine
 from mlreco.sparse.layers.residual import NormActivation, ResidualBlock, activate_and_convolve
+from mlreco.training.synced_norms import _Total
 
 
 def penalty(module, image, apply, scale=1.0):
@@ -118,9 +119,16 @@ def test_pair_scores_twice_numerically():
     assert torch.autograd.gradgradcheck(lambda *x: pair_log_scores(*x, pairs), inputs)
 
 
+def test_sums_over_processes_twice_numerically(monkeypatch):
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: tensor.mul_(2))  # another one has the same
+    values = torch.randn(4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(_Total.apply, values)
+    assert torch.autograd.gradgradcheck(_Total.apply, values)
+
+
 def test_every_function_with_a_gradient_of_its_own_is_tested_here():
     for module in pkgutil.walk_packages(mlreco.__path__, "mlreco."):
-        if module.name.startswith("mlreco.models."):
+        if module.name.startswith(("mlreco.models.", "mlreco.training.")):
             importlib.import_module(module.name)
     own = {cls.__name__ for cls in torch.autograd.Function.__subclasses__() if cls.__module__.startswith("mlreco.")}
-    assert own == {name for name in CASES if " " not in name} | {"_PairLogScore"}
+    assert own == {name for name in CASES if " " not in name} | {"_PairLogScore", "_Total"}

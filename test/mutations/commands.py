@@ -3,13 +3,15 @@
 import faulthandler
 import os
 import resource
+import signal
 import sys
 import traceback
 from dataclasses import dataclass
 
-SECONDS, BYTES = 20, 2 << 30
+SECONDS, BYTES, HOUR = 20, 2 << 30, 3600
 
 TINY = ["--set", "iotool.num_workers=0"]
+NAMES = ["--set", "trainval.weight_prefix={new}/w", "--set", "trainval.log_dir={new}"]
 COMMANDS = {
     "larcv3": [
         ["info", "{file}"],
@@ -18,7 +20,7 @@ COMMANDS = {
         ["convert", "{file}", "--to", "cache", "-o", "{new}.h5"],
         ["inference", "thin", "-s", "{file}", "-o", "{new}.h5", *TINY],
         ["inference", "thin", "-s", "{file}", "-o", "{new}.h5", "--set", "iotool.on_error=skip", *TINY],
-        ["train", "{config}", "-s", "{file}", "--iterations", "1", "--set", "trainval.weight_prefix={new}/w", *TINY],
+        ["train", "{config}", "-s", "{file}", "--iterations", "1", *NAMES, *TINY],
     ],
     "output": [
         ["info", "{file}"],
@@ -32,9 +34,18 @@ COMMANDS = {
         ["convert", "{file}", "-o", "{new}.h5"],
         ["inference", "thin", "-s", "{file}", "-o", "{new}.h5", *TINY],
     ],
+    "checkpoint": [
+        ["info", "{file}"],
+        ["info", "{file}", "--check"],
+        ["inference", "{config}", "--weights", "{file}", "-o", "{new}.h5", *TINY],
+        ["inference", "{file}", "-o", "{new}.h5", *TINY],
+        ["train", "{config}", "--weights", "{file}", "--iterations", "1", *NAMES, *TINY],
+        ["train", "{config}", "--resume", "{file}", "--iterations", "3", *NAMES, *TINY],
+        ["train", "--resume", "{file}", "--iterations", "2", *NAMES, *TINY],
+    ],
     "config": [
         ["inference", "{file}", "-o", "{new}.h5", *TINY],
-        ["train", "{file}", "--iterations", "1", "--set", "trainval.weight_prefix={new}/w", *TINY],
+        ["train", "{file}", "--iterations", "1", *NAMES, *TINY],
         ["recluster", "{output}", "-o", "{new}.h5", "--config", "{file}"],
         ["import-config", "{file}", "-o", "{new}.cfg"],
     ],
@@ -48,6 +59,12 @@ COMMANDS = {
 NETWORK = ("inference", "train")
 """Commands that need a network, and seconds."""
 
+
+def is_quick(words):
+    """Whether a command needs no network, or ends before it does, as a training of which nothing is left."""
+    return words[0] not in NETWORK or ("--resume" in words and words[words.index("--iterations") + 1] == "2")
+
+
 COMMANDS["cache"] = COMMANDS["larcv2"] = COMMANDS["pilarnet_m"] = COMMANDS["larcv3"]
 
 
@@ -57,7 +74,7 @@ class Ran:
 
     Attributes:
         status: its exit status; minus the signal that ended it.
-        seconds: of a processor that it used; one that only waits is ended by a signal.
+        seconds: of a processor that it used; one that only waits is ended after an hour.
         grown: bytes of memory that it needed beyond what it began with.
         text: what it wrote to the terminal.
     """
@@ -101,7 +118,9 @@ def run(words, folder):
                 os.dup2(output, stream)
             sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # noqa: SIM115
             os.chdir(folder)
-            faulthandler.dump_traceback_later(15 * SECONDS, exit=True)
+            faulthandler.register(signal.SIGXCPU, chain=True)
+            faulthandler.dump_traceback_later(HOUR, exit=True)  # of a clock: the machine may have much else to do
+            resource.setrlimit(resource.RLIMIT_CPU, (10 * SECONDS, 11 * SECONDS))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             status = main(words)
             sys.stdout.flush()

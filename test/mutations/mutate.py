@@ -28,6 +28,8 @@ def damage(source, target, seed):
         for _ in range(int(rng.integers(1, 3))):
             with h5py.File(target, "a") as file:
                 damage_structure(file, rng)
+    elif source.suffix == ".ckpt" and rng.random() < 0.7:
+        damage_checkpoint(source, target, rng)
     else:
         target.write_bytes(damaged_bytes(source.read_bytes(), rng))
 
@@ -81,6 +83,58 @@ def damaged_text(text, rng):
                 lines[row] = f"{key}{colon or ':'} {rng.choice(WORDS)}"
         lines = lines or [""]
     return "\n".join(lines).encode("utf-8", "surrogatepass")
+
+
+def damage_checkpoint(source, target, rng):
+    """Change, remove or add values of a checkpoint, and write it as torch does."""
+    import torch
+
+    content = torch.load(source, weights_only=True)
+    for _ in range(int(rng.integers(1, 3))):
+        place = content
+        while True:
+            keys = list(place) if isinstance(place, dict) else range(len(place))
+            key = keys[int(rng.integers(len(keys)))]
+            deeper = isinstance(place[key], dict | list) and len(place[key]) > 0
+            if not deeper or rng.random() < 0.2:
+                break
+            place = place[key]
+        choice = rng.random()
+        if choice < 0.2:
+            del place[key]
+        elif choice < 0.3 and isinstance(place, dict):
+            place[("new", 7, -1)[int(rng.integers(3))]] = place[key]
+        elif isinstance(place[key], str) and choice < 0.6:
+            changed = damaged_text(place[key], rng) if rng.random() < 0.5 else damaged_bytes(place[key].encode(), rng)
+            place[key] = changed.decode("utf-8", "replace")
+        elif isinstance(place[key], torch.Tensor) and choice < 0.8:
+            place[key] = changed_tensor(place[key], rng)
+        else:
+            strange = (*STRANGE, None, "x", [], {}, [1, [2]], {"a": 1}, True, 2**70, -1, torch.ones(2), "1e400", (1,))
+            place[key] = strange[int(rng.integers(len(strange)))]
+    torch.save(content, target)
+
+
+def changed_tensor(tensor, rng):
+    """Return a tensor of another kind, shape or with a strange number."""
+    import torch
+
+    match int(rng.integers(6)):
+        case 0:
+            kinds = (torch.int64, torch.float16, torch.float64, torch.complex64, torch.bool)
+            return tensor.to(kinds[int(rng.integers(len(kinds)))])
+        case 1:
+            return tensor.reshape(-1)[: int(rng.integers(tensor.numel() + 1))].clone()
+        case 2:
+            return tensor.float().to_sparse() if tensor.dim() else tensor[None]
+        case 3:
+            return tensor.to("meta")
+        case 4:
+            return tensor.new_zeros(()).expand(1 << 40)
+    strange = tensor.clone().reshape(-1)
+    if len(strange) and strange.is_floating_point():
+        strange[int(rng.integers(len(strange)))] = STRANGE[int(rng.integers(len(STRANGE)))]
+    return strange.reshape(tensor.shape)
 
 
 def damage_structure(file, rng):

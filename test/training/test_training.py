@@ -12,8 +12,10 @@ import torch
 from mlreco.checkpoints import read_metadata
 from mlreco.config import load_config
 from mlreco.errors import UserError
+from mlreco.inputs import noting_inputs
 from mlreco.training import train
-from mlreco.training.prefix import checkpoints
+from mlreco.training.keeping import keep_best
+from mlreco.training.prefix import best_path, checkpoints, refuse_to_write_over_inputs, training_to_resume
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -198,6 +200,26 @@ def test_a_new_training_does_not_overwrite_an_earlier_one(tmp_path):
     with pytest.raises(UserError, match=r"snapshot-1.ckpt: from an earlier training; continue it with --resume"):
         train(config)
     assert (tmp_path / "weights/snapshot-1.ckpt").read_bytes() == first
+    best = (tmp_path / "weights/snapshot-1.ckpt").rename(tmp_path / "weights/snapshot-best.ckpt")
+    with pytest.raises(UserError, match=r"snapshot-best.ckpt: from an earlier training"):
+        train(config, weights=best)
+
+
+def test_a_training_replaces_of_what_it_read_only_the_checkpoint_that_it_goes_on_from(tmp_path):
+    prefix = f"{tmp_path}/weights/snapshot"
+    first = train(tiny_config(tmp_path, "trainval.iterations=1"))
+    other = train(tiny_config(tmp_path / "other", "trainval.iterations=1"))
+    for resume in ("latest", first):
+        with noting_inputs():
+            training_to_resume(resume, prefix)
+            refuse_to_write_over_inputs(prefix)
+            keep_best(prefix, other)
+            keep_best(prefix, first)
+        assert best_path(prefix).samefile(first)  # so that going on from one of them lets the other be replaced
+    shutil.copy(other, tmp_path / "weights/snapshot-0.ckpt")
+    mine = [f"model.modules.spice.model_path={tmp_path}/weights/snapshot-0.ckpt", "trainval.keep_last=1"]
+    with pytest.raises(UserError, match=r"snapshot-0.ckpt: is an input of this .*; choose another trainval.weight_pre"):
+        train(tiny_config(tmp_path, "trainval.iterations=2", *mine), resume="latest")
 
 
 def test_resuming_needs_a_checkpoint_that_fits(tmp_path):
