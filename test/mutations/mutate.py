@@ -161,7 +161,10 @@ def damage_attribute(attributes, key, rng):
 def damage_table(file, name, rng):
     """Change values, type, shape or kind of a table, or remove it."""
     table = file[name]
-    rows, kind = table[()], table.dtype
+    if table.shape is None:
+        del file[name]
+        return
+    rows, kind = np.asarray(table[()]), table.dtype
     options = {"chunks": table.chunks, "maxshape": table.maxshape} if table.chunks and table.ndim else {}
     choice = int(rng.integers(12))
     if choice < 5 and rows.size and kind.kind != "O":
