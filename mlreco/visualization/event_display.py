@@ -13,10 +13,11 @@ from mlreco.errors import UserError
 from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS
 from mlreco.post_processing.evaluation.summary import ALL
 from mlreco.post_processing.predicted import predicted_instances
-from mlreco.semantics import class_scheme
+from mlreco.semantics import PILARNET, class_scheme
 from mlreco.visualization.event_document import describe_event
 from mlreco.visualization.event_scales import Products
 from mlreco.visualization.event_summary import class_tables, clustering_scores
+from mlreco.visualization.particle_points import particle_points
 
 
 def event_document(products: Products, info: Mapping[str, Any], event: int) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def event_document(products: Products, info: Mapping[str, Any], event: int) -> d
 
     Returns:
         What `describe_event` returns, for an event with voxels, and ``number``, ``title``, ``facts`` (names and
-        values), ``tables`` (HTML) and ``count``.
+        values), ``tables`` (HTML), ``count`` and ``points`` (of `particle_points`).
 
     Raises:
         UserError: the event has no voxel coordinates.
@@ -41,14 +42,16 @@ def event_document(products: Products, info: Mapping[str, Any], event: int) -> d
     head = {"number": event, "title": event_title(products, event), "facts": _facts(products, info, event)}
     if not count:
         return {**head, "count": 0, "tables": "", "scenes": [], "instances": {}, "points": []}
-    return {**head, "tables": class_tables(products, classes), **describe_event(products, classes)}
+    scheme = class_scheme(_text(info.get("class_scheme", PILARNET.name)))
+    shown = {**describe_event(products, classes), "points": particle_points(products, scheme)}
+    return {**head, "tables": class_tables(products, classes), **shown}
 
 
 def class_names(info: Mapping[str, Any]) -> list[str]:
     """Return the names of the semantic classes of an output file, by number."""
     names = info.get("classes")
     if names is None:
-        return list(class_scheme(_text(info.get("class_scheme", "pilarnet"))).classes)
+        return list(class_scheme(_text(info.get("class_scheme", PILARNET.name))).classes)
     if isinstance(names, str | bytes):
         names = json.loads(names)
     return [_text(name) for name in names]

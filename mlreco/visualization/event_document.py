@@ -26,9 +26,9 @@ _SCENES = (
     ("class_predicted", "image", "Predicted semantic classes"),
     ("class_used", "image", "Semantic classes"),
     ("instance_true", "image", "True instances"),
-    ("instance_true", "embedding", "Embedding: true instances"),
+    ("instance_true", "embedding", "Embedding: true"),
     ("instance_predicted", "image", "Predicted instances"),
-    ("instance_predicted", "embedding", "Embedding: predicted instances"),
+    ("instance_predicted", "embedding", "Embedding: predicted"),
 )
 
 
@@ -43,7 +43,7 @@ def describe_event(products: Products, classes: list[str]) -> dict:
         ``voxels``: encoded columns, one value a voxel (instances as positions in ``instances``, -1 for none);
         ``classes`` and ``instances``: names or numbers with their colours; ``scenes``: title, space and column that
         gives the colour; ``spaces``: axis titles and ranges; ``image``: from voxel numbers to positions;
-        ``energy_scale``; ``marker``: size in pixels and symbol; ``points``: starts and ends of particles, in cm.
+        ``energy_scale``; ``marker``: size in pixels and symbol.
     """
     coordinates = products["coordinates"]
     voxels = {axis: encode_integers(coordinates[:, i]) for i, axis in enumerate("xyz")}
@@ -75,7 +75,6 @@ def describe_event(products: Products, classes: list[str]) -> dict:
             {"key": f"{colour}-{space}", "colour": colour, "space": space, "title": title}
             for colour, space, title in drawn
         ],
-        "points": _points(products),
         "spaces": spaces,
         "image": image_geometry(products),
         "energy_scale": energy_scale(products.get("energies", np.empty(0))),
@@ -95,20 +94,6 @@ def _class_columns(products: Products) -> dict[str, str]:
 def finite(value: float, digits: int) -> float | None:
     """Return a rounded number, None where it is none: JSON knows no other."""
     return round(value, digits) if math.isfinite(value) else None
-
-
-def _points(products: Products) -> list[dict]:
-    """Return start and end of every particle of which they are known."""
-    particles = products.get("particles")
-    if particles is None or particles.dtype.names is None:
-        return []
-    found = []
-    for kind in ("start", "end"):
-        places = np.stack([particles[f"{kind}_{axis}"] for axis in "xyz"], axis=1).astype(float)
-        for number, place in zip(particles["particle"].tolist(), places, strict=True):
-            if np.isfinite(place).all():
-                found.append({"kind": kind, "particle": number, "at": place.round(3).tolist()})
-    return found
 
 
 def _instances(products: Products, classes: list[str]) -> dict[str, list[dict]]:
