@@ -17,10 +17,11 @@ from mlreco.atomic import make_folder, write_text
 from mlreco.errors import UserError
 from mlreco.progress import Progress
 from mlreco.visualization.colours import class_colours
-from mlreco.visualization.event_display import class_names, event_document
+from mlreco.visualization.event_display import class_names, event_document, scheme_of
 from mlreco.visualization.event_index import COLUMNS, index_row
 from mlreco.visualization.event_scales import Products
 from mlreco.visualization.page import colour_chip, html_page, json_text
+from mlreco.visualization.particle_points import with_measured_particles
 
 MOST_BYTES = 60_000_000
 """Events in a page, unless the user says otherwise: more take a browser seconds to read."""
@@ -83,7 +84,11 @@ class WrittenPage:
 
 
 def write_event_browser(
-    reader: Events, events: Iterable[int], path: str | os.PathLike[str], most_bytes: int = MOST_BYTES
+    reader: Events,
+    events: Iterable[int],
+    path: str | os.PathLike[str],
+    most_bytes: int = MOST_BYTES,
+    measured: bool = False,
 ) -> WrittenPage:
     """Write the page of some events of a file.
 
@@ -92,6 +97,7 @@ def write_event_browser(
         events: their numbers, from 0.
         path: the page to write; it appears complete or not at all.
         most_bytes: bytes of events inside the page; the first event is always inside.
+        measured: whether starts and ends are measured for events without a table of particles.
 
     Raises:
         UserError: no such event, an event without coordinates, or the page cannot be written.
@@ -104,7 +110,7 @@ def write_event_browser(
     cards: dict[str, str] = {}
     size = folder_size = 0
     with Progress("display", total=len(numbers)) as progress:
-        for document, row in _described(reader, numbers):
+        for document, row in _described(reader, numbers, measured):
             text = json_text(document)
             if rows and size + len(text) > most_bytes:
                 make_folder(folder)
@@ -164,13 +170,17 @@ def _page_of_one(document: dict[str, Any], row: dict[str, Any], classes: list[st
     return _page(document, [row], cards, classes, {f"event-{document['number']}": json_text(document)})
 
 
-def _described(reader: Events, events: Iterable[int]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+def _described(
+    reader: Events, events: Iterable[int], measured: bool = False
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Yield what the page shows of each event, and its row in the list."""
     classes = class_names(reader.info)
     for event in events:
         if not 0 <= event < len(reader):
             raise UserError(f"no event {event}: the file has {len(reader)} events, numbered from 0")
         products = dict(reader[event])
+        if measured:
+            products = with_measured_particles(products, scheme_of(reader.info))
         yield event_document(products, reader.info, event), index_row(products, classes, event)
 
 

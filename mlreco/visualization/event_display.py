@@ -13,7 +13,7 @@ from mlreco.errors import UserError
 from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS
 from mlreco.post_processing.evaluation.summary import ALL
 from mlreco.post_processing.predicted import predicted_instances
-from mlreco.semantics import PILARNET, class_scheme
+from mlreco.semantics import PILARNET, ClassScheme, class_scheme
 from mlreco.visualization.event_document import describe_event
 from mlreco.visualization.event_scales import Products
 from mlreco.visualization.event_summary import class_tables, clustering_scores
@@ -42,16 +42,20 @@ def event_document(products: Products, info: Mapping[str, Any], event: int) -> d
     head = {"number": event, "title": event_title(products, event), "facts": _facts(products, info, event)}
     if not count:
         return {**head, "count": 0, "tables": "", "scenes": [], "instances": {}, "points": []}
-    scheme = class_scheme(_text(info.get("class_scheme", PILARNET.name)))
-    shown = {**describe_event(products, classes), "points": particle_points(products, scheme)}
+    shown = {**describe_event(products, classes), "points": particle_points(products)}
     return {**head, "tables": class_tables(products, classes), **shown}
+
+
+def scheme_of(info: Mapping[str, Any]) -> ClassScheme:
+    """Return the numbering of the classes of a file."""
+    return class_scheme(_text(info.get("class_scheme", PILARNET.name)))
 
 
 def class_names(info: Mapping[str, Any]) -> list[str]:
     """Return the names of the semantic classes of an output file, by number."""
     names = info.get("classes")
     if names is None:
-        return list(class_scheme(_text(info.get("class_scheme", PILARNET.name))).classes)
+        return list(scheme_of(info).classes)
     if isinstance(names, str | bytes):
         names = json.loads(names)
     return [_text(name) for name in names]

@@ -12,20 +12,16 @@ from mlreco.semantics import ClassScheme
 from mlreco.visualization.event_scales import Products
 
 
-def particle_points(products: Products, scheme: ClassScheme) -> list[dict[str, Any]]:
+def particle_points(products: Products) -> list[dict[str, Any]]:
     """Return start and end of every particle of which they are known, of those with enough voxels to see.
 
     Args:
-        products: name -> array of one event. Without a table ``particles`` its instances are measured, where lengths
-            and classes are known.
-        scheme: numbering of the classes.
+        products: name -> array of one event; nothing is known without the table ``particles``.
 
     Returns:
         ``kind`` (``start`` or ``end``), ``particle`` (number of the instance) and ``at`` (cm) of each point.
     """
     table = products.get("particles")
-    if table is None:
-        table = _measured(products, scheme)
     if table is None or table.dtype.names is None:
         return []
     if "voxels" in table.dtype.names:
@@ -39,12 +35,20 @@ def particle_points(products: Products, scheme: ClassScheme) -> list[dict[str, A
     return found
 
 
-def _measured(products: Products, scheme: ClassScheme) -> np.ndarray | None:
-    """Return the table of particles of an event that has instances and is measured in cm; None of another one."""
+def with_measured_particles(products: Products, scheme: ClassScheme) -> Products:
+    """Return products with the table ``particles``, as it is where there is one.
+
+    An event without instances, or without lengths in cm, has none.
+
+    Args:
+        products: name -> array of one event.
+        scheme: numbering of the classes.
+    """
     needed = ("coordinates", "energies", "semantics", "image_origin", "voxel_size", predicted_instances(products))
-    if any(name not in products for name in needed):
-        return None
+    if "particles" in products or any(name not in products for name in needed):
+        return products
     from mlreco.particles.image import LabelledImage
     from mlreco.particles.reconstruction import reconstruct_particles
 
-    return reconstruct_particles(LabelledImage.from_products(products, scheme)).particles
+    image = LabelledImage.from_products(products, scheme)
+    return {**products, "particles": reconstruct_particles(image).particles}

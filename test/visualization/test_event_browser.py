@@ -89,7 +89,7 @@ def test_start_and_end_points_come_from_the_table_of_particles(event, tmp_path):
     ]
 
 
-def test_start_and_end_points_are_measured_where_there_is_no_table(event, tmp_path):
+def test_start_and_end_points_are_measured_where_it_is_asked_for(event, tmp_path):
     voxels = np.stack([np.arange(40), np.full(40, 7), np.full(40, 9)], axis=1)
     event = {name: values[:1] if len(values) == 1 else values[:40] for name, values in event.items()}
     event |= {
@@ -98,13 +98,13 @@ def test_start_and_end_points_are_measured_where_there_is_no_table(event, tmp_pa
         "fragments": (np.arange(40) >= 36).astype(np.int32),
     }
     event |= {"image_origin": np.zeros((1, 3)), "voxel_size": np.full((1, 3), 0.5), "energies": np.ones(40, np.float32)}
-    write_event_browser(MemoryReader([event]), [0], tmp_path / "page.html")
+    write_event_browser(MemoryReader([event]), [0], tmp_path / "page.html", measured=True)
     points = Page((tmp_path / "page.html").read_text(encoding="utf-8")).document["points"]
     assert [(point["kind"], point["particle"]) for point in points] == [("start", 0), ("end", 0)]
     ends = sorted(point["at"] for point in points)
     np.testing.assert_allclose(ends, [[0.25, 3.75, 4.75], [17.75, 3.75, 4.75]], atol=0.5)
     del event["voxel_size"]
-    write_event_browser(MemoryReader([event]), [0], tmp_path / "page.html")
+    write_event_browser(MemoryReader([event]), [0], tmp_path / "page.html", measured=True)
     assert Page((tmp_path / "page.html").read_text(encoding="utf-8")).document["points"] == []
 
 

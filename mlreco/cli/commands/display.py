@@ -35,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, metavar="FILE", help="page to write (event_N.html for one, else events.html)"
     )
     parser.add_argument(
+        "--points",
+        action="store_true",
+        help="measure where particles begin and end where the output has no table of particles",
+    )
+    parser.add_argument(
         "--page-limit",
         type=positive,
         default=60,
@@ -62,7 +67,8 @@ def run(arguments: argparse.Namespace) -> None:
     reader = _open(file)
     chosen = slice(arguments.event, arguments.event + 1) if alone else arguments.events or slice(0, 20)
     events = chosen_events(chosen, len(reader), file)
-    written = write_event_browser(reader, events, output_file(page, file), arguments.page_limit * 10**6)
+    limit = arguments.page_limit * 10**6
+    written = write_event_browser(reader, events, output_file(page, file), limit, arguments.points)
     what = f"event {arguments.event}" if alone else f"{written.events} events"
     say(f"{what} of {file}: {written.path.resolve()}, {written.size / 1e6:.1f} MB")
     if written.folder is not None:
