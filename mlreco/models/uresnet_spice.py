@@ -54,8 +54,9 @@ class UResNetSpiceLoss(StageLoss):
         events = products["image"].indices[:, 0]
         embedding = (products["embeddings"], products["margins"], products["seediness"])
         segmentation = self.segmentation(products["segmentation"], semantics, events)
-        spice = self.spice(*embedding, events, semantics, instances)
-        spice["loss"] = spice["loss"] * self.spice.weight(events, semantics, instances) / self.weight(labels, events)
+        truth = self.spice.truth(events, semantics, instances)
+        spice = self.spice.terms(*embedding, truth)
+        spice["loss"] = spice["loss"] * truth.event_count / self.weight(labels, events)
         loss = self.segmentation_weight * segmentation["loss"] + spice["loss"]
         tasks = {"segmentation": segmentation, "spice": spice}
         named = {f"{task}_{name}": value for task, terms in tasks.items() for name, value in terms.items()}

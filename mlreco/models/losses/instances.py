@@ -66,6 +66,12 @@ class Instances:
     group_count: Tensor
     group_size: Tensor
 
+    @property
+    def event_count(self) -> Tensor:
+        """Number of events with an instance, () float32."""
+        events = self.group_event
+        return torch.full((), float(events[-1] + 1) if len(events) else 0.0, device=events.device)
+
     @classmethod
     def build(cls, batch: Tensor, semantics: Tensor, instances: Tensor, keep: Tensor, min_voxels: int = 1) -> Instances:
         """Find the instances of a batch.

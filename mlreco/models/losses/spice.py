@@ -117,8 +117,24 @@ class SpiceLoss(nn.Module):
         Raises:
             UserError: a semantic class that the scheme does not have.
         """
+        return self.terms(embeddings, margins, seediness, self.truth(batch, semantics, instances))
+
+    def truth(self, batch: Tensor, semantics: Tensor, instances: Tensor) -> Instances:
+        """Return the true instances that the loss regards.
+
+        Args:
+            batch: as of ``forward``, like the others.
+            semantics: true classes.
+            instances: true instance numbers.
+
+        Raises:
+            UserError: a semantic class that the scheme does not have.
+        """
         require_classes(semantics, self.class_scheme)
-        truth = Instances.build(batch, semantics, instances, self._regarded(semantics, instances), self.min_voxels)
+        return Instances.build(batch, semantics, instances, self._regarded(semantics, instances), self.min_voxels)
+
+    def terms(self, embeddings: Tensor, margins: Tensor, seediness: Tensor, truth: Instances) -> dict[str, Tensor]:
+        """Return what ``forward`` returns, for instances of ``truth``."""
         dtype = torch.promote_types(embeddings.dtype, torch.float32)
         embeddings, margins, seediness = (x[truth.rows].to(dtype) for x in (embeddings, margins, seediness))
         centroids = segment_mean(embeddings, truth.instance, truth.count)
@@ -142,9 +158,7 @@ class SpiceLoss(nn.Module):
             semantics: (N,) integer true semantic class.
             instances: (N,) integer true instance number.
         """
-        kept = self._regarded(semantics, instances)
-        events = Instances.build(batch, semantics, instances, kept, self.min_voxels).group_event
-        return torch.full((), float(events[-1] + 1) if len(events) else 0.0, device=batch.device)
+        return self.truth(batch, semantics, instances).event_count
 
     def _regarded(self, semantics: Tensor, instances: Tensor) -> Tensor:
         """Return the (N,) bool mask of the voxels that the loss regards."""
