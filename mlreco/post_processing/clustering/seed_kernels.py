@@ -38,6 +38,54 @@ def _best_left(taken: np.ndarray, leaf: int, seediness: np.ndarray, rows: np.nda
 
 
 @compiled
+def _take_near(
+    blocks: np.ndarray,
+    tree: tuple[np.ndarray, np.ndarray, np.ndarray],
+    centre: np.ndarray,
+    highest_score: float,
+    precision: float,
+    taken: np.ndarray,
+    best: np.ndarray,
+    opened: np.ndarray,
+    squared: np.ndarray,
+) -> int:
+    """Take all voxels that are near enough to a seed; return how many nodes were opened, whose best must be told anew.
+
+    Args:
+        blocks: as of ``find_seeds``, like the tree.
+        tree: the boxes.
+        centre: (1, D) float64, where the seed is.
+        highest_score: a voxel joins where its score is below.
+        precision: what a squared distance is multiplied by to be a score.
+        taken: (L, LEAF_SIZE) bool, written in the leaves that are opened.
+        best: best voxel that is left in each node; NONE is written where a node is taken as a whole.
+        opened: written, the nodes that were opened, parents before their children.
+        squared: (LEAF_SIZE,) float64 to write on.
+    """
+    lows, highs, first_child = tree
+    opened[0] = len(first_child) - 1
+    done, end = 0, 1
+    while done < end:
+        node = opened[done]
+        done += 1
+        if first_child[node] == NO_CHILD:
+            leaf_distances(centre, 0, blocks, node, squared)
+            for slot in range(LEAF_SIZE):
+                taken[node, slot] |= squared[slot] * precision < highest_score
+            continue
+        for child in range(first_child[node], first_child[node] + FAN_OUT):
+            if best[child] == NONE:
+                continue
+            near, far = box_distances(centre, 0, lows, highs, child)
+            if far * precision < highest_score:
+                best[child] = NONE
+            elif near * precision < highest_score:
+                opened[end] = child
+                end += 1
+    return end
+
+
+@compiled
 def find_seeds(
     blocks: np.ndarray,
     tree: tuple[np.ndarray, np.ndarray, np.ndarray],
@@ -64,7 +112,7 @@ def find_seeds(
     Returns:
         (K,) int64 positions of the seeds in tree order, first seed first; K >= 1.
     """
-    lows, highs, first_child = tree
+    first_child = tree[2]
     root = len(first_child) - 1
     taken = np.zeros((len(blocks), LEAF_SIZE), np.bool_)
     best = np.full(len(first_child), NONE, np.int64)
@@ -84,26 +132,7 @@ def find_seeds(
         count += 1
         for axis in range(blocks.shape[1]):
             centre[0, axis] = blocks[seed // LEAF_SIZE, axis, seed % LEAF_SIZE]
-        precision = precisions[seed]
-        opened[0] = root
-        done, end = 0, 1
-        while done < end:
-            node = opened[done]
-            done += 1
-            if first_child[node] == NO_CHILD:
-                leaf_distances(centre, 0, blocks, node, squared)
-                for slot in range(LEAF_SIZE):
-                    taken[node, slot] |= squared[slot] * precision < highest_score
-                continue
-            for child in range(first_child[node], first_child[node] + FAN_OUT):
-                if best[child] == NONE:
-                    continue
-                near, far = box_distances(centre, 0, lows, highs, child)
-                if far * precision < highest_score:
-                    best[child] = NONE
-                elif near * precision < highest_score:
-                    opened[end] = child
-                    end += 1
+        end = _take_near(blocks, tree, centre, highest_score, precisions[seed], taken, best, opened, squared)
         for index in range(end - 1, -1, -1):
             node = opened[index]
             if first_child[node] != NO_CHILD:
