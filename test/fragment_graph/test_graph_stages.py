@@ -19,6 +19,7 @@ from mlreco.inference import recluster, run_inference
 from mlreco.inference.fragment_cache import cache_fragments
 from mlreco.iotools import HDF5Reader, HDF5Writer
 from mlreco.iotools.output.graphs import FragmentReader
+from mlreco.models.chain import running_order
 from mlreco.models.grappa import Fragmenter, Grappa
 from mlreco.models.weights import load_state
 from mlreco.post_processing import evaluate
@@ -32,6 +33,7 @@ from mlreco.post_processing.fragment_graph import (
 from mlreco.post_processing.fragment_graph.fragmenting import FragmentThresholds
 from mlreco.post_processing.fragment_graph.linked_voxels import linked_voxels
 from mlreco.post_processing.fragment_graph.pair_tables import PAIR_TABLES
+from mlreco.post_processing.processors.graph_clusterer import GraphInstances
 from mlreco.post_processing.tuning import tune_graph
 from mlreco.semantics import PILARNET
 from mlreco.training import train
@@ -108,6 +110,33 @@ def test_few_fragments_have_scores(network, count):
     found = scores_of(network, [one, one])
     assert found["fragment_class_scores"].shape == (2 * count, 5)
     assert len(found["fragment_edge_scores"]) == 0
+
+
+def test_five_thousand_fragments_are_put_together(network):
+    event, _ = random_event(0, fragments=500, most=30)
+    count = min(len(event["coordinates"]), 5000)
+    event = {name: rows[:count] if name != "image_shape" else rows for name, rows in event.items()}
+    fragments = np.arange(count, dtype=np.int32)
+    found = scores_of(network, [LabelledGraph(build_graph(event, fragments, PILARNET))])
+    made = GraphInstances().process(
+        {"fragments": fragments, **{name: values.numpy() for name, values in found.items()}}, PILARNET
+    )
+    assert count == 5000 == len(found["fragment_class_scores"])
+    assert all(torch.isfinite(values).all() for values in found.values())
+    instances = made["instances"]
+    assert np.array_equal(np.unique(instances), np.arange(instances.max() + 1))
+    assert len(made["instance_interactions"]) == len(made["instance_confidences"]) == instances.max() + 1
+
+
+def test_a_chain_that_lacks_what_fragments_are_cut_by_is_refused():
+    class Cut(torch.nn.Module):
+        requires, provides = ("image",), ("embeddings", "margins", "seediness", "semantics")
+
+    with pytest.raises(UserError, match=r"model\.modules\.fragmenter requires 'segmentation', which no stage"):
+        running_order({"spice": Cut(), "fragmenter": Fragmenter(PILARNET)})
+    assert running_order({"spice": Cut(), "fragmenter": Fragmenter(PILARNET, semantics="true")})[-1] == "fragmenter"
+    with pytest.raises(UserError, match=r"model\.modules\.fragmenter requires 'embeddings', which no stage"):
+        running_order({"fragmenter": Fragmenter(PILARNET, semantics="true")})
 
 
 def test_features_are_standardised_as_in_the_first_batches(graphs):

@@ -1,6 +1,7 @@
 """``mlreco simulate`` as a user calls it."""
 
 import json
+import resource
 
 import h5py
 import numpy as np
@@ -80,6 +81,22 @@ def test_an_interrupted_production_continues(files, tmp_path, monkeypatch, capsy
     said = capsys.readouterr()
     assert "continued after 1 events" in said.err and "4 thin events" in said.out
     assert contents(tmp_path / "events.h5") == contents(files["thin"])
+
+
+def test_a_full_disk(files, tmp_path, capsys):
+    output = tmp_path / "events.h5"
+    words = ["simulate", "-o", str(output), "--events", "4", "--workers", "1", *GUNS]
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (files["thin"].stat().st_size * 9 // 10, hard))
+    try:
+        assert main(words) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("mlreco: error")]
+    assert len(told) == 1 and "events.h5" in told[0]
+    assert not output.exists()
+    assert main(words) == 0
+    assert contents(output) == contents(files["thin"])
 
 
 @pytest.mark.parametrize(
