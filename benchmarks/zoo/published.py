@@ -10,6 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import mlreco
 from benchmarks.zoo.runs import Zoo
+from mlreco.cli.events import event_slice
 
 SMALLEST = 10
 """Voxels of the smallest true instance that counts."""
@@ -30,18 +31,19 @@ def compare(zoo: Zoo, published: Path, chosen: str, simulated: Path) -> dict[str
     """
     thresholds = zoo.graph_thresholds("predicted")
     found = _indices(zoo.reconstruct(published, "predicted", thresholds, chosen))
-    expected = list(_indices(zoo.reconstruct(simulated, "predicted", thresholds)).values())
+    expected = _indices(zoo.reconstruct(simulated, "predicted", thresholds))
+    first = event_slice(chosen).start or 0
     return {
         "file": published.name,
-        "events": found,
+        "events": {f"event {number}": index for number, index in enumerate(found, first)},
         "simulated": {"mean": float(np.mean(expected)), "spread": np.quantile(expected, SPREAD).tolist()},
     }
 
 
-def _indices(output: Path) -> dict[str, float]:
-    """Return the adjusted Rand index of every event by name, as scikit-learn has it."""
+def _indices(output: Path) -> list[float]:
+    """Return the adjusted Rand index of every event, as scikit-learn has it."""
     with mlreco.open(output) as events:
-        return {event.name: _index(event.instances_true, event.instances) for event in events}
+        return [_index(event.instances_true, event.instances) for event in events]
 
 
 def _index(true: np.ndarray, found: np.ndarray) -> float:

@@ -120,8 +120,8 @@ def test_published_events_are_compared_with_the_spread_of_simulated_ones(tmp_pat
     instances, counts = np.unique(event.instances_true, return_counts=True)
     large = np.isin(event.instances_true, instances[(counts >= 10) & (instances >= 0)])
     expected = adjusted_rand_score(event.instances_true[large], event.instances[large])
-    first, *_ = found["events"].values()
-    assert len(found["events"]) == 2 and first == pytest.approx(expected)
+    assert list(found["events"]) == ["event 0", "event 1"]
+    assert found["events"]["event 0"] == pytest.approx(expected)
     low, high = found["simulated"]["spread"]
     assert low <= found["simulated"]["mean"] <= high
 
