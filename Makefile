@@ -1,11 +1,13 @@
-# make demo | test | bench | lint | docs | reference | pins | clean        PYTHON=python3.11 chooses the interpreter
+# make demo | test | coverage | bench | lint | docs | reference | pins | clean   PYTHON=python3.11 chooses the interpreter
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := demo
 
-.PHONY: install demo test bench lint docs reference pins clean
+COVERED := config particles
+
+.PHONY: install demo test coverage bench lint docs reference pins clean
 .DELETE_ON_ERROR:
 
 install: $(INSTALLED)
@@ -21,6 +23,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+coverage: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(COVERED:%=test/%) $(COVERED:%=--cov=mlreco.%) --cov-report=term --cov-fail-under=93
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[bench]'

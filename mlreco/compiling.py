@@ -1,4 +1,4 @@
-"""Time that goes into compiling kernels, or loading compiled ones: once in a process, and part of no rate."""
+"""Time spent on compiling kernels or loading compiled ones: it occurs once per process and counts in no rate."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Callable
 from numba.core import event
 
 _PATIENCE = 3.0
-"""Seconds of compiling after which it is told what a run is waiting for."""
+"""Seconds of compiling after which the user is told what the run is waiting for."""
 _LOCK_EVENT, _COMPILE_EVENT = "numba:compiler_lock", "numba:compile"
-"""Numba's events: a thread waits for the compiler or has it; the compiler works."""
+"""Events that numba reports: a thread waits for the compiler's lock or holds it; a function is compiled."""
 
 
 class _Watch(event.Listener):
-    """Adds up the time in which threads wait for the compiler or have it."""
+    """Adds up the time in which threads wait for the compiler's lock or hold it."""
 
     def __init__(self) -> None:
         self.compiled = 0

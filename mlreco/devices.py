@@ -1,4 +1,4 @@
-"""Between host and device without waiting."""
+"""Copies from the host to a device for which the host does not wait."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 def upload(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Return a small host tensor on a device; the host does not wait for the copy.
 
-    A copy from ordinary memory to a CUDA device makes the host wait until all work queued before it is done; one from
-    page-locked memory takes its turn.
+    A copy from ordinary memory to a CUDA device blocks the host until all earlier work on the device is done. A copy
+    from page-locked memory is queued behind that work.
     """
     if device.type != "cuda":
         return tensor.to(device)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 
 _SPINS = "5000"
-"""Turns of libgomp's waiting loop, some 50 microseconds, about as long as it takes to wake a thread.
+"""Iterations of libgomp's waiting loop: about 50 microseconds, as long as it takes to wake a thread.
 
-Torch's operations often follow each other sooner in training: steps were 3 to 19 % faster than without any turns, and
-10 % slower than that with the default of 3 milliseconds.
+In training, torch's operations often follow each other sooner than that: steps were 3 to 19 % faster than with no
+waiting loop. With the default of 3 milliseconds they were 10 % slower than with this value.
 """
 
 
 def let_idle_threads_sleep() -> None:
-    """Ask OpenMP to keep threads that wait for work awake for a moment only; to be called before torch is imported.
+    """Let OpenMP's idle threads sleep after about 50 microseconds; to be called before torch is imported.
 
-    Torch's threads would otherwise hold their processors for milliseconds after every operation, while the compiled
-    convolutions, the reader and the clusterer have work for them. A user's own ``OMP_WAIT_POLICY`` or
-    ``GOMP_SPINCOUNT`` stays.
+    By default they spin for milliseconds after every operation of torch and so take the cores from the compiled
+    convolutions, the reader and the clusterer. A user's own ``OMP_WAIT_POLICY`` or ``GOMP_SPINCOUNT`` is kept.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"

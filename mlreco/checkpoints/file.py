@@ -1,4 +1,4 @@
-"""Checkpoint files as such: written whole, and read only if every byte of them is as it was written.
+"""Checkpoint files: written completely or not at all, and read only if every byte is as it was written.
 
 A checkpoint is what ``torch.save`` writes: a zip archive with a checksum of each of its entries, at which torch itself
 does not look.

@@ -1,4 +1,4 @@
-"""What the pickle of a checkpoint asks for, looked at before anything of it is made.
+"""The pickle of a checkpoint, checked before it is loaded.
 
 ``torch.load(weights_only=True)`` runs no code, but it allocates what a pickle declares: ``bytearray(10**11)`` is one of
 the calls that it allows, and some versions believe in numbers of a tensor that the file does not hold.

@@ -1,4 +1,4 @@
-"""Mappings and lists that nobody can change: what the rooms of the program get of a configuration."""
+"""Immutable mappings and lists: the form in which all parts of the program receive a configuration."""
 
 from __future__ import annotations
 

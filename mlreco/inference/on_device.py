@@ -30,9 +30,10 @@ class BatchProcessor(Protocol):
 def process_batch(
     processors: Sequence[Any], products: Mapping[str, Any], event_count: int, scheme: ClassScheme
 ) -> dict[str, torch.Tensor]:
-    """Return what the post-processors that come first and take this batch on its device add to it.
+    """Run the leading post-processors that accept the batch on its device, and return the products they add.
 
-    Nothing is added by one that refuses the batch: its turn comes again event by event, and then it can name the event.
+    A post-processor that raises here adds nothing. It runs again for each event on the host, where its error names
+    the event.
 
     Args:
         processors: all post-processors in their order.
@@ -55,5 +56,5 @@ def process_batch(
 
 
 def remaining(processors: Sequence[Any], event: Mapping[str, Any]) -> list[Any]:
-    """Return the post-processors that have not had their turn with an event as part of its batch."""
+    """Return the post-processors that did not already process the event as a part of its batch."""
     return [p for p in processors if not (isinstance(p, BatchProcessor) and event.keys() >= set(p.provides))]

@@ -17,14 +17,15 @@ from mlreco.compiling import Stopwatch
 T = TypeVar("T")
 _END = object()
 _TURN = 1e-4
-"""Seconds after which a thread that runs Python hands the interpreter to one that waits for it."""
+"""Interval of thread switches, in seconds, see `sys.setswitchinterval`."""
 
 
 @contextlib.contextmanager
 def short_turns() -> Iterator[None]:
-    """Let threads change often: a network gives the interpreter away in every layer and must have it back for the next.
+    """Let the interpreter switch threads often inside the block.
 
-    With Python's own interval it may wait 5 ms each time while another thread reads or writes.
+    A network releases the interpreter's lock in every layer and needs it again for the next layer. With Python's
+    default interval it may wait 5 ms each time for a thread that reads or writes.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(min(before, _TURN))

@@ -23,16 +23,17 @@ from mlreco.models.transfer import BatchOnItsWay, send
 from mlreco.post_processing.factories import build_post_processors
 
 TIME_COLUMNS = ("io", "network", "post_processing")
-"""Columns of the product ``times``: seconds an event without those for compiling kernels; those of a batch are shared
-equally by its events."""
+"""Columns of the product ``times``: seconds of each event, without the time for compiling kernels. The time of a batch
+is divided equally among its events."""
 MOST_AT_ONCE = 8
-"""Batches whose network runs at the same time on a CPU, each with its part of the threads: no layer of one waits for
-the others, nor for the threads that read and write."""
+"""Batches that go through the network at the same time on a CPU. Each has its own part of the threads, so that a layer
+waits neither for another batch nor for the threads that read and write."""
 VOXELS_AT_ONCE = 150_000
-"""Voxels that they have together, unless a batch alone has more; what a network needs of memory grows with them."""
+"""Most voxels of the batches that go through the network at the same time, since its memory grows with them. A single
+batch may have more."""
 
 Seconds = tuple[float, float, float]
-"""Of reading, of the network and of post-processing on its device."""
+"""Seconds of reading, of the network, and of post-processing on its device."""
 
 
 class Reconstruction:
@@ -69,7 +70,7 @@ class Reconstruction:
 
     @property
     def places(self) -> int:
-        """Batches whose network runs at the same time."""
+        """Number of batches that go through the network at the same time."""
         return 1 if self.device.type == "cuda" else min(MOST_AT_ONCE, torch.get_num_threads())
 
     def voxels(self, batch: BatchOnItsWay) -> int:
@@ -106,7 +107,7 @@ class Reconstruction:
         return [(event, times) for event in events_of(batch.host, voxels, arrays, other_products(products))]
 
     def finish(self, event: dict[str, np.ndarray], before: Seconds) -> Seconds:
-        """Add to an event what the post-processors make that have not had their turn, and its ``times``.
+        """Run the post-processors that have not run on the whole batch, and add their products and ``times``.
 
         What the stages made for the post-processors alone is dropped.
 

@@ -14,23 +14,24 @@ from mlreco.sparse import Division
 T = TypeVar("T")
 R = TypeVar("R")
 _WAITING = 2
-"""Items taken for every place: one that is worked on, and one so that nobody waits for the slowest of all."""
+"""Items taken for each thread: the one in work and one more, so that no thread waits for the slowest one."""
 
 
 def side_by_side(
     work: Callable[[T], R], items: Iterable[T], places: int, size: Callable[[T], int], room: int
 ) -> Iterator[R]:
-    """Yield what is made of the items, in their order.
+    """Yield the results of the items, in the order of the items, with several in work at a time.
 
-    Those at work at the same time divide torch's threads among themselves in the engine; torch's own operations have
-    one thread each, for every thread that calls them would wake a team of its own.
+    In the sparse engine the items in work share torch's number of threads. Torch's own operations run on one thread
+    each, since every thread that calls torch would otherwise start a team of OpenMP threads of its own.
 
     Args:
-        work: makes something of an item; threads call it at the same time, unless there is one place alone.
-        items: iterated here, a few ahead of what is yielded; an exception comes when what was taken before is dropped.
-        places: how many threads work.
-        size: tells how much of the room an item needs until its result is yielded.
-        room: how much there is; an item that needs more has it for itself.
+        work: returns the result of an item; called from several threads at once where ``places`` is above 1.
+        items: iterated in the calling thread, a few ahead of the results. If it raises, results of items taken before
+            are dropped.
+        places: number of threads.
+        size: returns how much an item counts towards ``room`` until its result is yielded.
+        room: greatest sum of the sizes of the items in work; an item that is larger than that is processed alone.
     """
     if places == 1:
         yield from map(work, items)

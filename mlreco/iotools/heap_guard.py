@@ -28,7 +28,7 @@ _OBJECT = struct.Struct("<HH4xQ")
 
 
 class _CheckedFile(io.FileIO):
-    """A file that spoils the signature of a damaged heap, so that the library refuses it."""
+    """A file in which a damaged heap is read with a wrong signature, so that the HDF5 library refuses it."""
 
     def readinto(self, buffer: Any) -> int | None:
         place = self.tell()

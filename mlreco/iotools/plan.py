@@ -52,8 +52,8 @@ WHOLE = Shard()
 class Plan:
     """Batch sampler of torch's loader: minibatch after minibatch, from where the consumer stands.
 
-    It knows nothing of the Loader that owns it: in a reference cycle the garbage collector may close the workers'
-    queues before they are told to end, and then each is waited for in vain.
+    It holds no reference to the Loader that owns it: in a reference cycle the garbage collector may close the workers'
+    queues before the workers are told to end, and waiting for each of them would then time out.
 
     Args:
         sampler: which events make up a batch.

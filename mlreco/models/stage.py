@@ -28,11 +28,11 @@ class StageLoss(nn.Module):
         raise NotImplementedError
 
     def weight(self, labels: Labels, events: torch.Tensor) -> torch.Tensor:
-        """Return how much the terms of a batch count beside those of others, () floating point.
+        """Return the weight of a batch where losses of several batches are averaged, () floating point.
 
-        It is the denominator of the mean that they are: with weights w and losses l, the loss of two batches taken as
-        one is (w_1 l_1 + w_2 l_2) / (w_1 + w_2). Minibatches and the parts of several processes are added up with it.
-        The number of events by default, for losses that are means over events.
+        A loss is a mean; its weight is the denominator of that mean. With weights w and losses l, the loss of two
+        batches taken as one is (w_1 l_1 + w_2 l_2) / (w_1 + w_2). Minibatches, and the parts of several processes, are
+        combined in this way. The default is the number of events, for losses that are means over events.
 
         Args:
             labels: those of the batch.
@@ -45,7 +45,7 @@ class StageLoss(nn.Module):
 class Stage(Protocol):
     """The interface of a stage, for type checkers.
 
-    In inference on a CPU several threads may call a stage at once, so a call keeps nothing in the stage.
+    In inference on a CPU several threads may call a stage at once, so a call must not change the stage.
     """
 
     requires: tuple[str, ...]

@@ -62,7 +62,7 @@ def join(folder: str | Path) -> Manifest:
     done = sorted((one for shard in shards for one in shard.done), key=lambda one: one.place)
     failed = sorted((one for shard in shards for one in shard.failed), key=lambda one: one.place)
     names = _names(folder, first.plan)
-    known = {one.place for one in (*done, *failed)}
+    known = {one.place for one in done} | {one.place for one in failed}
     if len(known) != len(done) + len(failed) or (known and max(known) >= first.plan.files):
         raise UserError(f"{folder}: a file is in the manifests of two shards; run the shards again")
     waiting = tuple(names[place] for place in range(first.plan.files) if place not in known)

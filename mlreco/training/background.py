@@ -109,7 +109,7 @@ class BackgroundValidator:
 
 
 def serve() -> None:
-    """Be the process: take a configuration and then names of checkpoints, and answer each with its numbers."""
+    """Read a configuration and then names of checkpoints, and answer each with its numbers: the process' main."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not speak in between
     parent = os.getppid()

@@ -25,12 +25,12 @@ from mlreco.training.team import Team
 
 @dataclass
 class Lessons:
-    """What a batch taught.
+    """The outcome of a batch: its terms, and what went wrong.
 
     Attributes:
         terms: of the loss.
-        problem: what is wrong with the numbers, if anything.
-        at_fault: the minibatches in which it shows.
+        problem: the number that is not finite, in words; empty where all are.
+        at_fault: the minibatches in which it occurs.
     """
 
     terms: Terms
@@ -39,14 +39,14 @@ class Lessons:
 
 
 class _Pass(nn.Module):
-    """Network and loss as one module, so that gradients of several processes meet at its parameters."""
+    """Network and loss as one module, as `DistributedDataParallel` needs them to average gradients over processes."""
 
     def __init__(self, chain: Chain, loss: ChainLoss, amp: str, norms: SyncedNorms | None) -> None:
         super().__init__()
         self.chain, self.loss, self.amp, self._norms = chain, loss, amp, norms
 
     def forward(self, batch: Batch, shares: Shares | None, counts: bool) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return what is minimised and the terms; of a batch that does not count a 0 in which all parameters are.
+        """Return what is minimised, and the terms. For a batch that does not count, a 0 that depends on all parameters.
 
         Args:
             batch: of events.
@@ -66,7 +66,7 @@ class _Pass(nn.Module):
             return self.chain(batch)
 
     def _uncounted(self, batch: Batch) -> Tensor:
-        """Take part in what the other processes do together, with nothing of one's own."""
+        """Make a pass that contributes nothing, for the operations that all processes must do together."""
         if self._norms is None:
             return self._nothing({})
         with self._norms.uncounted():

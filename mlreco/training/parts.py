@@ -1,4 +1,4 @@
-"""The minibatches of a batch as one: what each of them counts for, and their numbers put together."""
+"""The minibatches of a batch: the weight of each, and their loss terms combined to those of the batch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from mlreco.models.chain import Chain, ChainLoss
 
 Shares = Mapping[str, Tensor]
-"""By stage, the part of a minibatch in the batch: () floating point."""
+"""Stage -> weight of a minibatch in its batch, () floating point; over the minibatches of a batch they add up to 1."""
 
 
 def _as_it_is(tensor: Tensor) -> Tensor:
@@ -22,10 +22,10 @@ def _as_it_is(tensor: Tensor) -> Tensor:
 def shares_of(
     parts: Sequence[Mapping[str, Any]], chain: Chain, loss: ChainLoss, total: Callable[[Tensor], Tensor] = _as_it_is
 ) -> list[Shares]:
-    """Return for each minibatch how large a part of the batch it is, by stage.
+    """Return the weight of each minibatch in its batch, by stage.
 
-    The terms of a loss are means, each over things of its own kind: events, or voxels. A minibatch has the share of
-    them that it holds, so that the gradients add up to that of the whole batch.
+    The terms of a loss are means over events or over voxels, depending on the stage. A minibatch gets the fraction of
+    these events or voxels that it holds, so that the gradients add up to the gradient of the whole batch.
 
     Args:
         parts: the minibatches that are here.
@@ -47,8 +47,8 @@ def shares_of(
 class Terms:
     """The terms of the loss of a batch from those of its minibatches.
 
-    A term is the mean of the minibatches' weighted by their shares, without those that have no number (the accuracy of
-    a class that does not occur).
+    A term of the batch is the mean over its minibatches, weighted by their shares. Minibatches where the term is NaN
+    (the accuracy of a class that does not occur) do not count.
 
     Args:
         loss: whose terms they are.

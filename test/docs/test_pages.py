@@ -91,7 +91,7 @@ def squeezed(text):
 def run_shell(block, where, capsys):
     capsys.readouterr()
     for command in commands_of(block):
-        words = [word for word in shlex.split(command) if word]
+        words = as_run_by_torchrun([word for word in shlex.split(command) if word])
         if re.match(r"\w+=\S*$", words[0]):
             assert len(words) == 1, f"{where}: {command}: set variables on a line of their own"
             os.environ.update([words[0].split("=", 1)])
@@ -106,6 +106,11 @@ def run_shell(block, where, capsys):
             assert known(words), f"{where}: {command}: a command that this test cannot judge"
     said = capsys.readouterr()
     return said.err if "fails" in block.marks else said.out
+
+
+def as_run_by_torchrun(words):
+    """Return the command that ``torchrun ... -m mlreco`` starts in each process; any other command as it is."""
+    return words[words.index("-m") + 1 :] if words[0] == "torchrun" and "-m" in words else words
 
 
 def parse(words, where):

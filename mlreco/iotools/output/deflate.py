@@ -9,7 +9,7 @@ LEVEL = 1
 
 
 def deflated(chunk: np.ndarray) -> bytes:
-    """Return a chunk as the first byte of every number, the second, ..., compressed without the interpreter's lock.
+    """Return a chunk shuffled (first bytes of all numbers, then second bytes, ...) and deflated, outside Python's lock.
 
     The HDF5 library would compress under that lock and with zlib. To compress and write 16,384 float32 embeddings took
     4.3 ms of CPU time with it and 1.1 ms with ISA-L, whose streams are about as long (173 and 169 kB).

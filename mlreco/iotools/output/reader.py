@@ -214,11 +214,11 @@ class HDF5Reader:
                 self.columns[name] = tuple(map(str, from_attribute(group.attrs["columns"])))
             offsets = self._stored(group, name, "event_offsets")
             where = f"product '{name}' "
-            in_parts = self._parts is not None and is_virtual(group["values"])
-            if in_parts:
+            parts = self._parts if self._parts is not None and is_virtual(group["values"]) else None
+            if parts is not None:
                 self._check(check_offsets, offsets, None, True, where=where)
-                self._check(self._parts.set_offsets, name, offsets[()].astype(np.int64), where=where)
-                dtype, row_shape = self._parts.row_type(name)
+                self._check(parts.set_offsets, name, offsets[()].astype(np.int64), where=where)
+                dtype, row_shape = parts.row_type(name)
             else:
                 values = self._stored(group, name, "values")
                 dtype, row_shape = values.dtype, values.shape[1:]

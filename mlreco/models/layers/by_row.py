@@ -1,8 +1,8 @@
-"""What a voxel gets, the same to the last bit wherever it stands in its batch.
+"""Functions of voxels whose results do not depend, to the last bit, on the position of a voxel in its batch.
 
-Torch computes most of a tensor with vector instructions and the rest, at the end of each thread's part, with the C
-library, which rounds other ones up; libraries for matrices treat the last rows in another way than the first. The
-numbers of a voxel would depend on how many voxels stand beside it, that is on the other events of its batch.
+Torch computes most of a tensor with vector instructions and the remainder of each thread's part with the C library,
+and the two round differently; matrix libraries treat the last rows differently, too. Without these functions the
+results of an event would depend on the other events of its batch.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import torch
 
 
 def by_row(function: Callable[[torch.Tensor], torch.Tensor], values: torch.Tensor) -> torch.Tensor:
-    """Return what an element-wise function makes of (N, ...) values, independently of their neighbours.
+    """Apply an element-wise function to (N, ...) values, with the same rounding for each of them.
 
-    Numbers that do not lie side by side are all computed by the C library. On other devices than the CPU the function
-    is called as it is: there every number has a thread of its own.
+    On a CPU the values are laid out with gaps in memory: then torch computes all of them with the C library. On other
+    devices the function is called as it is, since each value is computed in the same way there.
     """
     if values.device.type != "cpu":
         return function(values)
@@ -36,9 +36,9 @@ def softmax_by_row(logits: torch.Tensor) -> torch.Tensor:
 
 
 def linear_by_row(values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """Return (N, O) values @ weight.T + bias of (N, I) values and few outputs, each row independent of the others.
+    """Return values @ weight.T + bias, (N, O) of (N, I), for few outputs; each row is independent of the others.
 
-    Products and sums are rounded one by one, as vector instructions and the C library both do.
+    Every product and every sum is rounded separately, which vector instructions and the C library do alike.
     """
     result = bias[:, None].expand(len(bias), len(values)).clone()
     for column, factors in zip(values.T.contiguous(), weight.T, strict=True):
