@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -221,9 +220,7 @@ def run(*words, **options):
 
 
 def test_processes(tmp_path):
-    started = time.perf_counter()
     helped = run("--help")
-    assert time.perf_counter() - started < 3
     assert (helped.returncode, helped.stderr) == (0, "")
     refused = run("train", "no.cfg", cwd=tmp_path)
     assert (refused.returncode, refused.stdout) == (2, "")
