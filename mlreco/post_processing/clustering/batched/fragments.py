@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -71,13 +70,9 @@ def cluster_batch(
     lacking = any(size and limits[number % classes] is None for number, size in enumerate(segments.sizes))
     if segments.faults or lacking:
         for event in range(event_count):
-            rows = events == event
-
-            def of_event(values: Tensor, rows: Tensor = rows) -> np.ndarray:
-                return values[rows].cpu().numpy()
-
-            arrays = of_event(semantics), of_event(embeddings), of_event(margins), of_event(seediness)
-            cluster_event(*arrays, thresholds, scheme, skip_classes)
+            chosen = (values[events == event] for values in (semantics, embeddings, margins, seediness))
+            classes_of, points, widths, seeding = (values.cpu().numpy() for values in chosen)
+            cluster_event(classes_of, points, widths, seeding, thresholds, scheme, skip_classes)  # raises for one
     seeds = find_seeds(segments, [_highest_score(clusterer) for clusterer in clusterers] * event_count)
     fragments = torch.full_like(events, NOISE, dtype=torch.int32)
     return fragments.index_put_((segments.rows,), _numbers(segments, seeds, classes, min_voxels))
