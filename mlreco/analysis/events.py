@@ -15,7 +15,8 @@ from mlreco.semantics import ClassScheme, class_scheme
 TABLES = ("particles", "interactions", "track_dedx")
 TRUTH = ("particles_true", "matches", "matches_true")
 _VOXELS = ("coordinates", "energies", "semantics")
-_OPTIONAL = ("semantic_scores", "instance_confidences", "margins", "seediness", "semantics_true", "instances_true")
+_OF_INSTANCES = ("instance_confidences", "instance_interactions")
+_OPTIONAL = ("semantic_scores", *_OF_INSTANCES, "margins", "seediness", "semantics_true", "instances_true")
 _GEOMETRY = ("image_origin", "voxel_size", "image_shape")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlreco.errors import UserError
-from mlreco.post_processing.predicted import predicted_instances
+from mlreco.post_processing.predicted import INSTANCES, predicted_instances
 from mlreco.semantics import ClassScheme
 
 
@@ -30,6 +30,7 @@ class LabelledImage:
         margins: (N,) margins of the network.
         seediness: (N,) seediness of the network.
         confidences: (P,) confidence in particle number 0, 1, 2, ...
+        interactions: (P,) number of the interaction of particle number 0, 1, 2, ...; -1 for none.
     """
 
     scheme: ClassScheme
@@ -44,6 +45,7 @@ class LabelledImage:
     margins: np.ndarray | None = None
     seediness: np.ndarray | None = None
     confidences: np.ndarray | None = None
+    interactions: np.ndarray | None = None
 
     @classmethod
     def from_products(
@@ -66,7 +68,8 @@ class LabelledImage:
         geometry: dict[str, Any] = {}
         if "image_origin" in event and "voxel_size" in event:
             geometry = {name: tuple(event[key][0].tolist()) for name, key in _GEOMETRY.items() if key in event}
-        optional: dict[str, Any] = {name: event[key] for name, key in _OPTIONAL.items() if key in event}
+        known = _OPTIONAL | (_OF_INSTANCES if chosen == INSTANCES else {})
+        optional: dict[str, Any] = {name: event[key] for name, key in known.items() if key in event}
         return cls(scheme, event["coordinates"], event["semantics"], event[chosen], **geometry, **optional)
 
 
@@ -76,5 +79,24 @@ _OPTIONAL = {
     "scores": "semantic_scores",
     "margins": "margins",
     "seediness": "seediness",
-    "confidences": "instance_confidences",
 }
+_OF_INSTANCES = {"confidences": "instance_confidences", "interactions": "instance_interactions"}
+
+
+def interactions_of(image: LabelledImage, numbers: np.ndarray) -> np.ndarray | None:
+    """Return the interaction in which a stage has put each particle, (K,) int64; None where none has.
+
+    Args:
+        image: the event.
+        numbers: (K,) numbers of the particles.
+
+    Raises:
+        UserError: there are more particles than interactions are told for.
+    """
+    if image.interactions is None:
+        return None
+    if len(numbers) and numbers.max() >= len(image.interactions):
+        raise UserError(
+            f"particle {numbers.max()} has no row in the interactions of {len(image.interactions)} particles"
+        )
+    return np.asarray(image.interactions, np.int64)[numbers]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -34,42 +34,10 @@ MOST_VOTE = 5.0
 
 
 @dataclass(frozen=True)
-class Relations:
-    """How the K particles of an event belong together.
+class Measured:
+    """What is known of the K particles of an event before they are related; N voxels.
 
     Attributes:
-        interaction: (K,) int64 number of the interaction, from 0 without gaps.
-        primary: (K,) bool: it comes from the vertex.
-        parent: (K,) int64 place of the particle it came out of; -1 for primaries and where that is not known.
-        backward: (K,) bool: it moves from the second end of its path to the first (of a shower: in the second sense).
-        odds: (K,) float64 log odds of that sense; NaN where nothing tells.
-        vertices: (I, 3) float64 vertex of each interaction, cm; NaN where it cannot be known.
-        spreads: (I,) float64 uncertainty of the vertex in each axis, cm; NaN where one particle alone tells it.
-    """
-
-    interaction: np.ndarray
-    primary: np.ndarray
-    parent: np.ndarray
-    backward: np.ndarray
-    odds: np.ndarray
-    vertices: np.ndarray
-    spreads: np.ndarray
-
-
-def find_interactions(
-    kinds: np.ndarray,
-    sizes: np.ndarray,
-    energies: np.ndarray,
-    trajectories: Trajectories,
-    sense: np.ndarray,
-    showers: ShowerStarts,
-    shower_errors: np.ndarray,
-    proximity: Proximity,
-    positions: np.ndarray,
-) -> Relations:
-    """Group the particles of an event by geometry.
-
-    Args:
         kinds: (K,) `Kind` of each.
         sizes: (K,) number of voxels.
         energies: (K,) MeV.
@@ -79,69 +47,161 @@ def find_interactions(
         shower_errors: (K,) uncertainty of their directions, rad.
         proximity: their closest approaches.
         positions: (N, 3) their voxels, cm.
+        together: (K,) numbers, the same for particles that a stage has put in one interaction, -1 for those that it has
+            put in none; None where no stage does.
     """
-    tracks = kinds == Kind.TRACK
-    contacts = find_contacts(proximity, trajectories, tracks, positions)
-    stopped, end = michel_parents(contacts, kinds == Kind.MICHEL)
-    stops = np.zeros((len(kinds), 2), bool)
-    stops[stopped[stopped >= 0], end[stopped >= 0]] = True
-    electromagnetic = np.flatnonzero(kinds == Kind.SHOWER)
-    junctions = find_junctions(contacts, trajectories.lengths, tracks, sense, stops)
-    points = _meeting_points(junctions, trajectories, tracks)
-    pointing = _attach(showers, shower_errors, electromagnetic, points.positions, np.ones(len(points.positions)))
-    votes = np.zeros(2 * len(kinds))
-    chosen = pointing.point >= 0
-    np.add.at(votes, points.junctions[pointing.point[chosen]], np.minimum(np.log(pointing.odds[chosen]), MOST_VOTE))
-    junctions = find_junctions(contacts, trajectories.lengths, tracks, sense, stops, votes)
-    parent = np.where(tracks, junctions.parent, -1)
-    parent = np.maximum(parent, np.maximum(stopped, delta_parents(contacts, kinds == Kind.DELTA)))
+
+    kinds: np.ndarray
+    sizes: np.ndarray
+    energies: np.ndarray
+    trajectories: Trajectories
+    sense: np.ndarray
+    showers: ShowerStarts
+    shower_errors: np.ndarray
+    proximity: Proximity
+    positions: np.ndarray
+    together: np.ndarray | None = None
+
+    @property
+    def tracks(self) -> np.ndarray:
+        """(K,) bool: which are tracks."""
+        return self.kinds == Kind.TRACK
+
+    @property
+    def electromagnetic(self) -> np.ndarray:
+        """(S,) int64 places of the showers."""
+        return np.flatnonzero(self.kinds == Kind.SHOWER)
+
+
+@dataclass(frozen=True)
+class Relations:
+    """How the K particles of an event belong together.
+
+    Attributes:
+        interaction: (K,) int64 number of the interaction, from 0 without gaps.
+        primary: (K,) bool: it comes from the vertex.
+        parent: (K,) int64 place of the particle it came out of; -1 for primaries and where that is not known.
+        backward: (K,) bool: it moves from the second end of its path to the first (of a shower: in the second sense).
+        odds: (K,) float64 log odds of that sense; NaN where nothing tells.
+        origins: (K, 3) float64 where tracks come from, cm: the vertex, or where they meet their parent; NaN where
+            nothing but the track itself tells.
+        vertices: (I, 3) float64 vertex of each interaction, cm; NaN where it cannot be known.
+        spreads: (I,) float64 uncertainty of the vertex in each axis, cm; NaN where one particle alone tells it.
+    """
+
+    interaction: np.ndarray
+    primary: np.ndarray
+    parent: np.ndarray
+    backward: np.ndarray
+    odds: np.ndarray
+    origins: np.ndarray
+    vertices: np.ndarray
+    spreads: np.ndarray
+
+
+@dataclass
+class _Grouping:
+    """Relations as they come to be known: (K,) group, -1 for none yet; parent, sense and its odds as in `Relations`."""
+
+    group: np.ndarray
+    parent: np.ndarray
+    backward: np.ndarray
+    odds: np.ndarray
+    count: int
+
+
+def find_interactions(event: Measured) -> Relations:
+    """Group the particles of an event: as a stage has done, where one has, else by geometry.
+
+    Geometry tells in any case where they start, which come from the vertex, and out of which they came; Michel and
+    delta electrons are in the interaction of their track.
+    """
+    contacts = _contacts(event)
+    junctions, stopped = _junctions(event, contacts)
+    parent = np.where(event.tracks, junctions.parent, -1)
+    parent = np.maximum(parent, np.maximum(stopped, delta_parents(contacts, event.kinds == Kind.DELTA)))
     group = np.where(parent >= 0, junctions.group[parent], junctions.group)
-    backward, odds = junctions.backward.copy(), np.where(tracks, junctions.odds, np.nan)
-    _start_at_parents(backward, odds, parent, kinds, contacts, trajectories)
-
-    points = _meeting_points(junctions, trajectories, tracks)
-    prior = np.where(points.arriving < 0, 1.0, SECONDARY)
-    attached = _attach(showers, shower_errors, electromagnetic, points.positions, prior)
-    group[electromagnetic] = np.append(points.groups, -1)[attached.point]
-    parent[electromagnetic] = np.append(points.arriving, -1)[attached.point]
-    backward[electromagnetic] = attached.sense == 1
-    odds[electromagnetic] = _sense_odds(attached, showers.sense[electromagnetic])
-    count = len(junctions.vertex)
-    count = _pair_showers(group, backward, odds, electromagnetic, energies, showers, shower_errors, count)
-    small = (group < 0) & np.where(tracks, sizes <= SMALL_VOXELS, ~(energies >= SMALL_ENERGY))
-    lone_track = tracks & (sizes <= SMALL_VOXELS) & (np.bincount(group[group >= 0], minlength=count + 1)[group] == 1)
-    debris = small | lone_track
-    group[lone_track] = -1
-    lone = np.flatnonzero((group < 0) & ~debris)
-    group[lone] = count + np.arange(len(lone))
-    primary = (group >= 0) & (parent < 0)
-    _adopt_debris(group, debris, proximity)
-    lone = np.flatnonzero(group < 0)
-    group[lone] = group.max(initial=-1) + 1 + np.arange(len(lone))
-    _, interaction = np.unique(group, return_inverse=True)
-    vertices, spreads = _vertices(interaction, primary, kinds, backward, trajectories, showers)
-    return Relations(interaction, primary, parent, backward, odds, vertices, spreads)
+    odds = np.where(event.tracks, junctions.odds, np.nan)
+    found = _Grouping(group, parent, junctions.backward.copy(), odds, len(junctions.vertex))
+    _start_at_parents(found, event, contacts)
+    points = _meeting_points(junctions, event.trajectories, event.tracks)
+    _attach_showers(found, event, points)
+    _pair_showers(found, event)
+    primary = _group_the_rest(found, event)
+    _, interaction = np.unique(found.group, return_inverse=True)
+    if event.together is not None:
+        together = np.where((found.parent >= 0) & ~event.tracks, event.together[found.parent], event.together)
+        interaction, primary = _as_told(together, interaction, primary, event.energies)
+    vertices, spreads, members = _vertices(interaction, primary, event, found.backward)
+    origins = _origins_in_parents(found, event, junctions, points, contacts)
+    told = primary & (members[interaction] > 1)
+    origins[told] = vertices[interaction[told]]
+    return Relations(interaction, primary, found.parent, found.backward, found.odds, origins, vertices, spreads)
 
 
-def _start_at_parents(
-    backward: np.ndarray,
-    odds: np.ndarray,
-    parent: np.ndarray,
-    kinds: np.ndarray,
-    contacts: Contacts,
-    trajectories: Trajectories,
-) -> None:
+def _contacts(event: Measured) -> Contacts:
+    """Return where tracks come near others; near other tracks, those of the same interaction."""
+    contacts = find_contacts(event.proximity, event.trajectories, event.tracks, event.positions)
+    if event.together is None:
+        return contacts
+    keep = ~event.tracks[contacts.other] | (event.together[contacts.track] == event.together[contacts.other])
+    return Contacts(*(getattr(contacts, field.name)[keep] for field in fields(Contacts)))
+
+
+def _junctions(event: Measured, contacts: Contacts) -> tuple[Junctions, np.ndarray]:
+    """Return the junctions, with the votes of showers for those to which they point, and the track of each Michel."""
+    tracks, lengths = event.tracks, event.trajectories.lengths
+    stopped, end = michel_parents(contacts, event.kinds == Kind.MICHEL)
+    stops = np.zeros((len(tracks), 2), bool)
+    stops[stopped[stopped >= 0], end[stopped >= 0]] = True
+    junctions = find_junctions(contacts, lengths, tracks, event.sense, stops)
+    points = _meeting_points(junctions, event.trajectories, tracks)
+    pointing = _attach(event, points, np.ones(len(points.positions)))
+    votes, chosen = np.zeros(2 * len(tracks)), pointing.point >= 0
+    np.add.at(votes, points.junctions[pointing.point[chosen]], np.minimum(np.log(pointing.odds[chosen]), MOST_VOTE))
+    return find_junctions(contacts, lengths, tracks, event.sense, stops, votes), stopped
+
+
+def _start_at_parents(found: _Grouping, event: Measured, contacts: Contacts) -> None:
     """Let Michel and delta electrons start at the end of their line that is nearer to their parent."""
-    children = np.flatnonzero((parent >= 0) & (kinds != Kind.TRACK))
+    children = np.flatnonzero((found.parent >= 0) & (event.kinds != Kind.TRACK))
     if not len(children):
         return
-    keys = contacts.track * len(kinds) + contacts.other
+    meeting = contacts.position[_rows_of_children(contacts, found.parent, children)]
+    distances = np.linalg.norm(event.trajectories.ends[children] - meeting[:, None], axis=2)
+    found.backward[children] = distances[:, 1] < distances[:, 0]
+    found.odds[children] = np.abs(distances[:, 1] - distances[:, 0])
+
+
+def _rows_of_children(contacts: Contacts, parent: np.ndarray, children: np.ndarray) -> np.ndarray:
+    """Return the contact of the parent of each child with it; there must be one."""
+    keys = contacts.track * len(parent) + contacts.other
     order = np.argsort(keys)
-    rows = order[np.searchsorted(keys[order], parent[children] * len(kinds) + children)]
-    meeting = contacts.position[rows]
-    distances = np.linalg.norm(trajectories.ends[children] - meeting[:, None], axis=2)
-    backward[children] = distances[:, 1] < distances[:, 0]
-    odds[children] = np.abs(distances[:, 1] - distances[:, 0])
+    return order[np.searchsorted(keys[order], parent[children] * len(parent) + children)]
+
+
+def _origins_in_parents(
+    found: _Grouping, event: Measured, junctions: Junctions, points: _Points, contacts: Contacts
+) -> np.ndarray:
+    """Return (K, 3) where tracks meet their parent: the mean of the ends there, or the line of its side."""
+    origins = np.full((len(event.kinds), 3), np.nan)
+    children = np.flatnonzero((found.parent >= 0) & event.tracks)
+    if not len(children):
+        return origins
+    side = found.backward[children].astype(np.int64)
+    place = np.searchsorted(points.junctions, junctions.of_end[children, side])
+    origins[children] = points.positions[place]
+    beside = points.counts[place] == 1
+    children, side = children[beside], side[beside]
+    rows = _rows_of_children(contacts, found.parent, children)
+    ends, voxel = event.trajectories.ends, contacts.voxel[rows]
+    away = ends[children, 1 - side] - ends[children, side]
+    tangent = event.trajectories.tangents[voxel]
+    away -= (away * tangent).sum(axis=1, keepdims=True) * tangent
+    size = np.linalg.norm(away, axis=1, keepdims=True)
+    towards = away / np.where(size > 0, size, np.inf)
+    origins[children] = contacts.position[rows] - event.trajectories.aside[voxel][:, None] * towards
+    return origins
 
 
 @dataclass(frozen=True)
@@ -151,22 +211,45 @@ class _Points:
     Attributes:
         junctions: (P,) int64 their numbers.
         positions: (P, 3) float64 mean of the ends that meet, cm.
+        counts: (P,) int64 how many these are.
         groups: (P,) int64 number of the group of tracks.
         arriving: (P,) int64 place of a track that ends there; -1 for the vertex of the group.
+        track: (P,) int64 place of a track that has an end there.
     """
 
     junctions: np.ndarray
     positions: np.ndarray
+    counts: np.ndarray
     groups: np.ndarray
     arriving: np.ndarray
+    track: np.ndarray
 
 
-def _attach(
-    showers: ShowerStarts, errors: np.ndarray, chosen: np.ndarray, points: np.ndarray, priors: np.ndarray
-) -> Attachments:
+def _attach(event: Measured, points: _Points, priors: np.ndarray) -> Attachments:
+    """Return to which junction each shower points, of those in its interaction."""
+    showers, chosen = event.showers, event.electromagnetic
+    together = np.zeros(len(event.kinds), np.int64) if event.together is None else event.together
     return attach_showers(
-        showers.positions[chosen], showers.directions[chosen], errors[chosen], showers.sense[chosen], points, priors
+        showers.positions[chosen],
+        showers.directions[chosen],
+        event.shower_errors[chosen],
+        showers.sense[chosen],
+        together[chosen],
+        points.positions,
+        priors,
+        together[points.track],
     )
+
+
+def _attach_showers(found: _Grouping, event: Measured, points: _Points) -> None:
+    """Let showers belong to the junction at which they point."""
+    chosen = event.electromagnetic
+    attached = _attach(event, points, np.where(points.arriving < 0, 1.0, SECONDARY))
+    found.group[chosen] = np.append(points.groups, -1)[attached.point]
+    found.parent[chosen] = np.append(points.arriving, -1)[attached.point]
+    found.backward[chosen] = attached.sense == 1
+    by_widening = np.abs(event.showers.sense[chosen])
+    found.odds[chosen] = np.where(attached.point >= 0, np.log(np.maximum(attached.odds, 1.0)), by_widening)
 
 
 def _meeting_points(junctions: Junctions, trajectories: Trajectories, tracks: np.ndarray) -> _Points:
@@ -182,36 +265,43 @@ def _meeting_points(junctions: Junctions, trajectories: Trajectories, tracks: np
     final = np.tile([False, True], tracks.sum()) != junctions.backward[place]
     arriving = np.full(len(ids), -1, np.int64)
     arriving[number[final]] = place[final]
-    return _Points(ids, points, group, np.where(is_vertex, -1, arriving))
+    track = np.full(len(ids), -1, np.int64)
+    track[number] = place
+    return _Points(ids, points, counts, group, np.where(is_vertex, -1, arriving), track)
 
 
-def _sense_odds(attached: Attachments, sense: np.ndarray) -> np.ndarray:
-    return np.where(attached.point >= 0, np.log(np.maximum(attached.odds, 1.0)), np.abs(sense))
-
-
-def _pair_showers(
-    group: np.ndarray,
-    backward: np.ndarray,
-    odds: np.ndarray,
-    electromagnetic: np.ndarray,
-    energies: np.ndarray,
-    showers: ShowerStarts,
-    errors: np.ndarray,
-    count: int,
-) -> int:
-    """Give showers whose lines meet behind their starts a group of their own; return the number of groups then."""
-    lone = electromagnetic[(group[electromagnetic] < 0) & (energies[electromagnetic] >= SMALL_ENERGY)]
-    odds_of_pairs, members, sides = crossing_pairs(
-        showers.positions[lone], showers.directions[lone], errors[lone], showers.sense[lone]
+def _pair_showers(found: _Grouping, event: Measured) -> None:
+    """Give showers whose lines meet behind their starts a group of their own."""
+    chosen, showers = event.electromagnetic, event.showers
+    lone = chosen[(found.group[chosen] < 0) & (event.energies[chosen] >= SMALL_ENERGY)]
+    together = np.zeros(len(lone), np.int64) if event.together is None else event.together[lone]
+    odds, members, sides = crossing_pairs(
+        showers.positions[lone], showers.directions[lone], event.shower_errors[lone], showers.sense[lone], together
     )
-    for pair in np.argsort(-odds_of_pairs, kind="stable"):
+    for pair in np.argsort(-odds, kind="stable"):
         both = lone[members[pair]]
-        if (group[both] >= 0).any():
+        if (found.group[both] >= 0).any():
             continue
-        group[both], odds[both] = count, np.log(odds_of_pairs[pair])
-        backward[both] = sides[pair] == 1
-        count += 1
-    return count
+        found.group[both], found.odds[both] = found.count, np.log(odds[pair])
+        found.backward[both] = sides[pair] == 1
+        found.count += 1
+
+
+def _group_the_rest(found: _Grouping, event: Measured) -> np.ndarray:
+    """Give the rest a group: debris that of the nearest particle, others one of their own; return what is primary."""
+    group, tracks = found.group, event.tracks
+    small = (group < 0) & np.where(tracks, event.sizes <= SMALL_VOXELS, ~(event.energies >= SMALL_ENERGY))
+    alone = np.bincount(group[group >= 0], minlength=found.count + 1)[group] == 1
+    lone_track = tracks & (event.sizes <= SMALL_VOXELS) & alone
+    debris = small | lone_track
+    group[lone_track] = -1
+    lone = np.flatnonzero((group < 0) & ~debris)
+    group[lone] = found.count + np.arange(len(lone))
+    primary = (group >= 0) & (found.parent < 0)
+    _adopt_debris(group, debris, event.proximity)
+    lone = np.flatnonzero(group < 0)
+    group[lone] = group.max(initial=-1) + 1 + np.arange(len(lone))
+    return primary
 
 
 def _adopt_debris(group: np.ndarray, debris: np.ndarray, proximity: Proximity) -> None:
@@ -222,29 +312,43 @@ def _adopt_debris(group: np.ndarray, debris: np.ndarray, proximity: Proximity) -
         group[waiting] = group[proximity.nearest[waiting]]
 
 
-def _vertices(
-    interaction: np.ndarray,
-    primary: np.ndarray,
-    kinds: np.ndarray,
-    backward: np.ndarray,
-    trajectories: Trajectories,
-    showers: ShowerStarts,
+def _as_told(
+    together: np.ndarray, group: np.ndarray, primary: np.ndarray, energies: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the vertices of interactions from the starts of their primaries, and the uncertainties."""
+    """Return the interactions that a stage tells, and which particles are primary there.
+
+    Of several groups of geometry in one interaction the one with most primaries, then most energy, has its vertex.
+    """
+    labels = np.where(together >= 0, together, together.max(initial=-1) + 1 + group)
+    _, interaction = np.unique(labels, return_inverse=True)
+    primaries = np.bincount(group, primary)
+    energy = np.bincount(group, np.nan_to_num(energies))
+    order = np.lexsort((group, energy[group], primaries[group], interaction))
+    last = np.append(np.flatnonzero(np.diff(interaction[order])), len(order) - 1)
+    main = np.empty(len(last), np.int64)
+    main[interaction[order[last]]] = group[order[last]]
+    return interaction, primary & (group == main[interaction])
+
+
+def _vertices(
+    interaction: np.ndarray, primary: np.ndarray, event: Measured, backward: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the vertices of interactions from the starts of their primaries, the uncertainties, and how many tell."""
     count = int(interaction.max(initial=-1)) + 1
     side = backward.astype(np.int64)
-    rows = np.arange(len(kinds))
-    is_track = kinds == Kind.TRACK
+    rows, is_track = np.arange(len(interaction)), event.tracks
+    trajectories, showers = event.trajectories, event.showers
     starts = np.where(is_track[:, None], trajectories.ends[rows, side], showers.positions[rows, side])
     other = np.where(is_track[:, None], trajectories.ends[rows, 1 - side], np.nan)
     directions = np.where(is_track[:, None], other - starts, showers.directions[rows, side])
     length = np.linalg.norm(directions, axis=1, keepdims=True)
     directions = directions / np.where(length > 0, length, np.nan)
     has_track = np.bincount(interaction, is_track & primary, count) > 0
-    usable = primary & (is_track | ((kinds == Kind.SHOWER) & ~has_track[interaction])) & np.isfinite(starts).all(axis=1)
+    usable = primary & (is_track | ((event.kinds == Kind.SHOWER) & ~has_track[interaction]))
+    usable &= np.isfinite(starts).all(axis=1)
     along = np.where(is_track, ALONG, np.inf)
     points, spreads = nearest_points(starts[usable], directions[usable], along[usable], interaction[usable], count)
     members = np.bincount(interaction[usable], minlength=count)
     alone = usable & (members[interaction] == 1)
     points[interaction[alone]] = starts[alone]
-    return points, np.where(members > 1, spreads, np.nan)
+    return points, np.where(members > 1, spreads, np.nan), members

@@ -14,6 +14,7 @@ import numpy as np
 from mlreco.compiled import compiled
 from mlreco.particles.proximity import Proximity
 from mlreco.particles.trajectory import Trajectories
+from mlreco.post_processing.clustering.disjoint_sets import root as find_root
 
 REACH = 2.0
 """Tracks meet where they come this near, cm; their ends do if neither extends beyond by more."""
@@ -65,7 +66,8 @@ class Contacts:
         gap: (T,) float64 distance, cm.
         end: (T,) int64 0 or 1: end of the track that is nearer along its path.
         from_end: (T,) float64 path length from that end, cm.
-        position: (T, 3) float64 the voxel of the track, cm.
+        voxel: (T,) int64 the voxel of the track.
+        position: (T, 3) float64 where that is, cm.
     """
 
     track: np.ndarray
@@ -73,6 +75,7 @@ class Contacts:
     gap: np.ndarray
     end: np.ndarray
     from_end: np.ndarray
+    voxel: np.ndarray
     position: np.ndarray
 
 
@@ -96,7 +99,7 @@ def find_contacts(
     length = trajectories.lengths[track]
     along = np.clip(trajectories.along[voxel], 0, length)
     end, from_end = (along > length / 2).astype(np.int64), np.minimum(along, length - along)
-    return Contacts(track, other, gap, end, from_end, positions[voxel])
+    return Contacts(track, other, gap, end, from_end, voxel, positions[voxel])
 
 
 def michel_parents(contacts: Contacts, michels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -175,46 +178,120 @@ def find_junctions(
 
 
 @compiled
-def _root(parents: np.ndarray, i: int) -> int:
-    while parents[i] != i:
-        parents[i] = parents[parents[i]]
-        i = parents[i]
-    return i
+def _connect(
+    track: np.ndarray, other: np.ndarray, mates: np.ndarray, end: np.ndarray, from_end: np.ndarray, reach: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the junction of each end, (2 n,), a track of the group of each, (n,), and the track at whose side it ends.
+
+    A junction has the number of one of its ends: twice that of the track, and 1 for the second end.
+    """
+    n = len(reach)
+    junctions, groups = np.arange(2 * n), np.arange(n)
+    branch_at = np.full((n, 2), -1, np.int64)
+    for c in range(len(track)):
+        a, b, mate = track[c], other[c], mates[c]
+        if from_end[c] > reach[a]:
+            continue
+        groups[find_root(groups, b)] = find_root(groups, a)
+        if from_end[mate] <= reach[b]:
+            junctions[find_root(junctions, 2 * b + end[mate])] = find_root(junctions, 2 * a + end[c])
+        else:
+            branch_at[a, end[c]] = b
+    for i in range(2 * n):
+        junctions[i] = find_root(junctions, i)
+    for i in range(n):
+        groups[i] = find_root(groups, i)
+    return junctions, groups, branch_at
+
+
+@compiled
+def _tracks_at(junctions: np.ndarray, tracks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the junctions of both ends of each track, and the tracks of junction j: ``at[first[j]:first[j + 1]]``."""
+    n = len(tracks)
+    of_end, counts = np.full((n, 2), -1, np.int64), np.zeros(2 * n, np.int64)
+    for t in range(n):
+        if tracks[t]:
+            for side in range(2):
+                of_end[t, side] = junctions[2 * t + side]
+                counts[of_end[t, side]] += 1
+    first = np.zeros(2 * n + 1, np.int64)
+    first[1:] = np.cumsum(counts)
+    fill, at = first[:-1].copy(), np.empty(first[-1], np.int64)
+    for t in range(n):
+        if tracks[t]:
+            for side in range(2):
+                at[fill[of_end[t, side]]] = t
+                fill[of_end[t, side]] += 1
+    return of_end, first, at
 
 
 @compiled
 def _walk(
-    root: int, of_end: np.ndarray, tracks_at: np.ndarray, first: np.ndarray, branch_at: np.ndarray, seen: np.ndarray
+    root: int, of_end: np.ndarray, first: np.ndarray, at: np.ndarray, branch_at: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Move outwards from a junction; return the tracks in the order in which they are reached.
 
-    ``seen`` is set to 1 for a track that starts at its first end, 2 for one that starts at its second. A branch starts
-    at the side of another track: it is reached through that track.
+    Also returns the end at which each of these starts, and for all tracks through which one they are reached. A branch
+    starts at the side of another track: it is reached through that track.
     """
-    order, start_of = np.empty(len(of_end), np.int64), np.empty(len(of_end), np.int64)
-    came = np.full(len(of_end), -1, np.int64)
-    queue, through = np.empty(2 * len(of_end) + 1, np.int64), np.empty(2 * len(of_end) + 1, np.int64)
+    n = len(of_end)
+    order, start_of, came = np.empty(n, np.int64), np.empty(n, np.int64), np.full(n, -1, np.int64)
+    seen = np.zeros(n, np.bool_)
+    queue, through = np.empty(4 * n + 1, np.int64), np.empty(4 * n + 1, np.int64)
     queue[0], through[0], head, tail, count = root, -1, 0, 1, 0
     while head < tail:
         node, by = queue[head], through[head]
         head += 1
         for j in range(first[node], first[node + 1]):
-            track = tracks_at[j]
+            track = at[j]
             if seen[track]:
                 continue
             side = 0 if of_end[track, 0] == node else 1
-            seen[track] = 1 + side
-            came[track] = by
+            seen[track], came[track] = True, by
             order[count], start_of[count] = track, side
             count += 1
             queue[tail], through[tail] = of_end[track, 1 - side], track
             tail += 1
-            for end_track in range(len(of_end)):
+            for other in range(n):
                 for end in range(2):
-                    if branch_at[end_track, end] == track and not seen[end_track]:
-                        queue[tail], through[tail] = of_end[end_track, end], track
+                    if branch_at[other, end] == track and not seen[other]:
+                        queue[tail], through[tail] = of_end[other, end], track
                         tail += 1
     return order[:count], start_of[:count], came
+
+
+@compiled
+def _best_vertex(
+    group: int,
+    groups: np.ndarray,
+    of_end: np.ndarray,
+    first: np.ndarray,
+    at: np.ndarray,
+    branch_at: np.ndarray,
+    evidence: np.ndarray,
+    votes: np.ndarray,
+) -> tuple[int, np.ndarray]:
+    """Return the junction at which a group of tracks starts, and the best score of either sense of each, (n, 2)."""
+    best, chosen, size = -np.inf, -1, 0
+    agree = np.full((len(groups), 2), -np.inf)
+    for t in range(len(groups)):
+        size += of_end[t, 0] >= 0 and groups[t] == group
+    for node in range(2 * len(groups)):
+        meeting = first[node + 1] - first[node]
+        if meeting == 0 or groups[node // 2] != group:
+            continue
+        order, start_of, _ = _walk(node, of_end, first, at, branch_at)
+        score = END_ODDS * (meeting - 1) + votes[node]
+        if branch_at[node // 2, node % 2] >= 0:
+            score -= BRANCH_ODDS
+        for i in range(len(order)):
+            score += (0.5 - start_of[i]) * evidence[order[i]]
+        for i in range(len(order)):
+            agree[order[i], start_of[i]] = max(agree[order[i], start_of[i]], score)
+        score -= MOST * (size - len(order))
+        if score > best:
+            best, chosen = score, node
+    return chosen, agree
 
 
 @compiled
@@ -229,69 +306,24 @@ def _orient(
     reach: np.ndarray,
     votes: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return the fields of `Junctions`; tracks that no walk from the vertex reaches move as their evidence says."""
     n = len(tracks)
-    parents = np.arange(2 * n)
-    branch_at = np.full((n, 2), -1, np.int64)
-    groups = np.arange(n)
-    for c in range(len(track)):
-        a, b, d = track[c], other[c], mates[c]
-        if from_end[c] <= reach[a]:
-            groups[_root(groups, b)] = _root(groups, a)
-            if from_end[d] <= reach[b]:
-                parents[_root(parents, 2 * b + end[d])] = _root(parents, 2 * a + end[c])
-            else:
-                branch_at[a, end[c]] = b
-    of_end = np.full((n, 2), -1, np.int64)
-    ends_of = np.zeros(2 * n, np.int64)
-    for t in range(n):
-        if tracks[t]:
-            for side in range(2):
-                of_end[t, side] = _root(parents, 2 * t + side)
-                ends_of[of_end[t, side]] += 1
-    first = np.zeros(2 * n + 1, np.int64)
-    first[1:] = np.cumsum(ends_of)
-    fill, tracks_at = first[:-1].copy(), np.empty(first[-1], np.int64)
-    for t in range(n):
-        if tracks[t]:
-            for side in range(2):
-                tracks_at[fill[of_end[t, side]]] = t
-                fill[of_end[t, side]] += 1
-    group, vertex = np.full(n, -1, np.int64), np.full(n, -1, np.int64)
-    backward, odds, came_from = np.zeros(n, np.bool_), np.zeros(n), np.full(n, -1, np.int64)
+    junctions, groups, branch_at = _connect(track, other, mates, end, from_end, reach)
+    of_end, first, at = _tracks_at(junctions, tracks)
+    group, vertex, parent = np.full(n, -1, np.int64), np.empty(n, np.int64), np.full(n, -1, np.int64)
+    backward, odds = evidence < 0, np.abs(evidence)
     found = 0
     for t in range(n):
-        if tracks[t] and _root(groups, t) == t:
-            best, chosen = -np.inf, -1
-            agree = np.full((n, 2), -np.inf)
-            for node in range(2 * n):
-                if ends_of[node] == 0 or _root(groups, node // 2) != t:
-                    continue
-                seen = np.zeros(n, np.int64)
-                order, start_of, _ = _walk(node, of_end, tracks_at, first, branch_at, seen)
-                score = END_ODDS * (ends_of[node] - 1) + votes[node]
-                if branch_at[node // 2, node % 2] >= 0:
-                    score -= BRANCH_ODDS
-                for i in range(len(order)):
-                    score += (0.5 - start_of[i]) * evidence[order[i]]
-                for i in range(len(order)):
-                    agree[order[i], start_of[i]] = max(agree[order[i], start_of[i]], score)
-                missing = 0
-                for other_track in range(n):
-                    if tracks[other_track] and _root(groups, other_track) == t and not seen[other_track]:
-                        missing += 1
-                if score - MOST * missing > best:
-                    best, chosen = score - MOST * missing, node
-            seen = np.zeros(n, np.int64)
-            order, start_of, came = _walk(chosen, of_end, tracks_at, first, branch_at, seen)
-            for i in range(len(order)):
-                a = order[i]
-                backward[a], came_from[a] = start_of[i] == 1, came[a]
-                odds[a] = min(MOST, agree[a, start_of[i]] - agree[a, 1 - start_of[i]])
-            for a in range(n):
-                if tracks[a] and _root(groups, a) == t:
-                    group[a] = found
-                    if not seen[a]:
-                        backward[a], odds[a] = evidence[a] < 0, abs(evidence[a])
-            vertex[found] = chosen
-            found += 1
-    return of_end, backward, odds, group, vertex[:found], came_from
+        if not tracks[t] or groups[t] != t:
+            continue
+        vertex[found], agree = _best_vertex(t, groups, of_end, first, at, branch_at, evidence, votes)
+        order, start_of, came = _walk(vertex[found], of_end, first, at, branch_at)
+        for i in range(len(order)):
+            a = order[i]
+            backward[a], parent[a] = start_of[i] == 1, came[a]
+            odds[a] = min(MOST, agree[a, start_of[i]] - agree[a, 1 - start_of[i]])
+        for a in range(n):
+            if tracks[a] and groups[a] == t:
+                group[a] = found
+        found += 1
+    return of_end, backward, odds, group, vertex[:found], parent

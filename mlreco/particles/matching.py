@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlreco.post_processing.contingency import contingency
+
 MATCH = np.dtype([("particle", "<i4"), ("match", "<i4"), ("purity", "<f4"), ("efficiency", "<f4"), ("iou", "<f4")])
 """A particle, the one on the other side that shares most voxels with it (-1 for none), and of these two: purity, the
 part of the reconstructed particle's voxels that are shared; efficiency, that of the true one's; intersection over
@@ -27,38 +29,34 @@ def match_particles(
     Returns:
         (K,) and (T,) structured arrays ``MATCH``, in the order of the numbers given.
     """
-    instances, true_instances = np.asarray(instances, np.int64), np.asarray(true_instances, np.int64)
-    shared = (instances >= 0) & (true_instances >= 0)
-    both = np.stack([instances[shared], true_instances[shared]], axis=1)
-    pairs, overlap = np.unique(both, axis=0, return_counts=True)
-    size, true_size = _sizes(instances, pairs[:, 0]), _sizes(true_instances, pairs[:, 1])
+    table = contingency(true_instances, instances)
+    true, own = table.true_labels[table.true_index], table.predicted_labels[table.predicted_index]
+    shared = (true >= 0) & (own >= 0)
+    true, own, overlap = true[shared], own[shared], table.counts[shared]
+    size = table.predicted_sizes[table.predicted_index[shared]]
+    true_size = table.true_sizes[table.true_index[shared]]
     columns = {
         "purity": overlap / size,
         "efficiency": overlap / true_size,
         "iou": overlap / (size + true_size - overlap),
     }
-    found = _best(numbers, pairs, overlap, columns)
-    return found, _best(true_numbers, pairs[:, ::-1], overlap, columns)
+    return _best(numbers, own, true, overlap, columns), _best(true_numbers, true, own, overlap, columns)
 
 
-def _sizes(instances: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Return how many voxels each wanted particle has."""
-    numbers, counts = np.unique(instances, return_counts=True)
-    return counts[np.searchsorted(numbers, wanted)]
-
-
-def _best(numbers: np.ndarray, pairs: np.ndarray, overlap: np.ndarray, columns: dict[str, np.ndarray]) -> np.ndarray:
-    """Return for each number the row of the pair of greatest overlap whose first is that number."""
+def _best(
+    numbers: np.ndarray, own: np.ndarray, other: np.ndarray, overlap: np.ndarray, columns: dict[str, np.ndarray]
+) -> np.ndarray:
+    """Return for each number the pair of greatest overlap of which it is ``own``."""
     rows = np.zeros(len(numbers), MATCH)
     rows["particle"], rows["match"] = numbers, -1
-    order = np.lexsort((pairs[:, 1], -overlap, pairs[:, 0]))
-    firsts, place = np.unique(pairs[order, 0], return_index=True)
+    order = np.lexsort((other, -overlap, own))
+    firsts, place = np.unique(own[order], return_index=True)
     if not len(firsts):
         return rows
     position = np.searchsorted(firsts, numbers).clip(max=len(firsts) - 1)
     known = firsts[position] == numbers
     best = order[place[position[known]]]
-    rows["match"][known] = pairs[best, 1]
+    rows["match"][known] = other[best]
     for name, values in columns.items():
         rows[name][known] = values[best]
     return rows

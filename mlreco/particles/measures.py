@@ -30,7 +30,7 @@ SHOWER_RESPONSE = 0.93
 threshold of voxels, or in blobs that are particles of their own."""
 
 HIDDEN = 1.0
-"""A track that starts this near to the vertex of its interaction began there, cm."""
+"""A track that starts this near to the vertex of its interaction, or to its parent, began there, cm."""
 
 LIKELY = 0.5
 """A track of which stopping is this probable has a kinetic energy from its range."""
@@ -94,11 +94,11 @@ def measure_lines(
     put_vectors(table, "start", trajectories.ends[rows, side])
     put_vectors(table, "end", trajectories.ends[rows, 1 - side])
     tracks = kinds == Kind.TRACK
-    lengths = trajectories.lengths + np.where(tracks, _hidden_at_vertex(table, relations), 0.0)
-    table["length"] = np.where(trajectories.lengths > 0, lengths, np.nan)
     directions, errors, fitted = start_directions(
         voxels.positions, voxels.weights, voxels.starts, trajectories, relations.backward, NEAR
     )
+    lengths = trajectories.lengths + np.where(tracks, _hidden(table, directions, relations), 0.0)
+    table["length"] = np.where(trajectories.lengths > 0, lengths, np.nan)
     put_vectors(table, "direction", directions)
     table["dedx"], table["dedx_start"], table["dedx_end"] = _ionisation(profiles, relations.backward)
     lines = tracks | (kinds == Kind.MICHEL) | (kinds == Kind.DELTA)
@@ -120,14 +120,13 @@ def measure_lines(
     table["direction_error"] = np.hypot(errors, np.nan_to_num(scattering_angle(energy, fitted, mass)))
 
 
-def _hidden_at_vertex(table: np.ndarray, relations: Relations) -> np.ndarray:
-    """Return the way from the vertex to the start of primaries, whose first voxels another particle may have, cm.
+def _hidden(table: np.ndarray, directions: np.ndarray, relations: Relations) -> np.ndarray:
+    """Return the way from where tracks come from to their start, (K,) cm: another particle may have its voxels.
 
-    It is 0 where one particle alone tells the vertex, and for those that start farther away than `HIDDEN`.
+    It is 0 where the origin is not known, and for tracks that start farther away than `HIDDEN`.
     """
-    gap = np.linalg.norm(vectors_of(table, "start") - relations.vertices[relations.interaction], axis=1)
-    members = np.bincount(relations.interaction, relations.primary, len(relations.vertices))
-    return np.where(relations.primary & (members[relations.interaction] > 1) & (gap <= HIDDEN), gap, 0.0)
+    way = ((vectors_of(table, "start") - relations.origins) * directions).sum(axis=1)
+    return np.where((way > 0) & (way <= HIDDEN), way, 0.0)
 
 
 def measure_showers(table: np.ndarray, kinds: np.ndarray, showers: ShowerStarts, relations: Relations) -> None:
@@ -156,8 +155,8 @@ def contain(table: np.ndarray, voxels: ParticleVoxels, image: LabelledImage, mar
         return
     low = np.asarray(image.origin, np.float64)
     high = low + np.asarray(image.shape) * voxels.voxel_size
-    distance = np.minimum(voxels.positions - low, high - voxels.positions).min(axis=1)
-    table["wall_distance"] = np.minimum.reduceat(distance, voxels.starts[:-1])
+    distance = np.minimum(voxels.positions - low, high - voxels.positions)
+    table["wall_distance"] = np.minimum.reduceat(distance, voxels.starts[:-1]).min(axis=1)
     table["contained"] = table["wall_distance"] > margin
 
 

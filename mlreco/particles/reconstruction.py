@@ -8,8 +8,8 @@ import numpy as np
 
 from mlreco.particles.columns import DEDX, INTERACTION, vectors_of
 from mlreco.particles.grouping import group_voxels
-from mlreco.particles.image import LabelledImage
-from mlreco.particles.interactions import find_interactions
+from mlreco.particles.image import LabelledImage, interactions_of
+from mlreco.particles.interactions import Measured, find_interactions
 from mlreco.particles.kinds import Kind, kinds_of
 from mlreco.particles.landmarks import find_landmarks
 from mlreco.particles.measures import (
@@ -79,15 +79,18 @@ def reconstruct_particles(image: LabelledImage, containment_margin: float = 3.0)
     showers = find_shower_starts(voxels, landmarks, lines, kinds == Kind.SHOWER)
     proximity = find_neighbours(voxels, landmarks, NEIGHBOUR_REACH)
     relations = find_interactions(
-        kinds,
-        table["voxels"],
-        table["energy"],
-        trajectories,
-        stopping.sense(),
-        showers,
-        direction_error(table["energy"]),
-        proximity,
-        voxels.positions,
+        Measured(
+            kinds,
+            table["voxels"],
+            table["energy"],
+            trajectories,
+            stopping.sense(),
+            showers,
+            direction_error(table["energy"]),
+            proximity,
+            voxels.positions,
+            interactions_of(image, voxels.numbers),
+        )
     )
     relate(table, relations, proximity)
     measure_lines(table, kinds, voxels, trajectories, profiles, relations, stopping)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlreco.compiled import compiled
+from mlreco.particles.geometry import weighted_main_axes
 from mlreco.particles.grouping import ParticleVoxels
 from mlreco.particles.landmarks import Landmarks
 from mlreco.particles.skeleton import Lines
-from mlreco.particles.trajectory import FAINT
 
 PART_SHARE = 0.05
 """A shower may start in a part with at least this share of its weight."""
@@ -28,6 +28,9 @@ TRUNK = 4.0
 
 DEDX_RADIUS, DEDX_STEP, DEDX_STEPS = 1.0, 0.5, 6
 """dE/dx at the start: the median over steps, cm, of the energy within the radius, cm; the first step does not count."""
+
+FAINT = 0.3
+"""Voxels below this part of the median of the outermost ones are no start."""
 
 WIDENING = 7.0
 """Log odds of a sense for each unit of the correlation of distance along and from the axis; fitted to simulation."""
@@ -73,7 +76,7 @@ def find_shower_starts(voxels: ParticleVoxels, landmarks: Landmarks, lines: Line
         lines: theirs, for their parts.
         wanted: (K,) bool: which particles are showers; the others have NaN everywhere.
     """
-    axes = _main_axes(voxels)
+    axes = weighted_main_axes(voxels.positions, voxels.owners, voxels.weights, len(voxels))
     parts = lines.parts[landmarks.owners]
     return ShowerStarts(
         *_starts(
@@ -88,21 +91,6 @@ def find_shower_starts(voxels: ParticleVoxels, landmarks: Landmarks, lines: Line
             np.asarray(wanted, np.bool_),
         )
     )
-
-
-def _main_axes(voxels: ParticleVoxels) -> np.ndarray:
-    """Return (K, 3) the principal axis of the weights of each particle."""
-    owners, count = voxels.owners, len(voxels)
-    totals = np.bincount(owners, voxels.weights, count)
-    weighted = voxels.weights[:, None]
-    centres = _sums(weighted * voxels.positions, owners, count) / totals[:, None]
-    offsets = voxels.positions - centres[owners]
-    products = (weighted[:, :, None] * offsets[:, :, None] * offsets[:, None, :]).reshape(-1, 9)
-    return np.linalg.eigh((_sums(products, owners, count) / totals[:, None]).reshape(-1, 3, 3))[1][:, :, -1]
-
-
-def _sums(values: np.ndarray, owners: np.ndarray, count: int) -> np.ndarray:
-    return np.stack([np.bincount(owners, column, count) for column in values.T], axis=1)
 
 
 @compiled

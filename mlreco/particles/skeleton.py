@@ -12,6 +12,7 @@ import numpy as np
 
 from mlreco.compiled import compiled
 from mlreco.particles.landmarks import Landmarks
+from mlreco.post_processing.clustering.disjoint_sets import root as find_root
 
 SMALLEST_GAP = 1.5
 """Gaps up to this length, cm, never separate."""
@@ -74,14 +75,6 @@ def _spanning_tree(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @compiled
-def _root(parents: np.ndarray, i: int) -> int:
-    while parents[i] != i:
-        parents[i] = parents[parents[i]]
-        i = parents[i]
-    return i
-
-
-@compiled
 def _join(ends: np.ndarray, lengths: np.ndarray, weights: np.ndarray, gap: float) -> tuple[np.ndarray, int, np.ndarray]:
     """Return which edges join what belongs together, a landmark of its heaviest piece, and parts that no gap cuts."""
     m = len(weights)
@@ -90,17 +83,17 @@ def _join(ends: np.ndarray, lengths: np.ndarray, weights: np.ndarray, gap: float
     kept = np.zeros(len(lengths), np.bool_)
     for edge in np.argsort(lengths):
         if lengths[edge] <= gap:
-            parts[_root(parts, ends[edge, 1])] = _root(parts, ends[edge, 0])
-        a, b = _root(parents, ends[edge, 0]), _root(parents, ends[edge, 1])
+            parts[find_root(parts, ends[edge, 1])] = find_root(parts, ends[edge, 0])
+        a, b = find_root(parents, ends[edge, 0]), find_root(parents, ends[edge, 1])
         if lengths[edge] <= max(gap, min(inside[a], inside[b])):
             parents[b] = a
             inside[a] += inside[b] + lengths[edge]
             heavy[a] += heavy[b]
             kept[edge] = True
-    best = _root(parents, 0)
+    best = find_root(parents, 0)
     for i in range(m):
-        parts[i] = _root(parts, i)
-        root = _root(parents, i)
+        parts[i] = find_root(parts, i)
+        root = find_root(parents, i)
         if heavy[root] > heavy[best]:
             best = root
     return kept, best, parts

@@ -4,11 +4,11 @@ Hypotheses are all combinations of a particle (muon, which a charged pion resemb
 sense, and the range that is left where the track ends: 0 for one that stops, up to meters for one that leaves the
 image, decays or interacts. Every step of the track is expected at
 
-    median = S (1 - 0.11 (2.15 MeV/cm / S)^2),   S the mean dE/dx at its residual range (CSDA tables),
+    median = S (1 - MEDIAN_SHIFT w),   S the mean dE/dx at its residual range (CSDA tables), w = (2.15 MeV/cm / S)^2,
 
-with a relative width of 0.08 + 0.08 (2.15 MeV/cm / S)^2 and the tails of a Student t with 4 degrees of freedom; the
-numbers were fitted to steps of 0.5 cm of simulated muons and protons without recombination. Steps are correlated, for
-voxels spread over several of them: the sum of their logarithms counts half. The first and last step, in which the
+with a relative width of WIDTH + WIDTH_GROWTH w and the tails of a Student t with 4 degrees of freedom; the numbers were
+fitted to steps of 0.5 cm of simulated muons and protons without recombination. Steps are correlated, for voxels spread
+over several of them: the sum of their logarithms counts as CORRELATION says. The first and last step, in which the
 particle begins or ends somewhere, do not count where there are others.
 """
 
@@ -30,11 +30,13 @@ LEFT = (0.0, 3.0, 8.0, 20.0, 50.0, 120.0, 300.0)
 STOPS = 0.5
 """Prior probability that a track stops where it ends; the other ranges share the rest as 1 / (range + 10 cm)."""
 
+MEDIAN_SHIFT = 0.11
+WIDTH, WIDTH_GROWTH = 0.08, 0.08
 CORRELATION = 0.5
 FREEDOM = 4.0
+MINIMUM_IONISING = 2.15
 _GRID = 0.25
 _REACH = 1200.0
-_MINIMUM_IONISING = 2.15
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ def _expected() -> tuple[np.ndarray, np.ndarray]:
     """Return (2, G) log median and relative width of dE/dx at residual ranges 0.25 cm apart."""
     ranges = np.arange(_GRID / 2, _REACH, _GRID)
     mean = np.stack([stopping_power(ranges, particle) for particle in PARTICLES])
-    weak = (_MINIMUM_IONISING / mean) ** 2
-    return np.log(mean * (1 - 0.11 * weak)), 0.08 + 0.08 * weak
+    weak = (MINIMUM_IONISING / mean) ** 2
+    return np.log(mean * (1 - MEDIAN_SHIFT * weak)), WIDTH + WIDTH_GROWTH * weak
 
 
 @compiled

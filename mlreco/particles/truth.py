@@ -33,7 +33,7 @@ TRUE_PARTICLE = np.dtype(
 """A true particle. ``particle`` is its number in ``instances_true``; ``semantic`` the most common class, ``voxels`` and
 ``energy`` (MeV) the number and the sum of its voxels. From the particle table of the input: ``shape`` (0 shower, 1
 track, 2 Michel, 3 delta, 4 low energy), ``primary``, ``pdg`` and that of its parent, ``parent`` (number of the particle
-whose track is its parent's), ids of tracks, group, interaction, ``energy_deposit``, kinetic energy at its creation,
+out of which it came), ids of tracks, group, interaction, ``energy_deposit``, kinetic energy at its creation,
 momentum (MeV, MeV/c), path length (cm), ``start`` and ``end`` (first and last energy in the image), ``vertex`` and
 ``stop`` (where it was created and ended, also outside), direction of its momentum. Unknown numbers are NaN, unknown
 integers -1, an unknown ``pdg`` 0."""
@@ -56,8 +56,8 @@ def true_particles(
         instances: (N,) true particle of each voxel, -1 for none; None where that is not known.
         semantics: (N,) true classes.
         energies: (N,) MeV.
-        numbers: ``group``, ``interaction`` and ``primary`` of the rows, -1 where unknown: where they stand differs
-            between formats.
+        numbers: ``group``, ``interaction``, ``parent`` (a row) and ``primary`` of the rows, -1 where unknown: where
+            they stand differs between formats.
     """
     if instances is None:
         table = empty_table(0 if rows is None else len(rows), TRUE_PARTICLE)
@@ -106,14 +106,3 @@ def _take(table: np.ndarray, rows: np.ndarray, numbers: dict[str, np.ndarray]) -
             table["kinetic_energy"] = energy - mass
     if {"trackid", "parent_trackid"} <= set(names):
         table["track_id"], table["parent_track_id"] = rows["trackid"], rows["parent_trackid"]
-        table["parent"] = _rows_of_parents(rows["trackid"], rows["parent_trackid"])
-
-
-def _rows_of_parents(tracks: np.ndarray, parents: np.ndarray) -> np.ndarray:
-    """Return the row whose track is each row's parent track; -1 for none, and for track 0, which means none."""
-    order = np.argsort(tracks, kind="stable")
-    place = np.searchsorted(tracks[order], parents).clip(max=max(len(tracks) - 1, 0))
-    if not len(tracks):
-        return np.empty(0, np.int64)
-    found = order[place]
-    return np.where((tracks[found] == parents) & (parents != 0), found, -1)

@@ -105,8 +105,10 @@ def attach_showers(
     directions: np.ndarray,
     errors: np.ndarray,
     sense: np.ndarray,
+    groups: np.ndarray,
     points: np.ndarray,
     priors: np.ndarray,
+    point_groups: np.ndarray,
 ) -> Attachments:
     """Return the point to which each shower belongs.
 
@@ -115,10 +117,12 @@ def attach_showers(
         directions: (S, 2, 3) unit directions there.
         errors: (S,) angle within which 68 % of the directions are, rad.
         sense: (S,) log odds of the first sense.
+        groups: (S,) integers; a shower belongs to points of its own group only.
         points: (P, 3) meeting points of tracks, cm.
         priors: (P,) odds of each before anything is known: 1 for vertices, `SECONDARY` for others.
+        point_groups: (P,) integers.
     """
-    return Attachments(*_attach(starts, directions, errors, sense, points, priors))
+    return Attachments(*_attach(starts, directions, errors, sense, groups, points, priors, point_groups))
 
 
 @compiled
@@ -146,8 +150,10 @@ def _attach(
     directions: np.ndarray,
     errors: np.ndarray,
     sense: np.ndarray,
+    groups: np.ndarray,
     points: np.ndarray,
     priors: np.ndarray,
+    point_groups: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     count = len(starts)
     best, chosen = np.zeros(count), np.full(count, -1, np.int64)
@@ -156,6 +162,8 @@ def _attach(
         for v in range(2):
             prior = 1 / (1 + np.exp(-sense[s] if v == 0 else sense[s]))
             for p in range(len(points)):
+                if point_groups[p] != groups[s]:
+                    continue
                 odds = priors[p] * prior * pointing_odds(starts[s, v], directions[s, v], errors[s], points[p])
                 if odds > max(best[s], ODDS):
                     best[s], chosen[s], side[s] = odds, p, v
@@ -164,7 +172,7 @@ def _attach(
 
 @compiled
 def crossing_pairs(
-    starts: np.ndarray, directions: np.ndarray, errors: np.ndarray, sense: np.ndarray
+    starts: np.ndarray, directions: np.ndarray, errors: np.ndarray, sense: np.ndarray, groups: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return which showers may come from one point, at which their lines cross behind their starts.
 
@@ -173,6 +181,7 @@ def crossing_pairs(
         directions: (S, 2, 3) unit directions there.
         errors: (S,) angle within which 68 % of the directions are, rad.
         sense: (S,) log odds of the first sense.
+        groups: (S,) integers; only showers of one group are a pair.
 
     Returns:
         (P,) odds of the pairs, all above `PAIR_ODDS`: the lesser of those of its showers; (P, 2) the showers; (P, 2)
@@ -181,6 +190,8 @@ def crossing_pairs(
     odds, members, sides = [0.0], [(0, 0)], [(0, 0)]
     for i in range(len(starts)):
         for j in range(i + 1, len(starts)):
+            if groups[i] != groups[j]:
+                continue
             for a in range(2):
                 for b in range(2):
                     found = _odds_of_crossing(

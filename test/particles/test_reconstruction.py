@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from drawn_particles import STEP, image_of, line, random_directions, scene, shower, stopping_energies
 
+from mlreco.errors import UserError
 from mlreco.particles.columns import vectors_of
 from mlreco.particles.csda import kinetic_energy, stopping_power
 from mlreco.particles.reconstruction import reconstruct_particles
@@ -176,3 +177,40 @@ def test_two_photons_without_a_track_make_a_vertex(seed):
     miss = np.linalg.norm(vectors_of(found.interactions, "vertex")[0] - vertex)
     assert miss < 4
     assert found.interactions["vertex_spread"][0] > 0
+
+
+def test_a_stage_that_tells_interactions_is_believed():
+    alone = reconstruct_particles(scene())
+    together = reconstruct_particles(replace(scene(), interactions=np.array([5, 5, 5, 5])))
+    assert together.particles["interaction"].tolist() == [0, 0, 0, 0]
+    assert together.particles["primary"].tolist() == [1, 1, 0, 0], "the vertex is that of the two that meet"
+    assert together.particles["parent"].tolist() == [-1, -1, 0, -1]
+    np.testing.assert_allclose(
+        vectors_of(together.interactions, "vertex")[0],
+        vectors_of(alone.interactions, "vertex")[alone.particles["interaction"][0]],
+        atol=1e-5,
+    )
+    apart = reconstruct_particles(replace(scene(), interactions=np.array([2, 1, 2, -1])))
+    assert len(np.unique(apart.particles["interaction"])) == 3
+    assert apart.particles["interaction"][0] == apart.particles["interaction"][2]
+    assert apart.particles["primary"].tolist() == [1, 1, 0, 1]
+    assert np.isnan(apart.interactions["vertex_spread"]).all()
+    with pytest.raises(UserError, match="particle 3 has no row in the interactions of 2 particles"):
+        reconstruct_particles(replace(scene(), interactions=np.array([0, 0])))
+
+
+def test_the_way_that_a_parent_hides_counts():
+    """A proton leaves the side of a thick muon, whose voxels hide its first 6 mm."""
+    muon, _ = line((-20, 0, 0), (1, 0, 0), 40)
+    thick = np.concatenate([muon + np.array([0, y, z]) for y in (-0.3, 0, 0.3) for z in (-0.3, 0, 0.3)])
+    proton, travelled = line((0, 0, 0), (0, 1, 0), 12)
+    seen = travelled > 0.6
+    image = image_of(
+        (thick, np.full(len(thick), 2.1 * STEP / 9), "MIP"),
+        (proton[seen], stopping_energies(travelled, 12, "proton")[seen], "HIP"),
+    )
+    table = reconstruct_particles(image).particles
+    assert table["parent"].tolist() == [-1, 0]
+    chord = np.linalg.norm(vectors_of(table, "end")[1] - vectors_of(table, "start")[1])
+    assert chord < 11.7
+    assert table["length"][1] == pytest.approx(12, abs=0.35)
