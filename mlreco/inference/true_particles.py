@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mlreco.errors import UserError
-from mlreco.iotools.parsers.particles import group_numbers, interaction_numbers, primary_flags
+from mlreco.iotools.parsers.particles import group_numbers, interaction_numbers, parent_rows, primary_flags
 from mlreco.iotools.schema import read_schema
 
 TRUE_PARTICLES = "true_particles"
@@ -39,9 +39,9 @@ def with_true_particles(iotool: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def numbers_of(particles: np.ndarray) -> dict[str, np.ndarray]:
-    """Return group, interaction and whether it is primary of each row of a particle table, -1 where unknown."""
+    """Return group, interaction, row of the parent and whether it is primary of each row, -1 where unknown."""
     found = {"primary": primary_flags(particles)}
-    for name, numbers in (("group", group_numbers), ("interaction", interaction_numbers)):
+    for name, numbers in (("group", group_numbers), ("interaction", interaction_numbers), ("parent", parent_rows)):
         try:
             found[name] = numbers(particles)
         except UserError:

@@ -85,6 +85,32 @@ def interaction_numbers(particles: np.ndarray) -> np.ndarray:
     return _index_field(particles, "interaction_id", "mct_index")
 
 
+def parent_rows(particles: np.ndarray) -> np.ndarray:
+    """Return the row of the particle out of which each came, (P,) int64; -1 for none and where that is not known.
+
+    From ``parent_id``, the ``id`` of the parent, where the file has it (LArCV2 writes a primary's own), else the row
+    whose ``trackid`` is ``parent_trackid``; track 0 is none.
+
+    Raises:
+        UserError: an id that cannot be kept exactly.
+    """
+    names = ("id", "parent_id", "trackid", "parent_trackid")
+    ids, parents, tracks, parent_tracks = (_index_field(particles, name, name) for name in names)
+    by_id = _rows_with(ids, parents)
+    by_track = _rows_with(tracks, np.where(parent_tracks > 0, parent_tracks, UNKNOWN))
+    found = np.where(by_id >= 0, by_id, by_track)
+    return np.where(found == np.arange(len(particles)), UNKNOWN, found)
+
+
+def _rows_with(ids: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the first row with each wanted id; -1 for none, and for an id below 0."""
+    if not len(ids):
+        return np.full(len(wanted), UNKNOWN, dtype=np.int64)
+    order = np.argsort(ids, kind="stable")
+    place = order[np.searchsorted(ids[order], wanted).clip(max=len(ids) - 1)]
+    return np.where((ids[place] == wanted) & (wanted >= 0), place, UNKNOWN)
+
+
 def _index_field(particles: np.ndarray, name: str, substitute: str) -> np.ndarray:
     field = name if name in _names(particles) else substitute
     if field not in _names(particles):
