@@ -60,8 +60,8 @@ def analyse(sample: Sample) -> Result:
 
     note = (
         "Contained tracks that stop with a probability above 0.9. The curves are means of all the energy that is lost. "
-        "Not in the steps are voxels below the threshold of the image, energy farther than 1.5 cm from the track, and "
-        "delta electrons that are instances of their own: some per cent on the plateau."
+        "Not in the steps are voxels below the threshold of the image (0.06 MeV/cm on the plateau of simulated muons), "
+        "energy farther than 1.5 cm from the track, and delta electrons that are instances of their own."
     )
     return Result("dE/dx against residual range", numbers, columns, draw, note)
 
