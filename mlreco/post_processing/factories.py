@@ -15,6 +15,7 @@ from mlreco.registry import Registry
 from mlreco.semantics import ClassScheme
 
 GREEDY, LINKED, GRAPH = "greedy_clusterer", "linked_clusterer", "graph_clusterer"
+PARTICLES = "particle_builder"
 POST_PROCESSORS = Registry(
     "post-processor",
     {
@@ -22,7 +23,7 @@ POST_PROCESSORS = Registry(
         LINKED: "mlreco.post_processing.processors.linked_clusterer:LinkedFragments",
         GRAPH: "mlreco.post_processing.processors.graph_clusterer:GraphInstances",
         "dbscan": "mlreco.post_processing.processors.dbscan:DbscanFragments",
-        "particle_builder": "mlreco.post_processing.processors.particle_builder:ParticleBuilder",
+        PARTICLES: "mlreco.post_processing.processors.particle_builder:ParticleBuilder",
     },
     "mlreco.post_processing",
 )
@@ -57,7 +58,7 @@ def clusterer_of(thresholds: Given) -> str:
 
 
 def clusterers_of_file(info: Mapping[str, Any]) -> list[str]:
-    """Return the names of the post-processors that an output file was made with, in their order.
+    """Return the names of the post-processors that made the instances of an output file, in their order.
 
     Args:
         info: attributes of the file.
@@ -65,7 +66,7 @@ def clusterers_of_file(info: Mapping[str, Any]) -> list[str]:
     names = info.get("post_processors", "[]")
     found = json.loads(names) if isinstance(names, str) else names
     if found:
-        return [str(name) for name in found]
+        return [str(name) for name in found if name != PARTICLES]
     used = json.loads(info.get("thresholds") or "{}")
     return [clusterer_of(used)] if used else []
 

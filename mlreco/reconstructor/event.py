@@ -175,8 +175,11 @@ class Event(Mapping[str, np.ndarray]):
         if INSTANCES not in self and FRAGMENTS not in self:
             raise UserError(f"{self.name}: this event has no instances; reconstruct it first")
         scheme = class_scheme(str(self.info.get("class_scheme", PILARNET.name)))
-        image = LabelledImage.from_products({**self._products, INSTANCES: self.instances}, scheme)
-        return Particles(reconstruct_particles(image).particles, scheme.classes)
+        table = self._products.get("particles")
+        if table is None:
+            image = LabelledImage.from_products({**self._products, INSTANCES: self.instances}, scheme)
+            table = reconstruct_particles(image).particles
+        return Particles(table, scheme.classes)
 
     def to_pandas(self) -> pandas.DataFrame:
         """Return the voxels as a table, a row each; columns of several numbers have theirs as separate columns.
