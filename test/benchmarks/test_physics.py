@@ -1,0 +1,41 @@
+"""Constants and tables of physics: what the fits find in drawn values, and columns that stay."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.physics.__main__ import _cell, table
+from benchmarks.physics.constants import _fit_angles, _minus_log_student, _student_width
+from mlreco.analysis.statistics import Number
+from mlreco.particles import identity
+
+
+def test_the_width_of_a_student_t_is_found():
+    values = 0.2 * np.random.default_rng(0).standard_t(identity.FREEDOM, 4000)
+    assert _student_width(values) == pytest.approx(0.2, rel=0.05)
+
+
+def test_the_likelihood_is_that_of_scipy():
+    stats = pytest.importorskip("scipy.stats")
+    pull, scale = np.array([0.3, -2.0, 5.0]), np.array([0.1, 0.2, 0.3])
+    one, other = ((-stats.t.logpdf(p, 3) + np.log(scale)).sum() for p in (pull, 2 * pull))
+    mine = [_minus_log_student(p, scale, 3) for p in (pull, 2 * pull)]
+    assert mine[1] - mine[0] == pytest.approx(other - one)
+
+
+def test_angles_that_fall_with_energy_are_found():
+    rng = np.random.default_rng(1)
+    energy = rng.uniform(30, 800, 6000)
+    within = np.hypot(15 / energy, 0.04)
+    angle = within * rng.rayleigh(size=6000) / np.sqrt(-2 * np.log(0.32))
+    assert _fit_angles(np.stack([angle, energy], axis=1)) == pytest.approx([15, 0.04], rel=0.08)
+
+
+def test_a_table_has_a_column_for_true_instances_and_one_for_the_chain():
+    one, other = Number("length", 0.01, 0.002, "cm", 90, 0.0), Number("length", np.nan, np.nan, "cm", 2, 0.0)
+    given = argparse.Namespace(name="thin", first=None, events=Path("a.h5"), pi0=None, chain="thin")
+    text = table(given, {"true instances": {"tracks": [one]}, "chain": {"tracks": [other]}})
+    assert text.splitlines()[-1] == "| tracks | length | 0.01 ± 0.002 cm (90) | - (2) | 0 |"
+    assert _cell(one) == "0.01 ± 0.002 cm (90)"
