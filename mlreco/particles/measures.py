@@ -97,7 +97,8 @@ def measure_lines(
     directions, errors, fitted = start_directions(
         voxels.positions, voxels.weights, voxels.starts, trajectories, relations.backward, NEAR
     )
-    lengths = trajectories.lengths + np.where(tracks, _hidden(table, directions, relations), 0.0)
+    hidden = np.where(tracks, _hidden(table, directions, relations), 0.0)
+    lengths = trajectories.lengths + np.maximum(hidden, -trajectories.lengths / 2)
     table["length"] = np.where(trajectories.lengths > 0, lengths, np.nan)
     put_vectors(table, "direction", directions)
     table["dedx"], table["dedx_start"], table["dedx_end"] = _ionisation(profiles, relations.backward)
@@ -121,12 +122,13 @@ def measure_lines(
 
 
 def _hidden(table: np.ndarray, directions: np.ndarray, relations: Relations) -> np.ndarray:
-    """Return the way from where tracks come from to their start, (K,) cm: another particle may have its voxels.
+    """Return the way from where tracks come from to their first voxel, (K,) cm.
 
-    It is 0 where the origin is not known, and for tracks that start farther away than `HIDDEN`.
+    It is positive where another particle has their first voxels, negative where smeared charge reaches back beyond the
+    origin, and 0 where that is not known and for tracks that start farther away than `HIDDEN`.
     """
     way = ((vectors_of(table, "start") - relations.origins) * directions).sum(axis=1)
-    return np.where((way > 0) & (way <= HIDDEN), way, 0.0)
+    return np.where(np.abs(way) <= HIDDEN, way, 0.0)
 
 
 def measure_showers(table: np.ndarray, kinds: np.ndarray, showers: ShowerStarts, relations: Relations) -> None:
