@@ -15,6 +15,9 @@ from mlreco.particles.columns import vectors_of
 
 NAME = "vertices"
 HELP = "distance of vertices from the true ones, and the grouping of particles to interactions"
+WITHIN = 1.08
+"""Length within which 68 % of the vectors are that are Gaussian of width 1 / sqrt(3) in each axis."""
+
 NEAR = 3.0
 """A vertex this near to the true one, cm, is counted as found."""
 
@@ -42,7 +45,7 @@ def analyse(sample: Sample) -> Result:
         fraction("vertices of two primaries and more within 3 cm", distance < NEAR),
         median("distance of these from the true vertex, median", distance[distance < NEAR], "cm"),
         quantile("distance of all, 68 %", distance, 0.68, "cm"),
-        quantile("distance over its uncertainty, 68 %", pulls[distance < NEAR], 0.68),
+        quantile("distance over its uncertainty, 68 %", pulls[distance < NEAR], 0.68, "", WITHIN),
         fraction("true primaries in the interaction of most of their siblings", together),
     ]
     columns = {
