@@ -56,7 +56,7 @@ def analyse(sample: Sample) -> Result:
         for particle, colour in (("muon", ORANGE), ("proton", "#c22f2f"), ("pion", GREY)):
             axes.plot(ranges, stopping_power(ranges, particle), color=colour, label=f"{particle}, mean (tables)")
         axes.set(xlabel="residual range (cm)", ylabel="dE/dx (MeV/cm)", ylim=(0, 20))
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper right")
 
     note = (
         "Contained tracks that stop with a probability above 0.9. The curves are means of all the energy that is lost. "
