@@ -55,7 +55,7 @@ def analyse(sample: Sample) -> Result:
             values, errors = (np.array([getattr(one, key) for one in parts]) for key in ("value", "error"))
             points(axes, centre, values, errors, colour, label)
         axes.set(xlabel="energy in the image (MeV)", ylabel="part that is found", ylim=(0, 1.05), xscale="log")
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="lower right")
 
     note = "Found: a reconstructed particle shares more than half, intersection over union. Ten voxels at least."
     return Result("Particles that are found", numbers, columns, draw, note)

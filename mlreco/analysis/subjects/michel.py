@@ -63,7 +63,7 @@ def analyse(sample: Sample) -> Result:
             curve = spectrum(_GRID, *fit.parameters) * (energies > LEAST).sum() * (edges[1] - edges[0])
             axes.plot(_GRID[_GRID > LEAST], curve[_GRID > LEAST], color="black", lw=1, label="fit")
         axes.set_xlim(0, 70)
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper left")
 
     note = (
         "Michel electrons at the end of a track. What they radiate is in other voxels where the images are labelled so "

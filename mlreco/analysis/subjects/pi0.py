@@ -63,7 +63,7 @@ def analyse(sample: Sample) -> Result:
                 grid, peak(grid, fit.parameters) * len(known) * (edges[1] - edges[0]), color="black", lw=1, label="fit"
             )
         axes.axvline(MASS, color="#999999", lw=1, ls="--", label="mass of the pi0")
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper right")
 
     note = (
         "The two brightest contained showers of each interaction that come from its vertex and are not called electron."

@@ -60,7 +60,7 @@ def analyse(sample: Sample) -> Result:
         left.plot([0, limit], [0, limit], color="#999999", lw=1)
         left.set(xlabel="true kinetic energy (MeV)", ylabel="kinetic energy from range (MeV)")
         right.set(xlabel="range energy / true energy - 1", ylabel="entries")
-        left.legend(frameon=False)
+        left.legend(frameon=False, loc="upper left")
 
     note = (
         "Contained primary tracks that stop with a probability above 0.9, the range table of their true kind. Pions "

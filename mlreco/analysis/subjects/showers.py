@@ -127,7 +127,7 @@ def _draw(showers: _Showers, binned: _Binned, figure: Any) -> None:
     histogram(start, dedx[~showers.photon], edges, "dE/dx at start (MeV/cm)", BLUE, "electrons")
     histogram(start, dedx[showers.photon], edges, "dE/dx at start (MeV/cm)", ORANGE, "photons")
     for axes in (energy, direction, start):
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper right")
 
 
 def _fit(energy: np.ndarray, widths: list[Number]) -> tuple[tuple[float, float], tuple[float, float]]:
