@@ -52,12 +52,12 @@ class ResidualBlock(nn.Module):
 
     def is_as_made(self) -> bool:
         """Tell whether all its layers are as they are made; see :mod:`mlreco.sparse.as_made`."""
-        first, second = self.convolution_1, self.convolution_2
+        first, second, before, between = self.convolution_1, self.convolution_2, self.activation_1, self.activation_2
         return (
             is_own(self, ResidualBlock)
-            and is_made(self.activation_1, NormActivation)
-            and is_made(self.activation_2, NormActivation)
-            and self.activation_1.leakiness == self.activation_2.leakiness
+            and is_made(before, NormActivation)
+            and is_made(between, NormActivation)
+            and before.leakiness == between.leakiness
             and is_made(first, SubMConv3d)
             and is_made(second, SubMConv3d)
             and first.bias is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -40,15 +39,17 @@ def norm_act_conv(
 
 def block(block: ResidualBlock, image: SparseConvTensor) -> SparseConvTensor:
     """Return the output of a residual block on an image of at least 2 sites."""
-    norms = block.activation_1.norm, block.activation_2.norm
-    convolutions = block.convolution_1, block.convolution_2
+    activation, first, second, shortcut = block.activation_1, block.convolution_1, block.convolution_2, block.shortcut
+    norm_1, norm_2 = activation.norm, block.activation_2.norm
     settings = BlockSettings(
-        submanifold_sites(image, convolutions[0].kernel_size, convolutions[0].indice_key),
-        (norms[0].eps, norms[1].eps),
-        block.activation_1.leakiness,
-        (Running(*norms[0].count_batch()), Running(*norms[1].count_batch())),
+        submanifold_sites(image, first.kernel_size, first.indice_key),
+        (norm_1.eps, norm_2.eps),
+        activation.leakiness,
+        (Running(*norm_1.count_batch()), Running(*norm_2.count_batch())),
     )
-    layers = ((norm.weight, norm.bias, layer.weight) for norm, layer in zip(norms, convolutions, strict=True))
-    shortcut = None if isinstance(block.shortcut, nn.Identity) else block.shortcut.weight
-    parameters = BlockParameters(*chain.from_iterable(layers), shortcut)
+    parameters = BlockParameters(
+        *(norm_1.weight, norm_1.bias, first.weight),
+        *(norm_2.weight, norm_2.bias, second.weight),
+        None if isinstance(shortcut, nn.Identity) else shortcut.weight,
+    )
     return image.replace_feature(residual_block(image.features, parameters, settings))
