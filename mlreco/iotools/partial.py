@@ -19,6 +19,7 @@ from mlreco.iotools.hdf5file import Sink
 from mlreco.iotools.locks import DO_WITHOUT, lock
 from mlreco.iotools.partial_state import PartialState
 from mlreco.iotools.undo_log import UndoLog, roll_back
+from mlreco.leftovers import remove_leftovers
 
 _SECONDS_BETWEEN_STATES = 5.0
 """An interrupted conversion loses this much work at most; a state costs some milliseconds of waiting for the disk."""
@@ -130,6 +131,7 @@ def partial_hdf5(
                         file.flush()
                     sink.check()
                 publish(folder / "events.h5", path)
+                remove_leftovers(path)
                 shutil.rmtree(folder)
             except BaseException:
                 if not (folder / "state.json").exists():

@@ -184,6 +184,16 @@ def test_the_beginning_of_something_else(tmp_path, sources, capsys):
     assert contents(out) == contents(tmp_path / "whole.h5")
 
 
+def test_leftovers_of_other_writers_of_the_name_are_removed(tmp_path, sources):
+    for name in (".out.h5.abcd1234.unfinished.h5", ".out.h5.abcd1234.h5", ".other.h5.abcd1234.unfinished.h5"):
+        (tmp_path / name).write_bytes(b"half")
+    convert(sources, tmp_path / "out.h5")
+    assert {path.name for path in tmp_path.iterdir()} - {"a.h5", "b.h5"} == {
+        "out.h5",
+        ".other.h5.abcd1234.unfinished.h5",
+    }
+
+
 def test_two_at_once(tmp_path, sources):
     out = tmp_path / "out.h5"
     beginning(sources, out)
