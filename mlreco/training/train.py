@@ -80,22 +80,21 @@ def train(config: Config, *, resume: str | Path | None = None, weights: str | Pa
             return _train(config, resume, weights, team)
         except Stopped as stop:
             if team.is_first:
-                write_text(waits, f"{stop}\n")
+                _leave_note(waits, str(stop))
             raise
+
+
+def _leave_note(path: Path, text: str) -> None:
+    """Write a line for who starts the training again; the training itself is saved already."""
+    try:
+        write_text(path, f"{text}\n")
+    except UserError as error:
+        remark(str(error))
 
 
 def _train(config: Config, resume: str | Path | None, weights: str | Path | None, team: Team) -> Path:
     trainval, model = config["trainval"], config["model"]
-    saved, or_start = None, resume == "latest-if-any"
-    if or_start:
-        resume = "latest" if checkpoints(trainval["weight_prefix"]) else None
-    if resume is None:
-        if team.is_first:
-            refuse_to_overwrite(trainval["weight_prefix"])
-        seed = trainval["seed"] if trainval["seed"] >= 0 else team.gathered(secrets.randbits(31))[0]
-    else:
-        saved = training_to_resume(resume, trainval["weight_prefix"])
-        seed = saved.content.seed
+    saved, seed = _beginning(trainval, resume, team)
     seed_generators(seed)
     loader = loader_factory(
         config["iotool"],
@@ -121,10 +120,27 @@ def _train(config: Config, resume: str | Path | None, weights: str | Path | None
         with _validation(config, state, loss, loader, team) as validator:
             refuse_to_write_over_inputs(trainval["weight_prefix"])
             training = Training(config, state, loss, loader, iterations, team, validator)
-            if saved is not None and or_start and training.what_is_complete:
+            if saved is not None and resume == "latest-if-any" and training.what_is_complete:
                 remark(f"{saved.path}: is the end of the training: {training.what_is_complete}")
                 return saved.path
             return training.run()
+
+
+def _beginning(trainval: Mapping[str, Any], resume: str | Path | None, team: Team) -> tuple[Saved | None, int]:
+    """Return the checkpoint that a training goes on from, None for a new one, and the seed.
+
+    Raises:
+        UserError: there is no checkpoint that can be read; a new training finds those of another.
+    """
+    prefix = trainval["weight_prefix"]
+    if resume == "latest-if-any":
+        resume = "latest" if checkpoints(prefix) else None
+    if resume is not None:
+        saved = training_to_resume(resume, prefix)
+        return saved, saved.content.seed
+    if team.is_first:
+        refuse_to_overwrite(prefix)
+    return None, trainval["seed"] if trainval["seed"] >= 0 else team.gathered(secrets.randbits(31))[0]
 
 
 @contextlib.contextmanager

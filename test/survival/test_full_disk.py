@@ -46,10 +46,7 @@ def test_a_full_disk_ends_all_and_the_training_goes_on_later(tmp_path):
     statuses = [line for line in done if line.isdigit()]
     assert statuses == ["1", "0"], (ended.stdout, ended.stderr, first, second)
     told = [line for line in first.splitlines() if "mlreco: error" in line]
-    assert (
-        sum("the disk is full" in line for line in told) == 1
-        and "Traceback (most recent call last):\n  File" not in first
-    )
+    assert sum("the disk is full" in line for line in told) == 1 and "mlreco/training" not in first
     written = done[1 : done.index("0")]
     assert written and all(name.startswith("snapshot-") for name in written), written
     assert "snapshot-10.ckpt" in done[done.index("0") :]
