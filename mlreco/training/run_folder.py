@@ -31,7 +31,8 @@ def describe_run(log: Path, state: TrainingState) -> None:
     config = read_yaml(state.metadata.config, "config") or {}
     trainval = config.setdefault("trainval", {})
     trainval["seed"] = state.seed
-    begun_from = next(run.begun_from for run in (state.run, *reversed(state.metadata.history)) if not run.resumed)
+    runs = state.run, *reversed(state.metadata.history)
+    begun_from = next((run.begun_from for run in runs if not run.resumed), "")  # older checkpoints tell no history
     if begun_from:
         trainval["model_path"] = begun_from
     use_full_paths(config)
