@@ -21,8 +21,7 @@ def keep_best(weight_prefix: str, checkpoint: Path) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    # the best one so far may be the very file that the training goes on from
-    with atomic_path(best_path(weight_prefix), over_inputs=True) as temporary:
+    with atomic_path(best_path(weight_prefix)) as temporary:
         temporary.unlink()
         try:
             os.link(checkpoint, temporary)
