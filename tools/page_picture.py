@@ -28,11 +28,11 @@ def make_page(folder: Path) -> Path:
     Raises:
         UserError: as in ``mlreco inference`` and ``mlreco display``.
     """
-    from mlreco.cli.entry import obey
+    from mlreco.cli.entry import run_command
 
     output, page = folder / "output.h5", folder / "event.html"
-    obey(["inference", "thin", "-s", "sample", "-n", f"{EVENT}:{EVENT + 1}", "-o", str(output)])
-    obey(["display", str(output), "--event", "0", "-o", str(page)])
+    run_command(["inference", "thin", "-s", "sample", "-n", f"{EVENT}:{EVENT + 1}", "-o", str(output)])
+    run_command(["display", str(output), "--event", "0", "-o", str(page)])
     return page
 
 
