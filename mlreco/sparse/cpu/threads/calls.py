@@ -162,6 +162,6 @@ DIRECT = DirectCalls()
 def calls_in_training(threads: int) -> BlockOfCalls:
     """Return a block for the calls of a layer in training: queued where there is a helper to make them.
 
-    With one thread nothing overlaps, and a queue only adds to the time of a step: 1 to 7 % with 5,000 to 300 voxels.
+    With one thread nothing overlaps, and a queue only adds to the time of a step: up to 7 % with 300 to 5,000 voxels.
     """
     return QueuedCalls(threads) if threads > 1 else DIRECT
