@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,8 +57,9 @@ def attempt(one: Input, maker: Maker) -> Done | Failed:
         done = finished(maker.folder, one, maker.fingerprint, {})
         if done is not None:  # of a process that died before it could say so
             return done
+        before = one.path.stat()
         checksum = _checksum(one.path)
-        return _reconstruct(one, checksum, maker)
+        return _reconstruct(one, checksum, before, maker)
     except WriteError:
         raise
     except UserError as error:
@@ -76,10 +78,10 @@ def attempt(one: Input, maker: Maker) -> Done | Failed:
         return failure(one, "bug", f"{text}; this is a bug in mlreco, please report it")
 
 
-def _reconstruct(one: Input, checksum: str, maker: Maker) -> Done:
+def _reconstruct(one: Input, checksum: str, before: os.stat_result, maker: Maker) -> Done | Failed:
     made = Made(
         input=str(one.path),
-        input_bytes=one.path.stat().st_size,
+        input_bytes=before.st_size,
         input_sha256=checksum,
         fingerprint=maker.fingerprint,
         host=host(),
@@ -94,6 +96,10 @@ def _reconstruct(one: Input, checksum: str, maker: Maker) -> Done:
         info={ATTRIBUTE: made.model_dump_json()},
         told=maker.told,
     )
+    after = one.path.stat()
+    if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):
+        output.unlink()
+        return failure(one, "transient", "has changed while it was read")
     return describe(output, one.place)
 
 

@@ -10,7 +10,9 @@ from mlreco.production.inputs import Input
 from mlreco.production.manifest import Done, Failed, Manifest, Plan, manifest_name, write_manifest
 
 _INTERVAL = 20.0
-"""Seconds between two versions of the manifest of a running production."""
+"""Seconds between two versions of the manifest of a running production; more where it takes long to write."""
+_SHARE = 0.02
+"""Of the time that may be spent on writing it."""
 
 
 class Book:
@@ -31,7 +33,7 @@ class Book:
         self._inputs = list(inputs)
         self._fingerprint, self._plan, self._shard = fingerprint, plan, shard
         self._found: dict[Input, Done | Failed] = {}
-        self._written = time.monotonic()
+        self._next = time.monotonic() + _INTERVAL
 
     def enter(self, one: Input, outcome: Done | Failed) -> None:
         """Take down what became of a file; a later attempt replaces an earlier one, and is counted.
@@ -43,7 +45,7 @@ class Book:
         if isinstance(outcome, Failed) and isinstance(before, Failed):
             outcome = outcome.model_copy(update={"attempts": before.attempts + 1})
         self._found[one] = outcome
-        if time.monotonic() - self._written > _INTERVAL:
+        if time.monotonic() > self._next:
             self.write()
 
     def outcome(self, one: Input) -> Done | Failed | None:
@@ -78,5 +80,7 @@ class Book:
         Raises:
             WriteError: it cannot be written.
         """
+        began = time.monotonic()
         write_manifest(self.path, self.manifest())
-        self._written = time.monotonic()
+        ended = time.monotonic()
+        self._next = ended + max(_INTERVAL, (ended - began) / _SHARE)

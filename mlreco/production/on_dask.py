@@ -75,7 +75,7 @@ class DaskEngine:
             for one in files
         }
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=self._client.loop):
                 one = futures[future]
                 yield one, self._outcome(future, one)
                 future.release()
@@ -160,7 +160,7 @@ def _local_cluster(distributed: ModuleType, workers: int) -> Iterator[Any]:
         n_workers=workers,
         threads_per_worker=1,
         processes=True,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         silence_logs=logging.CRITICAL,
         env={"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)},
     )

