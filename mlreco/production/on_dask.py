@@ -87,7 +87,7 @@ class DaskEngine:
         from distributed import CancelledError, KilledWorker
 
         try:
-            return future.result(timeout=_SECONDS)
+            return future.result()  # waits where the worker died after it had answered: the file goes to another
         except KilledWorker:
             return failure(one, "transient", "the workers that had it died, several times")
         except UserError:
