@@ -28,7 +28,14 @@ from mlreco.provenance import host
 LOCAL = "local"
 _SECONDS = 15
 """How long a scheduler may take to answer."""
-_LOGS = ("distributed", "distributed.nanny", "distributed.worker", "distributed.scheduler", "distributed.core")
+_LOGS = (
+    "distributed",
+    "distributed.client",
+    "distributed.nanny",
+    "distributed.worker",
+    "distributed.scheduler",
+    "distributed.core",
+)
 
 
 @dataclass(frozen=True)
