@@ -42,6 +42,7 @@ class _Selection(_Part):
     value: float = math.nan
     misses: NotNegative = 0
     validated: NotNegative = 0
+    pending: NotNegative = 0
 
 
 class Content(_Part):
