@@ -18,10 +18,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks.physics.true_instances import write_true_instances
+from benchmarks.program import mlreco
 from mlreco.analysis.run import analyse_file
 from mlreco.analysis.statistics import Number
 from mlreco.atomic import write_text
-from mlreco.cli.entry import obey
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 NAMES = ("tracks", "range_energy", "dedx", "michel", "showers", "vertices", "efficiency")
@@ -95,7 +95,7 @@ def measure_chain(arguments: argparse.Namespace, folder: Path) -> Numbers:
 
 def _reconstructed(chain: str, events: Path, folder: Path, options: list[str]) -> Path:
     output = folder / f"chain_{events.stem}.h5"
-    obey(["inference", chain, "-s", str(events), "-o", str(output), *options])
+    mlreco("inference", chain, "-s", events, "-o", output, *options)
     return output
 
 
@@ -108,7 +108,7 @@ def table(arguments: argparse.Namespace, columns: dict[str, Numbers]) -> str:
         "",
         f"Written by `python -m benchmarks.physics` on {today} from {count}`{arguments.events.name}`"
         + (f" and `{arguments.pi0.name}`" if arguments.pi0 else "")
-        + (f"; the chain is `{arguments.chain}`" if arguments.chain else "")
+        + (f"; the chain is `{Path(arguments.chain).name}`" if arguments.chain else "")
         + ". Uncertainties are statistical, 68 %; in parentheses the number of particles or events. The pages of "
         "`mlreco analyse` say what each number is of.",
         "",
