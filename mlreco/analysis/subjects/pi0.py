@@ -66,7 +66,9 @@ def analyse(sample: Sample) -> Result:
         axes.legend(frameon=False, loc="upper right")
 
     note = (
-        "The two brightest contained showers of each interaction that come from its vertex and are not called electron."
+        "The two brightest contained showers of each interaction that come from its vertex and are not called "
+        "electron. Photons that leave an image of 1.5 m take some energy with them: the peak is "
+        "10 % low there, and right in 3 m."
     )
     return Result("Pairs of photons", numbers, columns, draw, note)
 
