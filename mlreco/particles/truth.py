@@ -66,19 +66,19 @@ def true_particles(
             _take(table, rows, numbers or {})
         return table
     instances = np.asarray(instances, np.int64)
-    count = max(int(instances.max(initial=-1)) + 1, 0 if rows is None else len(rows))
     inside = instances >= 0
-    owners = instances[inside]
-    voxels = np.bincount(owners, minlength=count)
+    known = np.arange(0 if rows is None else len(rows))
+    numbers_here = np.union1d(known, instances[inside])  # they may be of any size
+    owners, count = np.searchsorted(numbers_here, instances[inside]), len(numbers_here)
     table = empty_table(count, TRUE_PARTICLE)
-    table["particle"], table["voxels"], table["pdg"], table["parent_pdg"] = np.arange(count), voxels, 0, 0
+    table["particle"], table["pdg"], table["parent_pdg"] = numbers_here, 0, 0
+    table["voxels"] = np.bincount(owners, minlength=count)
     if energies is not None:
         table["energy"] = np.bincount(owners, np.asarray(energies, np.float64)[inside], count)
     if semantics is not None:
         table["semantic"] = most_common(np.asarray(semantics)[inside], owners, count)
-    if rows is None:
-        return table[voxels > 0]
-    _take(table[: len(rows)], rows, numbers or {})
+    if rows is not None:
+        _take(table[: len(rows)], rows, numbers or {})
     return table
 
 

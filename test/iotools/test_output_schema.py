@@ -9,6 +9,7 @@ from test_output_as_input import make_event
 
 from mlreco.errors import UserError
 from mlreco.iotools import HDF5Reader, HDF5Writer, OutputEventsReader
+from mlreco.iotools.output.schema import check_values
 from mlreco.iotools.skipped import Skipped
 from mlreco.semantics import PILARNET
 
@@ -229,3 +230,10 @@ def test_a_product_that_is_no_longer_called_an_array_is_missed(changed):
     with h5py.File(changed, "a") as file:
         file["products/energies"].attrs["kind"] = "arrax"
     refused(changed, "product 'energies' is missing or no longer called an array")
+
+
+@pytest.mark.parametrize("edge", [0.0, -0.3, np.nan, np.inf])
+def test_voxels_have_edges(edge):
+    check_values("voxel_size", np.full((1, 3), 0.3, np.float32))
+    with pytest.raises(ValueError, match="holds"):
+        check_values("voxel_size", np.array([[0.3, edge, 0.3]], np.float32))

@@ -111,3 +111,14 @@ def test_the_schema_reads_the_particles_of_its_labels():
     schema = {"label": {"parser": "parse_cluster3d_clean_full", "args": {"cluster_event": "cluster3d_other"}}}
     read = with_true_particles({"dataset": {"schema": schema}})["dataset"]["schema"]
     assert read[TRUE_PARTICLES]["args"] == {"particle_event": "particle_other"}
+
+
+@pytest.mark.parametrize("listed", [0, 2])
+def test_numbers_of_instances_may_be_of_any_size(listed):
+    large = 2**31 - 1
+    rows = np.zeros(listed, PARTICLE) if listed else None
+    found = true_particles(rows, np.array([large, 0, large, -1]), np.array([3, 1, 3, 1]), np.array([1.0, 2, 4, 8]))
+    assert found["particle"].tolist() == ([0, 1, large] if listed else [0, large])
+    assert found["voxels"][found["particle"] != 1].tolist() == [1, 2]
+    assert found["energy"][found["particle"] != 1].tolist() == [2, 5]
+    assert found["semantic"][found["particle"] != 1].tolist() == [1, 3]

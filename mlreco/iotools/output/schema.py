@@ -121,6 +121,7 @@ listed; they may have any numbers."""
 _CLASSES = ("semantics", "semantics_predicted", "semantics_true")
 _NUMBERED = ("fragments", "instances", "instances_true")
 _LARGEST_CLASS = 127
+_LEAST = {"energies": 0.0, "margins": 0.0, "voxel_size": float(np.finfo(np.float32).tiny)}
 
 
 def check_product(name: str, dtype: np.dtype, row_shape: tuple[int, ...], columns: tuple[str, ...] | None) -> None:
@@ -251,7 +252,7 @@ def check_values(name: str, values: np.ndarray) -> None:
     if values.dtype.kind == "f":
         if not np.isfinite(values).all():
             raise ValueError(f"holds {values[~np.isfinite(values)][0]}")
-        low, high = (0.0, np.inf) if name in ("energies", "margins") else (-np.inf, np.inf)
+        low, high = (_LEAST.get(name, -np.inf), np.inf)
     elif name in _CLASSES:
         low, high = -1, _LARGEST_CLASS
     elif name in _NUMBERED:
