@@ -38,6 +38,7 @@ def kill_workers(cluster, folder, stop, killed):
             os.kill(killed[-1], signal.SIGKILL)
 
 
+@pytest.mark.timeout(600)
 def test_every_good_event_is_in_one_output_though_workers_are_killed(tmp_path, weights, cluster, monkeypatch):
     monkeypatch.setattr(run, "_PAUSE", 0.1)
     sources = [write_events(tmp_path / f"in/{number:02d}.h5", 1 + number % 3, run=number) for number in range(20)]
