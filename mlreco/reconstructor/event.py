@@ -21,6 +21,15 @@ if TYPE_CHECKING:
 IDENTITY = ("event_id", "source", "image_shape", "image_origin", "voxel_size", "times")
 """Products with one row an event."""
 INSTANCES, FRAGMENTS = "instances", "fragments"
+_OF_PARTS = ("fragment_", "instance_")
+"""Beginnings of the names of products with one row a fragment or instance."""
+
+
+def has_row_per_voxel(name: str, values: np.ndarray, voxels: int) -> bool:
+    """Whether a product has a row for each voxel: tables of particles and the like may be as long by chance."""
+    if name in IDENTITY or name.startswith(_OF_PARTS) or values.dtype.names is not None:
+        return False
+    return len(values) == voxels
 
 
 class Event(Mapping[str, np.ndarray]):
@@ -187,8 +196,8 @@ class Event(Mapping[str, np.ndarray]):
         Raises:
             UserError: pandas is not installed.
         """
-        per_voxel = {name: values for name, values in self.items() if name not in IDENTITY}
-        columns = {name: values for name, values in per_voxel.items() if len(values) == self.num_voxels}
+        rows = self.num_voxels
+        columns = {name: values for name, values in self.items() if has_row_per_voxel(name, values, rows)}
         if INSTANCES not in columns and FRAGMENTS in columns:
             columns[INSTANCES] = self.instances
         flat: dict[str, np.ndarray] = {}

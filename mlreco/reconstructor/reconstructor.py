@@ -25,7 +25,7 @@ from mlreco.models.labels import Labels
 from mlreco.models.layers.precision import tf32
 from mlreco.recipes import read_recipe
 from mlreco.reconstructor.arrays import GivenEvent, given_event, image_meta
-from mlreco.reconstructor.event import IDENTITY, Event
+from mlreco.reconstructor.event import Event, has_row_per_voxel
 from mlreco.remote import is_remote, local_checkpoint
 from mlreco.semantics import UNKNOWN
 from mlreco.sparse import unchanging
@@ -397,8 +397,7 @@ def _in_order(products: dict[str, np.ndarray], order: np.ndarray) -> dict[str, n
     """Return products with their rows of voxels in another order."""
     rows = len(products["coordinates"])
     return {
-        name: values[order] if name not in IDENTITY and len(values) == rows else values
-        for name, values in products.items()
+        name: values[order] if has_row_per_voxel(name, values, rows) else values for name, values in products.items()
     }
 
 

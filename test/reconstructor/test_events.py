@@ -8,6 +8,7 @@ import pytest
 import mlreco
 from mlreco import UserError
 from mlreco.iotools import convert
+from mlreco.reconstructor.event import has_row_per_voxel
 
 DATA = Path(__file__).parents[1] / "iotools" / "genuine"
 
@@ -52,7 +53,8 @@ def test_saved_events_are_read_again(thin, sample, tmp_path):
         assert again.info["classes"] == list(thin.classes)
         for event, read in zip(events, again, strict=True):
             assert set(event) == set(read)
-            assert all(np.array_equal(event[name], read[name]) for name in event)
+            for name in event:
+                assert event[name].dtype == read[name].dtype and event[name].tobytes() == read[name].tobytes(), name
     sample[0].save(tmp_path / "raw.h5")
     with mlreco.open(tmp_path / "raw.h5") as raw:
         assert np.array_equal(thin.predict(raw[0]).fragments, events[0].fragments)
@@ -60,6 +62,20 @@ def test_saved_events_are_read_again(thin, sample, tmp_path):
     assert "Predicted instances" in (tmp_path / "page.html").read_text(encoding="utf-8")
     with pytest.raises(UserError, match="a page shows one event"):
         mlreco.save(tmp_path / "pages.html", events)
+
+
+def test_tables_as_long_as_the_image_have_no_row_per_voxel():
+    table = np.zeros(3, [("particle", "<i4")])
+    for name, values, expected in (
+        ("energies", np.ones(3), True),
+        ("instances_true", np.ones(3), True),
+        ("energies", np.ones(2), False),
+        ("particles", table, False),
+        ("fragment_classes", np.ones(3), False),
+        ("instance_confidences", np.ones(3), False),
+        ("voxel_size", np.ones((3, 3)), False),
+    ):
+        assert has_row_per_voxel(name, values, 3) is expected
 
 
 def test_tables(thin, sample):
