@@ -334,7 +334,7 @@ def test_events_without_voxels_and_lists_without_events(thin, tmp_path):
 
 @pytest.mark.filterwarnings("ignore::mlreco.reconstructor.reconstructor.UnfamiliarEvents")
 def test_an_image_of_the_largest_size(thin):
-    edge = 2**20
+    edge = 2**16
     found = thin.predict(edge - 1 - COORDINATES, ENERGIES, voxel_size=0.3, image_shape=edge)
     assert (found.coordinates == edge - 1 - COORDINATES).all()
     assert np.isfinite(found.embeddings).all()
