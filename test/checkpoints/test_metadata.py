@@ -112,8 +112,7 @@ def test_what_is_told_survives_as_text():
     found = Metadata.model_validate_json(told.model_dump_json())
     assert math.isnan(found.numbers["loss"]) and found.settings == told.settings and found.history == told.history
     assert Quantiles(probabilities=(0.0, 1.0), values=(2.0, 3.0)).at(1.0) == 3.0
-    with pytest.raises(KeyError):
-        Quantiles(probabilities=(0.0,), values=(2.0,)).at(0.5)
+    assert Quantiles(probabilities=(0.0, 1.0), values=(2.0, 3.0)).at(0.25) == 2.25
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"history": [{"first_iteration": -1}]}', 3])
