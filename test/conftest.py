@@ -4,9 +4,12 @@ The compiled engine shares even the smallest work among all threads that it is g
 """
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+CHAIN = Path(__file__).parents[1] / "config" / "chain.cfg"
 
 settings.register_profile("mlreco", deadline=None, derandomize=os.environ.get("CI") == "true")
 settings.load_profile("mlreco")
@@ -30,3 +33,21 @@ def set_threads():
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def untrained_weights(tmp_path_factory):
+    """What writes a checkpoint of an untrained ``config/chain.cfg``, changed as its argument says; returns its path."""
+    import torch
+
+    from mlreco.config import load_config
+    from mlreco.models.assembly import build_chain
+
+    def write(overrides):
+        torch.manual_seed(0)
+        chain, _ = build_chain(load_config(CHAIN, overrides))
+        path = tmp_path_factory.mktemp("weights") / "tiny.ckpt"
+        torch.save({"state_dict": chain.state_dict()}, path)
+        return path
+
+    return write

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from mlreco import shipped
+from mlreco.config import load_config
 from mlreco.inference.products import events_of
 from mlreco.inference.true_particles import TRUE_PARTICLES, with_true_particles
 from mlreco.iotools import HDF5Writer, loader_factory
@@ -15,20 +17,6 @@ from mlreco.models.labels import labels_from
 from mlreco.post_processing.processors.particle_builder import ParticleBuilder
 from mlreco.progress import Progress
 from mlreco.semantics import PILARNET
-
-SCHEMA = {
-    "input_data": {"parser": "parse_sparse3d", "args": {"sparse_event_list": ["sparse3d_pcluster"]}},
-    "segment_label": {"parser": "parse_sparse3d", "args": {"sparse_event_list": ["sparse3d_pcluster_semantics"]}},
-    "cluster_label": {
-        "parser": "parse_cluster3d_clean_full",
-        "args": {
-            "cluster_event": "cluster3d_pcluster",
-            "particle_event": "particle_pcluster",
-            "sparse_semantics_event": "sparse3d_pcluster_semantics",
-            "sparse_value_event": "sparse3d_pcluster",
-        },
-    },
-}
 
 
 def write_true_instances(source: Path, output: Path, events: int | None) -> int:
@@ -42,7 +30,8 @@ def write_true_instances(source: Path, output: Path, events: int | None) -> int:
     Raises:
         UserError: a file cannot be read or written, or it has no labels.
     """
-    dataset = {"data_keys": [str(source)], "schema": SCHEMA}
+    schema = load_config(shipped.configuration("uresnet_spice"))["iotool"]["dataset"]["schema"]
+    dataset = {"data_keys": [str(source)], "schema": schema}
     loader = loader_factory(
         with_true_particles({"batch_size": 1, "dataset": dataset}),
         train=False,

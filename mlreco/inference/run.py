@@ -104,11 +104,11 @@ def run_inference(
     loader = inference_loader(config, reconstruction, sources)
     refuse_to_replace(output, loader.dataset.files)
     started, waited, compiled = time.perf_counter(), compiling.seconds(), compiling.kernels()
+    most = config["trainval"].get("iterations")
+    told_of_file = {**output_info(config, reconstruction, loader.dataset.files), **(info or {})}
     with (
         loader,
-        HDF5Writer(
-            output, {**output_info(config, reconstruction, loader.dataset.files), **(info or {})}, COLUMNS
-        ) as writer,
+        HDF5Writer(output, told_of_file, COLUMNS) as writer,
         Progress("inference", total=len(loader.dataset), told=told) as progress,
         InOrder() as finisher,
         tf32(config["trainval"]["tf32"]),
@@ -117,12 +117,12 @@ def run_inference(
     ):
         familiarity = Familiarity(reconstruction.trained)
         finish = _Finish(reconstruction, writer, progress, keep)
-        for events in reconstruction.networks(loader, config["trainval"].get("iterations")):
+        for events in reconstruction.networks(loader, most):
             for event, seconds in events:
                 familiarity.add(event)
                 finisher.submit(finish, event, seconds)
         finisher.wait()
-        _refuse_lost_events(loader, writer, config["trainval"].get("iterations"))
+        _refuse_lost_events(loader, writer, most)
         writer.list_skipped(loader.skipped)
         warning = familiarity.warning()
         writer.tell("seconds", time.perf_counter() - started)

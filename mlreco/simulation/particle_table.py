@@ -60,8 +60,21 @@ def particle_table(
     table["shape"] = image.mlreco_classes  # numbered as LArCV2 and SPINE number shapes
     table["current_type"] = table["interaction_type"] = -1
     table["energy_deposit"] = image.deposited
+    _tell_tracks(table, tracks[roots], processes)
+    starts, ends = _first_and_last(image, deposits, tracks)
+    table["first_step"] = _points(starts, tracks["start_time"][roots])
+    table["last_step"] = _points(ends, tracks["end_time"][roots])
+    ancestors = _ancestors(parents)[roots]
+    _tell_origins(table, tracks, parents[roots], tracks[ancestors])
+    table["interaction_id"] = table["mct_index"] = interactions[ancestors]
+    electromagnetic = (parents[roots] >= 0) & _electromagnetic(tracks["pdg"][parents[roots]])
+    radiated = electromagnetic & (image.classes == SHOWER)
+    table["group_id"] = table["mcst_index"] = _groups(parent_ids, radiated)
+    return table
 
-    track = tracks[roots]
+
+def _tell_tracks(table: np.ndarray, track: np.ndarray, processes: Sequence[str]) -> None:
+    """Write what is known of the track (K,) that begins each instance."""
     momentum = np.sqrt(track["kinetic"] * (track["kinetic"] + 2 * track["mass"]))[:, None] * track["direction"]
     table["px"], table["py"], table["pz"] = momentum.T
     table["trackid"], table["pdg"] = track["id"], track["pdg"]
@@ -70,23 +83,16 @@ def particle_table(
     table["process"] = np.array(processes, "S64")[track["process"]]
     table["vtx"] = _points(track["start"], track["start_time"])
     table["end_pt"] = _points(track["end"], track["end_time"])
-    starts, ends = _first_and_last(image, deposits, tracks)
-    table["first_step"] = _points(starts, track["start_time"])
-    table["last_step"] = _points(ends, track["end_time"])
 
-    ancestors = _ancestors(parents)[roots]
-    ancestor = tracks[ancestors]
+
+def _tell_origins(table: np.ndarray, tracks: np.ndarray, parents: np.ndarray, ancestor: np.ndarray) -> None:
+    """Write the primary (K,) that each instance comes from, and its parent's track; ``parents`` are rows, (K,)."""
     table["ancestor_trackid"], table["ancestor_pdg"] = ancestor["id"], ancestor["pdg"]
     table["ancestor_vtx"] = _points(ancestor["start"], ancestor["start_time"])
-    secondary = parents[roots] >= 0
-    parent = tracks[parents[roots]][secondary]
+    secondary = parents >= 0
+    parent = tracks[parents[secondary]]
     table["parent_trackid"][secondary], table["parent_pdg"][secondary] = parent["id"], parent["pdg"]
     table["parent_vtx"][secondary] = _points(parent["start"], parent["start_time"])
-
-    table["interaction_id"] = table["mct_index"] = interactions[ancestors]
-    radiated = secondary & (image.classes == SHOWER) & _electromagnetic(tracks["pdg"][parents[roots]])
-    table["group_id"] = table["mcst_index"] = _groups(parent_ids, radiated)
-    return table
 
 
 def _points(positions: np.ndarray, times: np.ndarray) -> np.ndarray:

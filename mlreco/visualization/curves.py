@@ -42,7 +42,7 @@ def curves_page(runs: Sequence[RunLog]) -> str:
             sections.append(f'<h2>{title}</h2>\n<div class="curves">{divisions}</div>')
             figures |= {name: _figure(name, runs) for name in members}
     return html_page(
-        "Trainings", "\n".join(sections), styles=["curves.css"], data={"figures": figures}, scripts=["curves.js"]
+        "Trainings", "\n".join(sections), styles=["curves.css"], data={"figures": figures}, scripts=["figures.js"]
     )
 
 

@@ -121,7 +121,7 @@ def report_page(
         "\n".join(sections),
         styles=["report.css"],
         data={"figures": figures, "events": documents},
-        scripts=["columns.js", "report.js"],
+        scripts=["columns.js", "figures.js", "report.js"],
     )
 
 

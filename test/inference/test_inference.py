@@ -6,7 +6,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-import torch
 
 from mlreco.cli import main
 from mlreco.config import load_config
@@ -14,7 +13,6 @@ from mlreco.errors import UserError
 from mlreco.inference import run_inference
 from mlreco.iotools import ClusterVoxels, HDF5Reader, LArCV3Writer
 from mlreco.iotools.larcv3 import PARTICLE
-from mlreco.models.assembly import build_chain
 from mlreco.voxels import EventVoxels, ImageMeta
 
 ROOT = Path(__file__).parents[2]
@@ -52,12 +50,8 @@ def write(path, events):
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    torch.manual_seed(0)
-    chain, _ = build_chain(load_config(ROOT / "config/chain.cfg", TINY))
-    path = tmp_path_factory.mktemp("weights") / "tiny.ckpt"
-    torch.save({"state_dict": chain.state_dict()}, path)
-    return path
+def weights(untrained_weights):
+    return untrained_weights(TINY)
 
 
 def infer(source, output, weights, *overrides):

@@ -1,20 +1,12 @@
 """Files of events and weights that tests of productions share."""
 
 import pytest
-import torch
-from production_samples import ROOT, TINY, write_events
-
-from mlreco.config import load_config
-from mlreco.models.assembly import build_chain
+from production_samples import TINY, write_events
 
 
 @pytest.fixture(scope="session")
-def weights(tmp_path_factory):
-    torch.manual_seed(0)
-    chain, _ = build_chain(load_config(ROOT / "config/chain.cfg", TINY))
-    path = tmp_path_factory.mktemp("weights") / "tiny.ckpt"
-    torch.save({"state_dict": chain.state_dict()}, path)
-    return path
+def weights(untrained_weights):
+    return untrained_weights(TINY)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,6 @@
 "use strict";
 (() => {
   const parse = (id) => JSON.parse(document.getElementById(id).textContent);
-  const config = { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d"], plotlyServerURL: "",
-    showSendToCloud: false, toImageButtonOptions: { format: "svg" } };
-  for (const [name, figure] of Object.entries(parse("figures"))) {
-    Plotly.newPlot(`figure-${name}`, figure.data, figure.layout, config);
-  }
 
   const PIXELS = 480;
   const EDGES = [[0, 1], [0, 2], [0, 4], [1, 3], [1, 5], [2, 3], [2, 6], [3, 7], [4, 5], [4, 6], [5, 7], [6, 7]];
