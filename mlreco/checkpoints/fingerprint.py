@@ -58,6 +58,7 @@ def fingerprint(events: Events, image: str, sampled: int = SAMPLED) -> DataFinge
     return DataFingerprint(
         files=tuple(str(file) for file in events.files[:_FILES]),
         events=len(events),
+        endless=bool(getattr(events, "endless", False)),
         sampled=len(images),
         voxel_size=(width, height, depth) if images else None,
         image_shapes=tuple(shapes[:_SHAPES]),

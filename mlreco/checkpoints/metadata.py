@@ -59,7 +59,8 @@ class DataFingerprint(_Part):
 
     Attributes:
         files: the files, the first hundred of them.
-        events: number of events in all files.
+        events: number of events in all files; where they are endless, as many as can be numbered.
+        endless: whether simulated events are among them, which have no last one.
         sampled: events that the numbers below are made of.
         voxel_size: edges of a voxel, cm.
         image_shapes: shapes of images that occur, at most ten.
@@ -70,12 +71,18 @@ class DataFingerprint(_Part):
 
     files: tuple[str, ...] = ()
     events: NotNegative
+    endless: bool = False
     sampled: NotNegative
     voxel_size: tuple[float, float, float] | None = None
     image_shapes: tuple[tuple[int, int, int], ...] = ()
     voxels_per_event: Quantiles | None = None
     energy_per_voxel: Quantiles | None = None
     digest: str = ""
+
+    @property
+    def count(self) -> str:
+        """The number of events, for people."""
+        return "endless" if self.endless else f"{self.events:,}"
 
 
 class Run(_Part):

@@ -44,7 +44,7 @@ def _data_lines(data: DataFingerprint | None) -> Iterator[str]:
     if data is None:
         yield "training events: not told"
         return
-    yield f"training events: {data.events:,}, sha256 {data.digest[:12]}"
+    yield f"training events: {data.count}, sha256 {data.digest[:12]}"
     if data.voxel_size is not None:
         yield f"  voxels of {' x '.join(f'{edge:g}' for edge in data.voxel_size)} cm"
     if data.image_shapes:

@@ -238,7 +238,7 @@ def _check_same(saved: Saved, state: TrainingState) -> None:
     what = difference(saved.settings, state.metadata.settings, complete=bool(told.settings))
     before, now = told.data, state.metadata.data
     if not what and before is not None and now is not None and before.digest != now.digest:
-        what = f"the events were {before.events} of {_first(before)} and are {now.events} others of {_first(now)} now"
+        what = f"the events were {before.count} of {_first(before)} and are {now.count} others of {_first(now)} now"
     if what:
         raise UserError(
             f"{saved.path}: {what}; --resume continues with the same settings and events, --weights starts a new "

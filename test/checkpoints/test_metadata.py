@@ -9,6 +9,7 @@ import torch
 
 from mlreco.checkpoints import Metadata, Quantiles, Run, metadata_of, read_metadata
 from mlreco.checkpoints.fingerprint import fingerprint
+from mlreco.checkpoints.text import checkpoint_lines
 from mlreco.config import load_config
 from mlreco.errors import UserError
 from mlreco.iotools import LArCVDataset
@@ -66,6 +67,17 @@ def test_the_fingerprint_is_that_of_the_events(trained):
         data.digest
         != fingerprint(LArCVDataset([SAMPLE], config.iotool.dataset.schema, entry_range=[0, 19]), "input_data").digest
     )
+
+
+def test_events_without_end_are_told_as_that(trained, tmp_path):
+    content = torch.load(trained, weights_only=True)
+    told = metadata_of(content, trained)
+    assert "training events: 20, sha256" in "\n".join(checkpoint_lines(trained))
+    events = LArCVDataset([SAMPLE], load_config(ROOT / "config/spice.cfg", TINY).iotool.dataset.schema)
+    events.endless = True  # as those that are simulated
+    data = fingerprint(events, "input_data", sampled=2)
+    torch.save(content | {"metadata": told.model_copy(update={"data": data}).model_dump_json()}, tmp_path / "e.ckpt")
+    assert "training events: endless, sha256" in "\n".join(checkpoint_lines(tmp_path / "e.ckpt"))
 
 
 def test_a_new_training_from_weights_tells_where_they_come_from(trained, tmp_path):
