@@ -12,9 +12,9 @@ from mlreco.errors import UserError
 from mlreco.inputs import input_file
 from mlreco.iotools.filekind import ARCHIVE, file_kind
 from mlreco.remote import fetch, is_remote
+from mlreco.shipped import CONFIG_SUFFIXES
 
 CHECKPOINT_SUFFIXES = (".ckpt", ".pt", ".pth")
-CONFIG_SUFFIXES = (".cfg", ".yaml", ".yml")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ _PACKAGE = Path(__file__).resolve().parent
 _PLACES = (_PACKAGE / "shipped_files", _PACKAGE.parent / "config")
 """The folder in an installed package, and in a checkout."""
 
+CONFIG_SUFFIXES = (".cfg", ".yaml", ".yml")
+"""Endings of the names of configuration files, shipped or not."""
+
 DEMO = "demo"
 """Name of the configuration of ``mlreco demo``, which is one of the others."""
 
@@ -50,6 +53,11 @@ def configuration(name: str) -> Path:
     if name not in known:
         raise UserError(f"no file and no shipped configuration '{name}'{nearest(name, known)} ('mlreco configs')")
     return known[name]
+
+
+def weights() -> dict[str, Path]:
+    """Return the file of all shipped weights by their names."""
+    return {path.stem: path for path in sorted((folder() / "weights").glob("*.ckpt"))}
 
 
 def description(path: Path) -> str:

@@ -14,10 +14,12 @@ from typing import NoReturn
 from mlreco import __version__
 from mlreco.allocator import keep_freed_memory
 from mlreco.cli import commands
+from mlreco.cli.folders import removing_unused_folders
 from mlreco.console import remark, write_what_the_terminal_cannot
 from mlreco.errors import UserError, nearest
 from mlreco.inputs import noting_inputs
 from mlreco.interrupt import Stopped, Terminated, ending_on_sigterm
+from mlreco.shipped import CONFIG_SUFFIXES
 from mlreco.threads import let_idle_threads_sleep
 
 OK, BUG, USER_ERROR, INTERRUPTED, BROKEN_PIPE, TERMINATED = 0, 1, 2, 130, 141, 143
@@ -26,8 +28,6 @@ BY_BATCHES = ("inference", "train", commands.OLD_FORM)
 
 _PACKAGES = {"sklearn": "scikit-learn", "spconv": "mlreco[cuda]", "yaml": "pyyaml"}
 """What is imported -> what is installed, where the names differ."""
-
-CONFIG_SUFFIXES = (".cfg", ".yaml", ".yml")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     write_what_the_terminal_cannot()
     try:
-        with noting_inputs(), ending_on_sigterm(process_ends=argv is None):
+        with noting_inputs(), ending_on_sigterm(process_ends=argv is None), removing_unused_folders():
             return run_command(words)
     except UserError as error:
         return _refuse(str(error))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlreco.atomic import check_replaceable, refuse_to_replace
 from mlreco.cli.events import event_slice
+from mlreco.cli.folders import make_output_folder
 from mlreco.collector import collector_off_while_importing
 from mlreco.console import remark
 from mlreco.errors import UserError
@@ -167,8 +168,5 @@ def output_file(path: Path, *inputs: Path) -> Path:
     if path.is_dir():
         raise UserError(f"{path}: is a folder, not a file to write")
     check_replaceable(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{path.parent}: cannot be made: {error.strerror}") from error
+    make_output_folder(path.parent)
     return path

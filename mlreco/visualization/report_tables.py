@@ -21,7 +21,11 @@ _THRESHOLDS = {
     "embedding_distance": "link, embedding",
     "join_distance": "join, embedding",
     "min_voxels": "least voxels",
+    "merge": "merge, log-odds",
+    "attach": "give away, log-odds",
+    "small": "small below, voxels",
 }
+"""Titles of the thresholds of all clusterers; a name that is not here is its own title."""
 
 
 def sample_table(evaluation: Evaluation) -> str:
@@ -40,9 +44,12 @@ def threshold_table(info: dict) -> str:
     thresholds = json.loads(info.get("thresholds") or "{}")
     if not thresholds:
         return ""
-    columns = [key for key in _THRESHOLDS if all(key in values for values in thresholds.values())]
-    rows = [[escape(name), *(f"{values[key]:g}" for key in columns)] for name, values in thresholds.items()]
-    return html_table(["class", *(_THRESHOLDS[key] for key in columns)], rows)
+    columns = list(dict.fromkeys(key for values in thresholds.values() for key in values))
+    rows = [
+        [escape(name), *(f"{values[key]:g}" if key in values else "&ndash;" for key in columns)]
+        for name, values in thresholds.items()
+    ]
+    return html_table(["class", *(_THRESHOLDS.get(key, escape(key)) for key in columns)], rows)
 
 
 def metric_table(evaluation: Evaluation) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 import h5py
 import pytest
 
+from mlreco import shipped
 from mlreco.cli import main
 
 GENUINE = Path(__file__).parents[1] / "iotools" / "genuine"
@@ -65,3 +66,38 @@ def test_mistakes(tmp_path, capsys):
     assert "did you mean 'pilarnet'" in capsys.readouterr().err
     assert main(["info", str(tmp_path / "*.root")]) == 2
     assert "no file matches the pattern" in capsys.readouterr().err
+
+
+def test_shipped_names_are_described_as_their_files_are(capsys):
+    assert main(["info", "thin"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("thin: configuration, ")
+    stages = [line.split()[1].rstrip(",") for line in text.splitlines() if line.startswith("  stage ")]
+    assert stages == ["uresnet_spice", "fragmenter", "grappa"]
+    assert main(["info", str(shipped.weights()["thin"]), "grappa_thin"]) == 0
+    checkpoints = capsys.readouterr().out
+    assert text.endswith(checkpoints) and checkpoints.count(": checkpoint, weights, ") == 2
+    assert main(["info", "sample", "-n", "1"]) == 0
+    assert "thin_sample.h5: LArCV3, 20 events" in capsys.readouterr().out
+
+
+def test_a_file_comes_before_a_shipped_name_and_the_nearest_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(GENUINE / "events.h5", "thin")
+    assert main(["info", "thin"]) == 0
+    assert capsys.readouterr().out.startswith("thin: LArCV3, 5 events")
+    assert main(["info", "grapa_thin"]) == 2
+    assert "no file and no shipped name 'grapa_thin'; did you mean 'grappa_thin'?" in capsys.readouterr().err
+    assert main(["info", "thin.h5"]) == 2
+    assert "thin.h5: no such file" in capsys.readouterr().err
+
+
+def test_a_refused_command_leaves_no_folder_behind(tmp_path, capsys):
+    shutil.copy(GENUINE / "events.h5", tmp_path / "x.h5")
+    output = str(tmp_path / "new" / "deep" / "out.h5")
+    (tmp_path / "old").mkdir()
+    assert main(["inference", "thin", "-s", str(tmp_path / "none.h5"), "-o", output]) == 2
+    assert main(["inference", "thin", "-s", str(tmp_path / "none.h5"), "-o", str(tmp_path / "old" / "out.h5")]) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "x.h5"]
+    assert main(["convert", str(tmp_path / "x.h5"), "-o", output]) == 0
+    assert (tmp_path / "new" / "deep" / "out.h5").exists()

@@ -19,13 +19,14 @@ from mlreco.post_processing.factories import build_post_processors, clusterer_of
 from mlreco.post_processing.fragment_graph.agglomeration import AVERAGE, SUM, agglomerate
 from mlreco.post_processing.fragment_graph.contraction import contract
 from mlreco.post_processing.fragment_graph.partition import (
+    SHIPPED,
     GraphThresholds,
     confidences,
     group_instances,
     partition,
     resolve_graph_thresholds,
 )
-from mlreco.post_processing.tuning import tune_graph
+from mlreco.post_processing.tuning import graph_search, tune_graph
 from mlreco.semantics import PILARNET
 
 
@@ -243,8 +244,8 @@ def test_an_event_without_fragments_has_no_instances():
 class OneFile:
     """A reader of events in memory."""
 
-    def __init__(self, events):
-        self.events, self.info = events, {"classes": list(PILARNET.classes), "class_scheme": "pilarnet"}
+    def __init__(self, events, **info):
+        self.events, self.info = events, {"classes": list(PILARNET.classes), "class_scheme": "pilarnet", **info}
         self.products = tuple(events[0])
 
     def __len__(self):
@@ -254,8 +255,8 @@ class OneFile:
         return {name: self.events[index][name] for name in products or self.products}
 
 
-def test_tuning_finds_the_threshold_that_parts_the_instances():
-    """Pairs of one instance score above -0.75, others below: only -1 and its neighbour merge the right ones."""
+def parted_events():
+    """Pairs of one instance score above -0.9, others below -1.1: only thresholds in between merge the right ones."""
     rng = np.random.default_rng(0)
     events = []
     for _ in range(3):
@@ -276,15 +277,49 @@ def test_tuning_finds_the_threshold_that_parts_the_instances():
                 "semantics_true": np.full(len(fragments), 2),
             }
         )
-    found = tune_graph(OneFile(events), events=range(3), semantics="true", threads=1)
+    return events
+
+
+def test_tuning_finds_the_threshold_that_parts_the_instances():
+    found = tune_graph(OneFile(parted_events()), events=range(3), semantics="true", threads=1)
     shower = found.classes["Shower"]
     assert (shower.thresholds.merge, shower.mean, shower.events) == (-1.0, 1.0, 3)
+    assert shower.before == SHIPPED["Shower"] and shower.mean_before < 0.5
     assert found.classes["MIP"].events == 0
     values = yaml.safe_load(found.text("file.h5"))
     assert resolve_graph_thresholds(values, PILARNET)["Shower"] == shower.thresholds
     assert clusterer_of(values) == "graph_clusterer"
-    assert "Shower" in found.table()
-    assert json.loads(found.to_json("file.h5"))["classes"]["Shower"]["mean"] == 1.0
+    assert "attach -20: small instances are given away in any case" in found.table()
+    document = json.loads(found.to_json("file.h5"))["classes"]["Shower"]
+    assert document["mean"] == 1.0 and document["before"]["mean"] == shower.mean_before
+
+
+def test_tuning_keeps_thresholds_of_the_file_that_no_point_of_the_grid_is_better_than():
+    of_file = {name: {"merge": -1.02, "attach": -5.0, "small": 3.0} for name in PILARNET.classes}
+    config = "post_processing: {graph_clusterer: {linkage: sum}}"
+    reader = OneFile(parted_events(), thresholds=json.dumps(of_file), cfg=config)
+    found = tune_graph(reader, events=range(3), semantics="true", threads=1)
+    assert found.found() == of_file
+    assert (found.classes["Shower"].mean, found.classes["Shower"].mean_before) == (1.0, 1.0)
+    assert "surely better than the thresholds before: Shower" in found.table()
+    assert graph_search._before(reader.info, PILARNET)[1] == "sum"
+    others = json.dumps({"MIP": {"seed": 0.5, "probability": 0.1}})
+    assert graph_search._before({"thresholds": others}, PILARNET) == (SHIPPED, "average")
+
+
+def test_a_class_that_does_worse_together_with_others_keeps_its_thresholds():
+    before, best = ({name: GraphThresholds(merge, -20, 10) for name in ("MIP", "Delta")} for merge in (0.0, -1.0))
+    own = {name: np.array([0.5, np.nan]) for name in best}
+
+    def by_class(thresholds):
+        both = all(one.merge < 0 for one in thresholds.values())
+        return {
+            name: own[name] + (thresholds[name].merge < 0) * (-0.1 if both and name == "MIP" else 0.1) for name in own
+        }
+
+    chosen, after = graph_search._together(best, before, own, by_class)
+    assert chosen == {"MIP": before["MIP"], "Delta": best["Delta"]}
+    assert (after["MIP"][0], after["Delta"][0]) == (0.5, 0.6)
 
 
 @settings(max_examples=30)

@@ -81,6 +81,14 @@ def test_the_worst_event_of_every_kind_of_failure_is_told_and_shown(page, sample
             assert f"{kind}, {found[0].class_name}: {found[0].voxels:,} voxels" in text
 
 
+def test_thresholds_of_the_graph_clusterer_have_a_table():
+    values = {"merge": -2.0, "attach": -20.0, "small": 15.0}
+    text = cells(threshold_table({"thresholds": json.dumps({"HIP": values, "MIP": {"merge": 1, "own": 2.5}})}))
+    assert "merge, log-odds|give away, log-odds|small below, voxels|own|" in text
+    assert "HIP|-2|-20|15|&ndash;|" in text
+    assert "MIP|1|&ndash;|&ndash;|2.5|" in text
+
+
 def test_thresholds_of_the_linked_clusterer_have_a_table():
     values = {"voxel_distance": 12.0, "embedding_distance": 0.1, "join_distance": 0.25, "min_voxels": 7.0}
     text = cells(threshold_table({"thresholds": json.dumps({"HIP": values, "MIP": values})}))

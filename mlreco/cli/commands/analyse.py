@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mlreco.cli.folders import make_output_folder
 from mlreco.console import say
-from mlreco.errors import UserError
 
 NAME = "analyse"
 HELP = "write figures, tables and numbers of physics from an output file, and a page with all of them"
@@ -30,10 +30,7 @@ def run(arguments: argparse.Namespace) -> None:
     """
     from mlreco.analysis.run import SUBJECTS, analyse_file
 
-    try:
-        arguments.output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{arguments.output}: cannot be made: {error.strerror}") from error
+    make_output_folder(arguments.output)
     for name, numbers in analyse_file(arguments.file, arguments.output, arguments.only or SUBJECTS).items():
         say(f"{name}: " + "; ".join(number.text() for number in numbers))
     say(f"page: {(arguments.output / 'index.html').resolve()}")

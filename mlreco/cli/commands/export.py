@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mlreco.cli.folders import make_output_folder
 from mlreco.cli.options import output_file
 from mlreco.console import say
 from mlreco.errors import UserError
@@ -42,9 +43,6 @@ def run(arguments: argparse.Namespace) -> None:
     from mlreco.analysis.tables import export_tables
 
     for form, folder in folders.items():
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{folder}: cannot be made: {error.strerror}") from error
+        make_output_folder(folder)
         for name, rows in export_tables(arguments.file, folder, form).items():
             say(f"{folder / name}: {rows} rows")

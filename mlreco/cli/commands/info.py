@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import argparse
+from glob import has_magic
 from pathlib import Path
 
 from mlreco.cli.options import positive
 from mlreco.console import say
-from mlreco.errors import UserError
+from mlreco.errors import UserError, nearest
 
 NAME = "info"
-HELP = "tell what files hold: events, products, voxels, instances, energies; of checkpoints what they were trained on"
+HELP = (
+    "tell what files hold: events, products, voxels, instances, energies; of configurations their stages and weights; "
+    "of checkpoints what they were trained on"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("files", nargs="+", metavar="FILE", help="files, patterns, folders, .txt lists, checkpoints")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="files, patterns, folders, .txt lists, configurations, checkpoints, names",
+    )
     many = parser.add_mutually_exclusive_group()
     shown = "read the voxels of N events (100)"
     many.add_argument("-n", "--events", type=positive, default=100, metavar="N", help=shown)
@@ -30,27 +39,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Describe each file."""
+    from mlreco.semantics import class_scheme
+
+    class_scheme(arguments.class_scheme)
+    for word in arguments.files:
+        for title, file in _named(word):
+            _describe(title, file, arguments)
+
+
+def _named(word: str) -> list[tuple[str | None, Path]]:
+    """Return the files behind a word, each with its shipped name where it has one.
+
+    Raises:
+        UserError: there are none.
+    """
     from mlreco import shipped
     from mlreco.iotools import expand_sources
+
+    samples = {name: path for name in shipped.SAMPLES if (path := shipped.sample(name)) is not None}
+    if word not in samples and Path(word).exists():
+        return [(None, file) for file in expand_sources(word)]
+    names = {**shipped.weights(), **shipped.configurations(), **samples}
+    if word in names:
+        return [(word, names[word])]
+    if Path(word).name == word and not Path(word).suffix and not has_magic(word):
+        raise UserError(f"no file and no shipped name '{word}'{nearest(word, names)}")
+    return [(None, file) for file in expand_sources(word)]
+
+
+def _describe(title: str | None, file: Path, arguments: argparse.Namespace) -> None:
+    """Say what a file holds, and after a configuration what its checkpoints hold."""
+    from mlreco.checkpoints.text import checkpoint_lines
     from mlreco.iotools.filekind import ARCHIVE, file_kind
     from mlreco.iotools.output.events import OutputEventsReader
     from mlreco.iotools.survey import survey
     from mlreco.iotools.survey_text import output_lines, survey_lines
-    from mlreco.semantics import class_scheme
+    from mlreco.recipe_text import recipe_lines
+    from mlreco.shipped import CONFIG_SUFFIXES
 
-    class_scheme(arguments.class_scheme)
-    files = [shipped.sample(file) or file for file in arguments.files]
-    for file in expand_sources(files):
-        look_into = None if arguments.all else arguments.events
-        if file_kind(file) == ARCHIVE:
-            lines = _checkpoint_lines(file)
-        elif OutputEventsReader.recognizes(file):
-            lines = output_lines(file, look_into)
-        else:
-            lines = survey_lines(survey(file, look_into, arguments.class_scheme))
-        say("\n".join(lines))
-        if arguments.check and file_kind(file) != ARCHIVE:
-            _check(file)
+    look_into = None if arguments.all else arguments.events
+    if file_kind(file) == ARCHIVE:
+        say("\n".join(checkpoint_lines(file)))
+        return
+    if file.suffix in CONFIG_SUFFIXES:
+        lines, checkpoints = recipe_lines(file, title)
+        say("\n".join([*lines, *(line for one in checkpoints for line in checkpoint_lines(one))]))
+        return
+    if OutputEventsReader.recognizes(file):
+        lines = output_lines(file, look_into)
+    else:
+        lines = survey_lines(survey(file, look_into, arguments.class_scheme))
+    say("\n".join(lines))
+    if arguments.check:
+        _check(file)
 
 
 def _check(file: Path) -> None:
@@ -66,9 +107,3 @@ def _check(file: Path) -> None:
     doubtful = next((one for one in comparisons if one.suspicious), None)
     if doubtful is not None:
         raise UserError(f"{file}: event {doubtful.others[0]}: it does not hold that {doubtful.text}; changed since?")
-
-
-def _checkpoint_lines(path: Path) -> list[str]:
-    from mlreco.checkpoints.text import checkpoint_lines
-
-    return checkpoint_lines(path)

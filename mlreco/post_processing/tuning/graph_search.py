@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from mlreco.config.yaml_reader import read_yaml
 from mlreco.post_processing.evaluation.evaluate import (
     MIN_VOXELS,
     EventReader,
@@ -20,9 +22,10 @@ from mlreco.post_processing.evaluation.evaluate import (
     require_products,
 )
 from mlreco.post_processing.evaluation.text_table import aligned, decimal
-from mlreco.post_processing.fragment_graph.partition import SHIPPED, GraphThresholds, partition
+from mlreco.post_processing.factories import GRAPH, clusterer_of
+from mlreco.post_processing.fragment_graph.partition import GraphThresholds, partition, resolve_graph_thresholds
 from mlreco.post_processing.processors.graph_clusterer import GraphInstances
-from mlreco.post_processing.settings.class_values import STAND_INS
+from mlreco.post_processing.tuning.grid import TIE
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
 from mlreco.post_processing.tuning.report import Search, number_or_none, numbers_or_none
 from mlreco.post_processing.tuning.sample import Metric
@@ -40,10 +43,17 @@ class GraphGrid(NamedTuple):
 
 
 GRID = GraphGrid(
-    merge=(-2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0),
+    merge=(-3.0, -2.0, -1.5, -1.0, -0.5, 0.0, 0.5, 1.0),
     attach=(-20.0, -4.0, -2.0, 0.0),
-    small=(1.0, 5.0, 10.0, 15.0),
+    small=(1.0, 5.0, 10.0, 15.0, 20.0),
 )
+
+
+SWITCHED_OFF = {
+    "attach": (-20.0, "small instances are given away in any case"),
+    "small": (1.0, "no instance is given away"),
+}
+"""Value of a threshold at which it decides nothing, and what that means."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +61,16 @@ class TunedGraph:
     """Outcome for one class.
 
     Attributes:
-        thresholds: the best ones; the shipped ones without events.
-        mean: mean of the metric over events where all classes have these, NaN without events.
-        events: number of events behind it.
+        before: thresholds that the file was clustered with; the shipped ones where it does not tell.
+        mean_before: mean of the metric over events where all classes have theirs from before, NaN without events.
+        thresholds: the best ones; those before where no point of the grid is better.
+        mean: mean of the metric where all classes have their best ones, NaN without events.
+        events: number of events behind the means.
         values: (M, A, S) float64 means over the grid; all NaN without events.
     """
 
+    before: GraphThresholds
+    mean_before: float
     thresholds: GraphThresholds
     mean: float
     events: int
@@ -68,6 +82,7 @@ class TunedGraph:
             **self.thresholds._asdict(),
             "mean": number_or_none(self.mean),
             "events": self.events,
+            "before": {**self.before._asdict(), "mean": number_or_none(self.mean_before)},
             "grid_values": numbers_or_none(self.values),
         }
 
@@ -81,10 +96,32 @@ class GraphTuning(Search):
     def table(self) -> str:
         """Return the outcome as text."""
         names = [["class"], *([name] for name in self.classes)]
-        cells = [[*GraphThresholds._fields, self.metric, "events"]]
+        cells = [[*GraphThresholds._fields, f"{self.metric} after", f"{self.metric} before", "events"]]
         for one in self.classes.values():
-            cells.append([*(f"{value:g}" for value in one.thresholds), decimal(one.mean), str(one.events)])
-        return "\n".join([f"graph: highest {self.conditions()}", *aligned(names, cells)])
+            means = (decimal(one.mean), decimal(one.mean_before), str(one.events))
+            cells.append([*(f"{value:g}" for value in one.thresholds), *means])
+        lines = [f"graph: highest {self.conditions()}", *aligned(names, cells)]
+        kept = [name for name, one in self.classes.items() if one.events and one.thresholds == one.before]
+        lines += (
+            [f"no point of the grid is surely better than the thresholds before: {', '.join(kept)}"] if kept else []
+        )
+        return "\n".join([*lines, *self.notes()])
+
+    def notes(self) -> list[str]:
+        """Return a line for each optimum at an end of its grid, or where it switches a term off, and for each loss."""
+        notes = []
+        for name, one in self.classes.items():
+            if one.thresholds == one.before:
+                if one.mean < one.mean_before - TIE:
+                    notes.append(f"{name}: {one.mean_before - one.mean:.1g} lower by the thresholds of other classes")
+                continue
+            for field, value, axis in zip(GraphThresholds._fields, one.thresholds, GRID, strict=True):
+                off, meaning = SWITCHED_OFF.get(field, (None, ""))
+                if value == off:
+                    notes.append(f"{name}: {field} {value:g}: {meaning}")
+                elif value in (axis[0], axis[-1]):
+                    notes.append(f"{name}: {field} {value:g} is an end of its grid; what is beyond was not tried")
+        return notes
 
     def found(self) -> dict[str, Any]:
         """Return the best thresholds of every class by its name."""
@@ -106,6 +143,14 @@ class _Event:
     scores: np.ndarray
     truths: list[tuple[int, np.ndarray, Truth]]
 
+    def values(
+        self, metric: Metric, thresholds: Mapping[str, GraphThresholds], scheme: ClassScheme, linkage: str
+    ) -> dict[int, float]:
+        """Return the metric of the instances of each class that has some, by class number."""
+        instances = partition(self.edges, self.scores, self.sizes, self.classes, thresholds, scheme, linkage)
+        predicted = np.where(self.fragments >= 0, instances[self.fragments], 0).astype(np.int32)
+        return {number: metric(truth.table(predicted[rows], len(instances))) for number, rows, truth in self.truths}
+
 
 def tune_graph(
     reader: EventReader,
@@ -119,8 +164,10 @@ def tune_graph(
     """Search the thresholds of every class that give the highest mean over events of a metric.
 
     At each point of the grid all classes have the same thresholds; each class then takes those at which its own voxels
-    do best, if they gain more over the shipped ones than the standard error of this gain. Of points that are equally
-    good the first in the order of ``GRID`` is taken. The outcome does not depend on the number of threads.
+    do best, if they gain more over those before than the standard error of this gain. Of points that are equally good
+    the first in the order of ``GRID`` is taken. As pairs of fragments of two classes depend on both, the thresholds
+    that were chosen are tried together, and classes that then do worse than before keep what they had. The outcome
+    does not depend on the number of threads.
 
     Args:
         reader: output file with labels and with what ``grappa`` says of fragments.
@@ -135,17 +182,69 @@ def tune_graph(
     """
     measure = tunable(metric)
     scheme = class_scheme(require_info(reader, "class_scheme"))
-    values: dict[int, list[np.ndarray]] = {number: [] for number in range(len(scheme))}
+    before, linkage = _before(reader.info, scheme)
+    grid: dict[int, list[np.ndarray]] = {number: [] for number in range(len(scheme))}
     read = list(_read(reader, events, scheme, min_voxels, semantics))
     with ThreadPoolExecutor(threads or os.cpu_count()) as executor, Progress("tune", len(read), unit="x") as bar:
-        for found in executor.map(lambda event: _grid_values(event, measure, scheme), read):
+        for found in executor.map(lambda event: _grid_values(event, measure, scheme, linkage), read):
             for number, table in found.items():
-                values[number].append(table)
+                grid[number].append(table)
             bar.advance()
-    classes = {
-        name: _best(values[number], SHIPPED[STAND_INS.get(name, name)]) for number, name in enumerate(scheme.classes)
-    }
+
+        def by_class(thresholds: Mapping[str, GraphThresholds]) -> dict[str, np.ndarray]:
+            found = executor.map(lambda event: event.values(measure, thresholds, scheme, linkage), read)
+            events_of_class: dict[int, list[float]] = {number: [] for number in grid}
+            for number, value in (pair for values in found for pair in values.items()):
+                events_of_class[number].append(value)
+            return {scheme.classes[number]: np.array(values) for number, values in events_of_class.items()}
+
+        own = by_class(before)
+        best = {name: _best(grid[number], own[name], before[name]) for number, name in enumerate(scheme.classes)}
+        chosen, after = _together(best, before, own, by_class)
+    classes = {}
+    for number, name in enumerate(scheme.classes):
+        means, count = mean_over_events(_stacked(grid[number]))
+        means_of = (float(mean_over_events(values[name])[0]) for values in (own, after))
+        mean_before, mean = means_of
+        classes[name] = TunedGraph(before[name], mean_before, chosen[name], mean, count, means)
     return GraphTuning(classes, metric, (events.start, events.stop), min_voxels, semantics)
+
+
+def _together(
+    best: Mapping[str, GraphThresholds],
+    before: Mapping[str, GraphThresholds],
+    own: Mapping[str, np.ndarray],
+    by_class: Callable[[Mapping[str, GraphThresholds]], dict[str, np.ndarray]],
+) -> tuple[dict[str, GraphThresholds], dict[str, np.ndarray]]:
+    """Return thresholds with which, all together, no class that changes does worse than before, and their values.
+
+    Args:
+        best: of each class by itself.
+        before: of each class.
+        own: values of the metric with them, by class.
+        by_class: gives these values for any thresholds.
+    """
+    chosen = dict(best)
+    while True:
+        after = by_class(chosen)
+        worse = [
+            name
+            for name in chosen
+            if chosen[name] != before[name] and mean_over_events(after[name] - own[name])[0] < -TIE
+        ]
+        if not worse:
+            return chosen, after
+        chosen.update({name: before[name] for name in worse})
+
+
+def _before(info: Mapping[str, Any], scheme: ClassScheme) -> tuple[dict[str, GraphThresholds], str]:
+    """Return thresholds and linkage that a file was clustered with, the usual ones if by another clusterer."""
+    used = json.loads(info.get("thresholds") or "{}")
+    if not used or clusterer_of(used) != GRAPH:
+        return resolve_graph_thresholds(None, scheme), "average"
+    config = read_yaml(info.get("cfg") or "", "the configuration of the file") or {}
+    arguments = (config.get("post_processing") or {}).get(GRAPH) or {}
+    return resolve_graph_thresholds(used, scheme), arguments.get("linkage", "average")
 
 
 def _read(
@@ -174,7 +273,7 @@ def _read(
         )
 
 
-def _grid_values(event: _Event, metric: Metric, scheme: ClassScheme) -> dict[int, np.ndarray]:
+def _grid_values(event: _Event, metric: Metric, scheme: ClassScheme, linkage: str) -> dict[int, np.ndarray]:
     """Return by class number the (M, A, S) values of a metric for one event, in the order of ``GRID``."""
     values = {number: np.empty([len(axis) for axis in GRID]) for number, _, _ in event.truths}
     for place in itertools.product(*(range(len(axis)) for axis in GRID)):
@@ -183,23 +282,30 @@ def _grid_values(event: _Event, metric: Metric, scheme: ClassScheme) -> dict[int
                 table[place] = table[place[0], 0, place[2]]
             continue
         point = GraphThresholds(*(axis[index] for axis, index in zip(GRID, place, strict=True)))
-        of_all = dict.fromkeys(scheme.classes, point)
-        instances = partition(event.edges, event.scores, event.sizes, event.classes, of_all, scheme)
-        predicted = np.where(event.fragments >= 0, instances[event.fragments], 0).astype(np.int32)
-        for number, rows, truth in event.truths:
-            values[number][place] = metric(truth.table(predicted[rows], len(instances)))
+        for number, value in event.values(metric, dict.fromkeys(scheme.classes, point), scheme, linkage).items():
+            values[number][place] = value
     return values
 
 
-def _best(values: list[np.ndarray], default: GraphThresholds) -> TunedGraph:
-    means, events = mean_over_events(np.array(values).reshape(-1, *(len(axis) for axis in GRID)))
+def _best(values: list[np.ndarray], own: np.ndarray, before: GraphThresholds) -> GraphThresholds:
+    """Return the best point of the grid, or the thresholds before where it is not surely better.
+
+    Args:
+        values: values of the metric over the grid, one array an event.
+        own: (E,) values with the thresholds before.
+        before: these.
+    """
+    means, events = mean_over_events(_stacked(values))
     if not events:
-        return TunedGraph(default, math.nan, 0, means)
+        return before
     place = np.unravel_index(int(means.argmax()), means.shape)
-    usual = tuple(np.intp(axis.index(value)) for axis, value in zip(GRID, default, strict=True))
-    gains = np.array([one[place] - one[usual] for one in values])
+    gains = np.array([one[place] for one in values]) - own
     gains = gains[~np.isnan(gains)]
-    if gains.mean() <= gains.std() / math.sqrt(len(gains)):
-        place = usual
-    best = GraphThresholds(*(float(axis[index]) for axis, index in zip(GRID, place, strict=True)))
-    return TunedGraph(best, float(means[place]), events, means)
+    if gains.mean() <= max(TIE, gains.std() / math.sqrt(len(gains))):
+        return before
+    return GraphThresholds(*(float(axis[index]) for axis, index in zip(GRID, place, strict=True)))
+
+
+def _stacked(values: list[np.ndarray]) -> np.ndarray:
+    """Return (E, M, A, S) values over the grid, E = 0 without events."""
+    return np.array(values).reshape(-1, *(len(axis) for axis in GRID))
