@@ -35,7 +35,12 @@ _LOGS = (
     "distributed.worker",
     "distributed.scheduler",
     "distributed.core",
+    "tornado.application",
 )
+_STARTS = 3
+"""How often the processes of this machine are started where one dies over it."""
+_LOOK = 5.0
+"""Seconds between two looks at whether they are all there."""
 
 
 @dataclass(frozen=True)
@@ -162,17 +167,38 @@ _makers: dict[str, Maker] = {}
 
 @contextlib.contextmanager
 def _local_cluster(distributed: ModuleType, workers: int) -> Iterator[Any]:
+    """Give a cluster of processes of this machine; those that die are replaced, also where they die while they start.
+
+    Raises:
+        UserError: they cannot be started.
+    """
+    from tornado.ioloop import PeriodicCallback
+
+    with _started(distributed, workers) as cluster:
+        completing = PeriodicCallback(lambda: cluster.scale(workers), 1000 * _LOOK)
+        cluster.loop.add_callback(completing.start)
+        try:
+            yield cluster
+        finally:
+            cluster.loop.add_callback(completing.stop)
+
+
+def _started(distributed: ModuleType, workers: int, tries: int = _STARTS) -> Any:
     threads = str(max(1, (os.cpu_count() or 1) // workers))
-    cluster = distributed.LocalCluster(
-        n_workers=workers,
-        threads_per_worker=1,
-        processes=True,
-        dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL,
-        env={"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)},
-    )
-    with cluster:
-        yield cluster
+    try:
+        return distributed.LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=logging.CRITICAL,
+            env={"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads)},
+        )
+    except (OSError, RuntimeError) as error:
+        if tries > 1:
+            return _started(distributed, workers, tries - 1)
+        why = error.__cause__ or error
+        raise UserError(f"--dask {LOCAL}:{workers}: the processes cannot be started ({why}); take fewer") from error
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from mlreco.iotools import HDF5Reader
 from mlreco.production import on_dask, produce, read_manifest, run
 from mlreco.production.merge import merge
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 KILLS = 3
 
@@ -66,6 +67,40 @@ def test_every_good_event_is_in_one_output_though_workers_are_killed(tmp_path, w
     with HDF5Reader(folder / "03.h5") as a, HDF5Reader(tmp_path / "alone" / alone.output) as b:
         for one, other in zip(a, b, strict=True):
             assert {name for name in one if one[name].tobytes() != other[name].tobytes()} <= {"times"}
+
+
+def kill_the_worker(nanny):
+    pid = nanny.pid
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def test_workers_that_die_while_they_start_are_replaced(tmp_path, files, weights, monkeypatch):
+    monkeypatch.setattr(on_dask, "_LOOK", 0.2)
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "500ms"}),
+        on_dask._local_cluster(distributed, 1) as cluster,
+    ):
+        (nanny,) = cluster.workers.values()
+        killed = kill_the_worker(nanny)
+        while nanny.pid in (killed, None):  # until there is another, which has not yet answered
+            time.sleep(0.01)
+        kill_the_worker(nanny)
+        manifest = produce(tiny_config(files), tmp_path, weights=weights, cluster=cluster.scheduler_address)
+    assert manifest.finished and manifest.events_out == 10
+
+
+def test_processes_that_cannot_be_started_are_one_line(tmp_path, files, weights, monkeypatch):
+    tries = []
+
+    def fails(**options):
+        tries.append(options)
+        raise RuntimeError("Nanny failed to start.")
+
+    monkeypatch.setattr(distributed, "LocalCluster", fails)
+    with pytest.raises(UserError, match=r"--dask local:3: the processes cannot be started \(Nanny failed to start"):
+        produce(tiny_config(files), tmp_path / "out", weights=weights, cluster="local:3")
+    assert len(tries) == on_dask._STARTS
 
 
 def test_a_dead_scheduler_and_bad_addresses_are_one_line(tmp_path, files, weights, monkeypatch):

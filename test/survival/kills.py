@@ -1,8 +1,9 @@
 """Kill trainings and go on with them: ``python kills.py FOLDER alone|together KILLS FIRST_SEED``.
 
-A training is killed (SIGKILL) at moments that are drawn at random, and gone on with, until it has come to its end; then
-its checkpoint, log and validations are compared with those of a training without a break. Trainings follow one another
-until there were enough kills. Prints what was done and what was wrong as JSON, in the last line.
+A training is killed (SIGKILL, and SIGTERM now and then) at moments that are drawn at random, and gone on with, until it
+has come to its end; then its checkpoint, log and validations are compared with those of a training without a break.
+Trainings follow one another until there were enough kills. Prints what was done and what was wrong as JSON, in the last
+line.
 """
 
 import contextlib
@@ -54,6 +55,8 @@ KINDS = {
 }
 MOST = 6
 """Kills of one training."""
+WITH_NOTICE = 0.25
+"""Share of kills that are a SIGTERM, after which a training saves."""
 SAME = ("state_dict", "trained_state_dict", "optimizer", "scheduler", "random", "iteration", "epoch", "batches")
 TIMES = ("titer", "tsum", "tio", "tforward", "tbackward", "events_per_s", "waiting", "memory_gb")
 
@@ -123,7 +126,12 @@ def a_moment(folder, rng):
 
 
 def kill(child, one_of_them, rng):
-    """End a training without notice: all of its processes, or one of those that train together."""
+    """End a training: with notice, all of its processes, or one of those that train together."""
+    if rng.random() < WITH_NOTICE:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGTERM)
+        wait(child)
+        return
     if one_of_them:
         found = Path(f"/proc/{child}/task/{child}/children").read_text().split()
         if found:
