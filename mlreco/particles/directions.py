@@ -5,14 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from mlreco.compiled import compiled
-from mlreco.particles.liquid_argon import RADIATION_LENGTH
 from mlreco.particles.trajectory import Trajectories
 
 REACH = 4.0
 """Length over which a straight line is fitted, cm: there scattering and the size of voxels matter alike."""
-
-HIGHLAND = 13.6
-"""MeV; the scattering angle of a unit charge in one radiation length times momentum and speed (Particle Data Group)."""
 
 
 def start_directions(
@@ -50,24 +46,6 @@ def start_directions(
         near,
         reach,
     )
-
-
-def scattering_angle(kinetic_energy: np.ndarray, length: np.ndarray, mass: float | np.ndarray) -> np.ndarray:
-    """Return by how much multiple scattering turns the line fitted to a track: the angle within which 68 % are, rad.
-
-    The chord of a path is turned by the scattering angle over the root of 3 in each of two planes (Particle Data Group,
-    Passage of particles through matter).
-
-    Args:
-        kinetic_energy: (K,) MeV.
-        length: (K,) path length of the fit, cm.
-        mass: MeV, or (K,).
-    """
-    energy = np.where(kinetic_energy > 0, kinetic_energy, np.nan)
-    momentum_beta = energy * (energy + 2 * mass) / (energy + mass)
-    thickness = np.where(length > 0, length, np.nan) / RADIATION_LENGTH
-    plane = HIGHLAND / momentum_beta * np.sqrt(thickness) * np.maximum(0.5, 1 + 0.038 * np.log(thickness))
-    return np.minimum(1.51 * plane / np.sqrt(3), np.pi / 2)
 
 
 @compiled

@@ -6,7 +6,7 @@ import numpy as np
 
 from mlreco.particles.columns import DEDX, INTERACTION, particle_type, put_vectors, vectors_of
 from mlreco.particles.csda import STOPPING, kinetic_energy
-from mlreco.particles.directions import scattering_angle, start_directions
+from mlreco.particles.directions import start_directions
 from mlreco.particles.geometry import means, principal_axes
 from mlreco.particles.grouping import ParticleVoxels
 from mlreco.particles.identity import photon_probability
@@ -16,6 +16,7 @@ from mlreco.particles.kinds import Kind, most_common
 from mlreco.particles.liquid_argon import MASSES
 from mlreco.particles.profiles import NEAR, Profiles
 from mlreco.particles.proximity import Proximity
+from mlreco.particles.scattering import hidden_by_smoothing, scattering_angle
 from mlreco.particles.showers import ShowerStarts, direction_error
 from mlreco.particles.stopping import StoppingLikelihood
 from mlreco.particles.trajectory import Trajectories
@@ -97,22 +98,21 @@ def measure_lines(
     directions, errors, fitted = start_directions(
         voxels.positions, voxels.weights, voxels.starts, trajectories, relations.backward, NEAR
     )
-    hidden = np.where(tracks, _hidden(table, directions, relations), 0.0)
-    lengths = trajectories.lengths + np.maximum(hidden, -trajectories.lengths / 2)
-    table["length"] = np.where(trajectories.lengths > 0, lengths, np.nan)
     put_vectors(table, "direction", directions)
     table["dedx"], table["dedx_start"], table["dedx_end"] = _ionisation(profiles, relations.backward)
     lines = tracks | (kinds == Kind.MICHEL) | (kinds == Kind.DELTA)
     for name in ("dedx", "dedx_start", "dedx_end"):
         table[name][~lines] = np.nan
     measured = tracks & (trajectories.lengths > 0)
-    for particle in STOPPING:
-        table[f"range_energy_{particle}"] = np.where(measured, kinetic_energy(lengths, particle), np.nan)
     with_energy = measured & (np.diff(profiles.starts) > 0) & np.isfinite(table["energy"]) & (table["energy"] > 0)
-    proton = np.where(with_energy, stopping.proton(relations.backward), np.nan)
-    table["score_proton"] = proton
+    table["score_proton"] = np.where(with_energy, stopping.proton(relations.backward), np.nan)
     table["stops"] = np.where(with_energy, stopping.stops(relations.backward), np.nan)
-    heavy = proton > LIKELY
+    sure = np.nan_to_num(table["sense_confidence"], nan=0.5)
+    tips = sure * trajectories.tips[rows, side] + (1 - sure) * trajectories.tips[rows, 1 - side]
+    before = _before_start(table, directions, relations, np.where(with_energy, tips, 0.0))
+    path = trajectories.lengths + np.where(tracks, np.maximum(before, -trajectories.lengths / 2), 0.0)
+    _measure_ranges(table, measured, path, trajectories.spacing, float(voxels.voxel_size.max()))
+    heavy = table["score_proton"] > LIKELY
     energy = np.where(heavy, table["range_energy_proton"], table["range_energy_muon"])
     mass = np.where(heavy, MASSES["proton"], MASSES["muon"])
     electrons = (kinds == Kind.MICHEL) | (kinds == Kind.DELTA)
@@ -121,14 +121,24 @@ def measure_lines(
     table["direction_error"] = np.hypot(errors, np.nan_to_num(scattering_angle(energy, fitted, mass)))
 
 
-def _hidden(table: np.ndarray, directions: np.ndarray, relations: Relations) -> np.ndarray:
-    """Return the way from where tracks come from to their first voxel, (K,) cm.
+def _before_start(table: np.ndarray, directions: np.ndarray, relations: Relations, tips: np.ndarray) -> np.ndarray:
+    """Return the way from where tracks come from to the middle of their first voxel, (K,) cm.
 
     It is positive where another particle has their first voxels, negative where smeared charge reaches back beyond the
-    origin, and 0 where that is not known and for tracks that start farther away than `HIDDEN`.
+    origin. Where nothing but the track tells its origin it is what its first voxel is filled (``tips``, (K,)), and 0
+    for tracks that start farther away than `HIDDEN`.
     """
     way = ((vectors_of(table, "start") - relations.origins) * directions).sum(axis=1)
-    return np.where(np.abs(way) <= HIDDEN, way, 0.0)
+    return np.where(np.isnan(way), tips, np.where(np.abs(way) <= HIDDEN, way, 0.0))
+
+
+def _measure_ranges(table: np.ndarray, tracks: np.ndarray, path: np.ndarray, spacing: float, voxel: float) -> None:
+    """Fill in lengths, those of tracks that stop with what their scattering hides, and the energies of ranges."""
+    hidden = {particle: hidden_by_smoothing(path, particle, spacing, voxel) for particle in STOPPING}
+    for particle, more in hidden.items():
+        table[f"range_energy_{particle}"] = np.where(tracks, kinetic_energy(path + more, particle), np.nan)
+    more = np.where(table["score_proton"] > LIKELY, hidden["proton"], hidden["muon"])
+    table["length"] = np.where(path > 0, path + np.where(table["stops"] > LIKELY, more, 0.0), np.nan)
 
 
 def measure_showers(table: np.ndarray, kinds: np.ndarray, showers: ShowerStarts, relations: Relations) -> None:
