@@ -10,6 +10,9 @@ from mlreco.compiled import compiled
 from mlreco.particles.grouping import ParticleVoxels
 from mlreco.particles.landmarks import Landmarks
 
+_ROUNDING = 1e-9
+"""Bounds of distances are lowered by this, cm, before something is left out for them."""
+
 
 @dataclass(frozen=True)
 class Proximity:
@@ -35,43 +38,64 @@ def find_neighbours(voxels: ParticleVoxels, landmarks: Landmarks, reach: float) 
 
     Args:
         voxels: K particles.
-        landmarks: theirs; they spare most of the distances between voxels.
+        landmarks: theirs; they and boxes around particles spare most of the distances between voxels.
         reach: pairs up to this distance are listed, cm.
     """
-    from scipy.spatial import cKDTree  # takes longer to import than most commands need
-
-    count = len(voxels)
-    order = np.argsort(landmarks.owners, kind="stable")
-    starts = np.searchsorted(landmarks.owners[order], np.arange(len(landmarks.positions) + 1))
-    particles = np.repeat(np.arange(count), np.diff(landmarks.starts))
-    offsets = voxels.positions - landmarks.positions[landmarks.owners]
-    radii = np.zeros(len(particles))
-    np.maximum.at(radii, landmarks.owners, np.sqrt((offsets**2).sum(axis=1)))
-    candidates = np.empty((0, 2), np.int64)
-    if len(particles):
-        from scipy.spatial import cKDTree
-
-        tree = cKDTree(landmarks.positions)
-        candidates = tree.query_pairs(reach + 2 * radii.max(), output_type="ndarray").astype(np.int64)
-    candidates = candidates[particles[candidates[:, 0]] != particles[candidates[:, 1]]]
-    owners = np.sort(particles[candidates], axis=1)
-    between = landmarks.positions[candidates[:, 0]] - landmarks.positions[candidates[:, 1]]
-    far = np.sqrt((between**2).sum(axis=1)) - radii[candidates].sum(axis=1)
-    by_pair = np.lexsort((far, owners[:, 1], owners[:, 0]))
-    best, found = _closest(voxels.positions, order, starts, candidates[by_pair], far[by_pair], owners[by_pair])
-    keys = owners[by_pair]
-    first = np.flatnonzero((np.diff(keys, axis=0, prepend=-1) != 0).any(axis=1)) if len(keys) else np.empty(0, np.int64)
-    pairs, gaps, meeting = keys[first], best[first], found[first]
-    swapped = np.searchsorted(voxels.starts, meeting[:, 0], "right") - 1 != pairs[:, 0]
-    meeting = np.where(swapped[:, None], meeting[:, ::-1], meeting)
-    near = gaps <= reach
-    pairs, gaps, meeting = pairs[near], gaps[near], meeting[near]
-    nearest, distance = np.full(count, -1, np.int64), np.full(count, np.inf)
+    order, starts, radii = _around_landmarks(voxels.positions, landmarks.owners, landmarks.positions)
+    around = order, starts, landmarks.positions, radii, landmarks.starts
+    lows, highs = _boxes(voxels.positions, voxels.starts)
+    pairs, gaps, meeting = _near_pairs(voxels.positions, around, lows, highs, reach)
+    nearest, distance = np.full(len(voxels), -1, np.int64), np.full(len(voxels), np.inf)
     _take_least(nearest, distance, pairs, gaps)
-    _search_all(
-        nearest, distance, voxels.positions, order, starts, landmarks.positions, radii, particles, landmarks.starts
-    )
+    _search_all(nearest, distance, voxels.positions, around, lows, highs)
     return Proximity(nearest, np.where(nearest >= 0, distance, np.nan), pairs, gaps, meeting)
+
+
+@compiled
+def _around_landmarks(
+    positions: np.ndarray, owners: np.ndarray, points: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the voxels of landmark m, ``order[starts[m]:starts[m + 1]]``, and how far the farthest is from it."""
+    starts, radii = np.zeros(len(points) + 1, np.int64), np.zeros(len(points))
+    for owner in owners:
+        starts[owner + 1] += 1
+    for m in range(len(points)):
+        starts[m + 1] += starts[m]
+    place, order = starts.copy(), np.empty(len(owners), np.int64)
+    for i in range(len(owners)):
+        order[place[owners[i]]] = i
+        place[owners[i]] += 1
+        radii[owners[i]] = max(radii[owners[i]], _squared(positions, i, points, owners[i]))
+    return order, starts, np.sqrt(radii)
+
+
+@compiled
+def _squared(one: np.ndarray, i: int, other: np.ndarray, j: int) -> float:
+    x, y, z = one[i, 0] - other[j, 0], one[i, 1] - other[j, 1], one[i, 2] - other[j, 2]
+    return x * x + y * y + z * z
+
+
+@compiled
+def _boxes(positions: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest coordinates of the voxels of each particle, (K, 3)."""
+    lows, highs = np.full((len(starts) - 1, 3), np.inf), np.full((len(starts) - 1, 3), -np.inf)
+    for p in range(len(lows)):
+        for i in range(starts[p], starts[p + 1]):
+            for axis in range(3):
+                lows[p, axis] = min(lows[p, axis], positions[i, axis])
+                highs[p, axis] = max(highs[p, axis], positions[i, axis])
+    return lows, highs
+
+
+@compiled
+def _to_box(low: np.ndarray, high: np.ndarray, lows: np.ndarray, highs: np.ndarray, p: int) -> float:
+    """Return the distance of a box, or of a point as ``low`` and ``high``, from the box of particle p."""
+    square = 0.0
+    for axis in range(3):
+        gap = max(lows[p, axis] - high[axis], low[axis] - highs[p, axis])
+        if gap > 0:
+            square += gap * gap
+    return np.sqrt(square)
 
 
 @compiled
@@ -82,35 +106,84 @@ def _between(
     first, second = -1, -1
     for i in order[starts[a] : starts[a + 1]]:
         for j in order[starts[b] : starts[b + 1]]:
-            square = 0.0
-            for axis in range(3):
-                square += (positions[i, axis] - positions[j, axis]) ** 2
+            square = _squared(positions, i, positions, j)
             if square < limit:
                 limit, first, second = square, i, j
     return limit, first, second
 
 
 @compiled
+def _near_pairs(
+    positions: np.ndarray, around: tuple, lows: np.ndarray, highs: np.ndarray, reach: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the pairs of particles within reach, their distances, and the voxels between which these are."""
+    count, room, found = len(lows), 64, 0
+    pairs, gaps, meeting = np.empty((room, 2), np.int64), np.empty(room), np.empty((room, 2), np.int64)
+    for p in range(count):
+        for q in range(p + 1, count):
+            if _to_box(lows[p], highs[p], lows, highs, q) > reach + _ROUNDING:
+                continue
+            gap, i, j = _closest(positions, around, lows, highs, p, q, reach)
+            if i < 0:
+                continue
+            if found == room:
+                room *= 2
+                pairs, gaps, meeting = _longer(pairs, room), _longer(gaps, room), _longer(meeting, room)
+            pairs[found, 0], pairs[found, 1], gaps[found] = p, q, gap
+            meeting[found, 0], meeting[found, 1] = i, j
+            found += 1
+    return pairs[:found], gaps[:found], meeting[:found]
+
+
+@compiled
+def _longer(values: np.ndarray, room: int) -> np.ndarray:
+    longer = np.empty((room, *values.shape[1:]), values.dtype)
+    longer[: len(values)] = values
+    return longer
+
+
+@compiled
 def _closest(
-    positions: np.ndarray,
-    order: np.ndarray,
-    starts: np.ndarray,
-    candidates: np.ndarray,
-    far: np.ndarray,
-    owners: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return, on the first row of each pair of particles, its distance and voxels; rows are sorted by pair."""
-    best, found = np.full(len(candidates), np.inf), np.full((len(candidates), 2), -1, np.int64)
-    head = 0
-    for row in range(len(candidates)):
-        if owners[row, 0] != owners[head, 0] or owners[row, 1] != owners[head, 1]:
-            head = row
-        if far[row] < best[head]:
-            limit = best[head] ** 2
-            square, i, j = _between(positions, order, starts, candidates[row, 0], candidates[row, 1], limit)
-            if i >= 0:
-                best[head], found[head, 0], found[head, 1] = np.sqrt(square), i, j
-    return best, found
+    positions: np.ndarray, around: tuple, lows: np.ndarray, highs: np.ndarray, p: int, q: int, reach: float
+) -> tuple[float, int, int]:
+    """Return the least distance up to ``reach`` of two particles, and the voxels between which it is; else -1.
+
+    Landmarks are compared in the order of the least distance that their voxels may have. Of equally near voxels those
+    of the first landmarks count.
+    """
+    order, starts, points, radii, point_starts = around
+    limit, least, one, other = reach + _ROUNDING, np.inf, -1, -1
+    for a in range(point_starts[p], point_starts[p + 1]):
+        if _to_box(points[a], points[a], lows, highs, q) - radii[a] > limit:
+            continue
+        for b in range(point_starts[q], point_starts[q + 1]):
+            far = np.sqrt(_squared(points, a, points, b)) - (radii[a] + radii[b])
+            if far < least:
+                least, one, other = far, a, b
+    if least > limit:
+        return np.inf, -1, -1
+    square, i, j = _between(positions, order, starts, one, other, np.inf)
+    limit = min(limit, np.sqrt(square) + _ROUNDING)
+    far_of, landmarks, found = np.empty(64), np.empty((64, 2), np.int64), 0
+    for a in range(point_starts[p], point_starts[p + 1]):
+        if _to_box(points[a], points[a], lows, highs, q) - radii[a] > limit:
+            continue
+        for b in range(point_starts[q], point_starts[q + 1]):
+            far = np.sqrt(_squared(points, a, points, b)) - (radii[a] + radii[b])
+            if far > limit:
+                continue
+            if found == len(far_of):
+                far_of, landmarks = _longer(far_of, 2 * found), _longer(landmarks, 2 * found)
+            far_of[found], landmarks[found, 0], landmarks[found, 1] = far, a, b
+            found += 1
+    best, i, j = np.inf, -1, -1
+    for row in np.argsort(far_of[:found], kind="mergesort"):
+        if far_of[row] >= best:
+            break
+        square, first, second = _between(positions, order, starts, landmarks[row, 0], landmarks[row, 1], best * best)
+        if first >= 0:
+            best, i, j = np.sqrt(square), first, second
+    return (best, i, j) if best <= reach else (np.inf, -1, -1)
 
 
 @compiled
@@ -123,30 +196,21 @@ def _take_least(nearest: np.ndarray, distance: np.ndarray, pairs: np.ndarray, ga
 
 @compiled
 def _search_all(
-    nearest: np.ndarray,
-    distance: np.ndarray,
-    positions: np.ndarray,
-    order: np.ndarray,
-    starts: np.ndarray,
-    points: np.ndarray,
-    radii: np.ndarray,
-    particles: np.ndarray,
-    point_starts: np.ndarray,
+    nearest: np.ndarray, distance: np.ndarray, positions: np.ndarray, around: tuple, lows: np.ndarray, highs: np.ndarray
 ) -> None:
-    """Find the nearest of the particles that have none yet among all landmarks."""
+    """Find the nearest of the particles that have none yet among all others."""
+    order, starts, points, radii, point_starts = around
     missing = nearest < 0
     for p in range(len(nearest)):
         if not missing[p]:
             continue
         for a in range(point_starts[p], point_starts[p + 1]):
-            for b in range(len(points)):
-                if particles[b] == p:
+            for q in range(len(nearest)):
+                if q == p or _to_box(points[a], points[a], lows, highs, q) - radii[a] - _ROUNDING >= distance[p]:
                     continue
-                square = 0.0
-                for axis in range(3):
-                    square += (points[a, axis] - points[b, axis]) ** 2
-                if np.sqrt(square) - radii[a] - radii[b] >= distance[p]:
-                    continue
-                square, i, _ = _between(positions, order, starts, a, b, distance[p] ** 2)
-                if i >= 0:
-                    distance[p], nearest[p] = np.sqrt(square), particles[b]
+                for b in range(point_starts[q], point_starts[q + 1]):
+                    if np.sqrt(_squared(points, a, points, b)) - radii[a] - radii[b] >= distance[p]:
+                        continue
+                    square, i, _ = _between(positions, order, starts, a, b, distance[p] ** 2)
+                    if i >= 0:
+                        distance[p], nearest[p] = np.sqrt(square), q
