@@ -35,7 +35,7 @@ _PAGE = """<div class="page">
 <label>size <input type="range" id="size" min="0.5" max="8" step="0.1" value="3"></label>
 {classes}
 <label id="errors-box" hidden><input type="checkbox" id="errors"> errors only</label>
-<label id="points-box" hidden><input type="checkbox" id="points"> start and end points</label>
+<label id="points-box" hidden><input type="checkbox" id="points"> start (&#9671;) and end (+) points</label>
 <button id="show-all" disabled>show all instances</button>
 <label><input type="checkbox" id="dark"> dark</label>
 <span id="shown" class="note"></span>

@@ -155,10 +155,10 @@ const mlrecoBrowser = (() => {
     mlrecoDisplay.resize();
   }));
   document.addEventListener("keydown", (press) => {
-    if (press.target.matches("input")) return;
+    if (press.key === "Escape") document.querySelector(".card.large .enlarge")?.click();
+    if (press.target.matches("input[type=range]")) return;
     if (press.key === "ArrowLeft" && shown > 0) show(shown - 1);
     if (press.key === "ArrowRight" && shown < order.length - 1) show(shown + 1);
-    if (press.key === "Escape") document.querySelector(".card.large .enlarge")?.click();
   });
 
   setTheme(window.matchMedia("(prefers-color-scheme: dark)").matches);

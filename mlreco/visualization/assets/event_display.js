@@ -7,7 +7,7 @@ const mlrecoDisplay = (() => {
     turn: 0, busy: false };
   let event = null, voxels = null, positions = null, filterColumn = null, wrong = null, panels = [];
 
-  const BAR = 52, MOST_REVIVALS = 5;
+  const BAR = 52, TITLES = 75, MOST_REVIVALS = 5, PAPER = 700;
   const byId = (id) => document.getElementById(id);
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
@@ -59,7 +59,6 @@ const mlrecoDisplay = (() => {
     if (column !== "energy") return { ...common, color: Array.from(state.shown, mlrecoColumns.colourOf(event, voxels, column)) };
     const scale = event.energy_scale;
     return { ...common, color: take(mlrecoColumns.logEnergies(event, voxels)), colorscale: document.documentElement.dataset.theme === "dark" ? mlrecoColumns.ENERGY_ON_DARK : mlrecoColumns.ENERGY_COLOURS,
-     
       cmin: scale.low, cmax: scale.high, showscale: true,
       colorbar: { title: { text: "MeV", side: "top" }, tickvals: scale.ticks, ticktext: scale.labels, thickness: 10, len: 0.78,
         x: 1.01, xanchor: "left", y: 0.02, yanchor: "bottom", outlinewidth: 0, tickfont: { size: 10, color: style("--soft") } } };
@@ -77,7 +76,7 @@ const mlrecoDisplay = (() => {
         const points = event.points.filter((point) => point.kind === kind);
         found.push({ type: "scatter3d", mode: "markers", hoverinfo: "text", text: points.map((point) => `${kind} of particle ${point.particle}`),
           x: points.map((p) => p.at[0]), y: points.map((p) => p.at[1]), z: points.map((p) => p.at[2]),
-          marker: { size: 6, symbol: kind === "start" ? "diamond" : "cross", color: kind === "start" ? "#00a878" : "#d1495b", line: { width: 1, color: style("--ink") } } });
+          marker: kind === "start" ? { size: 5, symbol: "diamond-open", color: style("--start") } : { size: 6, symbol: "cross", color: style("--end") } });
       }
     }
     return found;
@@ -87,7 +86,7 @@ const mlrecoDisplay = (() => {
   function aspect(scene) {
     const element = byId(`scene-${scene.key}`);
     const width = element.clientWidth - (scene.colour === "energy" ? BAR : 0);
-    const factor = 1.3 * Math.min(1, Math.max(0.4, 0.84 * width / (element.clientHeight || 1)));
+    const factor = 1.3 * Math.min(1, Math.max(0.4, 1.06 * (width - TITLES) / (element.clientHeight || 1)));
     const extents = event.spaces[scene.space].ranges.map(([low, high]) => high - low);
     const [x, y, z] = extents.map((extent) => factor * extent / Math.hypot(...extents));
     return { x, y, z };
@@ -257,6 +256,17 @@ const mlrecoDisplay = (() => {
 
   let waiting = null;
   window.addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(resize, 150); });
+
+  /* Drawings keep their size on paper, so their panels do too; an enlarged one is printed alone, as wide as the paper. */
+  window.addEventListener("beforeprint", () => {
+    for (const { element } of panels) element.style.cssText = `width: ${element.offsetWidth}px; height: ${element.offsetHeight}px`;
+    const large = document.querySelector(".card.large");
+    if (large) document.body.style.zoom = PAPER / large.offsetWidth;
+  });
+  window.addEventListener("afterprint", () => {
+    panels.forEach(({ element }) => { element.style.cssText = ""; });
+    document.body.style.zoom = "";
+  });
 
   return { load, isolate, highlight, resize,
     restyle: () => panels.forEach(({ scene, element }) => { const camera = element.layout.scene.camera;
