@@ -12,11 +12,14 @@ from typing import TypeGuard, TypeVar
 
 import torch
 from torch import nn
+from torch.autograd import forward_ad
 from torch.nn.modules import module as torch_module
 
 M = TypeVar("M", bound=nn.Module)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _ORDINARY = (nn.Parameter, torch.Tensor)
+_METHODS = frozenset({"forward", "by_parts", "target", "kernel_major_weight"})
+"""Methods that a user may have replaced in one layer, and that an engine does not call."""
 
 
 def all_are_watched() -> bool:
@@ -24,13 +27,18 @@ def all_are_watched() -> bool:
     return torch_module._has_any_global_hook()
 
 
+def tangents_flow() -> bool:
+    """Tell whether gradients are computed forward, with dual numbers, which ``torch.no_grad`` does not end."""
+    return forward_ad._current_level >= 0
+
+
 def is_own(module: nn.Module, kind: type[M]) -> TypeGuard[M]:
-    """Tell whether a module is exactly of a class, without subclass, hooks or a ``forward`` of its own.
+    """Tell whether a module is exactly of a class, without subclass, hooks or a ``forward`` or the like of its own.
 
     Its parameters must also be ordinary tensors on the CPU.
     """
     state = module.__dict__
-    if type(module) is not kind or "forward" in state:
+    if type(module) is not kind or not _METHODS.isdisjoint(state):
         return False
     for hooks in _HOOKS:  # loops: generator expressions take twice the time, and a step asks some 250 layers
         if state.get(hooks):

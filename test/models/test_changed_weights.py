@@ -143,6 +143,11 @@ def patch_a_forward(network):
     layer.forward = lambda image: SubMConv3d.forward(layer, image.replace_feature(image.features * 2))
 
 
+def patch_a_weight(network):
+    layer = convolution(network)
+    layer.kernel_major_weight = lambda: 2 * SubMConv3d.kernel_major_weight(layer)
+
+
 def parametrise(network):
     nn.utils.parametrizations.weight_norm(convolution(network))
     convolution(network).parametrizations.weight.original0.data.mul_(3)
@@ -156,7 +161,7 @@ CHANGES = (
     *(write_data, write_data_of_a_norm, average, copy_in, write_through_numpy, write_a_single_number),
     *(load, load_in_place_of, exchange_a_parameter, step, fused_step_in_evaluation, move_statistics),
     *(change_a_constant, exchange_a_layer, exchange_a_shortcut, exchange_a_norm, train_a_norm, add_a_block),
-    *(patch_a_forward, parametrise, prune_a_layer),
+    *(patch_a_forward, patch_a_weight, parametrise, prune_a_layer),
 )
 
 
@@ -191,6 +196,25 @@ def test_a_network_in_double_precision_is_left_to_the_modules(network):
     found = network(tensor.replace_feature(tensor.features.double()))
     assert found.dtype == torch.float64
     torch.testing.assert_close(found.float(), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("number", ["weight", "bias", "running_mean", "running_var"])
+@pytest.mark.parametrize("is_training", [False, True])
+def test_a_number_for_all_features_is_refused_as_by_torch(network, number, is_training):
+    """Not broadcast over the features, which a folded normalisation would do in silence."""
+    network.train(is_training)
+    value = torch.full((1,), 3.0)
+    setattr(norm(network), number, nn.Parameter(value) if number in ("weight", "bias") else value)
+    with torch.set_grad_enabled(is_training), pytest.raises((RuntimeError, ValueError), match=r"elements|shape"):
+        network(image())
+
+
+def test_statistics_that_are_not_tracked_stay(network):
+    layer = norm(network.train())
+    layer.track_running_stats = False
+    before = {name: value.clone() for name, value in layer.named_buffers()}
+    network(image()).sum().backward()
+    assert all(torch.equal(value, before[name]) for name, value in layer.named_buffers())
 
 
 @torch.no_grad()

@@ -8,12 +8,14 @@ import pytest
 import torch
 from conftest import make_batch
 from torch import nn
+from torch.autograd import forward_ad
 
 import mlreco
 from mlreco.models.losses.kernel import pair_log_scores
 from mlreco.models.network_input import sparse_image
 from mlreco.sparse import SparseConv3d, SubMConv3d, engine
 from mlreco.sparse.layers.residual import NormActivation, ResidualBlock, activate_and_convolve
+from mlreco.sparse.layers.unet import UNetEncoder
 from mlreco.training.synced_norms import _Total
 
 
@@ -88,6 +90,18 @@ def test_a_linear_layer_alone_has_a_penalty_too(image):
     (grad,) = torch.autograd.grad(out.sum(), features, create_graph=True)
     grad.square().sum().backward()
     assert layer.weight.grad.abs().max() > 0.1
+
+
+@pytest.mark.parametrize("records", [False, True])
+@pytest.mark.parametrize("is_training", [False, True])
+def test_forward_differentiation_is_refused(image, records, is_training):
+    """A derivative of none, that is of zero, would be taken for one."""
+    torch.manual_seed(0)
+    network = UNetEncoder(5, 4, 1, 1).train(is_training)
+    with torch.set_grad_enabled(records), forward_ad.dual_level():
+        twofold = forward_ad.make_dual(image.features.float(), torch.ones_like(image.features.float()))
+        with pytest.raises(NotImplementedError, match="jvp"):
+            network(image.replace_feature(twofold))
 
 
 def test_spconv_refuses_what_it_has_no_gradient_of(image, monkeypatch, set_threads):

@@ -98,6 +98,12 @@ class Ran:
         return f"{self.grown / 1e9:.1f} GB" if self.grown > BYTES else ""
 
 
+def resident():
+    """Return the bytes of memory that this process has at present."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
 def run(words, folder):
     """Run a command in a child process of this one, which has imported everything.
 
@@ -108,7 +114,7 @@ def run(words, folder):
     from mlreco.cli import main
 
     log = folder / "log.txt"
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    before = resident()
     child = os.fork()
     if not child:
         status = 1

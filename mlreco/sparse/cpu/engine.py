@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mlreco.sparse.as_made import all_are_watched
+from mlreco.sparse.as_made import all_are_watched, tangents_flow
 from mlreco.sparse.cpu import inference, kernels, training
 from mlreco.sparse.cpu.remembered import remembered
 from mlreco.sparse.plain import kernels as plain_kernels
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 
 def _may_compute(features: torch.Tensor) -> bool:
-    """Tell whether layers may be computed in one go: kernels take the features, and there are no global hooks."""
-    return kernels.supports(features) and not all_are_watched()
+    """Tell whether layers may be computed in one go: for numbers that kernels take, and with nothing else to do.
+
+    Global hooks and the tangents of forward differentiation need the layers one by one.
+    """
+    return kernels.supports(features) and not all_are_watched() and not tangents_flow()
 
 
 def _is_recorded(features: torch.Tensor) -> bool:

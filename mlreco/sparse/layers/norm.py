@@ -72,5 +72,7 @@ class VoxelBatchNorm(nn.BatchNorm1d):
         """Tell whether it has float32 parameters and running statistics; see :mod:`mlreco.sparse.as_made`."""
         if not is_own(self, VoxelBatchNorm) or self.momentum is None or self.meeting is not None:
             return False
-        numbers = self.weight, self.bias, self.running_mean, self.running_var
-        return all(tensor is not None and tensor.dtype == torch.float32 for tensor in numbers)
+        if not self.track_running_stats:
+            return False
+        numbers, shape = (self.weight, self.bias, self.running_mean, self.running_var), (self.num_features,)
+        return all(tensor is not None and tensor.dtype == torch.float32 and tensor.shape == shape for tensor in numbers)
