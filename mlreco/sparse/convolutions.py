@@ -7,12 +7,12 @@ convolution as in spconv 2. A weight has spconv's shape (Cout, k, k, k, Cin), so
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
+from mlreco.sparse.arguments import whole
 from mlreco.sparse.as_made import is_own
 from mlreco.sparse.engine import engine_of
 from mlreco.sparse.maps.kernel_map import KernelMap
@@ -26,24 +26,13 @@ Size = int | Sequence[int]
 ImageOf = Callable[[torch.Tensor], SparseConvTensor]
 
 
-def _whole(name: str, value: int, least: int) -> int:
-    """Return an argument that must be an integer of at least so much."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise ValueError(f"{name} must be an integer, not {value!r}") from None
-    if number < least or isinstance(value, bool):
-        raise ValueError(f"{name} must be an integer of at least {least}, not {value!r}")
-    return number
-
-
 def _cubic(name: str, size: Size, least: int) -> int:
     """Return the number that an argument gives for all three axes; kernels here are cubes."""
     if isinstance(size, Sequence) and not isinstance(size, str):
         if len(size) != 3 or len(set(size)) != 1:
             raise ValueError(f"{name} must be one number, or three equal ones, not {size!r}")
         size = size[0]
-    return _whole(name, size, least)
+    return whole(name, size, least)
 
 
 class SparseConvolution(nn.Module):
@@ -67,8 +56,8 @@ class SparseConvolution(nn.Module):
         self, in_channels: int, out_channels: int, kernel_size: Size, bias: bool = True, indice_key: str | None = None
     ) -> None:
         super().__init__()
-        self.in_channels = _whole("in_channels", in_channels, 1)
-        self.out_channels = _whole("out_channels", out_channels, 1)
+        self.in_channels = whole("in_channels", in_channels, 1)
+        self.out_channels = whole("out_channels", out_channels, 1)
         self.kernel_size = edge = _cubic("kernel_size", kernel_size, 1)
         self.indice_key = indice_key
         self.weight = nn.Parameter(torch.empty(self.out_channels, edge, edge, edge, self.in_channels))

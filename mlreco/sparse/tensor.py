@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from mlreco.sparse.arguments import whole
+
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
@@ -47,14 +49,14 @@ class SparseConvTensor:
         batch_size: int,
         indice_dict: dict[Any, Any] | None,
     ) -> None:
+        if not (torch.is_tensor(features) and torch.is_tensor(indices)):
+            raise ValueError(f"features and indices must be tensors, not {type(features)} and {type(indices)}")
         if indices.ndim != 2 or indices.shape[1] != 4 or indices.dtype not in _INTEGERS:
             raise ValueError(f"indices must be (N, 4) integers, not {tuple(indices.shape)} of {indices.dtype}")
-        self.spatial_shape = [int(n) for n in spatial_shape]
-        if len(self.spatial_shape) != 3 or min(self.spatial_shape) < 1:
-            raise ValueError(f"spatial_shape must be three numbers of at least 1, not {self.spatial_shape}")
-        self.batch_size = int(batch_size)
-        if self.batch_size < 0:
-            raise ValueError(f"batch_size must not be negative, as {batch_size} is")
+        if not hasattr(spatial_shape, "__len__") or len(spatial_shape) != 3:
+            raise ValueError(f"spatial_shape must be three integers of at least 1, not {spatial_shape}")
+        self.spatial_shape = [whole("spatial_shape", n, 1) for n in spatial_shape]
+        self.batch_size = whole("batch_size", batch_size, 0)
         self.indices = indices
         self.indice_dict: dict[Any, Any] = {} if indice_dict is None else indice_dict
         self.features = _checked(features, indices)
@@ -93,6 +95,8 @@ def _checked(features: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
             f"features must be ({len(indices)}, C) floating point numbers, one row for each site, "
             f"not {tuple(features.shape)} of {features.dtype}"
         )
+    if features.layout != torch.strided:
+        raise ValueError(f"features must be a dense table of the sites, not one of the layout {features.layout}")
     if features.device != indices.device:
         raise ValueError(f"features are on {features.device} and indices on {indices.device}")
     return features

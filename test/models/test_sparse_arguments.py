@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from mlreco.sparse import SparseConv3d, SparseConvTensor, SparseInverseConv3d, SubMConv3d
+from mlreco.sparse import SparseConv3d, SparseConvTensor, SparseInverseConv3d, SubMConv3d, UNetEncoder
 from mlreco.sparse.cpu import kernels as backend
 from mlreco.sparse.cpu.ops import normalisation
 from mlreco.sparse.cpu.ops.convolution import Source, convolve
@@ -66,9 +66,16 @@ def test_layers_that_there_are_not_are_refused(make, message):
         (lambda: tensor([(0, 0, -1, 0)]), r"site \(0, -1, 0\)"),
         (lambda: tensor([(-1, 0, 0, 0)]), "of image -1"),
         (lambda: tensor(batch_size=0), "there are 0 in the batch"),
-        (lambda: tensor(batch_size=-1), "batch_size must not be negative"),
-        (lambda: tensor(shape=(8, 8)), "spatial_shape must be three numbers"),
-        (lambda: tensor(shape=(8, 8, 0)), "spatial_shape must be three numbers of at least 1"),
+        (lambda: tensor(batch_size=-1), "batch_size must be an integer of at least 0, not -1"),
+        (lambda: tensor(batch_size=1.5), "batch_size must be an integer, not 1.5"),
+        (lambda: tensor(shape=(8, 8, 8.5)), "spatial_shape must be an integer, not 8.5"),
+        (lambda: tensor(shape=8), "spatial_shape must be three integers"),
+        (lambda: tensor(features=torch.ones(len(SITES), 2).to_sparse()), "must be a dense table of the sites"),
+        (lambda: tensor(features=np.ones((len(SITES), 2))), "features and indices must be tensors"),
+        (lambda: UNetEncoder(2, 4, 3)(tensor([(0, 0, 0, 0)], (8, 6, 8))), r"give it the spatial shape \[8, 8, 8\]"),
+        (lambda: UNetEncoder(3, 4, 3).eval()(tensor()), "takes 3 features a site, the image has 2"),
+        (lambda: tensor(shape=(8, 8)), "spatial_shape must be three integers of at least 1"),
+        (lambda: tensor(shape=(8, 8, 0)), "spatial_shape must be an integer of at least 1, not 0"),
         (lambda: tensor(dtype=torch.float32), r"indices must be \(N, 4\) integers, not \(3, 4\) of torch.float32"),
         (lambda: tensor(features=torch.ones(2, 2)), r"features must be \(3, C\) floating point .* not \(2, 2\)"),
         (lambda: tensor(features=torch.ones(3)), "features must be"),
@@ -85,8 +92,9 @@ def test_layers_that_there_are_not_are_refused(make, message):
         ),
     ],
 )
-def test_images_and_layers_that_do_not_fit_are_refused(make, message):
-    with pytest.raises(ValueError, match=message):
+@pytest.mark.parametrize("records", [False, True])
+def test_images_and_layers_that_do_not_fit_are_refused(make, message, records):
+    with torch.set_grad_enabled(records), pytest.raises(ValueError, match=message):
         make()
 
 

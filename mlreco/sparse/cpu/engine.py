@@ -49,7 +49,7 @@ class CpuEngine(PlainEngine):
 
     def norm_act(self, layer: NormActivation, features: torch.Tensor) -> torch.Tensor:
         """Return the features after normalisation and activation."""
-        if _may_compute(features) and layer.is_as_made():
+        if features.ndim == 2 and _may_compute(features) and layer.is_as_made():
             if layer.norm.training and len(features) > 1:
                 return training.norm_act(layer, features)
             if not layer.norm.training and not layer.training and _is_inference(features):

@@ -68,9 +68,14 @@ def _packed(layer: SparseConvolution | nn.Linear, widths: tuple[int, ...], besid
         layer: a convolution, or a linear layer as the shortcut of one.
         widths: input features of each piece.
         beside: input features of the first weight of the convolution in which they are used; see ``pack_weight``.
+
+    Raises:
+        ValueError: the layer takes another number of features.
     """
 
     def pack() -> list[Panels]:
+        if sum(widths) != layer.weight.shape[-1]:
+            raise ValueError(f"{layer} takes {layer.weight.shape[-1]} features a site, the image has {sum(widths)}")
         weight = layer.weight.T[None] if isinstance(layer, nn.Linear) else layer.kernel_major_weight()
         return [kernels.pack_weight(part, beside) for part in weight.split(list(widths), dim=1)]
 

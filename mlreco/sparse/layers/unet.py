@@ -89,7 +89,17 @@ class UNetEncoder(nn.Module):
 
     @untraced
     def forward(self, image: SparseConvTensor) -> list[SparseConvTensor]:
-        """Return the image at every level; the spatial shape must be a multiple of 2^(depth - 1)."""
+        """Return the image at every level.
+
+        Raises:
+            ValueError: the spatial shape is no multiple of 2^(depth - 1): see `padded_shape`.
+        """
+        depth, shape = len(self.downsamplings) + 1, image.spatial_shape
+        if padded_shape(shape, depth) != shape:
+            raise ValueError(
+                f"an image of {' x '.join(map(str, shape))} sites would lose those at its border in {depth - 1} "
+                f"halvings: give it the spatial shape {padded_shape(shape, depth)}"
+            )
         return engine_of(image.features).encode(self, image)
 
     def by_parts(self, image: SparseConvTensor) -> list[SparseConvTensor]:
