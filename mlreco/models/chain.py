@@ -165,6 +165,10 @@ class Chain(nn.Module):
             )
         return voxels
 
+    def of_graphs(self, batch: Mapping[str, Any]) -> bool:
+        """Return whether a batch consists of graphs of fragments, without voxels."""
+        return isinstance(batch.get(self.network_input), GraphBatch)
+
     def events(self, batch: Mapping[str, Any]) -> torch.Tensor:
         """Return the (N,) integer event of each voxel of a batch, or of each fragment where it consists of graphs."""
         graph = batch.get(self.network_input)
@@ -175,7 +179,7 @@ class Chain(nn.Module):
         given = batch.get("labels")
         if isinstance(given, Labels):
             return given
-        if isinstance(batch.get(self.network_input), GraphBatch):
+        if self.of_graphs(batch):
             return Labels()
         return labels_from(batch, self.voxels(batch), self.loss_input)
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mlreco.models.labels import Labels
+from mlreco.models.layers.class_offsets import ClassOffsets
 from mlreco.models.layers.head import Head
 from mlreco.models.losses.segmentation import SegmentationLoss
 from mlreco.models.network_input import INPUT_FEATURES
@@ -50,6 +51,7 @@ class UResNet(nn.Module):
         depth: number of levels.
         reps: residual blocks a level.
         leakiness: slope of LeakyReLU below zero.
+        class_offsets: added to the logits outside of training, by class name; 0 where not given.
     """
 
     requires: tuple[str, ...] = ("image",)
@@ -57,15 +59,22 @@ class UResNet(nn.Module):
     Loss: type[StageLoss] = UResNetLoss
 
     def __init__(
-        self, class_scheme: ClassScheme, filters: int = 32, depth: int = 6, reps: int = 2, leakiness: float = 0.33
+        self,
+        class_scheme: ClassScheme,
+        filters: int = 32,
+        depth: int = 6,
+        reps: int = 2,
+        leakiness: float = 0.33,
+        class_offsets: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.depth = depth
         self.encoder = UNetEncoder(INPUT_FEATURES, filters, depth, reps, leakiness)
         self.decoder = UNetDecoder(filters, depth, reps, leakiness)
         self.head = Head(filters, len(class_scheme), leakiness)
+        self.class_offsets = ClassOffsets(class_scheme, class_offsets)
 
     def forward(self, products: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """Return ``segmentation``: (N, classes) logits on the rows of ``image``."""
         features = self.decoder(self.encoder(products["image"])).features
-        return {"segmentation": self.head(features)}
+        return {"segmentation": self.class_offsets(self.head(features))}

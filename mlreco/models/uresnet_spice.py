@@ -10,6 +10,7 @@ from torch import nn
 
 from mlreco.errors import UserError, nearest
 from mlreco.models.labels import Labels
+from mlreco.models.layers.class_offsets import ClassOffsets
 from mlreco.models.layers.head import Head
 from mlreco.models.losses.segmentation import SegmentationLoss
 from mlreco.models.losses.spice import SpiceLoss
@@ -76,6 +77,7 @@ class UResNetSpice(nn.Module):
         decoder_reps: residual blocks a level of single decoders, by name: segmentation, embedding, seediness.
         leakiness: slope of LeakyReLU below zero.
         semantics: ``predicted`` or ``true``: the classes in which the voxels are clustered afterwards.
+        class_offsets: added to the logits outside of training, by class name; 0 where not given.
 
     Raises:
         UserError: an unknown source of classes or name of a decoder.
@@ -101,6 +103,7 @@ class UResNetSpice(nn.Module):
         decoder_reps: Mapping[str, int] | None = None,
         leakiness: float = 0.33,
         semantics: str | bool = "predicted",
+        class_offsets: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.semantics = semantics_source(semantics, "uresnet_spice")
@@ -120,6 +123,7 @@ class UResNetSpice(nn.Module):
             fine = channels[: own_levels + 1]
             self.add_module(f"{name}_decoder", UNetDecoder(fine, len(fine), own_reps.get(name, reps), leakiness))
             self.add_module(f"{name}_head", Head(channels[0], width, leakiness))
+        self.class_offsets = ClassOffsets(class_scheme, class_offsets)
 
     def forward(self, products: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """Return the products of both tasks on the rows of ``image``.
@@ -130,7 +134,7 @@ class UResNetSpice(nn.Module):
         image = products["image"]
         levels = self.encoder(image)
         levels = [*levels[: self.own_levels], self.shared_decoder(levels[self.own_levels :])]
-        segmentation = self.segmentation_head(self.segmentation_decoder(levels).features)
+        segmentation = self.class_offsets(self.segmentation_head(self.segmentation_decoder(levels).features))
         embedding = self.embedding_head(self.embedding_decoder(levels).features)
         seediness = self.seediness_head(self.seediness_decoder(levels).features)
         return {

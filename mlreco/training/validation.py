@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ class Validator:
 
     The numbers are the terms of the loss, as means over all events; with a segmentation ``segmentation_accuracy`` and
     ``recall_<class>``; with clusterers in ``post_processing`` and labels ``purity``, ``efficiency`` and ``ari``, as
-    ``<metric>_<class>`` and ``<metric>_all``, means over events.
+    ``<metric>_<class>`` and ``<metric>_all``, means over events. Of graphs of fragments they are the terms alone.
 
     Args:
         config: the whole configuration; ``trainval.validation`` says which events, and how many of them.
@@ -87,13 +87,9 @@ class Validator:
                     products = chain(to_device(batch, device))
                 found = self._loss(products, products["labels"])
                 terms.add(found, {name: weight.to(device) for name, weight in weights.items()})
-                voxels = chain.voxels(batch)
-                products |= process_batch(processors, products, voxels.batch_size, chain.scheme)
-                arrays = voxel_products(voxels, products)
-                for event in events_of(batch, voxels, arrays, other_products(products)):
-                    for processor in remaining(processors, event):
-                        event.update(processor(event, chain.scheme))
-                    tally.add(event)
+                if not chain.of_graphs(batch):
+                    for event in _reconstructed(batch, products, chain, processors):
+                        tally.add(event)
         if not looked_at:
             raise UserError(f"trainval.validation: none of the {len(self._loader.dataset)} events has voxels")
         return {**terms.numbers(), **tally.numbers()}
@@ -121,6 +117,18 @@ class Validator:
             return make(np.linspace(0, total - 1, most).astype(np.int64).tolist())
         except UserError as error:
             raise UserError(f"trainval.validation: {error}") from error
+
+
+def _reconstructed(
+    batch: Mapping[str, Any], products: dict[str, Any], chain: Chain, processors: Sequence[Any]
+) -> Iterator[dict[str, Any]]:
+    """Yield the events of a batch of voxels after the post-processing, as arrays by name."""
+    voxels = chain.voxels(batch)
+    products = products | process_batch(processors, products, voxels.batch_size, chain.scheme)
+    for event in events_of(batch, voxels, voxel_products(voxels, products), other_products(products)):
+        for processor in remaining(processors, event):
+            event.update(processor(event, chain.scheme))
+        yield event
 
 
 @contextmanager
