@@ -18,6 +18,15 @@ METHODS = {
     "dbscan": "DBSCAN on the voxels",
 }
 
+WHO = {
+    "graph": "the chain",
+    "linked": "linking",
+    "paper": "the paper's network and rule",
+    "greedy": "the greedy rule",
+    "dbscan": "DBSCAN",
+}
+"""The methods in short."""
+
 
 def card(numbers: Mapping[str, Any], checkpoints: Mapping[str, Path], paper: Path | None = None) -> str:
     """Return the card.
@@ -36,7 +45,7 @@ def card(numbers: Mapping[str, Any], checkpoints: Mapping[str, Path], paper: Pat
         "",
         *_weights(checkpoints),
         *_paper(paper),
-        *_segmentation(numbers["predicted"]["graph"]["segmentation"]),
+        *_segmentation(numbers["predicted"]["graph"]),
     ]
     for semantics in ("predicted", "true"):
         lines += _clustering(semantics, numbers[semantics])
@@ -93,14 +102,19 @@ def _training(metadata: Metadata) -> Iterator[str]:
 
 
 def _segmentation(found: Mapping[str, Any]) -> Iterator[str]:
+    network, corrected = found["segmentation"], found["corrected_classes"]
     yield "## Classes of voxels"
     yield ""
-    yield f"{found['accuracy']:.4f} of the voxels have the right class."
+    yield (
+        f"{corrected['accuracy']:.4f} of the voxels have the right class; {network['accuracy']:.4f} before the graph "
+        "network corrects the classes of fragments."
+    )
     yield ""
-    yield "| class | precision | recall | IoU |"
-    yield "|---|---|---|---|"
-    for name, values in found["classes"].items():
-        yield f"| {name} | {values['precision']:.3f} | {values['recall']:.3f} | {values['iou']:.3f} |"
+    yield "| class | precision | recall | IoU | precision before | recall before | IoU before |"
+    yield "|---|---|---|---|---|---|---|"
+    for name in network["classes"]:
+        scores = [one["classes"][name][key] for one in (corrected, network) for key in ("precision", "recall", "iou")]
+        yield f"| {name} | {' | '.join(f'{value:.3f}' for value in scores)} |"
     yield ""
 
 
@@ -124,10 +138,24 @@ def _clustering(semantics: str, methods: Mapping[str, Any]) -> Iterator[str]:
     for metric in ("purity", "efficiency"):
         cells = [f"{_summary(methods['graph'], name)[metric]:.3f}" for name in (*classes, "all")]
         yield f"| {metric} of the chain | {' | '.join(cells)} |"
+    for method in METHODS:
+        if "found" in methods.get(method, {}):
+            yield f"| found by {WHO[method]} | {' | '.join(_found(methods[method]['found']['classes']))} |"
+    yield ""
+    yield (
+        "Found: share of the true instances that a predicted one has more than half of the voxels in common with that "
+        "either of both has; here the voxels of all classes count."
+    )
     yield ""
     failures = ", ".join(f"{kind} in {count}" for kind, count in methods["graph"]["failures"].items())
     yield f"Failures of the chain, by event and class: {failures}."
     yield ""
+
+
+def _found(classes: Mapping[str, Mapping[str, int]]) -> list[str]:
+    counts = [*((one["found"], one["true"]) for one in classes.values())]
+    counts.append((sum(found for found, _ in counts), sum(true for _, true in counts)))
+    return [f"{found / true:.3f}" if true else "" for found, true in counts]
 
 
 def _published(found: Mapping[str, Any]) -> Iterator[str]:

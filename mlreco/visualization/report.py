@@ -12,8 +12,9 @@ import numpy as np
 
 from mlreco.atomic import write_text
 from mlreco.post_processing.evaluation.failures import Failure, find_failures
+from mlreco.post_processing.evaluation.found import evaluate_found
 from mlreco.post_processing.evaluation.interactions import evaluate_interactions
-from mlreco.post_processing.evaluation.segmentation import evaluate_segmentation
+from mlreco.post_processing.evaluation.segmentation import evaluate_corrected, evaluate_segmentation
 from mlreco.post_processing.evaluation.summary import Evaluation
 from mlreco.post_processing.evaluation.tables import event_tables
 from mlreco.visualization import report_figures, report_tables
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 _MULTI = "ARI multi: events with more than one cluster in truth and prediction; ARI is 0 where only one side has one."
 _INSTANCES = "Purity: mean over predicted instances; the others: over true instances. An event's value counts for each."
+_FOUND = (
+    "Found: the true instance has more than half of the voxels in common with a predicted one that either of both has, "
+    "of all classes. Genuine: predicted instances that are such a partner."
+)
 _INTERACTIONS = "Voxels of all classes, each with the interaction of its instance; mean over events."
 _FAILURES = (
     "Kinds of Koh et al. 2020, section IV.B, found by rule in the numbers of shared voxels: events and classes where "
@@ -127,6 +132,7 @@ def report_page(
 
 _CAPTIONS = {
     "confusion": "Segmentation: predicted class of the voxels of each true class, in percent of these.",
+    "corrected": "Classes that the graph network corrected, of the voxels of each true class, in percent of these.",
     "metrics": "Figure 5. Distribution of the metrics over events, for each semantic class; each line sums to 1.",
     "margins": "Figure 6. Mean predicted margin of true instances against their spatial extent (standard deviation of "
     "the voxels' distances from the centre); number of instances, relative to the fullest bin of each class.",
@@ -143,9 +149,10 @@ def _figures(reader: HDF5Reader, evaluation: Evaluation) -> dict[str, Figure | N
     if not len(evaluation.rows["event"]):
         return {"times": _times(reader)}
     extents = instance_extents(reader, evaluation.min_voxels)
-    segmentation = evaluate_segmentation(reader)
+    segmentation, corrected = evaluate_segmentation(reader), evaluate_corrected(reader)
     return {
         "confusion": None if segmentation is None else report_figures.confusion(segmentation),
+        "corrected": None if corrected is None else report_figures.confusion(corrected),
         "metrics": report_figures.metric_distributions(evaluation),
         "margins": None if extents is None else report_figures.margins_against_extents(extents, evaluation.classes),
         "counts": report_figures.counts_matrices(evaluation),
@@ -184,11 +191,13 @@ def _provenance(reader: HDF5Reader, evaluation: Evaluation) -> str:
 def _tables(reader: HDF5Reader, evaluation: Evaluation, failures: Mapping[str, Sequence[Failure]]) -> str:
     thresholds = report_tables.threshold_table(reader.info)
     interactions = report_tables.interaction_table(evaluate_interactions(reader, min_voxels=evaluation.min_voxels))
+    found = report_tables.found_table(evaluate_found(reader, min_voxels=evaluation.min_voxels))
     parts = [
         ("Table I. The sample", report_tables.sample_table(evaluation), ""),
         ("Table II. Thresholds of the clusterer", thresholds, ""),
         ("Table III. Metrics, mean over events", report_tables.metric_table(evaluation), _MULTI),
         ("Table III b. Metrics, mean over instances", report_tables.instance_metric_table(evaluation), _INSTANCES),
+        ("Instances found", found, _FOUND),
         ("Interactions", interactions, _INTERACTIONS),
         ("Failures", report_tables.failure_table(failures), _FAILURES),
     ]

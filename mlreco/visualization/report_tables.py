@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from mlreco.post_processing.evaluation.failures import Failure
+from mlreco.post_processing.evaluation.found import FoundInstances
 from mlreco.post_processing.evaluation.interactions import InteractionEvaluation
 from mlreco.post_processing.evaluation.summary import ALL, Evaluation
 from mlreco.visualization.colours import class_colours
@@ -89,6 +90,19 @@ def interaction_table(interactions: InteractionEvaluation | None) -> str:
         ["", *titles, "true", "predicted", "events", "multi events"],
         [["all", *metrics, *(f"{summary[name]:,}" for name in counts)]],
     )
+
+
+def found_table(found: FoundInstances | None) -> str:
+    """Return which true instances were found, and how many of the predicted ones are genuine; nothing without them."""
+    if found is None:
+        return ""
+    colours = {name: colour_chip(colour) for name, colour in class_colours(list(found.classes)).items()}
+    rows = []
+    for row in found.shares():
+        shares = ["&ndash;" if math.isnan(value) else _decimal(value) for value in (row.found, row.right, row.genuine)]
+        counts = (f"{row.true:,}", f"{row.predicted:,}")
+        rows.append([colours.get(row.name, "") + escape(row.name), *shares, *counts])
+    return html_table(["class", "found", "right class", "genuine", "true instances", "predicted instances"], rows)
 
 
 def failure_table(failures: Mapping[str, Sequence[Failure]], worst: int = 3) -> str:

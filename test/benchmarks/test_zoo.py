@@ -28,6 +28,8 @@ def evaluation(product):
         "all": {**SUMMARY, "ari": 0.9 if product == "instances" else 0.7},
         "intervals_68": {"MIP": {"ari": [0.8, 0.95]}},
         "segmentation": {"accuracy": 0.98765, "classes": scores},
+        "corrected_classes": {"accuracy": 0.99123, "classes": scores},
+        "found": {"classes": {name: {"true": 40, "found": 30} for name in PILARNET.classes}},
         "failures": {"broken tracks": [{}, {}], "merged showers": []},
         "baselines": {"dbscan": {"classes": classes, "all": {**SUMMARY, "ari": 0.5}}},
     }
@@ -58,7 +60,8 @@ def test_the_card_tells_weights_classes_and_instances(chain, commands, tmp_path)
     assert f"**uresnet_spice** (`{chain}.ckpt`" in card and f"**grappa** (`grappa_{chain}.ckpt`" in card
     data = read_metadata(zoo.WEIGHTS / f"{chain}.ckpt").data
     assert "on NVIDIA H100" in card and f"{data.events} events of" in card
-    assert "0.9877 of the voxels have the right class" in card
+    assert "0.9912 of the voxels have the right class; 0.9877 before the graph" in card
+    assert card.count("| found by the chain | 0.750 | 0.750 |") == 2
     assert card.count("0.876 (0.800 to 0.950)") + card.count("0.877 (0.800 to 0.950)") == 6
     assert "| - |" in card and "broken tracks in 2, merged showers in 0" in card
     numbers = json.loads((tmp_path / f"{chain}.json").read_text())

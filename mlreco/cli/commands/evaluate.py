@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlreco.iotools import HDF5Reader
     from mlreco.iotools.skipped import Skipped
     from mlreco.post_processing.evaluation.failures import Failure
+    from mlreco.post_processing.evaluation.found import FoundInstances
     from mlreco.post_processing.evaluation.interactions import InteractionEvaluation
     from mlreco.post_processing.evaluation.segmentation import SegmentationEvaluation
     from mlreco.post_processing.evaluation.summary import Evaluation
@@ -81,6 +82,8 @@ class _Results:
     Attributes:
         evaluation: of its instances.
         segmentation: of its classes, where a network predicted them.
+        corrected: of the classes that the graph network corrected, where one did.
+        found: which true instances were found, where classes of predicted ones are told.
         interactions: of its interactions, where the truth is told and a graph network made them.
         baselines: name -> evaluation of what it makes of the same events.
         tables: contingency tables behind ``evaluation``.
@@ -91,6 +94,8 @@ class _Results:
 
     evaluation: Evaluation
     segmentation: SegmentationEvaluation | None
+    corrected: SegmentationEvaluation | None
+    found: FoundInstances | None
     interactions: InteractionEvaluation | None
     baselines: dict[str, Evaluation]
     tables: list[EventTable]
@@ -120,8 +125,9 @@ def _evaluated(arguments: argparse.Namespace) -> _Results:
     from mlreco.post_processing.baselines import evaluate_baselines, read_baseline_values
     from mlreco.post_processing.evaluation.evaluate import evaluate
     from mlreco.post_processing.evaluation.failures import find_failures
+    from mlreco.post_processing.evaluation.found import evaluate_found
     from mlreco.post_processing.evaluation.interactions import evaluate_interactions
-    from mlreco.post_processing.evaluation.segmentation import evaluate_segmentation
+    from mlreco.post_processing.evaluation.segmentation import evaluate_corrected, evaluate_segmentation
     from mlreco.post_processing.evaluation.tables import event_tables
 
     given = read_baseline_values(arguments.baseline_values)
@@ -134,13 +140,26 @@ def _evaluated(arguments: argparse.Namespace) -> _Results:
         }
         _require_labels(reader)
         segmentation = evaluate_segmentation(reader, options["events"])
+        corrected = evaluate_corrected(reader, options["events"])
+        counted = {"min_voxels": arguments.min_voxels, "events": options["events"]}
+        found = evaluate_found(reader, instances=arguments.product, **counted)
         evaluation = evaluate(reader, fragments=arguments.product, **options)
-        interactions = evaluate_interactions(reader, min_voxels=arguments.min_voxels, events=options["events"])
+        interactions = evaluate_interactions(reader, **counted)
         baselines = evaluate_baselines(reader, arguments.baselines, given=given, thresholds=thresholds, **options)
         tables = list(event_tables(reader, fragments=arguments.product, **options))
         skipped, warnings = reader.skipped, json.loads(reader.info.get("warnings", "[]"))
-    failures = find_failures(tables, evaluation.classes)
-    return _Results(evaluation, segmentation, interactions, baselines, tables, failures, skipped, warnings)
+    return _Results(
+        evaluation,
+        segmentation,
+        corrected,
+        found,
+        interactions,
+        baselines,
+        tables,
+        find_failures(tables, evaluation.classes),
+        skipped,
+        warnings,
+    )
 
 
 def _document(results: _Results) -> dict[str, Any]:
@@ -150,6 +169,10 @@ def _document(results: _Results) -> dict[str, Any]:
     document = {**results.evaluation.to_dict(), "intervals_68": intervals_dict(results.evaluation)}
     if results.segmentation is not None:
         document["segmentation"] = results.segmentation.to_dict()
+    if results.corrected is not None:
+        document["corrected_classes"] = results.corrected.to_dict()
+    if results.found is not None:
+        document["found"] = results.found.to_dict()
     if results.interactions is not None:
         document["interactions"] = results.interactions.to_dict()
     document["warnings"] = results.warnings
@@ -175,8 +198,10 @@ def _text(results: _Results, full: bool, worst: int | None) -> str:
 
     evaluation = results.evaluation
     parts = [f"warning: {text}" for text in results.warnings]
-    parts += [results.segmentation.table()] if results.segmentation is not None else []
+    segmentations = [one for one in (results.segmentation, results.corrected) if one is not None]
+    parts += [one.table() for one in (segmentations if full else segmentations[-1:])]
     parts.append(evaluation.table())
+    parts += [results.found.table()] if full and results.found is not None else []
     parts += [results.interactions.table()] if results.interactions is not None else []
     if results.baselines:
         parts.append(comparison_table([evaluation, *results.baselines.values()]))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from mlreco.config.yaml_reader import read_yaml
 from mlreco.post_processing.evaluation.evaluate import EventReader
 from mlreco.post_processing.evaluation.text_table import aligned, decimal
+from mlreco.post_processing.predicted import predicted_classes
 
-TRUE, PREDICTED = "semantics_true", "semantics_predicted"
+TRUE, PREDICTED, CORRECTED = "semantics_true", "semantics_predicted", "semantics"
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,13 @@ class SegmentationEvaluation:
         classes: names of the classes, by number.
         confusion: (C, C) int64 number of voxels; row = true class, column = predicted class.
         unknown: voxels without a true class, which are not in ``confusion``.
+        name: what is told of: ``segmentation``, or ``corrected classes`` after the graph network.
     """
 
     classes: tuple[str, ...]
     confusion: np.ndarray
     unknown: int
+    name: str = "segmentation"
 
     @property
     def accuracy(self) -> float:
@@ -70,7 +74,7 @@ class SegmentationEvaluation:
                 ]
             )
         unknown = f"; {self.unknown} voxels without a true class left out" if self.unknown else ""
-        title = f"segmentation: {decimal(self.accuracy)} of {self.confusion.sum()} voxels are right{unknown}"
+        title = f"{self.name}: {decimal(self.accuracy)} of {self.confusion.sum()} voxels are right{unknown}"
         return "\n".join([title, *aligned(names, cells)])
 
 
@@ -81,16 +85,43 @@ def evaluate_segmentation(reader: EventReader, events: Iterable[int] | None = No
         reader: an output file.
         events: numbers of the events; all if None.
     """
-    if TRUE not in reader.products or PREDICTED not in reader.products:
+    return _evaluated(reader, PREDICTED, events, "segmentation")
+
+
+def evaluate_corrected(reader: EventReader, events: Iterable[int] | None = None) -> SegmentationEvaluation | None:
+    """Compare the classes that the graph network corrected with the true ones; None where it corrected none.
+
+    It corrects none where fragments were made in true classes.
+
+    Args:
+        reader: an output file.
+        events: numbers of the events; all if None.
+    """
+    if predicted_classes(reader.products) != CORRECTED or _clusters_in_true_classes(reader):
+        return None
+    return _evaluated(reader, CORRECTED, events, "corrected classes")
+
+
+def _evaluated(
+    reader: EventReader, product: str, events: Iterable[int] | None, name: str
+) -> SegmentationEvaluation | None:
+    if TRUE not in reader.products or product not in reader.products:
         return None
     classes = tuple(str(name) for name in reader.info["classes"])
     confusion, unknown = np.zeros((len(classes), len(classes)), np.int64), 0
     for index in range(len(reader)) if events is None else events:
-        event = reader.event(index, (TRUE, PREDICTED))
-        counted = confusion_matrix(event[TRUE], event[PREDICTED], len(classes))
+        event = reader.event(index, (TRUE, product))
+        counted = confusion_matrix(event[TRUE], event[product], len(classes))
         confusion += counted
         unknown += len(event[TRUE]) - int(counted.sum())
-    return SegmentationEvaluation(classes, confusion, unknown)
+    return SegmentationEvaluation(classes, confusion, unknown, name)
+
+
+def _clusters_in_true_classes(reader: EventReader) -> bool:
+    """Tell whether a stage of the chain that made a file worked in the true classes."""
+    config = read_yaml(reader.info.get("cfg") or "", "the configuration of the file") or {}
+    modules = (config.get("model") or {}).get("modules") or {}
+    return any(isinstance(block, Mapping) and block.get("semantics") in (True, "true") for block in modules.values())
 
 
 def confusion_matrix(true: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from mlreco.post_processing.evaluation.evaluate import (
     require_info,
     require_products,
 )
+from mlreco.post_processing.evaluation.found import majority_classes, partner_pairs
 from mlreco.post_processing.evaluation.text_table import aligned, decimal
 from mlreco.post_processing.factories import GRAPH, clusterer_of
 from mlreco.post_processing.fragment_graph.partition import GraphThresholds, partition, resolve_graph_thresholds
@@ -62,9 +63,9 @@ class TunedGraph:
 
     Attributes:
         before: thresholds that the file was clustered with; the shipped ones where it does not tell.
-        mean_before: mean of the metric over events where all classes have theirs from before, NaN without events.
+        mean_before: mean score over events where all classes have theirs from before, NaN without events.
         thresholds: the best ones; those before where no point of the grid is better.
-        mean: mean of the metric where all classes have their best ones, NaN without events.
+        mean: mean score where all classes have their best ones, NaN without events.
         events: number of events behind the means.
         values: (M, A, S) float64 means over the grid; all NaN without events.
     """
@@ -96,11 +97,12 @@ class GraphTuning(Search):
     def table(self) -> str:
         """Return the outcome as text."""
         names = [["class"], *([name] for name in self.classes)]
-        cells = [[*GraphThresholds._fields, f"{self.metric} after", f"{self.metric} before", "events"]]
+        cells = [[*GraphThresholds._fields, "score after", "score before", "events"]]
         for one in self.classes.values():
             means = (decimal(one.mean), decimal(one.mean_before), str(one.events))
             cells.append([*(f"{value:g}" for value in one.thresholds), *means])
-        lines = [f"graph: highest {self.conditions()}", *aligned(names, cells)]
+        score = f"score: mean of {self.metric} and of the share of true instances that are found (IoU above 1/2)"
+        lines = [f"graph: highest score; {self.conditions()}", score, *aligned(names, cells)]
         kept = [name for name, one in self.classes.items() if one.events and one.thresholds == one.before]
         lines += (
             [f"no point of the grid is surely better than the thresholds before: {', '.join(kept)}"] if kept else []
@@ -134,7 +136,19 @@ class GraphTuning(Search):
 
 @dataclass(frozen=True)
 class _Event:
-    """What the network said of the fragments of an event, and the truth of each class: number, rows and instances."""
+    """What the network said of the fragments of an event, and the truth.
+
+    Attributes:
+        fragments: (N,) fragment of each voxel.
+        sizes: (F,) voxels of the fragments.
+        classes: (F,) class of the fragments.
+        edges: (E, 2) pairs of fragments.
+        scores: (E,) log-odds that they belong together.
+        truths: number of a class, rows of its voxels, and their true instances.
+        known: (M,) rows of the voxels with a true instance.
+        whole: the true instances of these, of all classes and sizes.
+        counted: class number -> numbers in ``whole`` of the instances of that class that are not small.
+    """
 
     fragments: np.ndarray
     sizes: np.ndarray
@@ -142,14 +156,28 @@ class _Event:
     edges: np.ndarray
     scores: np.ndarray
     truths: list[tuple[int, np.ndarray, Truth]]
+    known: np.ndarray
+    whole: Truth
+    counted: dict[int, np.ndarray]
 
     def values(
         self, metric: Metric, thresholds: Mapping[str, GraphThresholds], scheme: ClassScheme, linkage: str
     ) -> dict[int, float]:
-        """Return the metric of the instances of each class that has some, by class number."""
+        """Return the score of each class that has instances, by class number.
+
+        It is the mean of the metric and of the share of the true instances that are found; the metric alone where the
+        voxels of the class are all of instances of other classes.
+        """
         instances = partition(self.edges, self.scores, self.sizes, self.classes, thresholds, scheme, linkage)
         predicted = np.where(self.fragments >= 0, instances[self.fragments], 0).astype(np.int32)
-        return {number: metric(truth.table(predicted[rows], len(instances))) for number, rows, truth in self.truths}
+        table = self.whole.table(predicted[self.known], len(instances))
+        found = np.bincount(table.true_index, partner_pairs(table), minlength=len(self.whole))
+        scores = {}
+        for number, rows, truth in self.truths:
+            counted = self.counted[number]
+            value = metric(truth.table(predicted[rows], len(instances)))
+            scores[number] = (value + found[counted].mean()) / 2 if len(counted) else value
+        return scores
 
 
 def tune_graph(
@@ -161,7 +189,11 @@ def tune_graph(
     semantics: Literal["predicted", "true"] = "predicted",
     threads: int | None = None,
 ) -> GraphTuning:
-    """Search the thresholds of every class that give the highest mean over events of a metric.
+    """Search the thresholds of every class that give the highest mean score over events.
+
+    The score is the mean of a metric and of the share of the true instances of the class that are found
+    (:mod:`mlreco.post_processing.evaluation.found`). The metric looks at the voxels of one class alone, for which it
+    makes no difference whether their instance takes in others.
 
     At each point of the grid all classes have the same thresholds; each class then takes those at which its own voxels
     do best, if they gain more over those before than the standard error of this gain. Of points that are equally good
@@ -251,7 +283,7 @@ def _read(
     reader: EventReader, events: Iterable[int], scheme: ClassScheme, min_voxels: int, semantics: str
 ) -> Iterator[_Event]:
     chosen = class_product(semantics)
-    needed = (*GraphInstances.requires, "instances_true", chosen)
+    needed = (*GraphInstances.requires, "instances_true", chosen, "semantics_true")
     require_products(reader, needed)
     for index in events:
         event = reader.event(index, needed)
@@ -263,6 +295,10 @@ def _read(
                 truths.append((number, rows, truth))
         scores = event["fragment_class_scores"]
         fragments = event["fragments"]
+        known = np.flatnonzero((event["instances_true"] >= 0) & (fragments >= 0))
+        whole = Truth.build(event["instances_true"][known], 1)
+        of_instances = majority_classes(event["instances_true"][known], event["semantics_true"][known], len(scheme))
+        large = np.diff(whole.starts) >= min_voxels
         yield _Event(
             fragments,
             np.bincount(fragments[fragments >= 0], minlength=len(scores)),
@@ -270,11 +306,14 @@ def _read(
             event["fragment_edges"],
             event["fragment_edge_scores"],
             truths,
+            known,
+            whole,
+            {number: np.flatnonzero(large & (of_instances == number)) for number in range(len(scheme))},
         )
 
 
 def _grid_values(event: _Event, metric: Metric, scheme: ClassScheme, linkage: str) -> dict[int, np.ndarray]:
-    """Return by class number the (M, A, S) values of a metric for one event, in the order of ``GRID``."""
+    """Return by class number the (M, A, S) scores for one event, in the order of ``GRID``."""
     values = {number: np.empty([len(axis) for axis in GRID]) for number, _, _ in event.truths}
     for place in itertools.product(*(range(len(axis)) for axis in GRID)):
         if GRID.small[place[2]] <= 1 and place[1]:
