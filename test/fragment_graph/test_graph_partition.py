@@ -162,25 +162,27 @@ def test_interactions_are_the_average_linkage_of_the_pairs_between_instances(see
     every = np.array(list(itertools.combinations(range(15), 2)))
     edges = every[rng.random(len(every)) < 0.5]
     instances = np.unique(rng.integers(0, 7, 15), return_inverse=True)[1].reshape(-1)
-    scores = rng.normal(size=len(edges)) * 3
+    scores, sizes, threshold = rng.normal(size=len(edges)) * 3, rng.integers(1, 9, 15), 0.4
+    weights = sizes[edges].min(axis=1)
     clusters = [{number} for number in range(instances.max() + 1)]
     while True:
         best, pair = 0.0, None
         for one, other in itertools.combinations(clusters, 2):
             between = [
-                score
-                for (a, b), score in zip(instances[edges], scores, strict=True)
+                (weight * (score - threshold), weight)
+                for (a, b), score, weight in zip(instances[edges], scores, weights, strict=True)
                 if (a in one and b in other) or (b in one and a in other)
             ]
-            if between and sum(between) / len(between) > best:
-                best, pair = sum(between) / len(between), (one, other)
+            mean = sum(score for score, _ in between) / max(sum(weight for _, weight in between), 1)
+            if mean > best:
+                best, pair = mean, (one, other)
         if pair is None:
             break
         clusters = [cluster for cluster in clusters if cluster not in pair] + [pair[0] | pair[1]]
     expected = np.empty(instances.max() + 1, np.int64)
     for number, cluster in enumerate(clusters):
         expected[list(cluster)] = number
-    assert same_partition(group_instances(instances, edges, scores), expected)
+    assert same_partition(group_instances(instances, edges, scores, sizes, threshold), expected)
 
 
 def test_confidence_is_the_mean_probability_of_what_was_decided():
@@ -199,7 +201,7 @@ def event_of_graph() -> dict[str, np.ndarray]:
         "fragment_class_scores": np.array([[0, 1, 0, 0, 0], [0, 0.2, 0, 0.8, 0], [0, 0.9, 0, 0.1, 0]], np.float32),
         "fragment_edges": np.array([[0, 2], [2, 1]], np.int32),
         "fragment_edge_scores": np.array([4.0, -3.0], np.float32),
-        "fragment_interaction_scores": np.array([-9.0, 0.5], np.float32),
+        "fragment_interaction_scores": np.array([-9.0, 1.5], np.float32),
     }
 
 
@@ -225,6 +227,7 @@ def test_the_post_processor_makes_instances_and_corrects_classes():
     ("arguments", "text"),
     [
         ({"linkage": "avrage"}, "no linkage 'avrage'; did you mean 'average'"),
+        ({"together": float("inf")}, "together is inf; a finite number"),
         ({"thresholds": {"MIP": {"merge": float("nan")}}}, "merge is nan"),
         ({"thresholds": {"Shower": {"link": 1.0}}}, "no key 'link'"),
     ],

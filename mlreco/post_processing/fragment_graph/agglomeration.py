@@ -26,7 +26,8 @@ def agglomerate(
         scores: (E,) floats, finite: log-odds for example.
         count: number of nodes.
         linkage: ``AVERAGE`` or ``SUM``.
-        numbers: (E,) how many edges stand behind each of these, whose scores then are sums; 1 each if None.
+        numbers: (E,) how many edges stand behind each of these, or the sum of their weights; the scores then are sums
+            of as many, or of weighted ones. 1 each if None.
 
     Returns:
         (count,) int64, a node of the cluster of each node: the same for all of a cluster.

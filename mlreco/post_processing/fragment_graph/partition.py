@@ -34,6 +34,9 @@ class GraphThresholds(NamedTuple):
 SHIPPED = {name: GraphThresholds(0.0, -20.0, 10.0) for name in ("HIP", "MIP", "Shower", "Delta", "Michel")}
 """Instances of fewer than 10 voxels are hardly ever told right: they go where they most likely belong."""
 
+TOGETHER = 1.0
+"""Log-odds above which instances are of one interaction; chosen on 200 thin and 80 fat events."""
+
 
 def resolve_graph_thresholds(given: Given, scheme: ClassScheme) -> dict[str, GraphThresholds]:
     """Return the thresholds of every class of a scheme: those given, ``SHIPPED`` for the rest.
@@ -128,13 +131,19 @@ def _attached(
     return target
 
 
-def group_instances(instances: np.ndarray, edges: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def group_instances(
+    instances: np.ndarray, edges: np.ndarray, scores: np.ndarray, sizes: np.ndarray, threshold: float = TOGETHER
+) -> np.ndarray:
     """Put instances together to interactions: average linkage of the scores of all pairs between two instances.
+
+    A pair counts by the voxels of its smaller fragment.
 
     Args:
         instances: (F,) instance of each fragment, from 0.
         edges: (E, 2) pairs of fragments.
         scores: (E,) log-odds that they are of one interaction.
+        sizes: (F,) voxels of the fragments.
+        threshold: log-odds above which two groups are one interaction.
 
     Returns:
         (K,) int64 number of the interaction of each instance, from 0 in the order of their first instances.
@@ -142,9 +151,11 @@ def group_instances(instances: np.ndarray, edges: np.ndarray, scores: np.ndarray
     count = int(instances.max(initial=-1)) + 1
     one, other = instances[edges[:, 0]], instances[edges[:, 1]]
     between = one != other
-    one, other = one[between], other[between]
-    pairs, sums, counts = contract(np.minimum(one, other), np.maximum(one, other), scores[between], count)
-    return in_order_of_rows(agglomerate(pairs, sums, count, AVERAGE, counts))
+    one, other = np.minimum(one, other)[between], np.maximum(one, other)[between]
+    weights = np.minimum(sizes[edges[between, 0]], sizes[edges[between, 1]]).astype(np.float64)
+    pairs, sums, _ = contract(one, other, weights * (scores[between] - threshold), count)
+    totals = contract(one, other, weights, count).sums
+    return in_order_of_rows(agglomerate(pairs, sums, count, AVERAGE, totals))
 
 
 def confidences(instances: np.ndarray, edges: np.ndarray, scores: np.ndarray, sizes: np.ndarray) -> np.ndarray:

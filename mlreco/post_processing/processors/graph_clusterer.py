@@ -7,6 +7,7 @@ import numpy as np
 from mlreco.errors import UserError, nearest
 from mlreco.post_processing.fragment_graph.partition import (
     LINKAGES,
+    TOGETHER,
     confidences,
     group_instances,
     partition,
@@ -30,6 +31,7 @@ class GraphInstances(PostProcessor):
             graph`` wrote; what is not named gets ``partition.SHIPPED``.
         linkage: ``average`` or ``sum``: how clusters of fragments are compared.
         correct_semantics: whether ``semantics`` is replaced.
+        together: mean log-odds above which instances are of one interaction.
 
     Raises:
         UserError: an unknown class, key or linkage, or a value that is not finite.
@@ -51,6 +53,7 @@ class GraphInstances(PostProcessor):
         thresholds: Given = None,
         linkage: str = "average",
         correct_semantics: bool = True,
+        together: float = TOGETHER,
     ) -> None:
         self._thresholds = resolve_graph_thresholds(thresholds, class_scheme)
         self.thresholds = {name: values._asdict() for name, values in self._thresholds.items()}
@@ -58,6 +61,9 @@ class GraphInstances(PostProcessor):
             raise UserError(f"no linkage '{linkage}'{nearest(linkage, LINKAGES)}")
         self.linkage = linkage
         self.correct_semantics = correct_semantics
+        if not np.isfinite(together):
+            raise UserError(f"together is {together:g}; a finite number is needed")
+        self.together = together
 
     def process(self, event: dict[str, np.ndarray], scheme: ClassScheme) -> dict[str, np.ndarray]:
         """Return the instances of an event, their confidences and the classes of its voxels."""
@@ -74,6 +80,8 @@ class GraphInstances(PostProcessor):
         return {
             "instances": instances,
             "instance_confidences": confidences(of_fragment, edges, scores, sizes),
-            "instance_interactions": group_instances(of_fragment, edges, together).astype(np.int32),
+            "instance_interactions": group_instances(of_fragment, edges, together, sizes, self.together).astype(
+                np.int32
+            ),
             "semantics": semantics,
         }
