@@ -31,17 +31,12 @@ def update(readme: Path, weights: Path) -> None:
 
 
 def table(weights: Path) -> str:
-    """Return the table as Markdown: mean adjusted Rand indices by chain, classes and method."""
-    rows: list[str] = []
-    classes: list[str] = []
-    for path in sorted(weights.glob("*.json"), reverse=True):
-        numbers = json.loads(path.read_text(encoding="utf-8"))
-        classes = list(numbers["predicted"]["graph"]["classes"])
-        for semantics in ("predicted", "true"):
-            for method, name in METHODS.items():
-                found = numbers[semantics][method]
-                aris = [*(found["classes"][one]["ari"] for one in classes), found["all"]["ari"]]
-                cells = ["-" if ari is None else f"{ari:.3f}" for ari in aris]
-                rows.append(f"| {numbers['chain']}, {semantics} classes | {name} | {' | '.join(cells)} |")
-    head = f"| | | {' | '.join(classes)} | all |\n|---|---|{'---|' * (len(classes) + 1)}\n"
-    return head + "\n".join(rows) + "\n"
+    """Return the table as Markdown: the mean adjusted Rand index of every method by chain and classes."""
+    chains = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(weights.glob("*.json"), reverse=True)]
+    columns = [(numbers, semantics) for numbers in chains for semantics in ("predicted", "true")]
+    heads = [f"{numbers['chain']}, {semantics} classes" for numbers, semantics in columns]
+    rows = [f"| | {' | '.join(heads)} |", f"|---|{'---|' * len(heads)}"]
+    for method, name in METHODS.items():
+        cells = [f"{numbers[semantics][method]['all']['ari']:.3f}" for numbers, semantics in columns]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(rows) + "\n"
