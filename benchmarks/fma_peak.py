@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from llvmlite import ir
 
 from benchmarks.measurement import Measurement, Settings
 from benchmarks.timing import Contender, interleave
+from mlreco.sparse.cpu.codegen.intrinsics import Procedure, procedure
 from mlreco.sparse.cpu.codegen.shared_memory import claim
 from mlreco.sparse.cpu.codegen.simd import UNIT
 from mlreco.sparse.cpu.codegen.vector_code import (
     load_row,
     loop,
     multiply_add,
-    procedure,
     store_row,
 )
 from mlreco.sparse.cpu.threads.crew import share
@@ -30,7 +28,7 @@ _TURNS, _ITEMS = 20_000, 32
 _FLOPS = 2.0 * UNIT.lanes * _SUMS * _TURNS * _ITEMS
 
 
-def _chains() -> Callable:
+def _chains() -> Procedure:
     """Make ``run((numbers, turns))``: independent chains of fused multiply-adds, more than a unit's latency needs."""
 
     def generate(builder: ir.IRBuilder, operands: list[ir.Value]) -> None:

@@ -8,14 +8,24 @@ each layer tells whether the engine may rely on it.
 
 from __future__ import annotations
 
-from typing import TypeGuard, TypeVar
+from collections.abc import Iterable
+from typing import Protocol, TypeGuard, TypeVar
 
 import torch
 from torch import nn
 from torch.autograd import forward_ad
 from torch.nn.modules import module as torch_module
 
+
+class Checked(Protocol):
+    """A layer that tells whether the engine may rely on it."""
+
+    def is_as_made(self) -> bool:
+        """Tell whether it may be computed without being called."""
+
+
 M = TypeVar("M", bound=nn.Module)
+C = TypeVar("C", bound=Checked)
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _ORDINARY = (nn.Parameter, torch.Tensor)
 _METHODS = frozenset({"forward", "by_parts", "target", "kernel_major_weight"})
@@ -32,7 +42,7 @@ def tangents_flow() -> bool:
     return forward_ad._current_level >= 0
 
 
-def is_own(module: nn.Module, kind: type[M]) -> TypeGuard[M]:
+def is_own(module: object, kind: type[M]) -> TypeGuard[M]:
     """Tell whether a module is exactly of a class, without subclass, hooks or a ``forward`` or the like of its own.
 
     Its parameters must also be ordinary tensors on the CPU.
@@ -49,14 +59,15 @@ def is_own(module: nn.Module, kind: type[M]) -> TypeGuard[M]:
     return True
 
 
-def is_made(module: nn.Module, kind: type[M]) -> TypeGuard[M]:
+def is_made(module: object, kind: type[C]) -> TypeGuard[C]:
     """Tell whether a module is exactly of a class of this package, and its ``is_as_made`` says yes."""
     return type(module) is kind and module.is_as_made()
 
 
-def is_list_of(modules: nn.Module, kind: type[nn.ModuleList] | type[nn.Sequential], member: type[nn.Module]) -> bool:
+def is_list_of(modules: Iterable[object], kind: type[nn.Module], member: type[Checked]) -> bool:
     """Tell whether a container is exactly of a class and without hooks, and ``is_made`` holds for all members."""
-    return is_own(modules, kind) and all(is_made(module, member) for module in modules)
+    container: object = modules
+    return is_own(container, kind) and all(is_made(module, member) for module in modules)
 
 
 def is_linear(layer: nn.Module) -> bool:

@@ -53,12 +53,12 @@ def test_what_the_calls_use_lives_until_they_are_made(threads, most):
     expected = x = start
     for _ in range(20):
         following = DIRECT.empty(300, 7)
-        activate(expected, activation, following, 2)
+        activate(expected, activation, following)
         expected = following
     with QueuedCalls(threads, most) as calls:
         for _ in range(20):
             following = calls.empty(300, 7)
-            activate(x, activation, following, 2, calls)
+            activate(x, activation, following, calls)
             x = following
             gc.collect()
             torch.full((300, 7), torch.nan)  # takes the place of whatever was given back
@@ -100,7 +100,7 @@ def test_a_weight_gradient_that_has_begun_is_finished_though_its_block_fails():
     kernel_map = submanifold_map(keys_from_coordinates(references.random_sites(np.random.default_rng(0), 1, 900, 15)))
     x, grad = torch.randn(kernel_map.n_in, 16), torch.randn(kernel_map.n_out, 8)
     with pytest.raises(KeyError), QueuedCalls(2) as calls:
-        gradient = begin_weight_gradient(x, grad, kernel_map, 2, calls)
+        gradient = begin_weight_gradient(x, grad, kernel_map, calls)
         raise KeyError
     assert torch.equal(gradient.permute(1, 2, 0), weight_gradient(x, grad, kernel_map))
 

@@ -10,6 +10,7 @@ from mlreco.sparse.cpu.ops import weight_gradient as gradients
 from mlreco.sparse.cpu.ops.convolution import Source, convolution, convolve
 from mlreco.sparse.cpu.ops.epilogue import Activation, Epilogue
 from mlreco.sparse.cpu.ops.panels import pack
+from mlreco.sparse.cpu.threads.calls import DirectCalls, QueuedCalls
 from mlreco.sparse.maps.kernel_map import (
     coordinates_from_keys,
     downsample_map,
@@ -19,7 +20,7 @@ from mlreco.sparse.maps.kernel_map import (
 
 
 def weight_gradient(x, grad, kernel_map, threads=1):
-    return gradients.weight_gradient(x, grad, kernel_map, threads).numpy()
+    return gradients.weight_gradient(x, grad, kernel_map, QueuedCalls(threads)).numpy()
 
 
 def normal(rng, *shape):
@@ -42,11 +43,12 @@ def check_all(rng, kernel_map, in_channels, out_channels, threads=1):
     weight = normal(rng, out_channels, offsets, in_channels).transpose(1, 2, 0)
     size = [np.abs(array) for array in (x, grad, weight)]
 
-    out = convolution(x, pack(weight, threads), kernel_map, threads)
+    calls = DirectCalls(threads)
+    out = convolution(x, pack(weight, calls=calls), kernel_map, calls)
     reference, scale = references.forward(x, weight, kernel_map), references.forward(size[0], size[2], kernel_map)
     references.assert_close(out, reference, scale.max(initial=0))
 
-    backward = convolution(grad, pack(weight.swapaxes(1, 2), threads), kernel_map.transposed(), threads)
+    backward = convolution(grad, pack(weight.swapaxes(1, 2), calls=calls), kernel_map.transposed(), calls)
     reference = references.input_gradient(grad, weight, kernel_map)
     references.assert_close(backward, reference, references.input_gradient(*size[1:], kernel_map).max(initial=0))
 
@@ -130,7 +132,10 @@ def test_results_are_the_same_for_any_number_of_threads(in_channels, out_channel
     x, grad = normal(rng, kernel_map.n_in, in_channels), normal(rng, kernel_map.n_out, out_channels)
     weight = normal(rng, 27, in_channels, out_channels)
     results = [
-        (convolution(x, pack(weight, threads), kernel_map, threads), weight_gradient(x, grad, kernel_map, threads))
+        (
+            convolution(x, pack(weight, calls=DirectCalls(threads)), kernel_map, DirectCalls(threads)),
+            weight_gradient(x, grad, kernel_map, threads),
+        )
         for threads in (1, 2, 4)
     ]
     for out, gradient in results[1:]:
@@ -157,7 +162,7 @@ def test_the_epilogue_adds_normalises_and_activates(seed, channels, with_bias, w
     epilogue = Epilogue(bias if with_bias else None, residual if with_residual else None, activation)
     raw, active = np.empty_like(residual), np.empty_like(residual)
     source = Source(x, pack(weight))
-    convolve([source], kernel_map, raw, active, epilogue=epilogue, threads=2)
+    convolve([source], kernel_map, raw, active, epilogue=epilogue, calls=DirectCalls(2))
     only = np.empty_like(residual)
     convolve([source], kernel_map, None, only, epilogue=epilogue)
 
@@ -177,7 +182,7 @@ def test_sources_side_by_side_are_one_wide_source(threads):
         Source(np.ascontiguousarray(x[:, part]), pack(weight[:, part])) for part in (slice(0, 17), slice(17, 50))
     ]
     out = np.empty((kernel_map.n_out, 70), np.float32)
-    convolve(sources, kernel_map, out, threads=threads)
+    convolve(sources, kernel_map, out, calls=DirectCalls(threads))
     assert np.array_equal(out, convolution(x, pack(weight), kernel_map))
 
 
@@ -203,7 +208,7 @@ def test_shortcuts_are_products_on_the_output_rows(threads):
     shortcuts = [(normal(rng, kernel_map.n_out, c), normal(rng, 1, c, 40)) for c in (5, 33)]
     out = np.empty((kernel_map.n_out, 40), np.float32)
     packed = [Source(features, pack(matrix)) for features, matrix in shortcuts]
-    convolve([Source(x, pack(weight))], kernel_map, out, shortcuts=packed, threads=threads)
+    convolve([Source(x, pack(weight))], kernel_map, out, shortcuts=packed, calls=DirectCalls(threads))
     expected = references.forward(x, weight, kernel_map)
     expected += sum(features.astype(np.float64) @ matrix[0] for features, matrix in shortcuts)
     references.assert_close(out, expected, 200)
@@ -240,5 +245,5 @@ def test_panels_in_the_memory_of_the_weight_are_as_good_as_packed_ones(in_channe
     weight = normal(rng, in_channels, 27, out_channels).swapaxes(0, 1)
     packed, lent = pack(weight), pack(weight, keep=False)
     assert (lent.values.data_ptr() == weight.ctypes.data) == (out_channels % UNIT.lanes == 0)
-    expected = convolution(x, packed, kernel_map, threads)
-    assert np.array_equal(convolution(x, lent, kernel_map, threads), expected)
+    expected = convolution(x, packed, kernel_map, DirectCalls(threads))
+    assert np.array_equal(convolution(x, lent, kernel_map, DirectCalls(threads)), expected)

@@ -13,6 +13,7 @@ from mlreco.sparse.cpu.codegen.shared_memory import claim, integers_at, nap, rea
 from mlreco.sparse.cpu.ops.convolution import convolution
 from mlreco.sparse.cpu.ops.panels import pack
 from mlreco.sparse.cpu.threads import crew
+from mlreco.sparse.cpu.threads.calls import DirectCalls
 from mlreco.sparse.cpu.threads.crew import share
 from mlreco.sparse.maps.kernel_map import keys_from_coordinates, submanifold_map
 from mlreco.sparse.native.jit import SharedKernel
@@ -167,20 +168,20 @@ def test_many_python_threads_may_convolve_at_once():
     x, panels, kernel_map = problem()
     expected = convolution(x, panels, kernel_map)
     with ThreadPoolExecutor(6) as pool:
-        results = list(pool.map(lambda _: convolution(x, panels, kernel_map, 3), range(60)))
+        results = list(pool.map(lambda _: convolution(x, panels, kernel_map, DirectCalls(3)), range(60)))
     assert all(np.array_equal(result, expected) for result in results)
 
 
 def _convolve_in_child(queue):
     x, panels, kernel_map = problem()
-    queue.put(convolution(x, panels, kernel_map, 2))
+    queue.put(convolution(x, panels, kernel_map, DirectCalls(2)))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_process_has_helpers_of_its_own():
     x, panels, kernel_map = problem()
-    expected = convolution(x, panels, kernel_map, 2)
+    expected = convolution(x, panels, kernel_map, DirectCalls(2))
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
     child = context.Process(target=_convolve_in_child, args=(queue,))

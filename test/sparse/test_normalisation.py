@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from mlreco.sparse.cpu.ops import normalisation
 from mlreco.sparse.cpu.ops.normalisation import Norm
+from mlreco.sparse.cpu.threads.calls import DirectCalls
 from mlreco.sparse.cpu.training.norm_function import batch_norm_leaky_relu
 
 EPS = 1e-5
@@ -70,8 +71,8 @@ def test_results_are_the_same_for_any_number_of_threads():
     results = []
     for threads in (1, 2, 4):
         norm, activated, out = Norm(weight, bias, EPS, 0.33), np.empty_like(x), np.empty_like(x)
-        moments = normalisation.normalise(x, norm, activated, threads)
-        sums = normalisation.gradients(x, grad, moments, norm, out, threads)
+        moments = normalisation.normalise(x, norm, activated, calls=DirectCalls(threads))
+        sums = normalisation.gradients(x, grad, moments, norm, out, calls=DirectCalls(threads))
         results.append((moments.values, out, sums.numpy(), activated))
     for others in results[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(others, results[0], strict=True))

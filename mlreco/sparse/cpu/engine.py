@@ -9,6 +9,7 @@ import torch
 from mlreco.sparse.as_made import all_are_watched, tangents_flow
 from mlreco.sparse.cpu import inference, kernels, training
 from mlreco.sparse.cpu.remembered import remembered
+from mlreco.sparse.cpu.threads.calls import calls_at_once
 from mlreco.sparse.plain import kernels as plain_kernels
 from mlreco.sparse.plain.convolution_function import ConvolutionKernels
 from mlreco.sparse.plain.engine import PlainEngine
@@ -53,7 +54,7 @@ class CpuEngine(PlainEngine):
             if layer.norm.training and len(features) > 1:
                 return training.norm_act(layer, features)
             if not layer.norm.training and not layer.training and _is_inference(features):
-                return kernels.activate(features, inference.affine(layer))
+                return kernels.activate(features, inference.affine(layer), calls_at_once())
         return super().norm_act(layer, features)
 
     def norm_act_conv(

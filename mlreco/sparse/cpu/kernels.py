@@ -14,8 +14,7 @@ from mlreco.sparse.cpu.ops.convolution import Source, convolve, convolve_once
 from mlreco.sparse.cpu.ops.epilogue import Activation, Epilogue
 from mlreco.sparse.cpu.ops.panels import Panels, pack
 from mlreco.sparse.cpu.ops.weight_gradient import begin_weight_gradient
-from mlreco.sparse.cpu.threads.calls import DIRECT, Calls, calls_in_training
-from mlreco.sparse.cpu.threads.thread_count import thread_count
+from mlreco.sparse.cpu.threads.calls import Calls, calls_at_once, calls_in_training
 from mlreco.sparse.maps.kernel_map import KernelMap
 
 
@@ -32,7 +31,7 @@ def pack_weight(weight: torch.Tensor, beside: int | None = None) -> Panels:
         beside: where a convolution has several weights, the input channels of the first: all of them are cut into the
             column groups of the first.
     """
-    return pack(weight.detach(), thread_count(), beside=beside)
+    return pack(weight.detach(), calls=calls_at_once(), beside=beside)
 
 
 def conv_forward(features: torch.Tensor, weight: torch.Tensor, kernel_map: KernelMap) -> torch.Tensor:
@@ -43,7 +42,7 @@ def conv_forward(features: torch.Tensor, weight: torch.Tensor, kernel_map: Kerne
         weight: (K, Cin, Cout) float32 of any strides: a permuted view of spconv's layout costs nothing.
         kernel_map: the pairs of input and output rows of every offset.
     """
-    return convolve_once(features.detach().contiguous(), weight.detach(), kernel_map, threads=thread_count())
+    return convolve_once(features.detach().contiguous(), weight.detach(), kernel_map, calls=calls_at_once())
 
 
 def conv_backward(
@@ -58,14 +57,14 @@ def conv_backward(
     Helper threads compute the gradient of the weight, a view of memory in spconv's order (Cout, K, Cin), while the
     calling thread computes that of the features.
     """
-    threads, grad_in, grad_weight = thread_count(), None, None
+    grad_in = grad_weight = None
     features, grad_out = features.detach().contiguous(), grad_out.detach().contiguous()
-    with calls_in_training(threads) as calls:
+    with calls_in_training() as calls:
         if needed[1]:
-            grad_weight = begin_weight_gradient(features, grad_out, kernel_map, threads, calls).permute(1, 2, 0)
+            grad_weight = begin_weight_gradient(features, grad_out, kernel_map, calls).permute(1, 2, 0)
         if needed[0]:
             back = weight.detach().transpose(1, 2), kernel_map.transposed()
-            grad_in = convolve_once(grad_out, *back, threads=threads, calls=calls)
+            grad_in = convolve_once(grad_out, *back, calls=calls)
     return grad_in, grad_weight
 
 
@@ -74,60 +73,54 @@ def affine(scale: torch.Tensor, shift: torch.Tensor, slope: float) -> Activation
     return Activation(scale.detach().contiguous(), shift.detach().contiguous(), slope)
 
 
-def activate(features: torch.Tensor, activation: Activation, calls: Calls = DIRECT) -> torch.Tensor:
+def activate(features: torch.Tensor, activation: Activation, calls: Calls) -> torch.Tensor:
     """Return the activated (N, C) float32 features, complete when ``calls`` has made the call."""
     out = calls.empty(*features.shape)
-    normalisation.activate(features.contiguous(), activation, out, thread_count(), calls)
+    normalisation.activate(features.contiguous(), activation, out, calls)
     return out
 
 
 def conv_act(
-    features: torch.Tensor,
-    weight: torch.Tensor | Panels,
+    sources: Sequence[Source],
     kernel_map: KernelMap,
+    calls: Calls,
     *,
-    beside: Sequence[tuple[torch.Tensor, Panels]] = (),
-    shortcuts: Sequence[tuple[torch.Tensor, Panels]] = (),
+    activation: Activation | None,
+    shortcuts: Sequence[Source] = (),
     bias: torch.Tensor | None = None,
     residual: torch.Tensor | None = None,
-    activation: Activation | None = None,
-    keep_raw: bool = True,
-    calls: Calls = DIRECT,
-) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Return a convolution's output and its activated copy, written in one pass, for inference.
 
     Args:
-        features: (n_in, Cin) float32.
-        weight: (K, Cin, Cout) float32, or packed.
-        kernel_map: the pairs of input and output rows of every offset.
-        beside: more features on the input rows, and their packed weights. The result is the convolution of all features
+        sources: features on the input rows, and their packed weights. The result is the convolution of all features
             concatenated, without a copy of them.
+        kernel_map: the pairs of input and output rows of every offset.
+        calls: makes the call.
+        activation: applied to the output for the second result; without one, both are the same tensor.
         shortcuts: features on the output rows, and packed weights (1, C, Cout): their products are added.
         bias: (Cout,) added to the output.
         residual: (n_out, Cout) added to the output.
-        activation: applied to the output for the second result.
-        keep_raw: whether to return the output before the activation, too.
-        calls: makes the call.
 
     Returns:
-        (n_out, Cout) output or None, (n_out, Cout) activated output or None, complete when ``calls`` has made the call.
+        (n_out, Cout) output, (n_out, Cout) activated output, complete when ``calls`` has made the call.
     """
-    panels = weight if isinstance(weight, Panels) else pack_weight(weight)
-    shape = kernel_map.n_out, panels.packing.columns
-    raw = calls.empty(*shape) if keep_raw or activation is None else None
-    active = calls.empty(*shape) if activation is not None else None
-    convolve(
-        [Source(x.contiguous(), w) for x, w in ((features, panels), *beside)],
-        kernel_map,
-        raw,
-        active,
-        [Source(x.contiguous(), w) for x, w in shortcuts],
-        Epilogue(
-            bias if bias is None else bias.contiguous(),
-            residual if residual is None else residual.contiguous(),
-            activation,
-        ),
-        thread_count(),
-        calls,
+    shape = kernel_map.n_out, sources[0].panels.packing.columns
+    raw = calls.empty(*shape)
+    active = None if activation is None else calls.empty(*shape)
+    epilogue = Epilogue(
+        None if bias is None else bias.contiguous(),
+        None if residual is None else residual.contiguous(),
+        activation,
     )
-    return raw, active
+    convolve(sources, kernel_map, raw, active, shortcuts, epilogue, calls)
+    return raw, raw if active is None else active
+
+
+def activated_conv(
+    sources: Sequence[Source], kernel_map: KernelMap, calls: Calls, activation: Activation
+) -> torch.Tensor:
+    """Return the second result of ``conv_act`` alone, without memory for the first."""
+    active = calls.empty(kernel_map.n_out, sources[0].panels.packing.columns)
+    convolve(sources, kernel_map, None, active, epilogue=Epilogue(activation=activation), calls=calls)
+    return active

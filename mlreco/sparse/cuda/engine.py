@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from mlreco.sparse.cuda import layers
 from mlreco.sparse.maps.sites import INVERSE, STRIDED, SUBMANIFOLD
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     from mlreco.sparse.convolutions import SparseConvolution
     from mlreco.sparse.tensor import SparseConvTensor
 
-_BY_KIND = {SUBMANIFOLD: layers.submanifold, STRIDED: layers.strided, INVERSE: layers.inverse}
+_Compute = Callable[[Any, "SparseConvTensor"], "SparseConvTensor"]
+"""Takes a layer of its kind."""
+_BY_KIND: dict[str, _Compute] = {SUBMANIFOLD: layers.submanifold, STRIDED: layers.strided, INVERSE: layers.inverse}
 
 
 class SpconvEngine(PlainEngine):

@@ -50,13 +50,13 @@ class VoxelBatchNorm(nn.BatchNorm1d):
         count, sums = sums[0].detach(), sums[1:].reshape(2, -1) / sums[0].detach().clamp(min=1)
         mean, variance = sums[0], (sums[1] - sums[0].square()).clamp(min=0)
         with torch.no_grad():
-            _, _, momentum = self.count_batch()
+            running_mean, running_variance, momentum = self.count_batch()
             share = torch.where(count > 1, momentum, 0.0)
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), share.to(self.running_mean.dtype))
+            running_mean.lerp_(mean.to(running_mean.dtype), share.to(running_mean.dtype))
             unbiased = variance * count / (count - 1).clamp(min=1)
-            self.running_var.lerp_(unbiased.to(self.running_var.dtype), share.to(self.running_var.dtype))
-        mean = torch.where(count > 1, mean, self.running_mean.double())
-        variance = torch.where(count > 1, variance, self.running_var.double())
+            running_variance.lerp_(unbiased.to(running_variance.dtype), share.to(running_variance.dtype))
+        mean = torch.where(count > 1, mean, running_mean.double())
+        variance = torch.where(count > 1, variance, running_variance.double())
         scale = (variance + self.eps).rsqrt() * self.weight.double()
         return ((wide - mean) * scale + self.bias.double()).to(features.dtype)
 
@@ -65,8 +65,22 @@ class VoxelBatchNorm(nn.BatchNorm1d):
 
         Autograd does not notice the update.
         """
+        mean, variance = self.statistics()
+        if self.num_batches_tracked is None or self.momentum is None:
+            raise ValueError("a normalisation of voxels needs a count of batches and a momentum")
         self.num_batches_tracked.add_(1)
-        return self.running_mean, self.running_var, self.momentum
+        return mean, variance, self.momentum
+
+    def statistics(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return running mean and running variance, (C,).
+
+        Raises:
+            ValueError: it was made without them.
+        """
+        mean, variance = self.running_mean, self.running_var
+        if mean is None or variance is None:
+            raise ValueError("a normalisation of voxels needs running statistics")
+        return mean, variance
 
     def is_as_made(self) -> bool:
         """Tell whether it has float32 parameters and running statistics; see :mod:`mlreco.sparse.as_made`."""

@@ -14,6 +14,7 @@ from torch import nn
 from mlreco.sparse.as_made import is_list_of, is_made, is_own
 from mlreco.sparse.convolutions import SparseConv3d, SparseInverseConv3d, SubMConv3d
 from mlreco.sparse.engine import engine_of
+from mlreco.sparse.layers.members import Level, Members, in_sequence, members
 from mlreco.sparse.layers.norm_activation import NormActivation
 from mlreco.sparse.layers.residual import ResidualBlock, activate_and_convolve
 from mlreco.sparse.maps.sites import require_same_sites
@@ -48,19 +49,25 @@ def padded_shape(spatial_shape: Sequence[int], depth: int) -> list[int]:
     return [-(-n // step) * step for n in spatial_shape]
 
 
-def _blocks(in_channels: int, channels: int, reps: int, leakiness: float, level: int) -> nn.Sequential:
+def _blocks(in_channels: int, channels: int, reps: int, leakiness: float, number: int) -> Level:
     if reps < 1:
         raise ValueError(f"reps must be at least 1, not {reps}")
     widths = [in_channels] + [channels] * reps
-    key = f"level_{level}"
-    return nn.Sequential(*[ResidualBlock(a, b, leakiness, key) for a, b in pairwise(widths)])
+    key = f"level_{number}"
+    return in_sequence(ResidualBlock(a, b, leakiness, key) for a, b in pairwise(widths))
 
 
-def _is_level(blocks: nn.Module) -> bool:
+def _is_level(blocks: Level) -> bool:
     """Tell whether a module is the residual blocks of one level as they are made."""
     if not is_list_of(blocks, nn.Sequential, ResidualBlock):
         return False
     return len({block.convolution_1.kernel_size for block in blocks}) == 1
+
+
+def _are_levels(levels: Members[Level]) -> bool:
+    """Tell whether a module is the residual blocks of several levels as they are made."""
+    container: object = levels
+    return is_own(container, nn.ModuleList) and all(map(_is_level, levels))
 
 
 class UNetEncoder(nn.Module):
@@ -78,9 +85,9 @@ class UNetEncoder(nn.Module):
         super().__init__()
         channels = level_channels(filters, depth)
         self.input = SubMConv3d(in_channels, channels[0], 3, bias=False, indice_key="level_0")
-        self.blocks = nn.ModuleList([_blocks(c, c, reps, leakiness, level) for level, c in enumerate(channels)])
-        self.activations = nn.ModuleList([NormActivation(c, leakiness) for c in channels[:-1]])
-        self.downsamplings = nn.ModuleList(
+        self.blocks = members([_blocks(c, c, reps, leakiness, level) for level, c in enumerate(channels)])
+        self.activations = members([NormActivation(c, leakiness) for c in channels[:-1]])
+        self.downsamplings = members(
             [
                 SparseConv3d(fine, coarse, 2, stride=2, bias=False, indice_key=f"down_{level}")
                 for level, (fine, coarse) in enumerate(pairwise(channels))
@@ -123,8 +130,7 @@ class UNetEncoder(nn.Module):
             and is_list_of(self.activations, nn.ModuleList, NormActivation)
             and is_list_of(self.downsamplings, nn.ModuleList, SparseConv3d)
             and len(self.activations) == len(self.downsamplings) == between
-            and is_own(self.blocks, nn.ModuleList)
-            and all(map(_is_level, self.blocks))
+            and _are_levels(self.blocks)
         )
 
 
@@ -144,14 +150,14 @@ class UNetDecoder(nn.Module):
         if not 0 <= finest < depth:
             raise ValueError(f"a decoder of {depth} levels cannot end at level {finest}")
         channels = level_channels(filters, depth)[finest:]
-        self.activations = nn.ModuleList([NormActivation(c, leakiness) for c in channels[1:]])
-        self.upsamplings = nn.ModuleList(
+        self.activations = members([NormActivation(c, leakiness) for c in channels[1:]])
+        self.upsamplings = members(
             [
                 SparseInverseConv3d(coarse, fine, 2, indice_key=f"down_{level}", bias=False)
                 for level, (fine, coarse) in enumerate(pairwise(channels), start=finest)
             ]
         )
-        self.blocks = nn.ModuleList(
+        self.blocks = members(
             [_blocks(2 * c, c, reps, leakiness, level) for level, c in enumerate(channels[:-1], start=finest)]
         )
 
@@ -177,6 +183,5 @@ class UNetDecoder(nn.Module):
             and is_list_of(self.activations, nn.ModuleList, NormActivation)
             and is_list_of(self.upsamplings, nn.ModuleList, SparseInverseConv3d)
             and len(self.activations) == len(self.upsamplings) == len(self.blocks)
-            and is_own(self.blocks, nn.ModuleList)
-            and all(map(_is_level, self.blocks))
+            and _are_levels(self.blocks)
         )

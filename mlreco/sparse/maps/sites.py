@@ -79,14 +79,25 @@ class KnownSites:
         geometry: kernel size, stride and padding.
         fine: sites of the input, and of the output of a submanifold convolution.
         coarse: sites of the output.
-        kernel_map: pairs of rows from fine to coarse; None where spconv keeps its own.
+        own_map: pairs of rows from fine to coarse; None where spconv keeps its own.
     """
 
     kind: str
     geometry: tuple[int, int, int]
     fine: Sites
     coarse: Sites
-    kernel_map: KernelMap | None = None
+    own_map: KernelMap | None = None
+
+    @property
+    def kernel_map(self) -> KernelMap:
+        """Pairs of rows from fine to coarse.
+
+        Raises:
+            ValueError: spconv has found them and keeps them.
+        """
+        if self.own_map is None:
+            raise ValueError("an image whose sites spconv has paired cannot be convolved by another engine")
+        return self.own_map
 
     def image(self, features: torch.Tensor, sites: Sites, of: SparseConvTensor) -> SparseConvTensor:
         """Return an image of features on ``fine`` or ``coarse`` sites, with the kernel maps of the image ``of``."""
@@ -126,7 +137,7 @@ def keep_sites(tensor: SparseConvTensor, indice_key: str | None, sites: KnownSit
     return sites
 
 
-def sites_to_undo(tensor: SparseConvTensor, kernel_size: int, indice_key: str) -> KnownSites:
+def sites_to_undo(tensor: SparseConvTensor, kernel_size: int, indice_key: str | None) -> KnownSites:
     """Return the sites of the strided convolution that an inverse convolution undoes.
 
     Raises:

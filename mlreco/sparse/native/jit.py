@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
+from typing import Any, TypeVar
 
 from numba import types
 from numba.core.ccallback import CFunc
@@ -15,21 +16,28 @@ from mlreco.compiled import compiled, file_stamp, stamp_of, watch
 
 _OPTIONS = {"error_model": "numpy", "boundscheck": False}
 _SIGNATURE = types.void(types.int64, types.int64)
+F = TypeVar("F", bound=Callable[..., Any])
+
+_generators: set[Path] = set()
 
 
-_ENGINE = Path(__file__).parents[1]
+def kernels_depend_on(folder: Path) -> None:
+    """Have kernels compiled again also when a file of a folder of code generators has changed.
+
+    The folder calls this where the functions are that kernels use of it, so before any such kernel is made.
+    """
+    _generators.update(folder.glob("*.py"))
 
 
-def _generators() -> tuple[tuple[str, int, int], ...]:
-    """Return name, time of change and size of the files that generate LLVM code, on which all kernels depend."""
-    files = [*_ENGINE.glob("cpu/codegen/*.py"), _ENGINE / "cpu/threads/wakeup.py"]
-    return tuple(map(file_stamp, sorted(files)))
+def _stamps() -> tuple[tuple[str, int, int], ...]:
+    """Return name, time of change and size of the files that generate code."""
+    return tuple(map(file_stamp, sorted(_generators)))
 
 
-def kernel(function: Callable) -> Callable:
+def kernel(function: F) -> F:
     """Compile a function as ``mlreco.compiled`` does, and again also when a file that generates LLVM code changed."""
     made = compiled(function, **_OPTIONS)
-    watch(made, _generators)
+    watch(made, _stamps)
     return made
 
 
@@ -62,11 +70,14 @@ class SharedKernel:
         code = CFunc(self._function, (_SIGNATURE.args, _SIGNATURE.return_type), {}, dict(_OPTIONS))
         with suppress(RuntimeError):  # no writable cache folder
             code.enable_caching()
-        watch(code, lambda: (stamp_of(self._function), _generators()))
+        watch(code, lambda: (stamp_of(self._function), _stamps()))
         code.compile()
         return code
 
     @cached_property
     def address(self) -> int:
         """Address of the machine code."""
-        return self.compiled.address
+        address = self.compiled.address
+        if address is None:
+            raise RuntimeError("numba has compiled a kernel without an address")
+        return address

@@ -18,7 +18,7 @@ import torch
 
 from mlreco.sparse.native.memory import Array, address
 
-_TORCH: dict[Any, torch.dtype] = {
+_TORCH: dict[type, torch.dtype] = {
     np.float32: torch.float32,
     np.float64: torch.float64,
     np.int32: torch.int32,
@@ -179,7 +179,9 @@ class Job:
             layout: of each.
             rows: dims and values of each.
         """
-        table, numbers, kept = cls.__new__(cls), [], []
+        table = cls.__new__(cls)
+        numbers: list[int] = []
+        kept: list[Any] = []
         for dims, values in rows:
             row, used = layout.write(dims, **values)
             numbers += row

@@ -5,13 +5,18 @@ from __future__ import annotations
 import ctypes
 import threading
 from dataclasses import fields
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+    from typing_extensions import Buffer
+
 Array = np.ndarray | torch.Tensor
 """What kernels read and write, in CPU memory. Autograd does not notice what they do to a tensor."""
-_TORCH = {np.float32: torch.float32, np.int64: torch.int64, np.uint8: torch.uint8}
+_TORCH: dict[type, torch.dtype] = {np.float32: torch.float32, np.int64: torch.int64, np.uint8: torch.uint8}
 
 
 def aligned_empty(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
@@ -42,7 +47,9 @@ class HoldsAddresses:
 
     def __reduce__(self) -> tuple[type, tuple]:
         """Return constructor and arguments."""
-        return type(self), tuple(getattr(self, field.name) for field in fields(self) if field.init)
+        return type(self), tuple(
+            getattr(self, field.name) for field in fields(cast("DataclassInstance", self)) if field.init
+        )
 
 
 def address(numbers: Array) -> int:
@@ -50,5 +57,7 @@ def address(numbers: Array) -> int:
     if isinstance(numbers, torch.Tensor):
         return numbers.data_ptr()
     if numbers.flags.c_contiguous and numbers.flags.writeable and numbers.size:
-        return ctypes.addressof(ctypes.c_char.from_buffer(numbers))  # a third of the time of the other way
+        return ctypes.addressof(
+            ctypes.c_char.from_buffer(cast("Buffer", numbers))
+        )  # a third of the time of the other way
     return numbers.__array_interface__["data"][0]

@@ -1,4 +1,4 @@
-"""Atomic operations, calls by address, and pointers for numba kernels.
+"""Atomic operations, calls by address, pointers and waiting for numba kernels.
 
 They are generated as LLVM code, since numba has no atomic operations on the CPU. None of them needs the interpreter
 lock.
@@ -7,73 +7,56 @@ lock.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from ctypes import c_void_p
+from typing import Protocol
 
 import llvmlite.binding as llvm
+import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
+from numba.np.numpy_support import carray
 
+from mlreco.sparse.cpu.codegen.intrinsics import function
 from mlreco.sparse.cpu.codegen.vector_code import I32, I64, at, call_named, integer
+from mlreco.sparse.native.jit import kernel
 
 _NAP = 20
 _IS_X86 = llvm.get_default_triple().startswith(("x86", "i686"))
 _IS_ARM64 = llvm.get_default_triple().startswith(("aarch64", "arm64"))
 
 
-@intrinsic
-def claim(typing, counter):  # noqa: ANN001, ANN201
-    """Atomically increment the int64 at an address and return its old value: the next item that nobody has claimed."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        return builder.atomic_rmw("add", at(builder, args[0], I64), integer(1), "monotonic")
-
-    return types.int64(types.int64), generate
+def _claim(builder: ir.IRBuilder, counter: ir.Value) -> ir.Value:
+    return builder.atomic_rmw("add", at(builder, counter, I64), integer(1), "monotonic")
 
 
-@intrinsic
-def read(typing, address):  # noqa: ANN001, ANN201
-    """Return the int64 at an address (acquire): everything that its writer wrote before it is visible, too."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        return builder.load_atomic(at(builder, args[0], I64), "acquire", 8)
-
-    return types.int64(types.int64), generate
+claim: Callable[[int], int] = function(types.int64(types.int64), _claim)
+"""Atomically increment the int64 at an address and return its old value: the next item that nobody has claimed."""
 
 
-@intrinsic
-def write(typing, address, value):  # noqa: ANN001, ANN201
-    """Write an int64 to an address (release): a thread that reads it sees everything written before."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        builder.store_atomic(args[1], at(builder, args[0], I64), "release", 8)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
+def _read(builder: ir.IRBuilder, address: ir.Value) -> ir.Value:
+    return builder.load_atomic(at(builder, address, I64), "acquire", 8)
 
 
-@intrinsic
-def swap_if(typing, address, expected, value):  # noqa: ANN001, ANN201
-    """Compare and swap: write an int64 to an address if the expected one is there; tell whether it was."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        address, expected, value = args
-        swapped = builder.cmpxchg(at(builder, address, I64), expected, value, "acq_rel", "acquire")
-        return builder.extract_value(swapped, 1)
-
-    return types.boolean(types.int64, types.int64, types.int64), generate
+read: Callable[[int], int] = function(types.int64(types.int64), _read)
+"""Return the int64 at an address (acquire): everything that its writer wrote before it is visible, too."""
 
 
-def _instruction(generate: Callable[[ir.IRBuilder], None]) -> Callable:
-    def code(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        generate(builder)
-        return context.get_dummy_value()
+def _write(builder: ir.IRBuilder, address: ir.Value, value: ir.Value) -> None:
+    builder.store_atomic(value, at(builder, address, I64), "release", 8)
 
-    @intrinsic
-    def run(typing):  # noqa: ANN001, ANN202
-        return types.void(), code
 
-    return run
+write: Callable[[int, int], None] = function(types.void(types.int64, types.int64), _write)
+"""Write an int64 to an address (release): a thread that reads it sees everything written before."""
+
+
+def _swap_if(builder: ir.IRBuilder, address: ir.Value, expected: ir.Value, value: ir.Value) -> ir.Value:
+    swapped = builder.cmpxchg(at(builder, address, I64), expected, value, "acq_rel", "acquire")
+    return builder.extract_value(swapped, 1)
+
+
+swap_if: Callable[[int, int, int], bool] = function(types.boolean(types.int64, types.int64, types.int64), _swap_if)
+"""Compare and swap: write an int64 (third) to an address (first) if the expected one (second) is there; tell whether it
+was."""
 
 
 def _pause(builder: ir.IRBuilder) -> None:
@@ -93,77 +76,99 @@ def _nap(builder: ir.IRBuilder) -> None:
         call_named(builder, "usleep", I32, [ir.Constant(I32, _NAP)])
 
 
-pause = _instruction(_pause)
+def _sleep_for(builder: ir.IRBuilder, microseconds: ir.Value) -> None:
+    if llvm.address_of_symbol("usleep"):
+        call_named(builder, "usleep", I32, [builder.trunc(microseconds, I32)])
+
+
+pause: Callable[[], None] = function(types.void(), _pause)
 """Wait for some ten cycles: for loops that wait for another thread."""
-yield_processor = _instruction(_yield_processor)
+yield_processor: Callable[[], None] = function(types.void(), _yield_processor)
 """Let the system run another thread on this processor if one waits."""
-nap = _instruction(_nap)
+nap: Callable[[], None] = function(types.void(), _nap)
 """Sleep for some ten microseconds."""
+sleep_for: Callable[[int], None] = function(types.void(types.int64), _sleep_for)
+"""Sleep for so many microseconds; where the system has no ``usleep``, return at once."""
 
 
-@intrinsic
-def sleep_for(typing, microseconds):  # noqa: ANN001, ANN201
-    """Sleep; where the system has no ``usleep``, return at once."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        if llvm.address_of_symbol("usleep"):
-            call_named(builder, "usleep", I32, [builder.trunc(args[0], I32)])
-        return context.get_dummy_value()
-
-    return types.void(types.int64), generate
+def _cycles(builder: ir.IRBuilder) -> ir.Value:
+    return call_named(builder, "llvm.readcyclecounter", I64, []) if _IS_X86 else integer(0)
 
 
-@intrinsic
-def cycles(typing):  # noqa: ANN001, ANN201
-    """Return the processor's cycle counter; 0 where there is none that a program may read."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        if not _IS_X86:
-            return integer(0)
-        return call_named(builder, "llvm.readcyclecounter", I64, [])
-
-    return types.int64(), generate
+cycles: Callable[[], int] = function(types.int64(), _cycles)
+"""Return the processor's cycle counter; 0 where there is none that a program may read."""
 
 
-@intrinsic
-def call(typing, function, job, worker):  # noqa: ANN001, ANN201
-    """Call the machine code at an address with two int64."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        function, *operands = args
-        kind = ir.FunctionType(ir.VoidType(), [I64, I64])
-        builder.call(builder.inttoptr(function, kind.as_pointer()), operands)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64, types.int64), generate
+def _call(builder: ir.IRBuilder, code: ir.Value, *operands: ir.Value) -> None:
+    kind = ir.FunctionType(ir.VoidType(), [I64, I64])
+    builder.call(builder.inttoptr(code, kind.as_pointer()), operands)
 
 
-@intrinsic
-def bits_of(typing, number):  # noqa: ANN001, ANN201
-    """Return the int64 that has the same bits as a float64."""
-
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        return builder.bitcast(args[0], I64)
-
-    return types.int64(types.float64), generate
+call: Callable[[int, int, int], None] = function(types.void(types.int64, types.int64, types.int64), _call)
+"""Call the machine code at an address with two int64: the address of a job and the number of the worker."""
 
 
-def _pointer(kind: types.Type) -> Callable:
-    @intrinsic
-    def pointer(typing, address):  # noqa: ANN001, ANN202
-        def generate(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-            return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
-
-        return kind(types.int64), generate
-
-    return pointer
+def _bits_of(builder: ir.IRBuilder, number: ir.Value) -> ir.Value:
+    return builder.bitcast(number, I64)
 
 
-floats_at = _pointer(types.CPointer(types.float32))
+bits_of: Callable[[float], int] = function(types.int64(types.float64), _bits_of)
+"""Return the int64 that has the same bits as a float64."""
+
+
+class Floats(Protocol):
+    """Float32 numbers one after another in memory, as kernels see them."""
+
+    def __getitem__(self, place: int) -> np.float32:
+        """Read a number."""
+
+    def __setitem__(self, place: int, value: float | np.floating) -> None:
+        """Write a number, rounded to float32."""
+
+
+class Integers(Protocol):
+    """Integers one after another in memory, as kernels see them."""
+
+    def __getitem__(self, place: int) -> int:
+        """Read a number."""
+
+    def __setitem__(self, place: int, value: int) -> None:
+        """Write a number."""
+
+
+def _pointer(to: ir.Type) -> Callable[[ir.IRBuilder, ir.Value], ir.Value]:
+    return lambda builder, address: at(builder, address, to)
+
+
+floats_at: Callable[[int], Floats] = function(types.CPointer(types.float32)(types.int64), _pointer(ir.FloatType()))
 """The float32 numbers at an address, to be read and written by index."""
-integers_at = _pointer(types.CPointer(types.int64))
+integers_at: Callable[[int], Integers] = function(types.CPointer(types.int64)(types.int64), _pointer(I64))
 """The same for int64."""
-rows_at = _pointer(types.CPointer(types.int32))
+rows_at: Callable[[int], Integers] = function(types.CPointer(types.int32)(types.int64), _pointer(I32))
 """The same for int32."""
-memory_at = _pointer(types.voidptr)
-"""An address as numba's ``void*``, for ``carray``."""
+_memory_at: Callable[[int], c_void_p] = function(types.voidptr(types.int64), _pointer(ir.IntType(8)))
+
+
+@kernel
+def array_at(address: int, shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Return the C-contiguous array of a shape and dtype that begins at an address."""
+    return carray(_memory_at(address), shape, dtype)
+
+
+class Record(Protocol):
+    """A structure in memory as kernels see it, with the fields of its ``Layout``; what is written changes the memory.
+
+    Fields are int64. Those of kind ``FLOAT`` are float64 and annotated as int here, which is accepted for float.
+    """
+
+    def __getattr__(self, field: str) -> int:
+        """Read a field."""
+
+    def __setattr__(self, field: str, value: int) -> None:
+        """Write a field."""
+
+
+@kernel
+def record_at(address: int, dtype: np.dtype) -> Record:
+    """Return the structure of a ``Layout.dtype`` at an address."""
+    return carray(_memory_at(address), 1, dtype)[0]

@@ -49,7 +49,8 @@ GENERIC = VectorUnit("generic", 4, 16, (8, 5, 3), 1, ((8, 8), (4, 4), (3, 3)))
 
 def compiled_features() -> set[str]:
     """Return the names of the CPU features that numba compiles for: those of the host unless the user limits them."""
-    wanted = config.CPU_FEATURES if config.CPU_FEATURES is not None else codegen.get_host_cpu_features()
+    limited: str | None = vars(config)["CPU_FEATURES"]  # numba sets its options from the environment
+    wanted = limited if limited is not None else codegen.get_host_cpu_features()
     return {word[1:] for word in wanted.split(",") if word.startswith("+")}
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from llvmlite import ir
 
+from mlreco.sparse.cpu.codegen.intrinsics import Procedure, procedure
 from mlreco.sparse.cpu.codegen.simd import UNIT
 from mlreco.sparse.cpu.codegen.vector_code import (
     VECTOR,
@@ -17,7 +18,6 @@ from mlreco.sparse.cpu.codegen.vector_code import (
     loop,
     multiply_add,
     number_of_bits,
-    procedure,
     splat,
     store_row,
 )
@@ -37,7 +37,7 @@ def strip_columns(left: int) -> int:
     return 0
 
 
-def _of_all_widths(generate: Callable[[ir.IRBuilder, list[ir.Value], int], None]) -> Callable:
+def _of_all_widths(generate: Callable[[ir.IRBuilder, list[ir.Value], int], None]) -> Procedure:
     """Make a procedure whose first operand is the width of the strip as ``strip_columns`` returns it, not 0."""
 
     def choose(builder: ir.IRBuilder, operands: list[ir.Value], widths: tuple[int, ...]) -> None:

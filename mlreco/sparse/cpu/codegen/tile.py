@@ -7,10 +7,9 @@ for arrays as arguments numba would count references at every call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from llvmlite import ir
 
+from mlreco.sparse.cpu.codegen.intrinsics import Procedure, procedure
 from mlreco.sparse.cpu.codegen.simd import UNIT
 from mlreco.sparse.cpu.codegen.vector_code import (
     FLOAT_BYTES,
@@ -24,7 +23,6 @@ from mlreco.sparse.cpu.codegen.vector_code import (
     loop,
     multiply_add,
     prefetch,
-    procedure,
     store_row,
 )
 
@@ -41,7 +39,7 @@ BEYOND = max(rows - 1 + _STEPS_A_LINE * _lines_a_step(rows) for rows in UNIT.row
 """Most addresses after the last source that the last tile and its prefetches read from the list."""
 
 
-def forward_tile(vectors: int) -> Callable:
+def forward_tile(vectors: int) -> Procedure:
     """Make ``tile((sources, targets, column, tiles, channels, panel, panel_stride, following))``, ``vectors`` wide.
 
     To every target row, from ``column`` bytes after its address on, the product of its source row and the panel
@@ -105,7 +103,7 @@ def _grown(builder: ir.IRBuilder, held: list[ir.Value], values: list[ir.Value], 
     return [multiply_add(builder, *product, total) for product, total in zip(products, held, strict=True)]
 
 
-def gradient_tile(rows: int, vectors: int) -> Callable:
+def gradient_tile(rows: int, vectors: int) -> Procedure:
     """Make ``tile((a_rows, a_column, b_rows, b_column, pairs, add, sums, stride, row_0, row_1, spare))``.
 
     The tile is the sum over pairs of the outer product of ``rows`` columns of a row of a and ``vectors`` vectors of a

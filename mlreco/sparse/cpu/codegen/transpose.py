@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from llvmlite import ir
 
+from mlreco.sparse.cpu.codegen.intrinsics import Procedure, procedure
 from mlreco.sparse.cpu.codegen.simd import UNIT
 from mlreco.sparse.cpu.codegen.vector_code import (
     I32,
@@ -13,7 +12,6 @@ from mlreco.sparse.cpu.codegen.vector_code import (
     integer,
     load_row,
     loop,
-    procedure,
     store_row,
 )
 
@@ -31,7 +29,7 @@ def _transposed(builder: ir.IRBuilder, rows: list[ir.Value]) -> list[ir.Value]:
     return rows
 
 
-def _transpose_squares() -> Callable:
+def _transpose_squares() -> Procedure:
     """Make ``transpose((source, source_stride, target, target_stride, squares))``.
 
     A square has as many rows and columns as a vector has lanes. The squares of the source are side by side, those of

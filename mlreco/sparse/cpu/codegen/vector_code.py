@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from llvmlite import ir
-from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
 
 from mlreco.sparse.cpu.codegen.simd import UNIT
 
@@ -16,6 +13,8 @@ _I8, I32, I64, _F32 = ir.IntType(8), ir.IntType(32), ir.IntType(64), ir.FloatTyp
 VECTOR = ir.VectorType(_F32, UNIT.lanes)
 FLOAT_BYTES, LINE_BYTES = 4, 64
 VECTOR_BYTES = UNIT.lanes * FLOAT_BYTES
+LoopBody = Callable[[ir.Value, list[ir.Value]], list[ir.Value]]
+"""Takes the turn's number and the values that go from turn to turn, and returns these for the next turn."""
 
 
 def integer(value: int) -> ir.Constant:
@@ -81,7 +80,7 @@ def prefetch(builder: ir.IRBuilder, address: ir.Value, locality: int = 3) -> Non
     call_named(builder, "llvm.prefetch.p0i8", ir.VoidType(), [at(builder, address, _I8), read, where, data])
 
 
-def loop(builder: ir.IRBuilder, count: ir.Value, carried: list[ir.Value], body: Callable) -> list[ir.Value]:
+def loop(builder: ir.IRBuilder, count: ir.Value, carried: list[ir.Value], body: LoopBody) -> list[ir.Value]:
     """Emit ``for i in range(count): carried = body(i, carried)`` and return the last values."""
     before = builder.block
     head, block, after = (builder.append_basic_block(name) for name in ("head", "loop", "after"))
@@ -98,17 +97,3 @@ def loop(builder: ir.IRBuilder, count: ir.Value, carried: list[ir.Value], body: 
     builder.branch(head)
     builder.position_at_end(after)
     return phis
-
-
-def procedure(generate: Callable[[ir.IRBuilder, list[ir.Value]], None]) -> Callable:
-    """Make a numba function of one tuple of int64 and without result from a generator of its code."""
-
-    def code(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> ir.Value:
-        generate(builder, cgutils.unpack_tuple(builder, args[0]))
-        return context.get_dummy_value()
-
-    @intrinsic
-    def run(typing, operands):  # noqa: ANN001, ANN202
-        return types.void(operands), code
-
-    return run

@@ -52,7 +52,6 @@ def convolve(
     active: Array | None = None,
     shortcuts: Sequence[Source] = (),
     epilogue: Epilogue = _NO_EPILOGUE,
-    threads: int = 1,
     calls: Calls = DIRECT,
 ) -> None:
     """Write a sparse convolution to ``out`` and, activated, to ``active``.
@@ -65,7 +64,6 @@ def convolve(
         active: the same, for the activated output of the epilogue.
         shortcuts: features on the output rows; their products with weights of one offset are added.
         epilogue: bias and residual that are added, and the activation.
-        threads: how many threads work at most.
         calls: makes the call.
 
     Raises:
@@ -77,7 +75,7 @@ def convolve(
         *_operands(sources, kernel_map.n_in, kernel_map.offsets, packing),
         *_operands(shortcuts, n_out, 1, packing),
     ]
-    crew = crew_fields(threads)
+    crew = crew_fields(calls.threads)
     workers = crew["helpers"] + 1
     job = Job(
         JOB,
@@ -104,7 +102,6 @@ def convolve_once(
     kernel_map: KernelMap,
     epilogue: Epilogue = _NO_EPILOGUE,
     shortcuts: Sequence[Source] = (),
-    threads: int = 1,
     calls: Calls = DIRECT,
 ) -> torch.Tensor:
     """Return the (n_out, Cout) convolution with a weight whose panels are made for this call only.
@@ -115,17 +112,16 @@ def convolve_once(
         kernel_map: pairs of input and output rows.
         epilogue: as in ``convolve``.
         shortcuts: as in ``convolve``.
-        threads: how many threads work at most.
         calls: makes the calls; the output is complete when it has made them.
     """
-    source = Source(features, pack(weight, threads, keep=False, calls=calls))
+    source = Source(features, pack(weight, keep=False, calls=calls))
     out = calls.empty(kernel_map.n_out, weight.shape[2])
-    convolve([source], kernel_map, out, None, shortcuts, epilogue, threads, calls)
+    convolve([source], kernel_map, out, None, shortcuts, epilogue, calls)
     return out
 
 
-def convolution(x: np.ndarray, panels: Panels, kernel_map: KernelMap, threads: int = 1) -> np.ndarray:
+def convolution(x: np.ndarray, panels: Panels, kernel_map: KernelMap, calls: Calls = DIRECT) -> np.ndarray:
     """Return the (n_out, Cout) convolution of x, (n_in, Cin) float32 and C-contiguous."""
     out = aligned_empty((kernel_map.n_out, panels.packing.columns))
-    convolve([Source(x, panels)], kernel_map, out, threads=threads)
+    convolve([Source(x, panels)], kernel_map, out, calls=calls)
     return out

@@ -7,9 +7,8 @@ results do not depend on the division into blocks and tiles or on the number of 
 from __future__ import annotations
 
 import numpy as np
-from numba import carray
 
-from mlreco.sparse.cpu.codegen.shared_memory import claim, floats_at, integers_at, memory_at
+from mlreco.sparse.cpu.codegen.shared_memory import Record, claim, floats_at, integers_at, record_at
 from mlreco.sparse.cpu.codegen.simd import UNIT
 from mlreco.sparse.cpu.codegen.tile import BEYOND, forward_tile
 from mlreco.sparse.cpu.ops.epilogue import EPILOGUE, finish
@@ -105,7 +104,7 @@ def _add_source(
         groups: the first column group and the one after the last.
         first_column: first column of the first group in the output.
     """
-    operand, widths = carray(memory_at(source), 1, _SOURCE)[0], integers_at(vectors)
+    operand, widths = record_at(source, _SOURCE), integers_at(vectors)
     features, panels, channels = operand.features, operand.panels, operand.channels
     offset_step, column_step, row_step = operand.offset_step, operand.column_step, operand.row_step
     list_rows(sources, features, 4 * channels, rows, count)
@@ -135,7 +134,7 @@ def _lanes_of(vectors: int, first: int, last: int) -> int:
 
 @kernel
 def _add_pairs(
-    call: np.void,
+    call: Record,
     sources: range,
     offset: int,
     rows: tuple[int, int],
@@ -172,8 +171,8 @@ def _add_pairs(
 
 
 def _convolve_blocks(job_address: int, worker: int) -> None:
-    call = carray(memory_at(job_address), 1, _JOB)[0]
-    sites = carray(memory_at(call.map), 1, _MAP)[0]
+    call = record_at(job_address, _JOB)
+    sites = record_at(call.map, _MAP)
     blocks = (sites.n_out + call.height - 1) // call.height
     sums = call.sums + 4 * worker * call.sums_size
     lists = call.lists + LISTS_BYTES * worker
@@ -228,12 +227,12 @@ def _blocking(n_out: int, groups: int, threads: int) -> tuple[int, int]:
 
 def _convolve(job_address: int, _: int) -> None:
     """Convolve, with as many threads as the amount of work is worth."""
-    call = carray(memory_at(job_address), 1, _JOB)[0]
-    sites = carray(memory_at(call.map), 1, _MAP)[0]
+    call = record_at(job_address, _JOB)
+    sites = record_at(call.map, _MAP)
     products = 0.0
     for source in range(call.n_sources + call.n_shortcuts):
         pairs = sites.pairs if source < call.n_sources else sites.n_out
-        products += 2.0 * pairs * carray(memory_at(call.sources + _SOURCE_BYTES * source), 1, _SOURCE)[0].channels
+        products += 2.0 * pairs * record_at(call.sources + _SOURCE_BYTES * source, _SOURCE).channels
     helpers = worth(call.board, call.helpers, products * call.stride)
     call.height, call.parts = _blocking(sites.n_out, call.n_groups, helpers + 1)
     call.sums_size = (min(call.height, sites.n_out) + 1) * call.width

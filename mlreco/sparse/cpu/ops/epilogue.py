@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mlreco.sparse.cpu.codegen.shared_memory import floats_at
+from mlreco.sparse.cpu.codegen.shared_memory import Record, floats_at
 from mlreco.sparse.cpu.ops.column_moments import MOMENTS, write_moments
 from mlreco.sparse.maps.submanifold import BLOCK
 from mlreco.sparse.native.jit import kernel
@@ -93,7 +93,7 @@ class Epilogue(NamedTuple):
 
 
 @kernel
-def finish(sums: int, width: int, row_0: int, row_1: int, column_0: int, epilogue: np.void) -> None:
+def finish(sums: int, width: int, row_0: int, row_1: int, column_0: int, epilogue: Record) -> None:
     """Write the sums of a block to rows ``row_0`` to ``row_1`` and columns from ``column_0`` on of the output.
 
     Args:

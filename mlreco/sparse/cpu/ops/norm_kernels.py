@@ -7,9 +7,8 @@ output, times the slope where that input is not positive.
 from __future__ import annotations
 
 import numpy as np
-from numba import carray
 
-from mlreco.sparse.cpu.codegen.shared_memory import bits_of, claim, floats_at, memory_at
+from mlreco.sparse.cpu.codegen.shared_memory import Record, array_at, bits_of, claim, floats_at, record_at
 from mlreco.sparse.cpu.codegen.strips import gradient_strip, strip_columns
 from mlreco.sparse.cpu.ops.column_moments import MOMENTS, combine, write_moments
 from mlreco.sparse.cpu.threads.crew import OPERATIONS_A_NUMBER, work_together, worth
@@ -23,13 +22,13 @@ _MATRIX, _COLUMN = Numbers(np.float32, ("rows", "columns")), Numbers(np.float32,
 
 def _rows(kind: Kind) -> dict[str, Kind]:
     """Return the fields with which all layouts here begin; ``kind`` is that of scale and shift."""
-    head = {"counter": OWN, "rows": INT, "columns": INT, "x": _MATRIX, "out": _MATRIX}
+    head: dict[str, Kind] = {"counter": OWN, "rows": INT, "columns": INT, "x": _MATRIX, "out": _MATRIX}
     return {**head, "scale": kind, "shift": kind, "slope": FLOAT}
 
 
 ACTIVATION = Layout(**_rows(_COLUMN))
 """An activation: out = leaky_relu(x * scale + shift, slope)."""
-_PASSES = {
+_PASSES: dict[str, Kind] = {
     "weight": _COLUMN,
     "bias": _COLUMN,
     "moments": Numbers(np.float64, (2, "columns")),
@@ -80,7 +79,7 @@ def _claim_rows(job_address: int, rows: int) -> tuple[int, int, int]:
 
 def _moments_of_chunks(job_address: int, _: int) -> None:
     """Write the moments of every chunk and column to ``sums`` (chunks, MOMENTS, columns)."""
-    call = carray(memory_at(job_address), 1, _NORMALISATION)[0]
+    call = record_at(job_address, _NORMALISATION)
     columns = call.columns
     while True:
         chunk, row_0, row_1 = _claim_rows(job_address, call.rows)
@@ -91,7 +90,7 @@ def _moments_of_chunks(job_address: int, _: int) -> None:
 
 
 def _activate(job_address: int, _: int) -> None:
-    call = carray(memory_at(job_address), 1, _ACTIVATION)[0]
+    call = record_at(job_address, _ACTIVATION)
     columns, slope, zero = call.columns, np.float32(call.slope), np.float32(0)
     scale, shift = floats_at(call.scale), floats_at(call.shift)
     while True:
@@ -106,7 +105,7 @@ def _activate(job_address: int, _: int) -> None:
 
 
 @kernel
-def _sum_columns(call: np.void, row_0: int, rows: int, total: int, product: int) -> None:
+def _sum_columns(call: Record, row_0: int, rows: int, total: int, product: int) -> None:
     """Write the sums of g and of g (x - mean) over a few rows, for every column."""
     columns, first, place = call.columns, 0, 4 * row_0 * call.columns
     slope_bits = bits_of(call.slope)
@@ -134,7 +133,7 @@ def _sum_columns(call: np.void, row_0: int, rows: int, total: int, product: int)
 
 def _sum_gradients(job_address: int, _: int) -> None:
     """Write the sums of g and of g (x - mean) of every chunk to ``sums`` (chunks, 2, columns)."""
-    call = carray(memory_at(job_address), 1, _GRADIENT)[0]
+    call = record_at(job_address, _GRADIENT)
     while True:
         chunk, row_0, row_1 = _claim_rows(job_address, call.rows)
         if row_0 == row_1:
@@ -145,7 +144,7 @@ def _sum_gradients(job_address: int, _: int) -> None:
 
 def _input_gradient_rows(job_address: int, _: int) -> None:
     """Write the gradient of x, g * scale + (x - mean) * factor + offset, plus ``beside``."""
-    call = carray(memory_at(job_address), 1, _GRADIENT)[0]
+    call = record_at(job_address, _GRADIENT)
     columns, slope, zero, one = call.columns, np.float32(call.slope), np.float32(0), np.float32(1)
     scale, shift, mean = floats_at(call.scale), floats_at(call.shift), floats_at(call.mean)
     factor, offset = floats_at(call.factor), floats_at(call.offset)
@@ -171,14 +170,14 @@ chunk_gradients, input_gradient = SharedKernel(_sum_gradients), SharedKernel(_in
 
 
 @kernel
-def _place_numbers(call: np.void) -> None:
+def _place_numbers(call: Record) -> None:
     row = 4 * call.columns
     call.scale, call.shift, call.mean = call.numbers, call.numbers + row, call.numbers + 2 * row
     call.factor, call.offset = call.numbers + 3 * row, call.numbers + 4 * row
 
 
 @kernel
-def _write_affine(call: np.void, moments: np.ndarray) -> None:
+def _write_affine(call: Record, moments: np.ndarray) -> None:
     """Write scale and shift so that x * scale + shift = (x - mean) / sqrt(variance + eps) * weight + bias."""
     weight, bias = floats_at(call.weight), floats_at(call.bias)
     scale, shift = floats_at(call.scale), floats_at(call.shift)
@@ -188,7 +187,7 @@ def _write_affine(call: np.void, moments: np.ndarray) -> None:
 
 
 @kernel
-def _track(call: np.void, moments: np.ndarray) -> None:
+def _track(call: Record, moments: np.ndarray) -> None:
     """Update running mean and running variance, the latter with the unbiased variance of the batch, as torch does."""
     running_mean, running_variance = floats_at(call.running_mean), floats_at(call.running_variance)
     for c in range(call.columns):
@@ -199,7 +198,7 @@ def _track(call: np.void, moments: np.ndarray) -> None:
 
 def _normalise(job_address: int, _: int) -> None:
     """Normalise and activate; the ``MOMENTS`` of chunks are computed unless ``sums`` has them already."""
-    call = carray(memory_at(job_address), 1, _NORMALISATION)[0]
+    call = record_at(job_address, _NORMALISATION)
     helpers = worth(call.board, call.helpers, float(OPERATIONS_A_NUMBER * call.rows * call.columns))
     _place_numbers(call)
     call.counter = 0
@@ -207,8 +206,8 @@ def _normalise(job_address: int, _: int) -> None:
         work_together(call.first, job_address, call.board, call.crew, helpers)
         call.counter = 0
     chunks = (call.rows + call.chunk - 1) // call.chunk
-    moments = carray(memory_at(call.moments), (2, call.columns), np.float64)
-    sums = carray(memory_at(call.sums), (chunks, MOMENTS, call.columns), np.float32)
+    moments = array_at(call.moments, (2, call.columns), np.float64)
+    sums = array_at(call.sums, (chunks, MOMENTS, call.columns), np.float32)
     combine(sums, call.rows, call.chunk, moments)
     if call.running_mean:
         _track(call, moments)
@@ -217,7 +216,7 @@ def _normalise(job_address: int, _: int) -> None:
 
 
 @kernel
-def _add_sums(call: np.void, moments: np.ndarray) -> None:
+def _add_sums(call: Record, moments: np.ndarray) -> None:
     """Add up the sums of all chunks; write the gradients of weight and bias, and what the gradient of x needs.
 
     ``middle`` is the mean rounded to float32. Written are factor and offset with which g * scale + (x - middle) *
@@ -225,7 +224,7 @@ def _add_sums(call: np.void, moments: np.ndarray) -> None:
     the middle keeps large terms from cancelling where a column varies little about a large mean.
     """
     rows, columns, chunks = call.rows, call.columns, (call.rows + CHUNK - 1) // CHUNK
-    sums = carray(memory_at(call.sums), (chunks, 2, columns), np.float32)
+    sums = array_at(call.sums, (chunks, 2, columns), np.float32)
     scale, middle = floats_at(call.scale), floats_at(call.mean)
     factor, offset = floats_at(call.factor), floats_at(call.offset)
     of_weight, of_bias = floats_at(call.of_parameters), floats_at(call.of_parameters + 4 * columns)
@@ -243,9 +242,9 @@ def _add_sums(call: np.void, moments: np.ndarray) -> None:
 
 def _gradients(job_address: int, _: int) -> None:
     """Write the gradients of x and of the parameters of a normalisation."""
-    call = carray(memory_at(job_address), 1, _GRADIENT)[0]
+    call = record_at(job_address, _GRADIENT)
     helpers = worth(call.board, call.helpers, float(OPERATIONS_A_NUMBER * call.rows * call.columns))
-    moments = carray(memory_at(call.moments), (2, call.columns), np.float64)
+    moments = array_at(call.moments, (2, call.columns), np.float64)
     _place_numbers(call)
     _write_affine(call, moments)
     middle = floats_at(call.mean)

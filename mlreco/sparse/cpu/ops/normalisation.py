@@ -63,26 +63,24 @@ class Norm(NamedTuple):
     slope: float
 
 
-def activate(x: Array, activation: Activation, out: Array, threads: int = 1, calls: Calls = DIRECT) -> None:
+def activate(x: Array, activation: Activation, out: Array, calls: Calls = DIRECT) -> None:
     """Write the activation of x to ``out``.
 
     Args:
         x: (N, C) float32, C-contiguous.
         activation: leaky_relu(x * scale + shift, slope).
         out: (N, C) float32, C-contiguous; may be x.
-        threads: how many threads work at most.
         calls: makes the call.
     """
     scale, shift, slope = activation.scale, activation.shift, activation.slope
     job = Job(ACTIVATION, scale=scale, shift=shift, **_rows(x, out, slope))
-    calls(activate_rows, job, threads_worth(threads, numbers=x.shape[0] * x.shape[1]))
+    calls(activate_rows, job, threads_worth(calls.threads, numbers=x.shape[0] * x.shape[1]))
 
 
 def normalise(
     x: Array,
     norm: Norm,
     out: Array,
-    threads: int = 1,
     sums: torch.Tensor | None = None,
     chunk: int = CHUNK,
     running: Running | None = None,
@@ -94,30 +92,28 @@ def normalise(
         x: (N, C) float32, C-contiguous, N at least 1.
         norm: parameters of the normalisation.
         out: (N, C) float32, C-contiguous; may be x.
-        threads: how many threads work at most.
         sums: the ``MOMENTS`` of chunks of rows, as ``write_moments`` writes them, where they are known already.
         chunk: rows of a chunk.
         running: running statistics that are updated, with the unbiased variance; N must be at least 2.
         calls: makes the call, after which moments and output are complete.
     """
     rows, columns = x.shape
-    known = sums is not None
     if rows < (1 if running is None else 2):
         raise ValueError(f"{rows} rows have no moments")
-    if known and len(sums) < -(-rows // chunk) * MOMENTS * columns:
-        raise ValueError(f"sums of {rows} rows and {columns} columns are more than {len(sums)} numbers")
+    if sums is not None and sums.numel() < -(-rows // chunk) * MOMENTS * columns:
+        raise ValueError(f"sums of {rows} rows and {columns} columns are more than {sums.numel()} numbers")
     moments = Moments(np.empty((2, columns)))
     job = Job(
         NORMALISATION,
         first=chunk_moments,
         second=activate_rows,
-        sums=sums if known else chunk_sums(rows, columns, chunk),
-        sums_are_known=int(known),
+        sums=chunk_sums(rows, columns, chunk) if sums is None else sums,
+        sums_are_known=int(sums is not None),
         chunk=chunk,
         running_mean=None if running is None else running.mean,
         running_variance=None if running is None else running.variance,
         momentum=0.0 if running is None else running.momentum,
-        **_passes(x, out, norm, moments, threads),
+        **_passes(x, out, norm, moments, calls.threads),
     )
     calls(norm_kernels.normalisation, job, 1)
     return moments
@@ -142,7 +138,6 @@ def gradients(
     moments: Moments,
     norm: Norm,
     out: Array,
-    threads: int = 1,
     beside: Array | None = None,
     calls: Calls = DIRECT,
 ) -> torch.Tensor:
@@ -154,7 +149,6 @@ def gradients(
         moments: what it returned.
         norm: what it did.
         out: (N, C) float32, C-contiguous; may be grad.
-        threads: how many threads work at most.
         beside: (N, C) float32, C-contiguous, added to the gradient of x.
         calls: makes the call, after which all gradients are complete.
     """
@@ -168,7 +162,7 @@ def gradients(
         grad=grad,
         beside=beside,
         of_parameters=of_parameters,
-        **_passes(x, out, norm, moments, threads),
+        **_passes(x, out, norm, moments, calls.threads),
     )
     calls(norm_kernels.gradients, job, 1)
     return of_parameters

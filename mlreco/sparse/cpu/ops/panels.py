@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numba import carray
 
-from mlreco.sparse.cpu.codegen.shared_memory import claim, floats_at, integers_at, memory_at
+from mlreco.sparse.cpu.codegen.shared_memory import claim, floats_at, integers_at, record_at
 from mlreco.sparse.cpu.codegen.simd import UNIT
 from mlreco.sparse.cpu.codegen.transpose import transpose_squares
 from mlreco.sparse.cpu.codegen.vector_code import LINE_BYTES
@@ -69,8 +68,8 @@ _PACKING, _JOB = PACKING.dtype, JOB.dtype
 
 def _pack_columns_of(job_address: int, _: int) -> None:
     """Fill panels a vector of columns at a time; fast where consecutive rows are neighbours in memory."""
-    job = carray(memory_at(job_address), 1, _JOB)[0]
-    call = carray(memory_at(job.packing), 1, _PACKING)[0]
+    job = record_at(job_address, _JOB)
+    call = record_at(job.packing, _PACKING)
     weight, panels, widths = floats_at(job.weight), floats_at(job.panels), integers_at(call.widths)
     while True:
         first = claim(job_address) * _LANES
@@ -98,8 +97,8 @@ def _pack_columns_of(job_address: int, _: int) -> None:
 
 def _pack_rows_of(job_address: int, _: int) -> None:
     """Fill panels row by row, where consecutive columns are neighbours in memory."""
-    job = carray(memory_at(job_address), 1, _JOB)[0]
-    call = carray(memory_at(job.packing), 1, _PACKING)[0]
+    job = record_at(job_address, _JOB)
+    call = record_at(job.packing, _PACKING)
     widths = integers_at(call.widths)
     while True:
         row = claim(job_address)
@@ -148,6 +147,7 @@ class Packing:
 
     Attributes:
         offsets, rows, columns: the shape.
+        sizes: the same as sizes of a job.
         vectors: (G,) int64, width of each column group in vectors.
         groups: the same numbers as a tuple.
         n_groups: G.
@@ -166,6 +166,7 @@ class Packing:
     def __init__(self, shape: tuple[int, int, int], strides: tuple[int, int, int], may_lend: bool, beside: int) -> None:
         self._arguments = shape, strides, may_lend, beside
         self.offsets, self.rows, self.columns = shape
+        self.sizes = {"offsets": self.offsets, "rows": self.rows, "columns": self.columns}
         self.vectors = split_columns(self.columns, UNIT.widest(beside), share=2)
         self.groups = tuple(self.vectors.tolist())
         self.n_groups = len(self.groups)
@@ -178,10 +179,18 @@ class Packing:
         self.source = {"channels": self.rows, "offset_step": offset, "column_step": column, "row_step": row}
         self.kernel = _pack_rows if by_rows else _pack_columns
         widths = self.vectors * _LANES
-        strides_of = dict(zip(("offset_stride", "row_stride", "column_stride"), strides, strict=True))
-        sizes = {"offsets": self.offsets, "rows": self.rows, "columns": self.columns}
         self.vectors_record = Job.over(self.vectors)
-        self.record = Job(PACKING, **strides_of, **sizes, widths=widths, width=self.width)
+        self.record = Job(
+            PACKING,
+            offset_stride=strides[0],
+            row_stride=strides[1],
+            column_stride=strides[2],
+            offsets=self.offsets,
+            rows=self.rows,
+            columns=self.columns,
+            widths=widths,
+            width=self.width,
+        )
 
     def __reduce__(self) -> tuple[type, tuple]:
         """Return constructor and arguments: a copy has tables of its own."""
@@ -203,14 +212,11 @@ class Panels(NamedTuple):
     packing: Packing
 
 
-def pack(
-    weight: Array, threads: int = 1, keep: bool = True, calls: Calls = DIRECT, beside: int | None = None
-) -> Panels:
+def pack(weight: Array, keep: bool = True, calls: Calls = DIRECT, beside: int | None = None) -> Panels:
     """Cut a weight into panels.
 
     Args:
         weight: (K, Cin, Cout) float32 of any positive strides.
-        threads: how many threads work at most.
         keep: whether the panels are memory of their own. Otherwise they are scratch memory or that of the weight, valid
             until the weight changes or this thread calls ``pack`` again.
         calls: makes the call that fills the panels.
@@ -230,7 +236,6 @@ def pack(
         return Panels(weight, packing)
     size = packing.size
     values = floats(size) if keep else _panels.floats(size)
-    sizes = {"offsets": packing.offsets, "rows": packing.rows, "columns": packing.columns}
-    job = Job(JOB, sizes, packing=packing.record, weight=weight, panels=values)
-    calls(packing.kernel, job, threads_worth(threads, numbers=size))
+    job = Job(JOB, packing.sizes, packing=packing.record, weight=weight, panels=values)
+    calls(packing.kernel, job, threads_worth(calls.threads, numbers=size))
     return Panels(values, packing)

@@ -19,7 +19,7 @@ from mlreco.sparse.cpu.ops.weight_gradient_kernels import (
     finish,
     sum_pairs,
 )
-from mlreco.sparse.cpu.threads.calls import BlockOfCalls, calls_in_training
+from mlreco.sparse.cpu.threads.calls import DIRECT, BlockOfCalls
 from mlreco.sparse.cpu.threads.crew import crew_fields
 from mlreco.sparse.maps.submanifold import BLOCK
 from mlreco.sparse.native.job import Job
@@ -59,9 +59,7 @@ def _read(matrix: Array, columns: int) -> Array:
     return matrix if matrix.shape[1] >= columns else floats(len(matrix), columns)
 
 
-def begin_weight_gradient(
-    x: Array, grad: Array, kernel_map: KernelMap, threads: int, calls: BlockOfCalls
-) -> torch.Tensor:
+def begin_weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, calls: BlockOfCalls) -> torch.Tensor:
     """Begin the gradient of a weight: helper threads work on it, and ``calls`` finishes it when its block ends.
 
     Args:
@@ -69,7 +67,6 @@ def begin_weight_gradient(
             has been made.
         grad: (n_out, Cout) float32 gradient of the output, C-contiguous; the same holds.
         kernel_map: pairs of input and output rows.
-        threads: how many threads work at most.
         calls: makes the calls.
 
     Returns:
@@ -86,7 +83,7 @@ def begin_weight_gradient(
     sums = gradient if in_place else floats(size + spare)
     strides = (0, width, offsets * width) if in_place else (offsets * rows * columns, rows * columns, columns)
     chunk_stride, offset_stride, row_stride = strides
-    groups, crew = _groups(columns), crew_fields(threads)
+    groups, crew = _groups(columns), crew_fields(calls.threads)
     job = Job(
         JOB,
         {"n_in": kernel_map.n_in, "n_out": kernel_map.n_out},
@@ -119,15 +116,15 @@ def begin_weight_gradient(
     return gradient[:total].view(rows, offsets, width)
 
 
-def weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, threads: int = 1) -> torch.Tensor:
+def weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, calls: BlockOfCalls = DIRECT) -> torch.Tensor:
     """Return the gradient of the weight, a (K, Cin, Cout) float32 view of memory in the order (Cout, K, Cin).
 
     Args:
         x: (n_in, Cin) float32 input, C-contiguous.
         grad: (n_out, Cout) float32 gradient of the output, C-contiguous.
         kernel_map: pairs of input and output rows.
-        threads: how many threads work at most.
+        calls: makes the calls, in a block of its own.
     """
-    with calls_in_training(threads) as calls:
-        gradient = begin_weight_gradient(x, grad, kernel_map, threads, calls)
+    with calls:
+        gradient = begin_weight_gradient(x, grad, kernel_map, calls)
     return gradient.permute(1, 2, 0)

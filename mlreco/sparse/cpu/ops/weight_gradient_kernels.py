@@ -9,9 +9,8 @@ chunks. Chunks depend on shapes only, so the result does not depend on the numbe
 from __future__ import annotations
 
 import numpy as np
-from numba import carray
 
-from mlreco.sparse.cpu.codegen.shared_memory import claim, floats_at, integers_at, memory_at
+from mlreco.sparse.cpu.codegen.shared_memory import Record, claim, floats_at, integers_at, record_at
 from mlreco.sparse.cpu.codegen.simd import UNIT
 from mlreco.sparse.cpu.codegen.tile import gradient_tile
 from mlreco.sparse.cpu.ops.row_lists import ADDRESS_BYTES, list_rows
@@ -93,7 +92,7 @@ _JOB, _MAP = JOB.dtype, MAP.dtype
 
 
 @kernel
-def _add_pairs(call: np.void, grads: int, inputs: int, count: int, add: int, corner: int) -> None:
+def _add_pairs(call: Record, grads: int, inputs: int, count: int, add: int, corner: int) -> None:
     """Add the outer products of listed rows to a sum, or overwrite it where ``add`` is 0; low tiles come first."""
     vectors = integers_at(call.vectors)
     column = 0
@@ -116,8 +115,8 @@ def _add_pairs(call: np.void, grads: int, inputs: int, count: int, add: int, cor
 
 def _sum_pairs_of_chunks(job_address: int, worker: int) -> None:
     """Sum the outer products of every chunk and offset."""
-    call = carray(memory_at(job_address), 1, _JOB)[0]
-    sites = carray(memory_at(call.map), 1, _MAP)[0]
+    call = record_at(job_address, _JOB)
+    sites = record_at(call.map, _MAP)
     bounds, blocks = integers_at(sites.bounds), sites.n_bounds - 1
     grads = call.lists + 2 * ADDRESS_BYTES * MOST_PAIRS * worker
     inputs = grads + ADDRESS_BYTES * MOST_PAIRS
@@ -146,8 +145,8 @@ def _sum_pairs_of_chunks(job_address: int, worker: int) -> None:
 
 def _add_chunks_of(job_address: int, _: int) -> None:
     """Add sums (chunks, offsets, rows, columns) over chunks into the gradient (rows, offsets, width)."""
-    call = carray(memory_at(job_address), 1, _JOB)[0]
-    offsets = carray(memory_at(call.map), 1, _MAP)[0].offsets
+    call = record_at(job_address, _JOB)
+    offsets = record_at(call.map, _MAP).offsets
     while True:
         k = claim(job_address)
         if k >= offsets:
@@ -179,8 +178,8 @@ def _copy_rows(source: int, width: int, rows: int, target: int, columns: int) ->
 
 def _begin(job_address: int, _: int) -> None:
     """Open the job to helper threads, which work on it while the caller makes other calls, until ``finish``."""
-    call = carray(memory_at(job_address), 1, _JOB)[0]
-    sites = carray(memory_at(call.map), 1, _MAP)[0]
+    call = record_at(job_address, _JOB)
+    sites = record_at(call.map, _MAP)
     if call.x_given != call.x:
         _copy_rows(call.x_given, call.width, sites.n_in, call.x, call.x_width)
     if call.grad_given != call.grad:
@@ -192,12 +191,12 @@ def _begin(job_address: int, _: int) -> None:
 
 def _finish(job_address: int, _: int) -> None:
     """Work on the items that are left, wait for the helpers, and write the gradient."""
-    call = carray(memory_at(job_address), 1, _JOB)[0]
+    call = record_at(job_address, _JOB)
     work_and_close(call.sum_pairs, job_address, call.slot)
     call.slot = 0
     if call.sums != call.gradient:
         call.counter = 0
-        size = call.chunks * carray(memory_at(call.map), 1, _MAP)[0].offsets * call.chunk_stride
+        size = call.chunks * record_at(call.map, _MAP).offsets * call.chunk_stride
         helpers = worth(call.board, call.helpers, float(OPERATIONS_A_NUMBER * size))
         work_together(call.add_chunks, job_address, call.board, call.crew, helpers)
 

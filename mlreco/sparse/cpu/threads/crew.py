@@ -15,10 +15,13 @@ from __future__ import annotations
 import os
 import threading
 import time
+from typing import cast
 
 import numpy as np
 from numba import types
+from numba.core.dispatcher import Dispatcher
 
+from mlreco.sparse.cpu.codegen.posix import POSIX
 from mlreco.sparse.cpu.codegen.shared_memory import (
     call,
     cycles,
@@ -39,7 +42,7 @@ from mlreco.sparse.cpu.threads.board import (
     is_wanted,
     open_job,
 )
-from mlreco.sparse.cpu.threads.wakeup import POSIX, make_wakeup, sleep_while, wake
+from mlreco.sparse.cpu.threads.wakeup import make_wakeup, sleep_while, wake
 from mlreco.sparse.native.jit import SharedKernel, kernel
 from mlreco.sparse.native.job import Job
 from mlreco.sparse.native.memory import address, aligned_empty
@@ -143,8 +146,8 @@ class _Crew:
     def _hire(self, helpers: int) -> None:
         with self._hiring:
             turns = _turns_in(_STAY_AWAKE)
-            _look_for_work.compile(_PLACES_AND_TURNS)
-            _serve.compile(_PLACES_AND_TURNS)
+            for served in (_look_for_work, _serve):
+                cast(Dispatcher, served).compile(_PLACES_AND_TURNS)
             while self._hired < helpers:
                 make_wakeup(address(self._records[self._hired]) + WAKEUP)
                 name = f"sparse-{self._hired + 1}"
@@ -178,7 +181,7 @@ _crew = _Crew()
 @kernel
 def worth(board: int, helpers: int, operations: float) -> int:
     """Return how many of ``helpers`` helpers are worth waking for so many multiplications and additions."""
-    return max(0, min(helpers, np.int64(operations / read(board + WORTH)) - 1))
+    return max(0, min(helpers, int(operations / read(board + WORTH)) - 1))
 
 
 def threads_worth(threads: int, operations: float = 0, numbers: int = 0) -> int:

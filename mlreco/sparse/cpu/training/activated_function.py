@@ -11,7 +11,6 @@ from mlreco.sparse.cpu.ops.convolution import convolve_once
 from mlreco.sparse.cpu.ops.normalisation import Norm, Running, gradients, normalise
 from mlreco.sparse.cpu.ops.weight_gradient import begin_weight_gradient
 from mlreco.sparse.cpu.threads.calls import calls_in_training
-from mlreco.sparse.cpu.threads.thread_count import thread_count
 from mlreco.sparse.native.memory import floats
 from mlreco.sparse.plain import kernels as plain
 from mlreco.sparse.plain.convolution_function import kernel_major
@@ -46,11 +45,11 @@ class _ActivatedConvolution(torch.autograd.Function):
         shift: torch.Tensor,
         weight: torch.Tensor,
     ) -> torch.Tensor:
-        threads, active = thread_count(), floats(*features.shape)
+        active = floats(*features.shape)
         norm = Norm(scale, shift, settings.eps, settings.slope)
-        with calls_in_training(threads) as calls:
-            moments = normalise(features, norm, active, threads, running=settings.running, calls=calls)
-            out = convolve_once(active, kernel_major(weight), settings.kernel_map, threads=threads, calls=calls)
+        with calls_in_training() as calls:
+            moments = normalise(features, norm, active, running=settings.running, calls=calls)
+            out = convolve_once(active, kernel_major(weight), settings.kernel_map, calls=calls)
         ctx.save_for_backward(features, active, scale, shift, weight)
         ctx.settings, ctx.moments = settings, moments
         return out
@@ -62,13 +61,13 @@ class _ActivatedConvolution(torch.autograd.Function):
         if torch.is_grad_enabled():
             inputs, needed = (features, scale, shift, weight), ctx.needs_input_grad[1:]
             return None, *gradients_with_graph(lambda *x: _reference(ctx.settings, *x), inputs, needed, grad)
-        threads, grad, of_weight = thread_count(), grad.contiguous(), None
+        grad, of_weight = grad.contiguous(), None
         norm, back = Norm(scale, shift, eps, slope), (kernel_major(weight).transpose(1, 2), kernel_map.transposed())
-        with calls_in_training(threads) as calls:
+        with calls_in_training() as calls:
             if ctx.needs_input_grad[4]:
-                of_weight = begin_weight_gradient(active, grad, kernel_map, threads, calls).view(weight.shape)
-            at_features = convolve_once(grad, *back, threads=threads, calls=calls)
-            of_norm = gradients(features, at_features, ctx.moments, norm, at_features, threads, calls=calls)
+                of_weight = begin_weight_gradient(active, grad, kernel_map, calls).view(weight.shape)
+            at_features = convolve_once(grad, *back, calls=calls)
+            of_norm = gradients(features, at_features, ctx.moments, norm, at_features, calls=calls)
         return None, at_features, *of_norm.unbind(), of_weight
 
 

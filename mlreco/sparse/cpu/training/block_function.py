@@ -20,7 +20,6 @@ from mlreco.sparse.cpu.ops.normalisation import Norm, Running, gradients, normal
 from mlreco.sparse.cpu.ops.panels import pack
 from mlreco.sparse.cpu.ops.weight_gradient import begin_weight_gradient
 from mlreco.sparse.cpu.threads.calls import calls_in_training
-from mlreco.sparse.cpu.threads.thread_count import thread_count
 from mlreco.sparse.maps.submanifold import BLOCK
 from mlreco.sparse.native.memory import floats
 from mlreco.sparse.plain import kernels as plain
@@ -77,21 +76,20 @@ class _ResidualBlock(torch.autograd.Function):
     def forward(
         ctx: Any, settings: BlockSettings, features: torch.Tensor, *parameters: torch.Tensor | None
     ) -> torch.Tensor:
-        of = BlockParameters(*parameters)
+        of = BlockParameters._make(parameters)
         (norm_1, norm_2), (running_1, running_2), kernel_map = of.norms(settings), settings.running, settings.kernel_map
-        threads, active_1 = thread_count(), floats(*features.shape)
-        with calls_in_training(threads) as calls:
-            how = {"threads": threads, "calls": calls}
-            moments_1 = normalise(features, norm_1, active_1, running=running_1, **how)
+        active_1 = floats(*features.shape)
+        with calls_in_training() as calls:
+            moments_1 = normalise(features, norm_1, active_1, running=running_1, calls=calls)
             sums = chunk_sums(len(features), len(of.weight_1), BLOCK)
-            inner = convolve_once(active_1, kernel_major(of.weight_1), kernel_map, Epilogue(moments=sums), **how)
+            inner = convolve_once(active_1, kernel_major(of.weight_1), kernel_map, Epilogue(moments=sums), calls=calls)
             active_2 = floats(*inner.shape)
-            moments_2 = normalise(inner, norm_2, active_2, sums=sums, chunk=BLOCK, running=running_2, **how)
+            moments_2 = normalise(inner, norm_2, active_2, sums=sums, chunk=BLOCK, running=running_2, calls=calls)
             residual = Epilogue(residual=features if of.shortcut is None else None)
-            products = ()
+            products: list[Source] = []
             if of.shortcut is not None:
-                products = [Source(features, pack(of.shortcut.T[None], beside=len(of.weight_1), **how))]
-            out = convolve_once(active_2, kernel_major(of.weight_2), kernel_map, residual, products, **how)
+                products = [Source(features, pack(of.shortcut.T[None], beside=len(of.weight_1), calls=calls))]
+            out = convolve_once(active_2, kernel_major(of.weight_2), kernel_map, residual, products, calls=calls)
 
         ctx.save_for_backward(features, active_1, inner, active_2, *parameters)
         ctx.settings, ctx.moments = settings, (moments_1, moments_2)
@@ -100,35 +98,34 @@ class _ResidualBlock(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         features, active_1, inner, active_2, *parameters = ctx.saved_tensors
-        of, kernel_map = BlockParameters(*parameters), ctx.settings.kernel_map
-        needed = BlockParameters(*ctx.needs_input_grad[2:])
+        of, kernel_map = BlockParameters._make(parameters), ctx.settings.kernel_map
+        needed = BlockParameters._make(ctx.needs_input_grad[2:])
         if torch.is_grad_enabled():
             inputs, wanted = (features, *parameters), ctx.needs_input_grad[1:]
             return None, *gradients_with_graph(lambda *x: _reference(ctx.settings, *x), inputs, wanted, grad)
         (norm_1, norm_2), (moments_1, moments_2), grad = of.norms(ctx.settings), ctx.moments, grad.contiguous()
-        back, threads, grad_1, grad_2, grad_shortcut = kernel_map.transposed(), thread_count(), None, None, None
-        with calls_in_training(threads) as calls:
-            how = {"threads": threads, "calls": calls}
+        back, grad_1, grad_2, grad_shortcut = kernel_map.transposed(), None, None, None
+        with calls_in_training() as calls:
             if needed.weight_2:
-                grad_2 = begin_weight_gradient(active_2, grad, kernel_map, **how).view(of.weight_2.shape)
-            if needed.shortcut:
-                of_shortcut = begin_weight_gradient(features, grad, kernel_map.pointwise, **how)
+                grad_2 = begin_weight_gradient(active_2, grad, kernel_map, calls=calls).view(of.weight_2.shape)
+            if needed.shortcut and of.shortcut is not None:
+                of_shortcut = begin_weight_gradient(features, grad, kernel_map.pointwise, calls=calls)
                 grad_shortcut = of_shortcut.view(of.shortcut.shape)
             beside = grad
             if of.shortcut is not None:
-                beside = convolve_once(grad, of.shortcut[None], kernel_map.pointwise, **how)
-            at_inner = convolve_once(grad, kernel_major(of.weight_2).transpose(1, 2), back, **how)
-            norm_grads_2 = gradients(inner, at_inner, moments_2, norm_2, at_inner, **how)
+                beside = convolve_once(grad, of.shortcut[None], kernel_map.pointwise, calls=calls)
+            at_inner = convolve_once(grad, kernel_major(of.weight_2).transpose(1, 2), back, calls=calls)
+            norm_grads_2 = gradients(inner, at_inner, moments_2, norm_2, at_inner, calls=calls)
             if needed.weight_1:
-                grad_1 = begin_weight_gradient(active_1, at_inner, kernel_map, **how).view(of.weight_1.shape)
-            at_features = convolve_once(at_inner, kernel_major(of.weight_1).transpose(1, 2), back, **how)
-            norm_grads_1 = gradients(features, at_features, moments_1, norm_1, at_features, beside=beside, **how)
+                grad_1 = begin_weight_gradient(active_1, at_inner, kernel_map, calls=calls).view(of.weight_1.shape)
+            at_features = convolve_once(at_inner, kernel_major(of.weight_1).transpose(1, 2), back, calls=calls)
+            norm_grads_1 = gradients(features, at_features, moments_1, norm_1, at_features, beside=beside, calls=calls)
         return None, at_features, *norm_grads_1.unbind(), grad_1, *norm_grads_2.unbind(), grad_2, grad_shortcut
 
 
 def _reference(settings: BlockSettings, features: torch.Tensor, *parameters: torch.Tensor | None) -> torch.Tensor:
     """Return what ``_ResidualBlock`` computes, from differentiable torch operations."""
-    of, (eps_1, eps_2), slope = BlockParameters(*parameters), settings.eps, settings.slope
+    of, (eps_1, eps_2), slope = BlockParameters._make(parameters), settings.eps, settings.slope
     inner = plain.norm_activation(features, of.scale_1, of.shift_1, eps_1, slope)
     inner = plain.conv_forward(inner, kernel_major(of.weight_1), settings.kernel_map)
     inner = plain.norm_activation(inner, of.scale_2, of.shift_2, eps_2, slope)

@@ -10,7 +10,7 @@ from mlreco.double_backward import gradients_with_graph
 from mlreco.sparse.cpu.ops import normalisation
 from mlreco.sparse.cpu.ops.column_moments import Moments
 from mlreco.sparse.cpu.ops.normalisation import Norm, Running
-from mlreco.sparse.cpu.threads.thread_count import thread_count
+from mlreco.sparse.cpu.threads.calls import calls_at_once
 from mlreco.sparse.native.memory import floats
 from mlreco.sparse.plain import kernels as plain
 
@@ -28,7 +28,7 @@ class _NormActivation(torch.autograd.Function):
     ) -> tuple[torch.Tensor, Moments]:
         out = floats(*features.shape)
         norm = Norm(weight, bias, eps, slope)
-        moments = normalisation.normalise(features, norm, out, thread_count(), running=running)
+        moments = normalisation.normalise(features, norm, out, running=running, calls=calls_at_once())
         ctx.save_for_backward(features, weight, bias)
         ctx.moments, ctx.eps, ctx.slope = moments, eps, slope
         return out, moments
@@ -38,10 +38,12 @@ class _NormActivation(torch.autograd.Function):
         features, weight, bias = inputs = ctx.saved_tensors
         if torch.is_grad_enabled():
             eps, slope, needed = ctx.eps, ctx.slope, ctx.needs_input_grad[:3]
-            again = gradients_with_graph(lambda *x: plain.norm_activation(*x, eps, slope), inputs, needed, grad)
+            again = gradients_with_graph(
+                lambda x, w, b: plain.norm_activation(x, w, b, eps, slope), inputs, needed, grad
+            )
             return *again, None, None, None
         norm, out = Norm(weight, bias, ctx.eps, ctx.slope), floats(*features.shape)
-        found = normalisation.gradients(features, grad.contiguous(), ctx.moments, norm, out, thread_count())
+        found = normalisation.gradients(features, grad.contiguous(), ctx.moments, norm, out, calls=calls_at_once())
         return out, *found.unbind(), None, None, None
 
 
