@@ -11,6 +11,7 @@ import numpy as np
 from mlreco.compiling import Stopwatch
 from mlreco.errors import UserError
 from mlreco.iotools import HDF5Reader, HDF5Writer
+from mlreco.iotools.output.carried import of_the_events
 from mlreco.post_processing.factories import build_post_processors, thresholds_text
 from mlreco.progress import Progress
 from mlreco.semantics import class_scheme
@@ -29,7 +30,8 @@ _DERIVED = (
 _OF_GRAPHS = "fragment_"
 """Beginning of the names of what ``grappa`` says of fragments; it holds for the fragments that it was asked about."""
 
-_OF_THE_FILE = ("complete", "date", "digest", "format", "format_version", "mlreco_version", "version")
+_NEW = ("date", "mlreco_version")
+"""Attributes that tell when and with what a file was made."""
 
 
 def recluster(
@@ -64,7 +66,7 @@ def recluster(
             raise UserError(f"{source}: does not tell its class scheme; it is not an output of mlreco")
         scheme = class_scheme(str(reader.info["class_scheme"]))
         processors = build_post_processors(post_processing, scheme)
-        info = {name: value for name, value in reader.info.items() if name not in _OF_THE_FILE}
+        info = {name: value for name, value in of_the_events(reader.info).items() if name not in _NEW}
         info["thresholds"] = thresholds_text(processors)
         info["post_processors"] = list(post_processing)
         info["reclustered_from"] = str(source)

@@ -13,10 +13,11 @@ from mlreco.errors import UserError, WriteError
 from mlreco.inference.reconstruction import Reconstruction
 from mlreco.inference.run import run_inference
 from mlreco.iotools.locks import lock
+from mlreco.iotools.output.carried import PRODUCTION
 from mlreco.iotools.skipped import WHOLE_FILE, Skipped
 from mlreco.production.inputs import Input, file_digest
 from mlreco.production.manifest import Done, Failed
-from mlreco.production.output import ATTRIBUTE, Made, describe, finished
+from mlreco.production.output import Made, describe, finished
 from mlreco.provenance import host, versions
 
 _told: set[str] = set()
@@ -93,7 +94,7 @@ def _reconstruct(one: Input, checksum: str, before: os.stat_result, maker: Maker
         output,
         reconstruction=maker.reconstruction,
         sources=[one.path],
-        info={ATTRIBUTE: made.model_dump_json()},
+        info={PRODUCTION: made.model_dump_json()},
         told=maker.told,
     )
     after = one.path.stat()

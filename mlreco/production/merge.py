@@ -16,6 +16,7 @@ from mlreco.console import remark
 from mlreco.errors import UserError
 from mlreco.inputs import input_file
 from mlreco.iotools import HDF5Reader, HDF5Writer
+from mlreco.iotools.output.carried import of_the_events
 from mlreco.iotools.output.parts import OF_THE_FILE, PARTS, Part, parts_text
 from mlreco.iotools.output.schema import source_files
 from mlreco.iotools.output.writer import LinkedRows
@@ -27,7 +28,6 @@ from mlreco.progress import Progress
 
 _SAME = ("class_scheme", "classes", "thresholds", "post_processors", "feature_version")
 """Attributes that are the same in all parts."""
-_OF_A_FILE = ("complete", "digest", "events_in", "events_skipped", "files_skipped", "format", "format_version")
 _JOINED = ("mlreco_version", "torch_version")
 _AT_ONCE = 256
 """Events that are copied at once."""
@@ -125,7 +125,7 @@ def _of_manifest(path: Path) -> list[Path]:
     for before, one in manifest.repeated():
         raise UserError(f"{path}: {one.input} has the content of {before.input}; its events would be in the file twice")
     if manifest.failed:
-        remark(f"{path}: {len(manifest.failed)} files have no output, {manifest.failed[0].input} the first")
+        remark(f"{path}: {len(manifest.failed)} inputs have no output, {manifest.failed[0].input} the first")
     files = []
     for one in manifest.done:
         file = path.parent / one.output
@@ -205,7 +205,7 @@ def _networks(one: _Content) -> Any:
 
 def _info(contents: Sequence[_Content]) -> dict[str, Any]:
     """Return the attributes of the merged file: those of the first, and what is joined of all."""
-    info = {name: value for name, value in contents[0].info.items() if name not in (*_OF_A_FILE, PARTS, "date")}
+    info = {name: value for name, value in of_the_events(contents[0].info).items() if name != "date"}
     info["source_files"] = json.dumps([name for one in contents for name in source_files(one.info)])
     for name in _JOINED:
         info[name] = ", ".join(dict.fromkeys(str(one.info.get(name, "unknown")) for one in contents))
@@ -213,7 +213,6 @@ def _info(contents: Sequence[_Content]) -> dict[str, Any]:
     info["warnings"] = json.dumps(list(warnings))
     info["seconds"] = float(sum(one.info.get("seconds") or 0.0 for one in contents))
     info["merged_from"] = json.dumps([one.path.name for one in contents])
-    info.pop("production", None)
     return info
 
 

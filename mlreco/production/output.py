@@ -11,13 +11,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlreco.errors import UserError
 from mlreco.iotools import HDF5Reader
+from mlreco.iotools.output.carried import PRODUCTION
 from mlreco.production.inputs import Input, file_digest
 from mlreco.production.manifest import Done, SkippedEvent
 
 T = TypeVar("T")
 
-ATTRIBUTE = "production"
-"""Attribute of ``/info`` that holds `Made` as JSON text."""
 _AT_ONCE = 32
 """Events that are read at once."""
 
@@ -47,7 +46,7 @@ class Made(BaseModel):
 def made_from(reader: HDF5Reader) -> Made | None:
     """Return what an output was made from; None where it does not tell."""
     try:
-        return Made.model_validate_json(reader.info.get(ATTRIBUTE) or "")
+        return Made.model_validate_json(reader.info.get(PRODUCTION) or "")
     except ValidationError:
         return None
 

@@ -9,8 +9,6 @@ from mlreco.errors import UserError
 from mlreco.reconstructor.event import Event
 
 _FORMS = (".h5", ".hdf5", ".html")
-_OF_A_FILE = ("columns", "complete", "format", "format_version", "version")
-"""What an output file tells of itself, not of its events."""
 
 
 def save_events(path: str | Path, events: Event | Iterable[Event]) -> None:
@@ -40,9 +38,10 @@ def save_events(path: str | Path, events: Event | Iterable[Event]) -> None:
         _save_page(path, events)
         return
     from mlreco.iotools import HDF5Writer
+    from mlreco.iotools.output.carried import of_the_events
 
     first = events[0].info
-    with HDF5Writer(path, {k: v for k, v in first.items() if k not in _OF_A_FILE}, first.get("columns")) as writer:
+    with HDF5Writer(path, of_the_events(first), first.get("columns")) as writer:
         for event in events:
             writer.append(event)
 

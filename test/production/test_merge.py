@@ -12,12 +12,15 @@ import numpy as np
 import pytest
 from production_samples import tiny_config, write_events
 
+import mlreco
 from mlreco.cli import main
 from mlreco.errors import UserError
 from mlreco.inference import run_inference
+from mlreco.inference.recluster import recluster
 from mlreco.iotools import HDF5Reader, HDF5Writer, OutputEventsReader, open_reader
 from mlreco.production import produce
 from mlreco.production.merge import merge
+from mlreco.semantics import PILARNET
 
 PLAIN = """
 import h5py, numpy, sys
@@ -104,6 +107,34 @@ def test_commands_that_read_outputs_read_it(parts, tmp_path, monkeypatch, capsys
         assert main(command) == 0, (command, capsys.readouterr().err)
     assert isinstance(open_reader("all.h5"), OutputEventsReader)
     assert [same(a, b, ("source", "times")) for a, b in zip(events_of("again.h5"), events_of("all.h5"), strict=True)]
+
+
+def test_what_is_made_of_a_merged_file_stands_for_itself(parts, tmp_path):
+    others = {
+        "greedy_clusterer": {"thresholds": {name: {"seed": 0.0, "probability": 0.999} for name in PILARNET.classes}}
+    }
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name, copy in (("all.h5", False), ("copied.h5", True)):
+        merge(tmp_path / name, parts, copy)
+        recluster(tmp_path / name, others, tmp_path / f"again_{name}")
+        events = mlreco.open(tmp_path / name)
+        mlreco.save(tmp_path / f"saved_{name}", [events[number] for number in (7, 2)])
+        for made in (f"again_{name}", f"saved_{name}"):
+            (tmp_path / made).rename(elsewhere / made)
+    again, copied = events_of(elsewhere / "again_all.h5"), events_of(elsewhere / "again_copied.h5")
+    assert [same(a, b, ("times",)) for a, b in zip(again, copied, strict=True)]
+    given = events_of(*parts)
+    assert any(a["fragments"].tobytes() != b["fragments"].tobytes() for a, b in zip(again, given, strict=True))
+    for name in ("all.h5", "copied.h5"):
+        assert [same(a, given[b]) for a, b in zip(events_of(elsewhere / f"saved_{name}"), (7, 2), strict=True)]
+
+
+def test_what_is_made_of_an_output_is_none_of_its_production(parts, tmp_path, files, weights):
+    shutil.move(parts[1], tmp_path / "old.h5")
+    recluster(tmp_path / "old.h5", {"greedy_clusterer": None}, parts[1])
+    with pytest.raises(UserError, match=r"f1\.h5: is no output of this production"):
+        produce(tiny_config(files), tmp_path, weights=weights)
 
 
 def test_tables_of_the_merged_file_are_those_of_the_parts(parts, tmp_path, capsys):
