@@ -227,6 +227,34 @@ def test_includes_overrides_and_removals(folder):
     assert config["model"]["loss_input"] == ["clust_label"] and "ppn_label" not in config["iotool"]["dataset"]["schema"]
 
 
+def test_inline_includes_stand_in_overrides_too(folder):
+    Path("network.yaml").write_text("{__meta__: {kind: fragment}, num_input: 1, filters: 6, depth: 2, reps: 1}\n")
+    overridden = SPINE_UPDATED.replace("override:\n", "override:\n  model.modules.uresnet: !include network.yaml\n")
+    Path("updated.yaml").write_text(
+        overridden.replace("    uresnet: {num_input: 1, num_classes: 5", "    other: {a: 1")
+    )
+    config = values(import_config("updated.yaml", without=["ppn", "other"]))
+    assert config["model"]["modules"]["uresnet"] == {"filters": 6, "depth": 2, "reps": 1}
+
+
+def test_validation_of_spine(folder):
+    block = "validation: {file_keys: %s, fraction: 1.0, early_stopping: {monitor: %s, mode: min, patience: 5}}\n"
+    base = Path("base.yaml").read_text()
+    Path("base.yaml").write_text(base + block % ("val.h5", "loss"))
+    imported = import_config("base.yaml")
+    assert values(imported)["trainval"]["validation"] == {"data_keys": "val.h5"}
+    assert values(imported)["trainval"]["patience"] == 5
+    assert sum("validation" in line for line in imported.notices) == 1  # the fraction
+    Path("base.yaml").write_text(base + block % ("val.h5", "accuracy"))
+    imported = import_config("base.yaml")
+    assert "patience" not in values(imported)["trainval"]
+    assert any("validation.early_stopping: no counterpart" in line for line in imported.notices)
+    Path("base.yaml").write_text(base + block % ("null", "loss"))
+    imported = import_config("base.yaml")
+    assert "validation" not in values(imported)["trainval"]
+    assert any("validation: names no files: set trainval.validation" in line for line in imported.notices)
+
+
 def test_included_files_are_found_as_spine_finds_them(folder, monkeypatch):
     Path("config/train/generic").mkdir(parents=True)
     Path("config/model").mkdir()

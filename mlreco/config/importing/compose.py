@@ -67,8 +67,8 @@ def read_composed(path: Path, within: Sequence[Path] = ()) -> Tree:
         raise UserError(f"{path}: includes itself")
     values, places = read_mapping(read_file(path), str(path), _TaggedLoader)
     own = Tree(values, places, {(key,): path.parent for key in values}, str(path))
-    directives = {key: values.pop(key, None) for key in _DIRECTIVES}
     _include_inline(values, path, [here, *within])
+    directives = {key: values.pop(key, None) for key in _DIRECTIVES}
     tree = Tree({}, source=str(path))
     for name in _texts(directives["include"], own, "include"):
         tree.overlay(read_composed(_find(path, name), [here, *within]))

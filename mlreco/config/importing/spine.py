@@ -120,6 +120,7 @@ def _training(tree: Tree, tell: Tell) -> int:
         if "save_epoch" in tree.values["train"]:
             why = "checkpoints are written by iterations here: set trainval.checkpoint_step"
             drop(tree, ("train", "save_epoch"), tell, why)
+        _validation(tree, tell)
     path: KeyPath = ("model", "weight_path")
     if get(tree, path):
         move(tree, path, ("trainval", "model_path"))
@@ -128,6 +129,28 @@ def _training(tree: Tree, tell: Tell) -> int:
     _tell_rest(tree, ("base",), tell)
     _tell_rest(tree, ("train",), tell)
     return devices
+
+
+def _validation(tree: Tree, tell: Tell) -> None:
+    """Make ``trainval.validation`` and ``trainval.patience``."""
+    block = tree.values.get("validation")
+    if not isinstance(block, dict):
+        return
+    if not block.get("file_keys"):
+        drop(tree, ("validation",), tell, "names no files: set trainval.validation")
+        return
+    tree.values["trainval"]["validation"] = {}
+    move(tree, ("validation", "file_keys"), ("trainval", "validation", "data_keys"))
+    path: KeyPath = ("validation", "early_stopping")
+    if get(tree, (*path, "monitor")) == "loss" and get(tree, (*path, "patience")):
+        move(tree, (*path, "patience"), ("trainval", "patience"))
+        for usual in ("monitor", "mode", "min_delta"):
+            if block["early_stopping"].get(usual) in ("loss", "min", 0.0):
+                del block["early_stopping"][usual]
+        _tell_rest(tree, path, tell)
+    if block.get("best_checkpoint"):
+        del block["best_checkpoint"]
+    _tell_rest(tree, ("validation",), tell)
 
 
 def _loader(tree: Tree, devices: int, tell: Tell) -> None:
