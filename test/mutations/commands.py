@@ -65,7 +65,10 @@ def is_quick(words):
     return words[0] not in NETWORK or ("--resume" in words and words[words.index("--iterations") + 1] == "2")
 
 
-COMMANDS["cache"] = COMMANDS["larcv2"] = COMMANDS["pilarnet_m"] = COMMANDS["larcv3"]
+COMMANDS["cache"] = COMMANDS["larcv2"] = COMMANDS["larcv3"]
+COMMANDS["pilarnet_m"] = [
+    [*words, "--set", "model.class_scheme=mlreco"] if words[0] == "train" else words for words in COMMANDS["larcv3"]
+]
 
 
 @dataclass(frozen=True)
