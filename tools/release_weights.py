@@ -9,6 +9,7 @@ training stays, less the folders and the host of the one who trained.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ import yaml
 
 from mlreco.checkpoints.file import read_checkpoint, write_checkpoint
 from mlreco.checkpoints.metadata import Metadata, metadata_of
+from mlreco.config.yaml_reader import read_sections
+from mlreco.errors import UserError
+from mlreco.inputs import noting_inputs
 
 
 def released(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
@@ -25,8 +29,14 @@ def released(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:
     Args:
         checkpoint: content of one that ``mlreco train`` wrote.
         path: where it was read, for messages.
+
+    Raises:
+        UserError: it has no weights, or tells what no checkpoint of mlreco does.
     """
-    metadata = _without_folders(metadata_of(checkpoint, path))
+    for key in ("state_dict", "iteration"):
+        if key not in checkpoint:
+            raise UserError(f"{path}: has no '{key}'; it is no checkpoint of 'mlreco train'")
+    metadata = _without_folders(metadata_of(checkpoint, path), path)
     return {
         "state_dict": {name: _small(tensor) for name, tensor in checkpoint["state_dict"].items()},
         "iteration": checkpoint["iteration"],
@@ -45,8 +55,9 @@ def _small(tensor: torch.Tensor) -> torch.Tensor:
     return half if is_near else tensor
 
 
-def _without_folders(metadata: Metadata) -> Metadata:
+def _without_folders(metadata: Metadata, path: Path) -> Metadata:
     """Return the metadata with the names of files alone, and without the host."""
+    config = _plain_config(metadata.config, f"{path}: its configuration")
     data = metadata.data
     if data is not None:
         data = data.model_copy(update={"files": tuple(Path(file).name for file in data.files)})
@@ -54,32 +65,46 @@ def _without_folders(metadata: Metadata) -> Metadata:
         run.model_copy(update={"host": "", "begun_from": Path(run.begun_from).name if run.begun_from else ""})
         for run in metadata.history
     )
-    return metadata.model_copy(update={"data": data, "history": history, "config": _plain_config(metadata.config)})
+    return metadata.model_copy(update={"data": data, "history": history, "config": config})
 
 
-def _plain_config(text: str) -> str:
+def _plain_config(text: str, source: str) -> str:
     """Return the YAML text of a configuration with files and prefixes without their folders."""
-    config = yaml.safe_load(text)
-    dataset = config.get("iotool", {}).get("dataset", {})
-    for key in ("data_keys", "file_keys"):
-        if isinstance(dataset.get(key), list):
-            dataset[key] = [Path(file).name for file in dataset[key]]
-    for section in (config.get("trainval", {}), *(config.get("model", {}).get("modules", {}).values())):
+    config = read_sections(text, source)
+    for section in (config.get("iotool", {}).get("dataset"), *_with_prefixes(config)):
+        if not isinstance(section, dict):
+            continue
+        for key in ("data_keys", "file_keys"):
+            if isinstance(section.get(key), list):
+                section[key] = [Path(str(file)).name for file in section[key]]
         for key in ("weight_prefix", "log_dir", "model_path"):
-            if isinstance(section, dict) and section.get(key):
+            if isinstance(section.get(key), str):
                 section[key] = Path(section[key]).name
     return yaml.safe_dump(config, sort_keys=False)
 
 
-def main() -> None:
-    """Read, shrink, write."""
+def _with_prefixes(config: dict[str, dict[str, Any]]) -> list[Any]:
+    """Return the sections that name folders of checkpoints and logs."""
+    modules = config.get("model", {}).get("modules")
+    return [config.get("trainval"), *(modules.values() if isinstance(modules, dict) else ())]
+
+
+def main() -> int:
+    """Read, shrink, write; return 2 where the checkpoint cannot be read or its copy not be written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path, help="file that 'mlreco train' wrote")
     parser.add_argument("output", type=Path, help="file to write")
     arguments = parser.parse_args()
-    write_checkpoint(arguments.output, released(read_checkpoint(arguments.checkpoint), arguments.checkpoint))
+    try:
+        with noting_inputs():
+            content = read_checkpoint(arguments.checkpoint)
+            write_checkpoint(arguments.output, released(content, arguments.checkpoint))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     print(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.1f} MB")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -18,6 +18,9 @@ KeyPath = tuple[str, ...]
 """Way to a value: keys of mappings and numbers of list items, as text."""
 
 
+NO_SECTIONS = "a configuration is a mapping of sections (iotool:, model:, ...)"
+"""What is said of another text."""
+
 _MOST_CHARACTERS = 2_000_000
 """Of a text; configurations have some thousands."""
 
@@ -87,6 +90,19 @@ def read_yaml(text: str, source: str) -> Any:
     return _read(text, source, Loader)[0]
 
 
+def read_sections(text: str, source: str) -> dict[str, dict[str, Any]]:
+    """Return the sections of a configuration that an output or a checkpoint carries; none where the text is empty.
+
+    Raises:
+        UserError: as in `read_yaml`, or the text is no mapping of mappings; the message begins with `source`.
+    """
+    values = read_yaml(text, source)
+    values = {} if values is None else values
+    if not isinstance(values, dict) or not all(value is None or isinstance(value, dict) for value in values.values()):
+        raise UserError(f"{source}: {NO_SECTIONS}")
+    return {name: value or {} for name, value in values.items()}
+
+
 def read_value(text: str, source: str) -> Any:
     """Return the value of a short YAML text such as the right-hand side of ``--set``.
 
@@ -118,7 +134,7 @@ def read_mapping(text: str, source: str, kind: type[Loader] = Loader) -> tuple[d
     if node is None:
         raise UserError(f"{source}: the configuration is empty")
     if not isinstance(node, yaml.MappingNode):
-        raise UserError(f"{source}: a configuration is a mapping of sections (iotool:, model:, ...)")
+        raise UserError(f"{source}: {NO_SECTIONS}")
     lines: dict[KeyPath, int] = {}
     _collect_lines(node, (), lines)
     return values, {path: f"{source}:{line}" for path, line in lines.items()}

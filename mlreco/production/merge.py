@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from mlreco.config.yaml_reader import read_sections
 from mlreco.console import remark
 from mlreco.errors import UserError
 from mlreco.inputs import input_file
@@ -196,11 +196,7 @@ def _refuse_another_kind(first: _Content, other: _Content) -> None:
 
 def _networks(one: _Content) -> Any:
     """Return the section ``model`` of the configuration of an output."""
-    try:
-        values = yaml.safe_load(one.info.get("cfg") or "")
-    except yaml.YAMLError:
-        return None
-    return values.get("model") if isinstance(values, dict) else None
+    return read_sections(one.info.get("cfg") or "", f"{one.path}: its configuration").get("model")
 
 
 def _info(contents: Sequence[_Content]) -> dict[str, Any]:

@@ -1,10 +1,12 @@
 """Texts that are no configurations: one line with the place, at once, whatever they stand for."""
 
+import re
 import time
+from pathlib import Path
 
 import pytest
 
-from mlreco.config.yaml_reader import read_file, read_mapping, read_value, read_yaml
+from mlreco.config.yaml_reader import read_file, read_mapping, read_sections, read_value, read_yaml
 from mlreco.errors import UserError
 from mlreco.post_processing.settings.values_file import read_mapping as read_values
 
@@ -91,3 +93,22 @@ def test_files(tmp_path):
     for read in (read_file, lambda name: read_values(name, str(name), "")):
         with pytest.raises(UserError, match="has 1099511627776 bytes"):
             read(path)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "5", "model: 1", "model: [uresnet]", "7", bomb(9, 9), "a: &a [*a]", "a: ["])
+def test_configurations_that_files_carry(text):
+    with pytest.raises(UserError, match=r"^out.h5: its configuration"):
+        read_sections(text, "out.h5: its configuration")
+
+
+def test_sections_without_keys_are_there():
+    assert read_sections("", "out.h5") == {}
+    assert read_sections("iotool:\nmodel: {a: 1}", "out.h5") == {"iotool": {}, "model": {"a": 1}}
+
+
+def test_no_other_loader_of_yaml_is_used():
+    """The limits of this one hold wherever the package and its tools read YAML."""
+    root = Path(__file__).parents[2]
+    sources = [path for folder in ("mlreco", "tools", "benchmarks", "bin") for path in (root / folder).rglob("*.py")]
+    assert len(sources) > 300
+    assert not [path for path in sources if re.search(r"yaml\.\w*load", path.read_text(encoding="utf-8"))]

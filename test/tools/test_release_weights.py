@@ -1,6 +1,7 @@
 """Weights as they are shipped: small, and with the history of their training."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import torch
@@ -10,10 +11,13 @@ from mlreco.checkpoints.metadata import metadata_of
 from mlreco.config import load_config
 from mlreco.inference import run_inference
 from mlreco.iotools import HDF5Reader
+from mlreco.semantics import PILARNET
 from mlreco.training import train
 
 ROOT = Path(__file__).parents[2]
 SMALL = "model.modules.uresnet_spice={filters: 4, depth: 3, reps: 1, own_levels: 1, decoder_reps: null}"
+
+BOMB = "\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))])
 
 
 def tool():
@@ -29,7 +33,7 @@ def test_shipped_weights_compute_what_the_trained_ones_do(tmp_path, monkeypatch)
     config = load_config(ROOT / "config/uresnet_spice.cfg", options)
     trained = train(config)
     monkeypatch.setattr("sys.argv", ["release_weights", str(trained), str(tmp_path / "shipped.ckpt")])
-    tool().main()
+    assert tool().main() == 0
     before, after = read_checkpoint(trained), read_checkpoint(tmp_path / "shipped.ckpt")
     assert (tmp_path / "shipped.ckpt").stat().st_size < trained.stat().st_size / 3
     for name, tensor in after["state_dict"].items():
@@ -44,3 +48,16 @@ def test_shipped_weights_compute_what_the_trained_ones_do(tmp_path, monkeypatch)
     run_inference(config, tmp_path / "output.h5", weights=tmp_path / "shipped.ckpt")
     with HDF5Reader(tmp_path / "output.h5") as reader:
         assert len(reader[0]["fragments"]) == len(reader[0]["embeddings"])
+
+
+def test_what_is_no_checkpoint_and_its_own_place_are_refused(tmp_path, monkeypatch, capsys):
+    path = tmp_path / "w.ckpt"
+    torch.save({"state_dict": {}, "iteration": 1}, path)
+    for text, config in (("its configuration:1: aliases", BOMB), ("is an input of this command", "model: {}")):
+        metadata = {"config": config, "class_scheme": "pilarnet", "classes": list(PILARNET.classes)}
+        torch.save({"state_dict": {}, "iteration": 1, "metadata": json.dumps(metadata)}, path)
+        content = path.read_bytes()
+        monkeypatch.setattr("sys.argv", ["release_weights", str(path), str(path)])
+        assert tool().main() == 2
+        assert text in capsys.readouterr().err
+        assert path.read_bytes() == content

@@ -59,7 +59,7 @@ def _config(arguments: argparse.Namespace) -> Config:
     import yaml
 
     from mlreco.config import load_config, parse_config
-    from mlreco.config.yaml_reader import read_yaml
+    from mlreco.config.yaml_reader import read_sections
     from mlreco.iotools import HDF5Reader
     from mlreco.post_processing.factories import clusterers_of_file, with_thresholds
 
@@ -69,13 +69,12 @@ def _config(arguments: argparse.Namespace) -> Config:
             raise UserError(f"--set {text}: only keys of {SECTION} matter here, such as {SECTION}.dbscan.eps=2")
     with HDF5Reader(arguments.file) as reader:
         before = clusterers_of_file(reader.info)
-        values = read_yaml(reader.info.get("cfg") or "", f"{arguments.file}: its configuration") or {}
-    if not isinstance(values, dict) or "model" not in values:
+        values = read_sections(reader.info.get("cfg") or "", f"{arguments.file}: its configuration")
+    if "model" not in values:
         raise UserError(f"{arguments.file}: holds no configuration; it is not an output of 'mlreco inference'")
     if arguments.config is not None:
-        values[SECTION] = (read_yaml(load_config(arguments.config).text, str(arguments.config)) or {}).get(
-            SECTION
-        ) or {}
+        given = read_sections(load_config(arguments.config).text, str(arguments.config))
+        values[SECTION] = given.get(SECTION, {})
     if arguments.thresholds is not None:
         values[SECTION] = with_thresholds(values.get(SECTION) or {}, str(arguments.thresholds))
     config = parse_config(yaml.safe_dump(values, sort_keys=False), arguments.file, overrides)

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from mlreco.config.yaml_reader import read_yaml
+from mlreco.config.yaml_reader import read_sections
 from mlreco.post_processing.evaluation.evaluate import (
     MIN_VOXELS,
     EventReader,
@@ -274,9 +274,10 @@ def _before(info: Mapping[str, Any], scheme: ClassScheme) -> tuple[dict[str, Gra
     used = json.loads(info.get("thresholds") or "{}")
     if not used or clusterer_of(used) != GRAPH:
         return resolve_graph_thresholds(None, scheme), "average"
-    config = read_yaml(info.get("cfg") or "", "the configuration of the file") or {}
-    arguments = (config.get("post_processing") or {}).get(GRAPH) or {}
-    return resolve_graph_thresholds(used, scheme), arguments.get("linkage", "average")
+    config = read_sections(info.get("cfg") or "", "the configuration of the file")
+    arguments = config.get("post_processing", {}).get(GRAPH)
+    linkage = arguments.get("linkage") if isinstance(arguments, dict) else None
+    return resolve_graph_thresholds(used, scheme), linkage or "average"
 
 
 def _read(
