@@ -30,12 +30,13 @@ class InstanceExtents:
     margins: np.ndarray
 
 
-def instance_extents(reader: HDF5Reader, min_voxels: int) -> InstanceExtents | None:
-    """Measure all true instances of a file.
+def instance_extents(reader: HDF5Reader, min_voxels: int, events: range | None = None) -> InstanceExtents | None:
+    """Measure the true instances of a file.
 
     Args:
         reader: the file.
         min_voxels: instances with fewer voxels of a class are left out there.
+        events: numbers of the events; all if None.
 
     Returns:
         The instances; None where the file lacks margins or truth.
@@ -43,7 +44,7 @@ def instance_extents(reader: HDF5Reader, min_voxels: int) -> InstanceExtents | N
     if any(name not in reader.products for name in _PRODUCTS):
         return None
     parts = []
-    for index in range(len(reader)):
+    for index in range(len(reader)) if events is None else events:
         coordinates, margins, semantics, instances = reader.event(index, _PRODUCTS).values()
         parts.append(event_extents(coordinates, margins, semantics, instances, min_voxels))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)] or 3 * [np.empty(0)]

@@ -46,6 +46,7 @@ def write_report(
     evaluation: Evaluation,
     path: str | os.PathLike,
     *,
+    events: range | None = None,
     n_random: int = 4,
     n_worst: int = 4,
     seed: int = 0,
@@ -56,6 +57,7 @@ def write_report(
         reader: the output file.
         evaluation: its evaluation, from `mlreco.post_processing.evaluate`.
         path: the page to write; it appears complete or not at all.
+        events: numbers of the events that were evaluated; all if None.
         n_random: number of random events to show.
         n_worst: number of the worst events over all classes to show, beside the worst of each class.
         seed: of the random choice.
@@ -63,9 +65,9 @@ def write_report(
     Raises:
         UserError: the page cannot be written.
     """
-    chosen, failures = chosen_and_failures(reader, evaluation, n_random, n_worst, seed)
+    chosen, failures = chosen_and_failures(reader, evaluation, n_random, n_worst, seed, events)
     browser = browser_path(path) if chosen else None
-    page = report_page(reader, evaluation, chosen, failures, None if browser is None else browser.name)
+    page = report_page(reader, evaluation, chosen, failures, None if browser is None else browser.name, events)
     if browser is not None:
         write_event_browser(reader, sorted(item.event for item in chosen), browser)
     write_text(Path(path), page)
@@ -77,11 +79,16 @@ def browser_path(report: str | os.PathLike[str]) -> Path:
 
 
 def chosen_and_failures(
-    reader: HDF5Reader, evaluation: Evaluation, n_random: int, n_worst: int, seed: int
+    reader: HDF5Reader,
+    evaluation: Evaluation,
+    n_random: int,
+    n_worst: int,
+    seed: int,
+    events: range | None = None,
 ) -> tuple[list[ChosenEvent], dict[str, list[Failure]]]:
     """Return the events that a report shows, and what went wrong in all."""
     options = {name: getattr(evaluation, name) for name in ("min_voxels", "fragments", "semantics")}
-    failures = find_failures(event_tables(reader, **options), evaluation.classes)
+    failures = find_failures(event_tables(reader, events=events, **options), evaluation.classes)
     return choose_events(evaluation, n_random, n_worst, seed, failures), failures
 
 
@@ -91,6 +98,7 @@ def report_page(
     chosen: Sequence[ChosenEvent],
     failures: Mapping[str, Sequence[Failure]],
     browser: str | None = None,
+    events: range | None = None,
 ) -> str:
     """Return the report as HTML text.
 
@@ -100,15 +108,17 @@ def report_page(
         chosen: the events to show.
         failures: what went wrong in all events.
         browser: name of the page with these events; no links without it.
+        events: numbers of the events that were evaluated; all if None.
     """
+    events = range(len(reader)) if events is None else events
     classes = class_names(reader.info)
-    figures = {name: figure for name, figure in _figures(reader, evaluation).items() if figure is not None}
+    figures = {name: figure for name, figure in _figures(reader, evaluation, events).items() if figure is not None}
     documents = [thumbnail_document(reader, item.event, classes) for item in chosen]
     name = Path(getattr(reader, "path", "output")).name
     sections = [
         f"<h1>Clustering report: {escape(name)}</h1>",
-        _provenance(reader, evaluation),
-        _tables(reader, evaluation, failures),
+        _provenance(reader, evaluation, events),
+        _tables(reader, evaluation, failures, events),
     ]
     sections += [_figure_section(key, _CAPTIONS[key]) for key in figures]
     if chosen:
@@ -144,12 +154,12 @@ _CAPTIONS = {
 }
 
 
-def _figures(reader: HDF5Reader, evaluation: Evaluation) -> dict[str, Figure | None]:
+def _figures(reader: HDF5Reader, evaluation: Evaluation, events: range) -> dict[str, Figure | None]:
     """Return the figures by their keys in the captions; None where the file lacks what a figure shows."""
     if not len(evaluation.rows["event"]):
-        return {"times": _times(reader)}
-    extents = instance_extents(reader, evaluation.min_voxels)
-    segmentation, corrected = evaluate_segmentation(reader), evaluate_corrected(reader)
+        return {"times": _times(reader, events)}
+    extents = instance_extents(reader, evaluation.min_voxels, events)
+    segmentation, corrected = evaluate_segmentation(reader, events), evaluate_corrected(reader, events)
     return {
         "confusion": None if segmentation is None else report_figures.confusion(segmentation),
         "corrected": None if corrected is None else report_figures.confusion(corrected),
@@ -157,26 +167,27 @@ def _figures(reader: HDF5Reader, evaluation: Evaluation) -> dict[str, Figure | N
         "margins": None if extents is None else report_figures.margins_against_extents(extents, evaluation.classes),
         "counts": report_figures.counts_matrices(evaluation),
         "boxes": report_figures.metrics_against_counts(evaluation),
-        "times": _times(reader),
+        "times": _times(reader, events),
     }
 
 
-def _times(reader: HDF5Reader) -> Figure | None:
-    if "times" not in reader.products or not len(reader):
+def _times(reader: HDF5Reader, events: range) -> Figure | None:
+    if "times" not in reader.products or not events:
         return None
-    times, _ = reader.range(0, len(reader), ["times"])["times"]
+    times, _ = reader.range(events.start, events.stop, ["times"])["times"]
     columns = reader.columns.get("times", tuple(f"step {i + 1}" for i in range(times.shape[1])))
     return report_figures.time_histograms(np.asarray(times), columns)
 
 
-def _provenance(reader: HDF5Reader, evaluation: Evaluation) -> str:
+def _provenance(reader: HDF5Reader, evaluation: Evaluation, events: range) -> str:
     rule = (
         f"true instances of {evaluation.min_voxels} voxels and more"
         if evaluation.min_voxels > 1
         else "all true instances"
     )
+    part = "" if len(events) == len(reader) else f" of {len(reader):,}, from {events.start} to {events.stop - 1}"
     facts = {
-        "events": f"{len(reader):,}",
+        "events": f"{len(events):,}{part}",
         "evaluated": f"{escape(evaluation.fragments)}, voxels selected by {evaluation.semantics} class, {rule}",
         "made": escape(str(reader.info.get("date", ""))),
         "mlreco": escape(str(reader.info.get("mlreco_version", ""))),
@@ -188,9 +199,12 @@ def _provenance(reader: HDF5Reader, evaluation: Evaluation) -> str:
     )
 
 
-def _tables(reader: HDF5Reader, evaluation: Evaluation, failures: Mapping[str, Sequence[Failure]]) -> str:
+def _tables(
+    reader: HDF5Reader, evaluation: Evaluation, failures: Mapping[str, Sequence[Failure]], events: range
+) -> str:
     thresholds = report_tables.threshold_table(reader.info)
-    interactions = report_tables.interaction_table(evaluate_interactions(reader, min_voxels=evaluation.min_voxels))
+    together = evaluate_interactions(reader, min_voxels=evaluation.min_voxels, events=events)
+    interactions = report_tables.interaction_table(together)
     found = report_tables.found_table(evaluate_found(reader, min_voxels=evaluation.min_voxels))
     parts = [
         ("Table I. The sample", report_tables.sample_table(evaluation), ""),

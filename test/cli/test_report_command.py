@@ -40,6 +40,12 @@ def test_report_writes_one_page(tmp_path, capsys):
     assert str(page) in capsys.readouterr().out
     text = page.read_text()
     assert "HIP" in text and "<html" in text and 'src="http' not in text
+    assert "<b>2</b>" in page.read_text() and (tmp_path / "pages" / "report_events.html").exists()
+    assert main(["report", str(tmp_path / "output.h5"), "-n", "1:2", "-o", str(page)]) == 0
+    text = page.read_text()
+    assert "events <b>1 of 2, from 1 to 1</b>" in text and "Event 1 (" in text and "Event 0 (" not in text
+    assert main(["report", str(tmp_path / "output.h5"), "-n", "5:6", "-o", str(page)]) == 2
+    assert "no event 5; the file has 2, counted from 0" in capsys.readouterr().err
 
 
 def test_report_of_a_missing_file(tmp_path, capsys):

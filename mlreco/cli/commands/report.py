@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mlreco.cli.events import chosen_events, event_slice
 from mlreco.cli.options import not_negative, output_file
 from mlreco.console import say
 
@@ -21,6 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-voxels", type=not_negative, default=10, metavar="N", help="leave out smaller true instances (10)"
     )
+    parser.add_argument(
+        "-n", "--events", type=event_slice, metavar="N|A:B", help="the first N events, or events A to B - 1 (all)"
+    )
     parser.add_argument("--seed", type=not_negative, default=0, metavar="N", help="of the random events shown (0)")
 
 
@@ -32,8 +36,10 @@ def run(arguments: argparse.Namespace) -> None:
     from mlreco.visualization.report import browser_path
 
     with HDF5Reader(arguments.file) as reader:
-        evaluation = evaluate(reader, min_voxels=arguments.min_voxels)
-        write_report(reader, evaluation, output_file(arguments.output, arguments.file), seed=arguments.seed)
+        events = chosen_events(arguments.events, len(reader), arguments.file) if arguments.events else None
+        evaluation = evaluate(reader, min_voxels=arguments.min_voxels, events=events)
+        page = output_file(arguments.output, arguments.file)
+        write_report(reader, evaluation, page, events=events, seed=arguments.seed)
     say(f"report of {arguments.file}: {arguments.output.resolve()}")
     browser = browser_path(arguments.output)
     if browser.exists():
