@@ -29,7 +29,8 @@ class LArCVDataset:
         skip_event_list: entries (over all files) to leave out.
         entry_range: first entry and the one after the last; applies before ``event_list``.
         optional: schema keys that are left out, with the reason in ``left_out``, when a file lacks their products.
-        class_scheme: given to parsers that ask for it; files that tell another one give no labels.
+        class_scheme: given to parsers that ask for it; files that tell another one give no labels but those that are
+            optional and that a parser translates.
         reader: name of the reader; by the files' content if None.
         augmenter: changes events when ``fetch`` is given a random generator.
         energies: schema key whose features must not be negative.
@@ -68,10 +69,11 @@ class LArCVDataset:
         self._files = EventFiles(expand_sources(data_keys, limit_num_files), reader, skip)
         self.files = self._files.files
         self.left_out: dict[str, str] = {}
+        self._translated: list[str] = []
         self._entries = self._available(entries, set(optional), class_scheme)
         self._parser = EventParser(self._entries, energies, augmenter)
         self.keys = tuple(entry.key for entry in self._entries)
-        self.remarks = self._check_geometries()
+        self.remarks = (*self._check_geometries(), *self._translated)
         self._selected = self._select(event_list, entry_range, skip_event_list)
 
     def __len__(self) -> int:
@@ -141,13 +143,19 @@ class LArCVDataset:
         """Return the entries whose products all files have."""
         kept = []
         for entry in entries:
-            lacking = self._lacking(entry) or self._other_scheme(entry, scheme)
+            lacking, other = self._lacking(entry), None
             if lacking is None:
+                other = self._other_scheme(entry, scheme)
+            if other is not None and entry.key in optional and entry.translates:
+                self._translated.append(f"'{entry.key}' is translated from the classes of '{other[0]}'")
+                entry, other = entry.translating(other[0]), None
+            reason = lacking if other is None else other[1]
+            if reason is None:
                 kept.append(entry)
             elif entry.key in optional:
-                self.left_out[entry.key] = lacking
+                self.left_out[entry.key] = reason
             else:
-                raise UserError(lacking)
+                raise UserError(reason)
         return kept
 
     def _lacking(self, entry: SchemaEntry) -> str | None:
@@ -164,12 +172,12 @@ class LArCVDataset:
                     )
         return None
 
-    def _other_scheme(self, entry: SchemaEntry, scheme: str) -> str | None:
-        """Return which file tells another class scheme than the configuration's."""
+    def _other_scheme(self, entry: SchemaEntry, scheme: str) -> tuple[str, str] | None:
+        """Return the class scheme that files tell, where it is not the configuration's, and which file that is."""
         for name in filter(holds_classes, entry.product_names()):
             told = check_schemes(list(self._files.readers()), name)
-            if told is not None and told[1] != scheme:
-                return (
+            if told is not None and told[1] not in (scheme, entry.options.get("image_scheme")):
+                return told[1], (
                     f"{told[0]}: the classes of '{name}' (schema key '{entry.key}') are numbered as in '{told[1]}', "
                     f"and model.class_scheme is '{scheme}'"
                 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mlreco.errors import UserError, nearest
@@ -29,6 +29,15 @@ class SchemaEntry:
     parser: Callable[..., Any]
     products: dict[str, str | tuple[str, ...]]
     options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def translates(self) -> bool:
+        """Whether the parser translates the classes of an image in another numbering."""
+        return "image_scheme" in inspect.signature(self.parser).parameters and not self.options.get("precedence")
+
+    def translating(self, scheme: str) -> SchemaEntry:
+        """Return the entry for an image whose classes are numbered as in ``scheme``."""
+        return replace(self, options={**self.options, "image_scheme": scheme})
 
     def product_names(self) -> list[str]:
         """Names of all products that the parser needs."""

@@ -105,4 +105,6 @@ def _take(table: np.ndarray, rows: np.ndarray, numbers: dict[str, np.ndarray]) -
             mass = np.sqrt(np.maximum(energy**2 - size**2, 0))
             table["kinetic_energy"] = energy - mass
     if {"trackid", "parent_trackid"} <= set(names):
-        table["track_id"], table["parent_track_id"] = rows["trackid"], rows["parent_trackid"]
+        ancestry = rows["process"] != b"" if "process" in names else np.ones(len(rows), bool)
+        table["track_id"] = rows["trackid"]
+        table["parent_track_id"] = np.where(ancestry, rows["parent_trackid"].astype(np.int64), -1)

@@ -186,4 +186,5 @@ def test_class_schemes_that_do_not_belong_together(files):
         load(files[1:])
     dataset = {"data_keys": [str(files[2])], "schema": SCHEMA}
     loader = loader_factory({"dataset": dataset}, train=False, optional=("segment_label", "cluster_label"))
-    assert set(loader.dataset.left_out) == {"segment_label", "cluster_label"}
+    assert set(loader.dataset.left_out) == {"segment_label"}
+    assert loader.dataset.remarks == ("'cluster_label' is translated from the classes of 'mlreco'",)

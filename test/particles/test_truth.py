@@ -77,7 +77,7 @@ def test_a_file_of_pilarnet_m(tmp_path):
     assert found["interaction"].tolist() == [1, 1]
     assert found["energy"].tolist() == [9, 11]
     assert found["energy_deposit"].tolist() == [10.5, 12]
-    for name in ("parent", "primary"):
+    for name in ("parent", "primary", "parent_track_id"):
         assert found[name].tolist() == [-1, -1], name
     for name in ("momentum", "kinetic_energy", "direction_x", "start_x", "end_x", "vertex_x", "length"):
         assert np.isnan(found[name]).all(), name

@@ -14,7 +14,7 @@ from mlreco.analysis.statistics import fraction, median, quantile, width
 NAME = "tracks"
 HELP = "start, end, direction, length and sense of tracks against the truth"
 SHORTEST = 3.0
-"""Tracks below this true length, cm, are left out."""
+"""Tracks below this true length, cm, are left out; below this length where the truth tells no ends."""
 
 
 def analyse(sample: Sample) -> Result:
@@ -27,6 +27,7 @@ def analyse(sample: Sample) -> Result:
     rows = rows[np.isin(np.abs(sample.true_of(rows, "pdg")), (13, 211, 2212))]
     first, last = sample.true_vectors(rows, "start"), sample.true_vectors(rows, "end")
     chord = np.linalg.norm(last - first, axis=1)
+    chord = np.where(np.isfinite(chord), chord, sample.particles["length"][rows])
     rows, first, last = (values[chord >= SHORTEST] for values in (rows, first, last))
     table = sample.particles[rows]
     start, end = sample.vectors(rows, "start"), sample.vectors(rows, "end")
@@ -37,9 +38,10 @@ def analyse(sample: Sample) -> Result:
     inside = np.linalg.norm(sample.true_vectors(rows, "stop") - last, axis=1) < 1
     excess = np.where(inside, table["length"] - sample.true_of(rows, "length"), np.nan)
     proton, heavy = table["score_proton"] > 0.5, np.abs(sample.true_of(rows, "pdg")) == 2212
-    sure = table["sense_confidence"] > 0.95
+    known = np.isfinite(first).all(axis=1) & np.isfinite(last).all(axis=1)
+    sure = known & (table["sense_confidence"] > 0.95)
     numbers = [
-        fraction("sense right", right),
+        fraction("sense right", right[known]),
         fraction("sense right where confidence is above 0.95", right[sure]),
         quantile("distance of start, 68 %", from_start[right], 0.68, "cm"),
         quantile("distance of end, 68 %", from_end[right], 0.68, "cm"),

@@ -10,7 +10,8 @@ from mlreco.errors import UserError
 from mlreco.iotools.interface import ClusterVoxels, flat_index, unflatten
 from mlreco.iotools.parsers.particles import group_numbers, interaction_numbers, particle_types, primary_flags
 from mlreco.iotools.parsers.sharing import precedence_ranks, set_classes, share_out
-from mlreco.semantics import UNKNOWN, class_scheme
+from mlreco.iotools.parsers.translation import translated_classes
+from mlreco.semantics import UNKNOWN, ClassScheme, class_scheme
 from mlreco.voxels import CLUSTER_COLUMNS, EventVoxels
 
 LABELS = np.float64
@@ -79,6 +80,7 @@ def parse_cluster3d_clean_full(
     sparse_value_event: EventVoxels | None = None,
     precedence: Sequence[str | int] | None = None,
     class_scheme: str = "pilarnet",
+    image_scheme: str | None = None,
 ) -> EventVoxels:
     """Label every voxel of the image with instance, particle and class.
 
@@ -97,6 +99,8 @@ def parse_cluster3d_clean_full(
         precedence: all class names or numbers in descending precedence. Default: the field's, track before Michel
             before shower before delta before low energy; in the ``pilarnet`` scheme HIP, MIP, Michel, Shower, Delta.
         class_scheme: numbering of the semantic classes.
+        image_scheme: that of ``sparse_semantics_event``, where it is another: the classes are translated, tracks by
+            their particles.
 
     Returns:
         Columns ``mlreco.voxels.CLUSTER_COLUMNS`` in float64, which holds ids exactly; -1 where unknown. The instance is
@@ -112,7 +116,8 @@ def parse_cluster3d_clean_full(
     if image.meta.shape != cluster_event.meta.shape:
         raise UserError(f"sets of an image {cluster_event.meta.shape} with classes of an image {image.meta.shape}")
     particles, unassigned = _match_particles(cluster_event, particle_event)
-    owners, deposits = _owners(image, cluster_event, precedence_ranks(_scheme(class_scheme), precedence))
+    own, wanted = _scheme(image_scheme or class_scheme), _scheme(class_scheme)
+    owners, deposits = _owners(image, cluster_event, precedence_ranks(own, precedence))
     if unassigned is not None:
         owners[owners == unassigned] = UNKNOWN
     if sparse_value_event is not None:
@@ -121,7 +126,8 @@ def parse_cluster3d_clean_full(
     table = dict(zip(CLUSTER_COLUMNS, features.T, strict=True))
     table["value"][:] = deposits
     table["cluster"][:] = owners
-    table["semantic"][:] = image.features[:, 0].astype(np.int64)
+    classes = image.features[:, 0].astype(np.int64)
+    table["semantic"][:] = classes if own == wanted else _translated(classes, own, wanted, owners, particles)
     if particles is not None:
         known = owners >= 0
         table["group"][known] = group_numbers(particles)[owners[known]]
@@ -132,6 +138,16 @@ def parse_cluster3d_clean_full(
 
 
 _scheme = class_scheme
+
+
+def _translated(
+    classes: np.ndarray, own: ClassScheme, wanted: ClassScheme, owners: np.ndarray, particles: np.ndarray | None
+) -> np.ndarray:
+    """Return classes in the wanted numbering."""
+    codes = np.zeros(0 if particles is None else len(particles), np.int64)
+    if particles is not None and "pdg" in (particles.dtype.names or ()):
+        codes = particles["pdg"].astype(np.int64)
+    return translated_classes(classes, own, wanted, np.append(codes, 0)[np.where(owners < len(codes), owners, -1)])
 
 
 def _owners(image: EventVoxels, clusters: ClusterVoxels, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
