@@ -21,6 +21,7 @@ from mlreco.iotools import HDF5Reader, HDF5Writer
 from mlreco.iotools.output.graphs import FragmentReader
 from mlreco.models.chain import running_order
 from mlreco.models.grappa import Fragmenter, Grappa
+from mlreco.models.grappa.passes import BOUND, _exponentiate
 from mlreco.models.weights import load_state
 from mlreco.post_processing import evaluate
 from mlreco.post_processing.fragment_graph import (
@@ -84,6 +85,27 @@ def test_passes_without_gradients_give_what_torch_gives(graphs):
     assert all(values.requires_grad for values in wanted.values())
     for name, values in found.items():
         torch.testing.assert_close(values, wanted[name].detach(), rtol=1e-5, atol=1e-5, msg=name)
+
+
+def test_changed_weights_are_noticed(graphs):
+    network = Grappa(PILARNET, width=16, link_width=8, rounds=1).eval()
+    scores_of(network, graphs)
+    network.rounds.last.out.weight.data *= 2
+    network.node_head[1].bias.data += 1
+    with torch.enable_grad():
+        wanted = network({"fragment_graph": join_graphs(graphs)})["graph_logits"]
+    found = scores_of(network, graphs)
+    torch.testing.assert_close(found["fragment_edge_scores"], wanted["instance"].detach(), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        found["fragment_start_scores"], torch.sigmoid(wanted["start"].detach()), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_exponentials_are_those_of_numpy():
+    values = np.concatenate([np.linspace(-9, 9, 10_001), [0, BOUND, -BOUND, np.inf, -np.inf]]).astype(np.float32)
+    found = values.copy()
+    _exponentiate(found, np.empty(len(found), np.int32))
+    np.testing.assert_allclose(found, np.exp(values.astype(np.float64).clip(-BOUND, BOUND)), rtol=3e-7)
 
 
 def test_a_norm_that_somebody_watches_is_called(graphs):

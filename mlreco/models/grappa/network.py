@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
 from mlreco.errors import UserError
-from mlreco.models.grappa.passes import CHANNELS, can_pass, heard, told
+from mlreco.models.grappa.passes import BOUND, CHANNELS, LEAST_WEIGHT
 
-BOUND = 8.0
-"""Of the logarithm of a weight, either way."""
-LEAST_WEIGHT = 1e-4
-"""Less than any weight, added to their sums."""
 LEAST_DEVIATION = 1e-5
 """A feature that varies less is only shifted."""
 
@@ -66,8 +60,6 @@ class LinkUpdate(nn.Module):
     def forward(self, nodes: Tensor, links: Tensor, edges: Tensor) -> Tensor:
         """Return the (E, link_width) new states of the pairs."""
         hidden, larger, smaller = self.of_link(links), self.of_larger(nodes), self.of_smaller(nodes)
-        if can_pass(hidden, self.norm):
-            return self.out(heard(hidden, larger, smaller, edges, self.norm)).add_(links)
         hidden = hidden + larger.index_select(0, edges[:, 0]) + smaller.index_select(0, edges[:, 1])
         return links + self.out(torch.relu(self.norm(hidden)))
 
@@ -92,15 +84,11 @@ class NodeUpdate(nn.Module):
     def forward(self, nodes: Tensor, links: Tensor, edges: Tensor) -> Tensor:
         """Return the (F, node_width) new states of the fragments."""
         weights = [of_side(links).clamp(-BOUND, BOUND).exp() for of_side in self.weights]
-        parts: Sequence[Tensor]
-        if can_pass(links):
-            parts = told(links, weights, edges, len(nodes), LEAST_WEIGHT)
-        else:
-            parts = [
-                part
-                for side, of_side in enumerate(weights)
-                for part in _weighted_means(links, of_side, edges[:, side], len(nodes))
-            ]
+        parts = [
+            part
+            for side, of_side in enumerate(weights)
+            for part in _weighted_means(links, of_side, edges[:, side], len(nodes))
+        ]
         hidden = self.inner(torch.cat([nodes, *parts], dim=1))
         return nodes + self.out(torch.relu(self.norm(hidden)))
 
@@ -151,8 +139,11 @@ class Standardise(nn.Module):
         """Return (R, features) values with about mean 0 and deviation 1."""
         if self.training and len(values) and int(self.batches) < self.steps:
             self._count(values.detach().double())
-        scale = torch.where(self.deviation > LEAST_DEVIATION, self.deviation, 1.0)
-        return (values - self.mean) / scale
+        return (values - self.mean) / self.scale()
+
+    def scale(self) -> Tensor:
+        """Return (features,) what features are divided by."""
+        return torch.where(self.deviation > LEAST_DEVIATION, self.deviation, 1.0)
 
     def _count(self, values: Tensor) -> None:
         """Add rows to the statistics (Chan, Golub and LeVeque 1983)."""

@@ -11,6 +11,7 @@ from torch import nn
 from mlreco.errors import UserError
 from mlreco.graph_batch import GraphBatch
 from mlreco.models.event_rows import EventRows
+from mlreco.models.grappa.folded import folded
 from mlreco.models.grappa.loss import GrappaLoss
 from mlreco.models.grappa.network import Rounds, head
 from mlreco.models.stage import StageLoss
@@ -122,7 +123,8 @@ class Grappa(nn.Module):
             return self._of_graph(graph.nodes, graph.links, graph.edges)
         nodes, links = graph.nodes.split(graph.node_counts), graph.links.split(graph.edge_counts)
         parts = zip(nodes, links, edges.split(graph.edge_counts), strict=True)
-        fragments, pairs = zip(*(self._of_graph(*part) for part in parts), strict=True)
+        network = folded(self.rounds, self.node_head, self.link_head) or self._of_graph
+        fragments, pairs = zip(*(network(*part) for part in parts), strict=True)
         return torch.cat(fragments), torch.cat(pairs)
 
     def _of_graph(

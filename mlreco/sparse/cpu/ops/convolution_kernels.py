@@ -10,18 +10,16 @@ import numpy as np
 
 from mlreco.sparse.cpu.codegen.shared_memory import Record, claim, floats_at, integers_at, record_at
 from mlreco.sparse.cpu.codegen.simd import UNIT
-from mlreco.sparse.cpu.codegen.tile import BEYOND, forward_tile
+from mlreco.sparse.cpu.codegen.tile import BEYOND
 from mlreco.sparse.cpu.ops.epilogue import EPILOGUE, finish
 from mlreco.sparse.cpu.ops.row_lists import ADDRESS_BYTES, fill_up, list_rows
+from mlreco.sparse.cpu.ops.tiles import HEIGHTS, multiply
 from mlreco.sparse.cpu.threads.crew import work_together, worth
 from mlreco.sparse.maps.submanifold import BLOCK, MAP
 from mlreco.sparse.native.jit import SharedKernel, kernel
 from mlreco.sparse.native.job import CODE, INT, OWN, RECORD, Layout, Numbers
 
 _LANES = UNIT.lanes
-_one, _two, _three = forward_tile(1), forward_tile(2), forward_tile(3)
-_four = forward_tile(min(4, len(UNIT.rows)))
-_HEIGHTS = np.array(UNIT.rows, np.int64)
 _HEIGHT, _LOWEST = UNIT.block_rows
 MOST_ROWS = -(-_HEIGHT // BLOCK) * BLOCK
 """Rows of the highest block of output."""
@@ -68,18 +66,6 @@ _SOURCE_BYTES = _SOURCE.itemsize
 
 
 @kernel
-def _multiply(vectors: int, operands: tuple[int, ...]) -> None:
-    if vectors == 1:
-        _one(operands)
-    elif vectors == 2:
-        _two(operands)
-    elif vectors == 3:
-        _three(operands)
-    else:
-        _four(operands)
-
-
-@kernel
 def _add_source(
     source: int,
     offset: int,
@@ -118,9 +104,9 @@ def _add_source(
         following = panels + 4 * ((offset + 1) * offset_step + first_column * column_step)
         if group + 1 < groups[1]:
             following = panels + 4 * (offset * offset_step + (first_column + column) * column_step)
-        height = _HEIGHTS[widths[group] - 1]
+        height = HEIGHTS[widths[group] - 1]
         tiles = (count + height - 1) // height
-        _multiply(widths[group], (sources, targets, here, tiles, channels, panel, row_bytes, following))
+        multiply(widths[group], (sources, targets, here, tiles, channels, panel, row_bytes, following))
 
 
 @kernel
