@@ -27,11 +27,19 @@ class Progress:
         initial: steps done before.
         unit: what a step is, in the rate (``ev`` gives events/s).
         told: whether anything is shown.
+        lines: whether lines are, where stderr is no terminal; without them it is only told that kernels are compiled.
     """
 
     def __init__(
-        self, description: str, total: int | None = None, initial: int = 0, unit: str = "ev", told: bool = True
+        self,
+        description: str,
+        total: int | None = None,
+        initial: int = 0,
+        unit: str = "ev",
+        told: bool = True,
+        lines: bool = True,
     ) -> None:
+        self._is_told = told
         silent = not told or not sys.stderr.isatty()
         self._bar = tqdm(
             desc=description,
@@ -42,7 +50,7 @@ class Progress:
             disable=silent,
             dynamic_ncols=True,
         )
-        self._lines = _Lines(description, total, initial, _NAMES.get(unit, unit)) if silent and told else None
+        self._lines = _Lines(description, total, initial, _NAMES.get(unit, unit)) if silent and told and lines else None
 
     def advance(self, steps: int = 1, **numbers: float) -> None:
         """Count steps and show numbers: the latest on a terminal, in a line the means since the line before."""
@@ -54,9 +62,9 @@ class Progress:
         self._bar.update(steps)
 
     def _tell_of_compiling(self) -> None:
-        if self._lines is None:
+        if not self._bar.disable:
             self._bar.set_postfix_str(COMPILING)
-        else:
+        elif self._is_told:
             remark(COMPILING)
 
     def __enter__(self) -> Progress:

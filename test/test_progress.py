@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mlreco import compiling, progress
+from mlreco.cli import run_clock
 from mlreco.progress import Progress, duration
 
 
@@ -51,6 +52,25 @@ def test_time_for_compiling_is_in_no_rate(clock, capsys, monkeypatch):
         compiled[0] += 15
         bar.advance(10)
     assert capsys.readouterr().err == "mlreco: inference: 10 of 100 events, 2 events/s, 45 s left\n"
+
+
+def test_a_training_tells_of_the_compiler_and_leaves_the_lines_to_its_reports(clock, capsys):
+    with Progress("training", total=10, unit="it", lines=False) as bar:
+        clock[0] += 100
+        bar.advance()
+        bar._tell_of_compiling()
+    assert capsys.readouterr().err == f"mlreco: {progress.COMPILING}\n"
+
+
+def test_the_clock_of_a_command_leaves_out_compiling(monkeypatch):
+    now, compiled = [50.0], [7.0]
+    monkeypatch.setattr(run_clock.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(compiling, "seconds", lambda: compiled[0])
+    clock = run_clock.RunClock()
+    now[0], compiled[0] = 90.0, 37.0
+    assert clock.seconds() == 10.0
+    assert clock.once() == "; loading compiled kernels: 30.0 s"
+    assert run_clock.told_once(0.4, 1) == "" and run_clock.told_once(2, 3) == "; compiling kernels, once: 2.0 s"
 
 
 def test_a_run_that_waits_for_the_compiler_says_so_once(capsys, monkeypatch):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mlreco.compiling import Stopwatch
 from mlreco.config import Config
 from mlreco.console import remark
 from mlreco.errors import UserError
@@ -32,18 +31,6 @@ from mlreco.training.synced_norms import SyncedNorms
 from mlreco.training.team import ENDS, FAILED, GOES_ON, Team
 from mlreco.training.validating import Validations
 from mlreco.training.validation import Validator
-
-
-@dataclass
-class _Timer:
-    """Seconds since the previous reading."""
-
-    last: float = 0.0
-
-    def lap(self) -> float:
-        now = time.perf_counter()
-        elapsed, self.last = now - self.last, now
-        return elapsed
 
 
 class Training:
@@ -142,7 +129,7 @@ class Training:
         batches = self.loader.steps(requested)
         self._validate(requested, reporter)
         while self.state.iteration < self.iterations:
-            timer = _Timer(time.perf_counter())
+            timer = Stopwatch()
             with self.team.telling_losses():
                 row = self._iterate(self._next(batches, interruption), timer)
             if reporter is not None:
@@ -218,7 +205,7 @@ class Training:
             raise WaitEnded
         return parts
 
-    def _iterate(self, parts: Sequence[Batch], timer: _Timer) -> dict[str, float]:
+    def _iterate(self, parts: Sequence[Batch], timer: Stopwatch) -> dict[str, float]:
         """Train on one batch and return its numbers."""
         self._tell_skipped()
         times = {"tio": timer.lap(), "tforward": 0.0, "tbackward": 0.0}

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from mlreco.compiling import Stopwatch
 from mlreco.console import remark
 from mlreco.errors import UserError
 from mlreco.progress import Progress
@@ -42,9 +43,10 @@ class Reporter:
         if trainval["validation"] is not None:
             log = CSVLog(trainval["log_dir"], first_iteration, before.get("validation"), "validation_log")
             self._validations = self._stack.enter_context(log)
-        bar = Progress("training", total=iterations, initial=first_iteration, unit="it")
+        bar = Progress("training", total=iterations, initial=first_iteration, unit="it", lines=False)
         self._progress = self._stack.enter_context(bar)
-        self._started = self._told = time.monotonic()
+        self._clock, self._seconds = Stopwatch(), 0.0
+        self._told = time.monotonic()
         remark(f"log: {self._log.path}")
 
     @property
@@ -100,7 +102,8 @@ class Reporter:
         if now - self._told < _SECONDS_BETWEEN_LINES and iteration != self.iterations:
             return
         self._told = now
-        rate = (iteration - self._first) / (now - self._started)
+        self._seconds += self._clock.lap()
+        rate = (iteration - self._first) / max(self._seconds, 1e-9)
         left = datetime.timedelta(seconds=round((self.iterations - iteration) / rate))
         accuracies = {name: value for name, value in row.items() if name.endswith("_accuracy")}
         losses = {name: value for name, value in row.items() if name.endswith("loss")}

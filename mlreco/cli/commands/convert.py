@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 
 from mlreco.cli.options import output_file
+from mlreco.cli.run_clock import RunClock
 from mlreco.console import remark, say
 from mlreco.errors import UserError
 
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     from mlreco.iotools.conversion import convert
     from mlreco.iotools.partial import partial_folder
 
-    output, started = output_file(arguments.output), time.perf_counter()
+    output, clock = output_file(arguments.output), RunClock()
     try:
         done = convert(arguments.sources, output, arguments.to, arguments.products, arguments.restart)
     except UserError:
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
         remark(f"continued after {done.continued} events")
     for name in done.left_out:
         remark(f"{name} is left out: a kind of product that is not read")
-    seconds = time.perf_counter() - started
-    speed = (done.events - done.continued) / max(seconds, 1e-9)
+    seconds = clock.seconds()
+    speed = (done.events - done.continued) / seconds
     rate = f"{done.events} events in {seconds:.1f} s ({speed:.0f} events/s)"
-    say(f"{output}: {rate}; {', '.join(done.products)}")
+    say(f"{output}: {rate}; {', '.join(done.products)}{clock.once()}")

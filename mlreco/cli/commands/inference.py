@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlreco.cli.options import add_config_options, add_weights, not_negative, output_file, read_config
+from mlreco.cli.run_clock import told_once
 from mlreco.console import remark, say
 from mlreco.errors import UserError
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 NAME = "inference"
 HELP = "reconstruct events and write an HDF5 file"
-WORTH_TELLING = 0.5
-"""Seconds of compiling that are told."""
 DEFAULT_OUTPUT = Path("output.h5")
 _OF_MANY = ("shard", "dask", "retries")
 _OF_ONE = {"output": "--output", "events": "--events", "iterations": "--iterations", "profile": "--profile"}
@@ -107,8 +106,5 @@ def tell(output: Path, summary: InferenceSummary) -> None:
     rate = summary.events_out / max(summary.seconds, 1e-9)
     counts = f"{summary.events_out} of {summary.events_in} events"
     lost = f"; {count_text(summary.skipped)}" if summary.skipped else ""
-    once = ""
-    if summary.compiling > WORTH_TELLING:
-        doing = "compiling kernels, once" if summary.kernels else "loading compiled kernels"
-        once = f"; {doing}: {summary.compiling:.1f} s"
+    once = told_once(summary.compiling, summary.kernels)
     say(f"{output}: {counts} in {summary.seconds:.1f} s ({rate:.1f} events/s){once}{lost}")

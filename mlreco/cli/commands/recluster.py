@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlreco.cli.options import output_file
+from mlreco.cli.run_clock import RunClock
 from mlreco.collector import collector_off_while_importing
 from mlreco.console import remark, say
 from mlreco.errors import UserError
@@ -43,11 +43,10 @@ def run(arguments: argparse.Namespace) -> None:
         from mlreco.inference import recluster
 
         config = _config(arguments)
-    started = time.perf_counter()
+    clock = RunClock()
     events = recluster(arguments.file, config[SECTION], output, cfg=config.text)
-    seconds = time.perf_counter() - started
-    rate = events / max(seconds, 1e-9)
-    say(f"{output}: {events} events in {seconds:.1f} s ({rate:.1f} events/s); {', '.join(config[SECTION])}")
+    rate = f"{events} events in {clock.seconds():.1f} s ({events / clock.seconds():.1f} events/s)"
+    say(f"{output}: {rate}; {', '.join(config[SECTION])}{clock.once()}")
 
 
 def _config(arguments: argparse.Namespace) -> Config:
