@@ -32,8 +32,11 @@ COMMANDS = {
         ["tune", "{file}", "-o", "{new}.yaml", "--events", "2"],
         ["report", "{file}", "-o", "{new}.html"],
         ["convert", "{file}", "-o", "{new}.h5"],
+        ["merge", "{new}.h5", "{file}", "{output}", "--copy"],
+        ["analyse", "{file}", "-o", "{new}"],
         ["inference", "thin", "-s", "{file}", "-o", "{new}.h5", *TINY],
     ],
+    "log": [["log", "{file}", "-o", "{new}.html"], ["info", "{file}"]],
     "checkpoint": [
         ["info", "{file}"],
         ["info", "{file}", "--check"],

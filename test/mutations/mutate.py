@@ -21,7 +21,9 @@ VALUES = (
 def damage(source, target, seed):
     """Write a damaged copy of a file; the same seed gives the same damage."""
     rng = np.random.default_rng(seed)
-    if source.suffix in (".cfg", ".yaml"):
+    if source.suffix == ".csv":
+        target.write_bytes(damaged_table(source.read_text(), rng))
+    elif source.suffix in (".cfg", ".yaml"):
         target.write_bytes(damaged_text(source.read_text(), rng))
     elif source.suffix == ".h5" and rng.random() < 0.7:
         shutil.copy(source, target)
@@ -83,6 +85,24 @@ def damaged_text(text, rng):
                 lines[row] = f"{key}{colon or ':'} {rng.choice(WORDS)}"
         lines = lines or [""]
     return "\n".join(lines).encode("utf-8", "surrogatepass")
+
+
+def damaged_table(text, rng):
+    """Cells left out, added and replaced by words, among them in the first row."""
+    if rng.random() < 0.3:
+        return damaged_bytes(text.encode(), rng)
+    rows = [line.split(",") for line in text.splitlines()]
+    for _ in range(int(rng.integers(1, 4))):
+        row = rows[int(rng.integers(len(rows)) if rng.random() < 0.7 else 0)]
+        place = int(rng.integers(len(row)))
+        match int(rng.integers(4)):
+            case 0 if len(row) > 1:
+                del row[place]
+            case 1:
+                row.insert(place, str(rng.choice(WORDS)))
+            case _:
+                row[place] = str(rng.choice((*WORDS, "nan", "-inf", "1e308", "1e-320", "", '"', "1_0", "0x1", "1 2")))
+    return "\n".join(",".join(row) for row in rows).encode("utf-8", "surrogatepass")
 
 
 def damage_checkpoint(source, target, rng):

@@ -54,6 +54,10 @@ def sound_files(kind, folder, quick):
         source.write_text(
             "HIP: {seed: 0.5, probability: 0.2}\nMIP: {seed: 0.1, probability: 0.3}\ndbscan: {MIP: 2.0}\n"
         )
+    elif kind == "log":
+        source = folder / "train_log-0000000.csv"
+        lines = [f"{n},{n / 3},0.25,{n / 4},{1 / n},0.5,{2 / n}" for n in range(1, 40)]
+        source.write_text("\n".join(["iter,epoch,titer,tsum,loss,uresnet_loss,uresnet_accuracy", *lines, ""]))
     elif kind == "list":
         source = folder / "list.txt"
         source.write_text(f"# events\n{events}\n{events}\n")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-KINDS = ("larcv3", "cache", "larcv2", "pilarnet_m", "output", "checkpoint", "config", "thresholds", "list")
+KINDS = ("larcv3", "cache", "larcv2", "pilarnet_m", "output", "checkpoint", "config", "thresholds", "list", "log")
 ASKED = os.environ.get("MLRECO_MUTATIONS")
 MUTATIONS = int(ASKED or 3)
 FIRST = int(os.environ.get("MLRECO_FIRST_SEED", "0"))
