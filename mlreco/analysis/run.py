@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import math
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -144,7 +145,7 @@ def _page(title: str, sample: Sample, parts: Iterable[str]) -> str:
 
 def _plain(number: Number) -> dict[str, Any]:
     known = asdict(number).items()
-    return {key: None if isinstance(value, float) and value != value else value for key, value in known}
+    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in known}
 
 
 def _matplotlib() -> None:

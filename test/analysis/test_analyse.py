@@ -131,6 +131,18 @@ def test_truth_without_kinds_and_parents(tmp_path):
     assert all(number.count == 0 for number in found["tracks"][:1])
 
 
+def test_a_file_whose_particles_are_in_no_figure(tmp_path):
+    """Some voxels that are far too few for a particle: every figure is there, and empty."""
+    event = drawn_event(0)
+    few = {name: rows[:9] if len(rows) == len(event["coordinates"]) else rows for name, rows in event.items()}
+    few = {name: rows for name, rows in few.items() if name != "particles_true"}
+    with HDF5Writer(tmp_path / "few.h5", {"class_scheme": "pilarnet", "classes": list(PILARNET.classes)}) as writer:
+        writer.append(few | ParticleBuilder()(few, PILARNET))
+    found = analyse_file(tmp_path / "few.h5", tmp_path)
+    assert found["efficiency"][0].count == 0
+    json.loads((tmp_path / "numbers.json").read_text())
+
+
 def test_mistakes_are_one_line(output, tmp_path, monkeypatch, capsys):
     assert main(["analyse", str(output), "-o", str(tmp_path), "--only", "trakcs"]) == 2
     assert capsys.readouterr().err == "mlreco: error: no analysis 'trakcs'; did you mean 'tracks'?\n"

@@ -54,7 +54,8 @@ def analyse(sample: Sample) -> Result:
             parts = [fraction("", found[mask & (place == b)]) for b in range(len(centre))]
             values, errors = (np.array([getattr(one, key) for one in parts]) for key in ("value", "error"))
             points(axes, centre, values, errors, colour, label)
-        axes.set(xlabel="energy in the image (MeV)", ylabel="part that is found", ylim=(0, 1.05), xscale="log")
+        axes.set(xscale="log", xlim=(1, EDGES[-1]), ylim=(0, 1.05))  # also without a particle in any bin
+        axes.set(xlabel="energy in the image (MeV)", ylabel="part that is found")
         axes.legend(frameon=False, loc="lower right")
 
     note = "Found: a reconstructed particle shares more than half, intersection over union. Ten voxels at least."
