@@ -14,7 +14,7 @@ from mlreco.cli import main
 from mlreco.errors import UserError
 from mlreco.inference import run_inference
 from mlreco.iotools import HDF5Reader
-from mlreco.production import produce, read_manifest, run
+from mlreco.production import attempt, produce, read_manifest, run
 from mlreco.production.inputs import file_digest, list_inputs, output_names
 from mlreco.provenance import versions
 
@@ -70,6 +70,28 @@ def test_the_manifest_says_what_was_made_of_what(produced, files):
     with (folder / "manifest.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["status"], row["events_out"]) for row in rows] == [("done", str(n)) for n in (1, 2, 3, 4)]
+
+
+def test_an_input_that_changes_while_it_is_read_is_read_again(tmp_path, weights, monkeypatch):
+    source = write_events(tmp_path / "in/a.h5", 2, run=1)
+    calls = []
+
+    def changes_once(*arguments, **options):
+        summary = run_inference(*arguments, **options)
+        calls.append(source)
+        if len(calls) == 1:
+            write_events(source, 3, run=2)
+        return summary
+
+    monkeypatch.setattr(attempt, "run_inference", changes_once)
+    manifest = produce(tiny_config([source]), tmp_path / "none", weights=weights, retries=0)
+    assert [(one.kind, one.attempts) for one in manifest.failed] == [("transient", 1)]
+    assert manifest.failed[0].reason.endswith("has changed while it was read")
+    assert not list((tmp_path / "none").glob("*.h5"))
+    calls.clear()
+    manifest = produce(tiny_config([source]), tmp_path / "out", weights=weights)
+    assert len(calls) == 2 and manifest.finished and manifest.done[0].input_sha256 == file_digest(source)
+    assert ids(tmp_path / "out/a.h5") == [(2, 0, 0), (2, 0, 1), (2, 0, 2)]
 
 
 def test_what_is_done_is_passed_over_and_what_is_missing_is_made(out, files, weights, capsys):
