@@ -15,6 +15,7 @@ from mlreco.config.frozen import thaw
 from mlreco.inference.reconstruction import Reconstruction
 from mlreco.models.chain import Chain
 from mlreco.post_processing.factories import thresholds_text
+from mlreco.post_processing.settings.values_file import read_mapping
 
 _OF_WEIGHTS = ("model_path", "model_name", "freeze_weights")
 """Keys of a stage that say where its weights come from; the weights themselves are compared."""
@@ -58,10 +59,12 @@ def identity_of(config: Mapping[str, Any], reconstruction: Reconstruction) -> Id
     for block in filter(None, model["modules"].values()):
         for key in _OF_WEIGHTS:
             block.pop(key, None)
+        if isinstance(block.get("thresholds"), str):  # a file; its content is what counts
+            block["thresholds"] = read_mapping(block["thresholds"], "thresholds", "")
     processors = thaw(config.get("post_processing") or {})
     for arguments in filter(None, processors.values()):
         if isinstance(arguments.get("thresholds"), str):
-            del arguments["thresholds"]  # a file; its content is what counts
+            del arguments["thresholds"]  # likewise; it stands under ``thresholds``
     iotool = config["iotool"]
     settings = {
         "model": model,

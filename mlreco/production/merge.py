@@ -125,7 +125,8 @@ def _of_manifest(path: Path) -> list[Path]:
     for before, one in manifest.repeated():
         raise UserError(f"{path}: {one.input} has the content of {before.input}; its events would be in the file twice")
     if manifest.failed:
-        remark(f"{path}: {len(manifest.failed)} inputs have no output, {manifest.failed[0].input} the first")
+        more = f" nor of {len(manifest.failed) - 1} more" if len(manifest.failed) > 1 else ""
+        remark(f"{path}: there is no output of {manifest.failed[0].input}{more}")
     files = []
     for one in manifest.done:
         file = path.parent / one.output

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mlreco.errors import UserError
 from mlreco.iotools.plan import Shard
+from mlreco.training.settings import flattened
 
 GOES_ON, ENDS, FAILED = 0, 1, 2
 """What a process has to say before an iteration: it goes on, it was told to end, it cannot go on."""
@@ -79,17 +80,18 @@ class Team:
         """Check that all processes train the same.
 
         Args:
-            facts: what must be the same, by its name.
+            facts: what must be the same, by its name; of a mapping every key.
 
         Raises:
-            UserError: something differs; names process and fact.
+            UserError: something differs; names process, fact and key.
         """
-        everyone = self.gathered(dict(facts))
+        everyone = [dict(flattened(one)) for one in self.gathered(dict(facts))]
         for rank, others in enumerate(everyone):
-            for name, value in everyone[0].items():
-                if others.get(name) != value:
+            for name in everyone[0] | others:
+                value, first = others.get(name), everyone[0].get(name)
+                if value != first:
                     raise UserError(
-                        f"process {rank} trains with another {name} than process 0 ({others.get(name)}, not {value}); "
+                        f"process {rank} trains with another {name} than process 0 ({value}, not {first}); "
                         f"all processes need the same program, configuration and events"
                     )
 

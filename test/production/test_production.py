@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -14,7 +15,9 @@ from mlreco.cli import main
 from mlreco.errors import UserError
 from mlreco.inference import run_inference
 from mlreco.iotools import HDF5Reader
+from mlreco.models.chain import Chain
 from mlreco.production import attempt, produce, read_manifest, run
+from mlreco.production.identity import identity_of
 from mlreco.production.inputs import file_digest, list_inputs, output_names
 from mlreco.provenance import versions
 
@@ -279,3 +282,17 @@ def test_options_that_do_not_go_together(words, said, capsys, files):
     command = ["inference", str(ROOT / "config/chain.cfg"), "-s", str(files[0]), *words]
     assert main(command) == 2
     assert said in capsys.readouterr().err
+
+
+def test_thresholds_of_a_stage_are_those_in_their_file(tmp_path, files):
+    def settings_of(path):
+        with_file = f"model.modules.fragmenter={{thresholds: {path}}}"
+        config = tiny_config(files, with_file)
+        found = SimpleNamespace(chain=Chain.from_config(config["model"]), processors=())
+        return identity_of(config, found).settings["model"]["modules"]["fragmenter"]
+
+    paths = [tmp_path / name for name in ("a.yaml", "b.yaml", "c.yaml")]
+    for path, number in zip(paths, (1.5, 1.5, 2.5), strict=True):
+        path.write_text(f"MIP: {{voxel_distance: {number}}}\n")
+    first, same, other = map(settings_of, paths)
+    assert first == same != other and first["thresholds"] == {"MIP": {"voxel_distance": 1.5}}

@@ -145,7 +145,9 @@ def test_processes_that_train_something_else_or_are_missing(tmp_path):
     ]
     for process in pair:
         errors = process.communicate(timeout=400)[1]
-        assert process.returncode == 2 and re.search(r"process 1 trains with another settings than process 0", errors)
+        assert process.returncode == 2 and re.search(
+            r"process 1 trains with another settings.trainval.max_grad_norm than process 0 \(2.0, not 1.0\)", errors
+        )
     single = alone(tmp_path, 1, "trainval.iterations=2", port=free_port(), minutes="0.05")
     errors = single.communicate(timeout=400)[1]
     assert single.returncode == 2 and re.search(r"process 1 of 2 cannot reach the others at 127.0.0.1:\d+", errors)
