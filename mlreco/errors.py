@@ -27,6 +27,10 @@ def nearest(word: str, valid: Iterable[str]) -> str:
     """
     words = sorted(str(name) for name in valid)
     match = difflib.get_close_matches(str(word), words, n=1)
+    if not match:
+        in_lower_case = {name.lower(): name for name in reversed(words)}
+        close = difflib.get_close_matches(str(word).lower(), in_lower_case, n=1)
+        match = [in_lower_case[one] for one in close]
     if match:
         return f"; did you mean '{match[0]}'?"
     return f"; valid: {', '.join(words)}" if words else ""

@@ -71,7 +71,8 @@ def find_recipe(source: str | Path) -> Path:
         raise UserError(f"{source}: is a folder; give a configuration, a checkpoint or a shipped name")
     if path.suffix in (*CONFIG_SUFFIXES, *CHECKPOINT_SUFFIXES) or len(path.parts) != 1:
         kind = "checkpoint" if path.suffix in CHECKPOINT_SUFFIXES else "configuration file"
-        raise UserError(f"{source}: no such {kind}")
+        known = path.stem if str(source) == path.name and path.stem in shipped.configurations() else ""
+        raise UserError(f"{source}: no such {kind}{f'; the shipped chain is named {known!r}' if known else ''}")
     return shipped.configuration(str(source))
 
 

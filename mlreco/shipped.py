@@ -50,6 +50,8 @@ def configuration(name: str) -> Path:
         UserError: there is none of that name; tells the nearest.
     """
     known = configurations()
+    if name in weights() and name not in known:
+        raise UserError(f"'{name}' are weights of a part of a chain; name a configuration ('mlreco configs')")
     if name not in known:
         raise UserError(f"no file and no shipped configuration '{name}'{nearest(name, known)} ('mlreco configs')")
     return known[name]

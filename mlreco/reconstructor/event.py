@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlreco.errors import UserError
+from mlreco.errors import UserError, nearest
 from mlreco.particles.image import LabelledImage
 from mlreco.particles.reconstruction import reconstruct_particles
 from mlreco.semantics import PILARNET, class_scheme
@@ -236,6 +236,8 @@ class Event(Mapping[str, np.ndarray]):
 class Particles:
     """The instances of one event in numbers: one row each, lengths in cm, energies in MeV.
 
+    ``particles["energy"]`` is a column.
+
     Args:
         table: (K,) structured array, columns of `mlreco.particles.columns.particle_type`.
         classes: names of the semantic classes, by number.
@@ -250,6 +252,12 @@ class Particles:
 
     def __repr__(self) -> str:
         return f"<{len(self)} particles>"
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        columns = self.columns()
+        if name not in columns:
+            raise KeyError(f"particles have no '{name}'{nearest(str(name), columns)}")
+        return columns[name]
 
     def columns(self) -> dict[str, np.ndarray]:
         """Return name -> (K,) array; ``class`` is the name of the number ``semantic``."""

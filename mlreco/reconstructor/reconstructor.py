@@ -78,6 +78,10 @@ class Reconstructor:
     def __reduce__(self) -> tuple[type[Reconstructor], tuple[Config, Path | None, str]]:
         return type(self), (self.config, self._weights, self.name)
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Reconstructor:
+        kind, arguments = self.__reduce__()
+        return kind(*arguments)
+
     @classmethod
     def from_pretrained(
         cls,
@@ -199,6 +203,7 @@ class Reconstructor:
             self._refuse_with_events(energies, voxel_size, image_shape, semantics)
             return self._predict([self._from_event(coordinates, "")])[0]
         if not _is_list_of_events(coordinates):
+            _refuse_names(coordinates)
             meta = image_meta(voxel_size, self.image_shape if image_shape is None else image_shape, image_origin)
             return self._predict([self._from_arrays(coordinates, energies, semantics, meta, 0, "")])[0]
         events = list(coordinates)
@@ -362,6 +367,14 @@ def _is_list_of_events(coordinates: Any) -> bool:
     if isinstance(coordinates, (list, tuple)):
         return not coordinates or any(isinstance(one, Event) or np.ndim(one) != 1 for one in coordinates[:1])
     return isinstance(coordinates, Iterable) and not isinstance(coordinates, (str, bytes, Mapping))
+
+
+def _refuse_names(given: Any) -> None:
+    """Refuse what is neither an event nor the coordinates of one, before anything else is missed."""
+    if isinstance(given, Path) or (isinstance(given, str) and Path(given).suffix):
+        raise UserError(f"{given}: files are reconstructed by predict_file; predict takes arrays or events")
+    if isinstance(given, Mapping) and any(isinstance(one, Event) for one in given.values()):
+        raise UserError(f"events are given as a list, not as {type(given).__name__}")
 
 
 def _one_each(what: str, values: Any, count: int) -> list[Any]:

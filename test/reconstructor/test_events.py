@@ -85,6 +85,7 @@ def test_tables(thin, sample):
     assert list(voxels.columns[:4]) == ["x", "y", "z", "energies"]
     assert {"score_MIP", "embeddings_1", "fragments", "instances", "semantics"} <= set(voxels.columns)
     assert len(particles) == len(event.particles) == voxels["instances"].nunique()
+    np.testing.assert_array_equal(event.particles["energy"], particles["energy"])
     sums = voxels.groupby("instances")["energies"].sum()
     np.testing.assert_allclose(particles.set_index("particle")["energy"], sums, rtol=1e-5)
     assert set(particles["class"]) <= set(event.classes)

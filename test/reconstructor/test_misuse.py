@@ -1,5 +1,6 @@
 """What people do wrong in Python: one line that says what is wrong and what would be right."""
 
+import copy
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 
 import mlreco
 from mlreco import Event, Reconstructor, UserError, shipped
+from mlreco.post_processing import GreedyClusterer, LinkedClusterer
 
 COORDINATES = np.array([[10, 20, 30], [11, 20, 30], [12, 21, 30]])
 ENERGIES = np.array([0.5, 1.0, 0.75])
@@ -34,6 +36,8 @@ PREDICTIONS = {
     "nothing": ((None, None), {"voxel_size": 0.3}, "coordinates are missing"),
     "a text": (("thin", ENERGIES), {"voxel_size": 0.3}, "coordinates must be numbers"),
     "a path": ((Path("x.h5"), ENERGIES), {"voxel_size": 0.3}, "files are reconstructed by predict_file"),
+    "a file": (("x.h5",), {}, "x.h5: files are reconstructed by predict_file; predict takes arrays or events"),
+    "events by name": (({"a": EVENT},), {}, "events are given as a list, not as dict"),
     "a table": (({"x": [1], "y": [2], "z": [3]}, [1.0]), {"voxel_size": 0.3}, "coordinates: dict .* give arrays"),
     "half precision of torch": (
         (torch.ones(3, 3, dtype=torch.bfloat16), ENERGIES),
@@ -195,6 +199,9 @@ def test_after_a_refusal_the_chain_works_on(thin, sample):
 
 NAMES = {
     "misspelt": ("thinn", {}, "no file and no shipped configuration 'thinn'; did you mean 'thin'"),
+    "in capitals": ("THIN", {}, "no shipped configuration 'THIN'; did you mean 'thin'"),
+    "weights of a part": ("grappa_thin", {}, "'grappa_thin' are weights of a part of a chain; name a configuration"),
+    "a shipped name with an ending": ("thin.ckpt", {}, "no such checkpoint; the shipped chain is named 'thin'"),
     "no such checkpoint": ("weights/x.ckpt", {}, "weights/x.ckpt: no such checkpoint"),
     "no such configuration": ("mine.cfg", {}, "mine.cfg: no such configuration file"),
     "a folder": (".", {}, r"\.: is a folder"),
@@ -275,6 +282,9 @@ def test_files_that_are_no_chains_and_no_events(tmp_path, thin):
         ),
         (lambda thin, sample: sample[0].show("energies", "embedding"), "this event has no embeddings"),
         (lambda thin, sample: sample[0].particles, "this event has no instances"),
+        (lambda thin, sample: LinkedClusterer("1.8"), "voxel_distance is '1.8'; a number is needed"),
+        (lambda thin, sample: LinkedClusterer().fit_predict(COORDINATES[:, :2], COORDINATES), r"\(N, 3\) is needed"),
+        (lambda thin, sample: GreedyClusterer(min_voxels="3"), "min_voxels is '3'; a number is needed"),
     ],
 )
 def test_other_mistakes(call, message, thin, sample, tmp_path, monkeypatch):
@@ -352,6 +362,7 @@ def test_threads_that_share_a_chain_get_what_one_gets(thin, sample):
 
 def test_chains_events_and_files_can_be_sent_to_other_processes(thin, sample):
     again = pickle.loads(pickle.dumps(thin))
+    assert repr(copy.deepcopy(thin)) == repr(again) == repr(thin)
     event = pickle.loads(pickle.dumps(sample[0]))
     assert (again.predict(event).embeddings == thin.predict(sample[0]).embeddings).all()
     assert again.name == "thin"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 
 from mlreco.errors import UserError, nearest
@@ -49,6 +51,10 @@ class GreedyClusterer(Parameters):
         unseeded: str = "instance",
         refine_seeds: bool = False,
     ) -> None:
+        numbers = {"seed_threshold": seed_threshold, "probability_threshold": probability_threshold}
+        for name, value in (numbers | {"min_voxels": min_voxels}).items():
+            if isinstance(value, bool) or not isinstance(value, Real):
+                raise UserError(f"{name} is {value!r}; a number is needed")
         if not 0 <= seed_threshold <= 1:
             raise UserError(f"seed_threshold is {seed_threshold}; it lies in [0, 1]")
         if not 0 <= probability_threshold < 1:

@@ -64,6 +64,8 @@ class LinkedClusterer(Parameters):
         for name, values in (("coordinates", coordinates), ("embeddings", embeddings)):
             if values.ndim != 2 or len(values) != len(coordinates):
                 raise UserError(f"{name} have shape {values.shape}; a row for each of {len(coordinates)} is needed")
+            if values is coordinates and values.shape[1] != 3:
+                raise UserError(f"coordinates have shape {values.shape}; (N, 3) is needed")
             if values.size and not np.abs(values).max() <= LARGEST:
                 row = int(np.argmax(~(np.abs(values) <= LARGEST).all(axis=1)))
                 raise UserError(f"{name} hold {values[row].tolist()} in row {row}; finite numbers are needed")

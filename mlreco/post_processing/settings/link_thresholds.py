@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import NamedTuple
 
 from mlreco.errors import UserError
@@ -58,9 +59,12 @@ def check_link_thresholds(name: str, thresholds: LinkThresholds) -> None:
         thresholds: its values.
 
     Raises:
-        UserError: a distance is not positive and finite (a join distance may be 0), or fewer than one voxel.
+        UserError: no number, a distance that is not positive and finite (a join distance may be 0), or fewer than one
+            voxel.
     """
     for key, value in thresholds._asdict().items():
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise UserError(f"thresholds of {name}: {key} is {value!r}; a number is needed")
         above = value >= 0 if key == "join_distance" else value > 0
         if not (above and math.isfinite(value)):
             least = "0 or more" if key == "join_distance" else "above 0"
