@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 
 from benchmarks.physics.true_instances import write_true_instances
 from mlreco.analysis.sample import Sample, angle_between, read_sample
@@ -24,12 +24,14 @@ from mlreco.iotools.output.reader import HDF5Reader
 from mlreco.particles import identity, measures, showers, stopping
 from mlreco.particles.columns import vectors_of
 from mlreco.particles.csda import stopping_power
-from mlreco.particles.geometry import weighted_main_axes
-from mlreco.particles.grouping import group_voxels
+from mlreco.particles.geometry import principal_axes, weighted_main_axes
+from mlreco.particles.grouping import ParticleVoxels, group_voxels
 from mlreco.particles.image import LabelledImage
-from mlreco.particles.landmarks import find_landmarks
+from mlreco.particles.landmarks import Landmarks, find_landmarks
+from mlreco.particles.profiles import dedx_profiles
 from mlreco.particles.reconstruction import LANDMARK_RADIUS
-from mlreco.particles.skeleton import find_lines
+from mlreco.particles.skeleton import Lines, find_lines
+from mlreco.particles.trajectory import follow
 from mlreco.semantics import PILARNET
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "physics_constants.md"
@@ -76,10 +78,11 @@ def constants(path: Path) -> Iterator[Constant]:
     yield from _of_steps(sample)
     yield from _of_showers(sample)
     yield _of_senses(path)
+    yield _of_answers(path)
 
 
 def _of_steps(sample: Sample) -> Iterator[Constant]:
-    """Median and width of the steps of stopping muons and protons, and how much they depend on each other."""
+    """Median and width of the steps of stopping muons and protons."""
     steps, owners = sample.dedx, sample.owners
     truth = {name: sample.true_vectors(np.arange(len(sample.particles)), name) for name in ("start", "end", "stop")}
     own = {name: sample.vectors(np.arange(len(sample.particles)), name) for name in ("start", "end")}
@@ -115,19 +118,6 @@ def _of_steps(sample: Sample) -> Iterator[Constant]:
     names = ("MEDIAN_SHIFT", "WIDTH", "WIDTH_GROWTH")
     for place, name in enumerate(names):
         yield Constant(f"stopping.{name}", getattr(stopping, name), best[place], error[place], "steps of 0.5 cm")
-    pull = (log - np.log(mean * (1 - best[0] * weak))) / (best[1] + best[2] * weak)
-    pull = np.clip(pull, -4, 4)
-
-    def independent(tracks: np.ndarray) -> np.ndarray:
-        sums, total = np.zeros(8), 0.0
-        for one in tracks:
-            values = pull[by_track[one]]
-            total += (values**2).mean() if len(values) > 8 else 0
-            sums += [(values[lag:] * values[:-lag]).mean() if len(values) > 8 else 0 for lag in range(1, 9)]
-        return np.array([1 / (1 + 2 * (sums / total).sum())])
-
-    best, error = _with_error(independent, numbers, REPEATS)
-    yield Constant("stopping.CORRELATION", stopping.CORRELATION, best[0], error[0], "neighbouring steps")
 
 
 def _ends(particle: np.ndarray) -> np.ndarray:
@@ -166,20 +156,13 @@ def _of_showers(sample: Sample) -> Iterator[Constant]:
 def _of_senses(path: Path) -> Constant:
     """Return the log odds of a sense of showers for each unit of the correlation by which they widen."""
     correlations, right = [], []
-    with HDF5Reader(path) as reader:
-        for index in range(len(reader)):
-            event = reader[index]
-            image = LabelledImage.from_products(event, PILARNET)
-            voxels = group_voxels(image.coordinates, image.energies, image.instances, image.origin, image.voxel_size)
-            truth = event["particles_true"][voxels.numbers]
-            wanted = (truth["semantic"] == PILARNET.number("Shower")) & (truth["primary"] == 1)
-            wanted &= truth["kinetic_energy"] > LEAST_SHOWER
-            axes = weighted_main_axes(voxels.positions, voxels.owners, voxels.weights, len(voxels))
-            landmarks = find_landmarks(voxels, axes, LANDMARK_RADIUS)
-            starts = showers.find_shower_starts(voxels, landmarks, find_lines(landmarks), wanted)
-            cosine = (starts.directions[:, 0] * vectors_of(truth, "direction")).sum(axis=1)
-            correlations.append(starts.sense[wanted] / showers.WIDENING)
-            right.append(cosine[wanted] > 0)
+    for voxels, truth, landmarks, lines in _true_particles(path):
+        wanted = (truth["semantic"] == PILARNET.number("Shower")) & (truth["primary"] == 1)
+        wanted &= truth["kinetic_energy"] > LEAST_SHOWER
+        starts = showers.find_shower_starts(voxels, landmarks, lines, wanted)
+        cosine = (starts.directions[:, 0] * vectors_of(truth, "direction")).sum(axis=1)
+        correlations.append(starts.sense[wanted] / showers.WIDENING)
+        right.append(cosine[wanted] > 0)
     pairs = np.stack([np.concatenate(correlations), np.concatenate(right)], axis=1)
 
     def fit(sample: np.ndarray) -> np.ndarray:
@@ -192,6 +175,54 @@ def _of_senses(path: Path) -> Constant:
 
     best, error = _with_error(fit, pairs, REPEATS)
     return Constant("showers.WIDENING", showers.WIDENING, best[0], error[0], f"{len(pairs)} showers")
+
+
+def _of_answers(path: Path) -> Constant:
+    """Return by how much the likelihood of the steps of tracks must be weakened to give the right probabilities.
+
+    It is fitted to what it tells: of all weights the one under which the true senses and kinds are most probable.
+    """
+    values, senses, kinds = [], [], []
+    for voxels, truth, landmarks, lines in _true_particles(path):
+        axes = principal_axes(voxels.positions, voxels.owners, voxels.counts)[1]
+        trajectories = follow(voxels, landmarks, lines, axes)
+        steps = dedx_profiles(voxels, trajectories)
+        way = vectors_of(truth, "end") - vectors_of(truth, "start")
+        code = np.abs(truth["pdg"])
+        wanted = np.isin(code, (13, 211, 2212)) & (np.linalg.norm(way, axis=1) > SURE) & (np.diff(steps.starts) > 0)
+        likelihood = stopping.stopping_likelihood(steps, trajectories.lengths)
+        values.append(likelihood.values[wanted] / stopping.CORRELATION)
+        ahead = ((trajectories.ends[:, 1] - trajectories.ends[:, 0]) * way).sum(axis=1)
+        senses.append(ahead[wanted] > 0)
+        kinds.append(code[wanted] == PDG["proton"])
+    each, forward, heavy = (np.concatenate(parts) for parts in (values, senses, kinds))
+
+    def fit(tracks: np.ndarray) -> np.ndarray:
+        own, ahead, proton = each[tracks], forward[tracks], heavy[tracks]
+
+        def loss(log_weight: float) -> float:
+            weighted = stopping.StoppingLikelihood(np.exp(log_weight) * own)
+            odds = weighted.sense()
+            probability = np.clip(weighted.proton(~ahead), 1e-300, 1 - 1e-16)
+            of_kinds = -np.log(np.where(proton, probability, 1 - probability))
+            return float((np.logaddexp(0, np.where(ahead, -odds, odds)) + of_kinds).sum())
+
+        return np.exp([minimize_scalar(loss, bounds=(np.log(0.02), np.log(2)), method="bounded").x])
+
+    best, error = _with_error(fit, np.arange(len(each)), 12)
+    return Constant("stopping.CORRELATION", stopping.CORRELATION, best[0], error[0], f"{len(each)} tracks")
+
+
+def _true_particles(path: Path) -> Iterator[tuple[ParticleVoxels, np.ndarray, Landmarks, Lines]]:
+    """Yield of each event the voxels of its true particles, these, and their landmarks and lines."""
+    with HDF5Reader(path) as reader:
+        for index in range(len(reader)):
+            event = reader[index]
+            image = LabelledImage.from_products(event, PILARNET)
+            voxels = group_voxels(image.coordinates, image.energies, image.instances, image.origin, image.voxel_size)
+            axes = weighted_main_axes(voxels.positions, voxels.owners, voxels.weights, len(voxels))
+            landmarks = find_landmarks(voxels, axes, LANDMARK_RADIUS)
+            yield voxels, event["particles_true"][voxels.numbers], landmarks, find_lines(landmarks)
 
 
 def _minus_log_student(pull: np.ndarray, scale: np.ndarray, freedom: float) -> float:

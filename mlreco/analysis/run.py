@@ -58,17 +58,18 @@ def analyse_file(path: str | Path, folder: str | Path, names: Iterable[str] = SU
     _matplotlib()
     sample = read_sample(path)
     folder, found, missing = Path(folder), {}, {}
-    figures: dict[str, bytes] = {}
     for name, module in modules.items():
         try:
-            result = module.analyse(sample)
+            found[name] = module.analyse(sample)
         except UserError as error:
             missing[name] = str(error)
-            continue
-        figures[name] = _write(folder, name, result, sample)
-        found[name] = result
     if not found:
         raise UserError(next(iter(missing.values())))
+    empty = [name for name, result in found.items() if not any(one.count for one in result.numbers)]
+    for name in empty if len(empty) < len(found) else ():
+        del found[name]
+        missing[name] = f"{path}: has no particle of which this is known"
+    figures = {name: _write(folder, name, result, sample) for name, result in found.items()}
     numbers = {name: result.numbers for name, result in found.items()}
     document = {"file": str(path), "events": sample.events, "missing": missing}
     document["numbers"] = {name: [_plain(one) for one in listed] for name, listed in numbers.items()}

@@ -32,12 +32,12 @@ DEDX_RADIUS, DEDX_STEP, DEDX_STEPS = 1.0, 0.5, 6
 FAINT = 0.3
 """Voxels below this part of the median of the outermost ones are no start."""
 
-WIDENING = 7.0
+WIDENING = 7.8
 """Log odds of a sense for each unit of the correlation of distance along and from the axis; fitted to simulation."""
 
 
-ANGLE_SCATTERING, ANGLE_LEAST = 15.7, 0.038
-"""Angle within which 68 % of directions are: 15.7 rad MeV / energy, at least 0.038 rad; fitted to simulation."""
+ANGLE_SCATTERING, ANGLE_LEAST = 9.8, 0.064
+"""Angle within which 68 % of directions are: 9.8 rad MeV / energy, at least 0.064 rad; fitted to simulation."""
 
 
 def direction_error(energies: np.ndarray) -> np.ndarray:

@@ -7,9 +7,11 @@ image, decays or interacts. Every step of the track is expected at
     median = S (1 - MEDIAN_SHIFT w),   S the mean dE/dx at its residual range (CSDA tables), w = (2.15 MeV/cm / S)^2,
 
 with a relative width of WIDTH + WIDTH_GROWTH w and the tails of a Student t with 4 degrees of freedom; the numbers were
-fitted to steps of 0.5 cm of simulated muons and protons without recombination. Steps are correlated, for voxels spread
-over several of them: the sum of their logarithms counts as CORRELATION says. The first and last step, in which the
-particle begins or ends somewhere, do not count where there are others.
+fitted to steps of 0.5 cm of simulated muons and protons without recombination. The widths in use are not those that
+describe steps best (``benchmarks/results/physics_constants.md``), under which true senses are less probable. Steps are
+correlated, for voxels spread over several of them: the sum of their logarithms counts as CORRELATION says, the weight
+under which the true senses and kinds are most probable. The first and last step, in which the particle begins or ends
+somewhere, do not count where there are others.
 """
 
 from __future__ import annotations

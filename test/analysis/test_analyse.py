@@ -128,7 +128,9 @@ def test_without_truth_the_others_are_left_out(tmp_path):
 def test_truth_without_kinds_and_parents(tmp_path):
     found = analyse_file(write(tmp_path / "out.h5", without=("particles_true",)), tmp_path)
     assert "efficiency" in found
-    assert all(number.count == 0 for number in found["tracks"][:1])
+    assert "tracks" not in found
+    assert not (tmp_path / "tracks.png").exists()
+    assert "tracks: left out" in (tmp_path / "index.html").read_text(encoding="utf-8")
 
 
 def test_a_file_whose_particles_are_in_no_figure(tmp_path):
