@@ -69,22 +69,18 @@ def _named(word: str) -> list[tuple[str | None, Path]]:
 
 def _describe(title: str | None, file: Path, arguments: argparse.Namespace) -> None:
     """Say what a file holds, and after a configuration what its checkpoints hold."""
-    from mlreco.checkpoints.text import checkpoint_lines
     from mlreco.iotools.filekind import ARCHIVE, file_kind
+    from mlreco.shipped import CONFIG_SUFFIXES
+
+    if file_kind(file) == ARCHIVE or file.suffix in CONFIG_SUFFIXES:
+        say("\n".join(_chain_lines(title, file, file.suffix in CONFIG_SUFFIXES)))
+        return
+
     from mlreco.iotools.output.events import OutputEventsReader
     from mlreco.iotools.survey import survey
     from mlreco.iotools.survey_text import output_lines, survey_lines
-    from mlreco.recipe_text import recipe_lines
-    from mlreco.shipped import CONFIG_SUFFIXES
 
     look_into = None if arguments.all else arguments.events
-    if file_kind(file) == ARCHIVE:
-        say("\n".join(checkpoint_lines(file)))
-        return
-    if file.suffix in CONFIG_SUFFIXES:
-        lines, checkpoints = recipe_lines(file, title)
-        say("\n".join([*lines, *(line for one in checkpoints for line in checkpoint_lines(one))]))
-        return
     if OutputEventsReader.recognizes(file):
         lines = output_lines(file, look_into)
     else:
@@ -92,6 +88,19 @@ def _describe(title: str | None, file: Path, arguments: argparse.Namespace) -> N
     say("\n".join(lines))
     if arguments.check:
         _check(file)
+
+
+def _chain_lines(title: str | None, file: Path, of_configuration: bool) -> list[str]:
+    """Return what is said of a configuration and its checkpoints, or of a checkpoint."""
+    from mlreco.checkpoints.text import checkpoint_lines
+
+    if not of_configuration:
+        return checkpoint_lines(file)
+
+    from mlreco.recipe_text import recipe_lines
+
+    lines, checkpoints = recipe_lines(file, title)
+    return [*lines, *(line for one in checkpoints for line in checkpoint_lines(one))]
 
 
 def _check(file: Path) -> None:
