@@ -7,12 +7,14 @@ import itertools
 import numpy as np
 import pytest
 from graph_events import random_event
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from mlreco.post_processing.fragment_graph.approach import closest_approach
 from mlreco.post_processing.fragment_graph.blocks import BLOCK, SUPER, FragmentVoxels, morton_codes
 from mlreco.post_processing.fragment_graph.eigen import principal_axes
-from mlreco.post_processing.fragment_graph.pairs import Reach, pairs_in_reach
+from mlreco.post_processing.fragment_graph.pairs import Reach, _box_gaps, _least, pairs_in_reach
 from mlreco.post_processing.fragment_graph.shapes import NEAR_END, fragment_shapes
 from mlreco.post_processing.fragment_graph.surroundings import NEAR, surroundings
 
@@ -195,3 +197,26 @@ def test_a_fragment_has_only_so_many_distant_partners() -> None:
     apart = [(corners[a][0] > corners[b][1]).any() or (corners[b][0] > corners[a][1]).any() for a, b in few.fragments]
     assert np.bincount(few.fragments[apart, 1], minlength=count).max() == 4
     assert set(map(tuple, few.fragments.tolist())) <= set(map(tuple, every.fragments.tolist()))
+
+
+@given(values=st.lists(st.integers(0, 6), max_size=30), most=st.integers(0, 12))
+def test_the_least_values_are_those_of_a_sort(values: list[int], most: int) -> None:
+    numbers = np.array(values, float)
+    limit, left = _least(numbers, most)
+    chosen = []
+    for place, value in enumerate(numbers):
+        if value > limit or (value == limit and left == 0):
+            continue
+        left -= value == limit
+        chosen.append(place)
+    assert chosen == np.sort(np.argsort(numbers, kind="stable")[:most]).tolist()
+
+
+def test_gaps_of_boxes_in_vectors_are_those_of_single_ones() -> None:
+    rng = np.random.default_rng(0)
+    lows = rng.integers(0, 30, (40, 3)).astype(float)
+    highs = lows + rng.integers(0, 9, (40, 3))
+    gaps = np.empty(40)
+    _box_gaps(np.ascontiguousarray(lows.T), np.ascontiguousarray(highs.T), 39, gaps)
+    apart = np.maximum(np.maximum(lows[39] - highs, lows - highs[39]), 0)
+    np.testing.assert_array_equal(gaps[:39], np.square(apart).sum(axis=1)[:39])

@@ -50,8 +50,11 @@ def _approach(
                     first, second, best = found, place, squared
         else:
             for _ in range(_STEPS):
-                second, best = _nearest(positions, starts, boxes, other, first, np.inf, -1)
-                first, best = _nearest(positions, starts, boxes, one, second, np.inf, -1)
+                before = second
+                second, best = _nearest(positions, starts, boxes, other, first, _just_above(best), -1)
+                if second == before:
+                    break
+                first, best = _nearest(positions, starts, boxes, one, second, _just_above(best), -1)
             for above in range(first_super[one], first_super[one + 1]):
                 for other_above in range(first_super[other], first_super[other + 1]):
                     if box_gap(boxes[3], boxes[4], above, boxes[3], boxes[4], other_above) < best:
@@ -83,6 +86,8 @@ def _below(
     other_begin = first_block[other] + (other_above - first_super[other]) * SUPER
     other_end = min(other_begin + SUPER, first_block[other + 1])
     for block in range(begin, end):
+        if box_gap(lows, highs, block, boxes[3], boxes[4], other_above) >= best:
+            continue
         for other_block in range(other_begin, other_end):
             if box_gap(lows, highs, block, lows, highs, other_block) >= best:
                 continue
@@ -94,6 +99,12 @@ def _below(
                     if squared < best:
                         best, first, second = squared, i, j
     return first, second, best
+
+
+@compiled
+def _just_above(squared: float) -> float:
+    """Return a limit below which a known squared distance is, too: of equal ones the first is found."""
+    return squared * (1.0 + 1e-12) + 1e-12
 
 
 @compiled

@@ -74,7 +74,7 @@ def build_graph(
         "seediness": seediness,
         "scores": event["scores"],
     }
-    values = {name: array[voxels.rows] for name, array in values.items()}
+    values = {name: array.take(voxels.rows, axis=0) for name, array in values.items()}
     classes = event["semantics"][voxels.rows][voxels.starts[:-1]].astype(np.int8)
     radiating = np.isin(classes, [scheme.number(name) for name in RADIATING if name in scheme.classes])
     shapes = fragment_shapes(voxels.positions, values["energies"], voxels.starts)

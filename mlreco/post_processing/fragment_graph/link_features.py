@@ -100,7 +100,8 @@ def link_features(
         ranks, beyond = _ranks(smaller, rows["log_embedding_distance"].astype(np.float64))
         rows["log_rank_of_embedding"], rows["embedding_beyond_nearest"] = ranks, beyond
     table = rows.view(np.float32).reshape(len(rows), len(LINK_FEATURES))
-    table[:, : len(_ADDED)] = np.log(table[:, : len(_ADDED)] + _ADDED)
+    logarithms = table[:, : len(_ADDED)] + _ADDED
+    table[:, : len(_ADDED)] = np.log(logarithms, out=logarithms)
     return table
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlreco.compiled import compiled
-from mlreco.post_processing.fragment_graph.blocks import BLOCK, FragmentVoxels, box_gap
+from mlreco.post_processing.fragment_graph.blocks import BLOCK, SUPER, FragmentVoxels, box_gap
 from mlreco.post_processing.fragment_graph.eigen import principal_axes
 from mlreco.post_processing.fragment_graph.shapes import LEAST_ASYMMETRY
 
@@ -52,9 +52,7 @@ def surroundings(
         voxels.positions,
         energies,
         voxels.starts,
-        voxels.first_block,
-        voxels.lows,
-        voxels.highs,
+        (voxels.first_block, voxels.lows, voxels.highs, voxels.super_lows, voxels.super_highs, voxels.first_super),
         wanted,
         fragment[wanted],
     )
@@ -66,12 +64,11 @@ def _around(
     positions: np.ndarray,
     energies: np.ndarray,
     starts: np.ndarray,
-    first_block: np.ndarray,
-    lows: np.ndarray,
-    highs: np.ndarray,
+    boxes: tuple,
     wanted: np.ndarray,
     fragment: np.ndarray,
 ) -> tuple:
+    first_block, lows, highs, super_lows, super_highs, first_super = boxes
     offsets, axes = np.zeros((len(wanted), 3)), np.zeros((len(wanted), 3))
     mean_energies, counts = np.zeros(len(wanted)), np.zeros(len(wanted))
     matrix, values, vectors = np.empty((3, 3)), np.empty(3), np.empty((3, 3))
@@ -79,23 +76,27 @@ def _around(
     for number in range(len(wanted)):
         place, f = wanted[number], fragment[number]
         matrix[:] = 0.0
-        for block in range(first_block[f], first_block[f + 1]):
-            if box_gap(lows, highs, block, positions, positions, place) > NEAR * NEAR:
+        for above in range(first_super[f], first_super[f + 1]):
+            if box_gap(super_lows, super_highs, above, positions, positions, place) > NEAR * NEAR:
                 continue
-            begin = starts[f] + (block - first_block[f]) * BLOCK
-            for other in range(begin, min(begin + BLOCK, starts[f + 1])):
-                squared = 0.0
-                for k in range(3):
-                    step[k] = positions[other, k] - positions[place, k]
-                    squared += step[k] * step[k]
-                if squared > NEAR * NEAR:
+            first = first_block[f] + (above - first_super[f]) * SUPER
+            for block in range(first, min(first + SUPER, first_block[f + 1])):
+                if box_gap(lows, highs, block, positions, positions, place) > NEAR * NEAR:
                     continue
-                counts[number] += 1.0
-                mean_energies[number] += energies[other]
-                for i in range(3):
-                    offsets[number, i] += step[i]
-                    for j in range(i + 1):
-                        matrix[i, j] += step[i] * step[j]
+                begin = starts[f] + (block - first_block[f]) * BLOCK
+                for other in range(begin, min(begin + BLOCK, starts[f + 1])):
+                    squared = 0.0
+                    for k in range(3):
+                        step[k] = positions[other, k] - positions[place, k]
+                        squared += step[k] * step[k]
+                    if squared > NEAR * NEAR:
+                        continue
+                    counts[number] += 1.0
+                    mean_energies[number] += energies[other]
+                    for i in range(3):
+                        offsets[number, i] += step[i]
+                        for j in range(i + 1):
+                            matrix[i, j] += step[i] * step[j]
         count = counts[number]
         mean_energies[number] /= count
         for i in range(3):
