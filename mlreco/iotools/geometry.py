@@ -12,6 +12,9 @@ from mlreco.voxels import ImageMeta
 _MOST_VOXELS = 2.0**62
 """Numbers of voxels are int64, with room for a set or an event beside."""
 
+_SMALLEST_VOXEL, _FARTHEST = 1e-9, 1e12
+"""cm: with smaller voxels, or places farther away, lengths and volumes would not be finite in float32."""
+
 _LONGEST_SIDE = 2**31 - 1
 """Coordinates of voxels are int32."""
 
@@ -31,7 +34,7 @@ def sound_shapes(shapes: np.ndarray) -> np.ndarray:
 
 
 def sound_geometries(shapes: np.ndarray, origins: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Tell which geometries can be used: shapes that can be numbered, finite origins, voxels of finite positive size.
+    """Tell which geometries can be used: shapes that can be numbered, finite origins, voxels that have a volume.
 
     Args:
         shapes: (..., 3) numbers of voxels.
@@ -41,8 +44,10 @@ def sound_geometries(shapes: np.ndarray, origins: np.ndarray, sizes: np.ndarray)
     Returns:
         (...,) bool.
     """
-    finite = np.isfinite(origins).all(axis=-1) & np.isfinite(sizes).all(axis=-1)
-    return sound_shapes(shapes) & finite & (np.asarray(sizes) > 0).all(axis=-1)
+    with np.errstate(invalid="ignore"):
+        near = (np.abs(origins) <= _FARTHEST).all(axis=-1)
+        sized = ((np.asarray(sizes) >= _SMALLEST_VOXEL) & (np.asarray(sizes) <= _FARTHEST)).all(axis=-1)
+    return sound_shapes(shapes) & near & sized
 
 
 def image_geometry(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mlreco.errors import UserError
+from mlreco.inputs import input_file
 
 TRAINING, VALIDATION = "train_log", "validation_log"
 Table = dict[str, np.ndarray]
@@ -64,7 +65,12 @@ def _joined(files: list[Path]) -> Table:
 
 
 def _rows(file: Path) -> list[dict[str, float]]:
-    """Return the rows of a CSV file; the last one may be half written, by a training that was killed."""
+    """Return the rows of a CSV file; the last one may be half written, by a training that was killed.
+
+    Raises:
+        UserError: it is no log, or no regular file.
+    """
+    input_file(file, "with the log of a training")
     try:
         with file.open(newline="", encoding="utf-8") as stream:
             lines = list(csv.reader(stream))

@@ -1,6 +1,7 @@
 """Logs read back, and the page of their curves."""
 
 import json
+import os
 import re
 
 import numpy as np
@@ -56,6 +57,14 @@ def test_the_command(tmp_path, capsys):
     assert main(["log", str(tmp_path / "run"), "-o", str(tmp_path / "x.html")]) == 0
     assert figures((tmp_path / "x.html").read_text())["loss"]["data"][0]["y"] == [0.5]
     assert main(["log", str(log), "-o", str(log)]) == 2 and "is an input" in capsys.readouterr().err
+    assert main(["log", str(tmp_path / "run"), "-o", str(log)]) == 2 and "is an input" in capsys.readouterr().err
+
+
+def test_only_regular_files_are_read(tmp_path):
+    """A named pipe would be waited for without an end."""
+    os.mkfifo(tmp_path / "x.csv")
+    with pytest.raises(UserError, match=r"x.csv: is a named pipe, not a file with the log of a training"):
+        read_run(tmp_path / "x.csv")
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "iter,loss\n1,x\n2,3\n", "iter,loss\n1\n2,3\n", "\0\xff"])
