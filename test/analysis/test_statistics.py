@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import beta
 
 from mlreco.analysis.statistics import fraction, median, quantile, width
-from mlreco.analysis.subjects import michel, pi0
+from mlreco.analysis.subjects import dedx, michel, pi0
 
 
 def test_medians_widths_and_quantiles_of_a_gaussian():
@@ -40,6 +40,8 @@ def test_the_end_point_of_decays_is_found():
     assert fit.parameters[0] == pytest.approx(52.83, abs=3 * fit.errors[0])
     assert 0 < fit.errors[0] < 1
     assert fit.parameters[1] == pytest.approx(3, abs=1)
+    sharp = michel.fit_end_point(52.83 * x[52.83 * x > michel.LEAST], michel.SHARP)
+    assert sharp.parameters[0] == pytest.approx(52.83, abs=0.3), "true energies have no resolution that moves the edge"
 
 
 def test_a_peak_on_a_background_is_found():
@@ -49,3 +51,15 @@ def test_a_peak_on_a_background_is_found():
     assert fit.parameters[0] == pytest.approx(134.98, abs=3 * fit.errors[0])
     assert fit.parameters[1] == pytest.approx(15, abs=4 * fit.errors[1])
     assert np.isnan(pi0.fit_peak(masses[:4]).parameters).all()
+
+
+def test_errors_of_steps_are_those_of_their_tracks():
+    """Steps that are the same along a track tell no more than the track; independent ones tell as many things."""
+    rng = np.random.default_rng(0)
+    tracks = np.repeat(np.arange(200), 30)
+    alike, apart = np.repeat(rng.normal(2, 0.3, 200), 30), rng.normal(2, 0.3, 6000)
+    assert dedx._mean("", alike, tracks, "", 2.0).error == pytest.approx(np.std(alike) / np.sqrt(200))
+    assert dedx._mean("", apart, tracks, "", 2.0).error == pytest.approx(np.std(apart) / np.sqrt(6000), rel=0.15)
+    drawn = [rng.normal(2, 0.3, 200).mean() for _ in range(300)]
+    assert dedx._mean("", alike, tracks, "", 2.0).error == pytest.approx(np.std(drawn), rel=0.2)
+    assert dedx._mean("", alike[:2], tracks[:2], "", 2.0).count == 2

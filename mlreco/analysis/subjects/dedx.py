@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,14 +34,18 @@ def analyse(sample: Sample) -> Result:
         left = steps["residual_range"]
         own = chosen & mask & (left > low) & (left < high)
         ratio = steps["dedx"][own] / stopping_power(left[own], name)
-        numbers.append(_mean(f"dE/dx over that of a {name}, mean, {low} to {high} cm before it stops", ratio, "", 1.0))
-        numbers.append(median(f"dE/dx over that of a {name}, median, {low} to {high} cm before it stops", ratio))
+        tracks, where = sample.owners[own], f"{low} to {high} cm before it stops"
+        numbers.append(_mean(f"dE/dx over that of a {name}, mean, {where}", ratio, tracks, "", 1.0))
+        middle = median(f"dE/dx over that of a {name}, median, {where}", ratio)
+        numbers.append(_of_tracks(middle, (ratio > middle.value) - 0.5, tracks))
     left = steps["residual_range"]
     plateau = chosen & light & (left > PLATEAU[0]) & (left < PLATEAU[1])
     expected = float(np.mean(stopping_power(left[plateau], "muon"))) if plateau.any() else np.nan
-    numbers.append(_mean("dE/dx of muons on the plateau, mean", steps["dedx"][plateau], "MeV/cm", np.nan))
-    with_deltas = steps["dedx"][plateau] + _deltas_per_length(sample)[sample.owners[plateau]]
-    numbers.append(_mean("dE/dx of muons on the plateau with their delta electrons", with_deltas, "MeV/cm", expected))
+    tracks = sample.owners[plateau]
+    numbers.append(_mean("dE/dx of muons on the plateau, mean", steps["dedx"][plateau], tracks, "MeV/cm", np.nan))
+    with_deltas = steps["dedx"][plateau] + _deltas_per_length(sample)[tracks]
+    name = "dE/dx of muons on the plateau with their delta electrons"
+    numbers.append(_mean(name, with_deltas, tracks, "MeV/cm", expected))
     columns = {
         "event": steps["event"][chosen],
         "particle": steps["particle"][chosen],
@@ -75,8 +80,22 @@ def _deltas_per_length(sample: Sample) -> np.ndarray:
     return energy / np.where(sample.particles["length"] > 0, sample.particles["length"], np.nan)
 
 
-def _mean(name: str, values: np.ndarray, unit: str, expected: float) -> Number:
+def _mean(name: str, values: np.ndarray, tracks: np.ndarray, unit: str, expected: float) -> Number:
     if len(values) < 3:
         return Number(name, np.nan, np.nan, unit, len(values), expected)
-    error = float(np.std(values) / np.sqrt(len(values)))
-    return Number(name, float(np.mean(values)), error, unit, len(values), expected)
+    mean = float(np.mean(values))
+    number = Number(name, mean, float(np.std(values) / np.sqrt(len(values))), unit, len(values), expected)
+    return _of_tracks(number, values - mean, tracks)
+
+
+def _of_tracks(number: Number, scores: np.ndarray, tracks: np.ndarray) -> Number:
+    """Return a number whose error takes whole tracks for independent, not their steps.
+
+    Args:
+        number: with the error of independent steps.
+        scores: (N,) what each step adds to the number, less what it adds on average.
+        tracks: (N,) track of each.
+    """
+    alone = float((scores**2).sum())
+    together = float((np.bincount(tracks, scores) ** 2).sum()) if len(scores) else 0.0
+    return replace(number, error=number.error * np.sqrt(together / alone)) if alone > 0 else number

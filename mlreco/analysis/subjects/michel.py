@@ -26,6 +26,9 @@ LEAST_LOST, MOST_LOST = 0.05, 15.0
 RESOLUTION = 1.5
 """Resolution of the energy of what is seen, MeV."""
 
+SHARP = 0.4
+"""That of true energies, MeV: what keeps their likelihood smooth. A greater one would move the edge."""
+
 _GRID = np.linspace(0, 80, 1601)
 
 
@@ -47,7 +50,7 @@ def analyse(sample: Sample) -> Result:
         chosen = (kinds == Kind.MICHEL) & (np.abs(sample.truth["parent_pdg"]) == 13)
         true = sample.truth["kinetic_energy"][chosen].astype(np.float64) + ELECTRON
         true = true[np.isfinite(true)]
-        numbers.append(_number("end point in truth", fit_end_point(true[true > LEAST]), 0, len(true), END_POINT))
+        numbers.append(_number("end point in truth", fit_end_point(true[true > LEAST], SHARP), 0, len(true), END_POINT))
         seen = energies / (sample.true_of(rows, "kinetic_energy") + ELECTRON)
         numbers.append(median("energy of their voxels over true energy, median", seen))
     columns = {"event": table["event"], "particle": table["particle"], "parent": table["parent"]}
@@ -76,21 +79,22 @@ LEAST = 15.0
 """Energies below are not fitted, MeV: short electrons are lost on the track."""
 
 
-def spectrum(energies: np.ndarray, end_point: float, loss: float) -> np.ndarray:
+def spectrum(energies: np.ndarray, end_point: float, loss: float, resolution: float = RESOLUTION) -> np.ndarray:
     """Return the density of energies above `LEAST`.
 
-    The spectrum of muon decay, x^2 (3 - 2 x), is smeared by a Gaussian of `RESOLUTION` and by a loss that is
+    The spectrum of muon decay, x^2 (3 - 2 x), is smeared by a Gaussian and by a loss that is
     exponential with the mean given: what the electron radiates.
 
     Args:
         energies: (N,) MeV.
         end_point: greatest energy, MeV.
         loss: mean energy that is lost, MeV.
+        resolution: width of the Gaussian, MeV.
     """
     x = _GRID / end_point
     sharp = np.where(x < 1, x**2 * (3 - 2 * x), 0.0)
     step = _GRID[1] - _GRID[0]
-    gauss = np.exp(-0.5 * (np.arange(-4 * RESOLUTION, 4 * RESOLUTION, step) / RESOLUTION) ** 2)
+    gauss = np.exp(-0.5 * (np.arange(-4 * resolution, 4 * resolution, step) / resolution) ** 2)
     tail = np.exp(-np.arange(0, 8 * loss + step, step) / loss)[::-1]
     smooth = fftconvolve(sharp, gauss / gauss.sum(), mode="same")
     smooth = np.maximum(fftconvolve(smooth, tail / tail.sum())[len(tail) - 1 :], 0)
@@ -98,14 +102,14 @@ def spectrum(energies: np.ndarray, end_point: float, loss: float) -> np.ndarray:
     return np.interp(energies, _GRID, smooth) / norm
 
 
-def fit_end_point(energies: np.ndarray) -> Fit:
-    """Fit end point and mean loss, MeV."""
+def fit_end_point(energies: np.ndarray, resolution: float = RESOLUTION) -> Fit:
+    """Fit end point and mean loss, MeV, to energies of a resolution."""
 
     def loss(values: np.ndarray, parameters: np.ndarray) -> np.ndarray:
         end_point, lost = parameters
         if not (30 < end_point < 70 and LEAST_LOST <= lost < 30):
             return np.full(len(values), 1e6)
-        return -np.log(np.maximum(spectrum(values, end_point, lost), 1e-6))
+        return -np.log(np.maximum(spectrum(values, end_point, lost, resolution), 1e-6))
 
     found = fit_density(energies, loss, np.array([50.0, 3.0]))
     if found.parameters[1] > MOST_LOST:
