@@ -205,7 +205,7 @@ def _tables(
     thresholds = report_tables.threshold_table(reader.info)
     together = evaluate_interactions(reader, min_voxels=evaluation.min_voxels, events=events)
     interactions = report_tables.interaction_table(together)
-    found = report_tables.found_table(evaluate_found(reader, min_voxels=evaluation.min_voxels))
+    found = report_tables.found_table(evaluate_found(reader, min_voxels=evaluation.min_voxels, events=events))
     parts = [
         ("Table I. The sample", report_tables.sample_table(evaluation), ""),
         ("Table II. Thresholds of the clusterer", thresholds, ""),
