@@ -26,7 +26,7 @@ class Progress:
         total: number of steps; None where it is not known.
         initial: steps done before.
         unit: what a step is, in the rate (``ev`` gives events/s).
-        told: whether anything is shown.
+        shown: whether anything is shown.
         lines: whether lines are, where stderr is no terminal; without them it is only told that kernels are compiled.
     """
 
@@ -36,11 +36,11 @@ class Progress:
         total: int | None = None,
         initial: int = 0,
         unit: str = "ev",
-        told: bool = True,
+        shown: bool = True,
         lines: bool = True,
     ) -> None:
-        self._is_told = told
-        silent = not told or not sys.stderr.isatty()
+        self._is_shown = shown
+        silent = not shown or not sys.stderr.isatty()
         self._bar = tqdm(
             desc=description,
             total=total,
@@ -50,7 +50,7 @@ class Progress:
             disable=silent,
             dynamic_ncols=True,
         )
-        self._lines = _Lines(description, total, initial, _NAMES.get(unit, unit)) if silent and told and lines else None
+        self._lines = _Lines(description, total, initial, _NAMES.get(unit, unit)) if silent and shown and lines else None
 
     def advance(self, steps: int = 1, **numbers: float) -> None:
         """Count steps and show numbers: the latest on a terminal, in a line the means since the line before."""
@@ -64,7 +64,7 @@ class Progress:
     def _tell_of_compiling(self) -> None:
         if not self._bar.disable:
             self._bar.set_postfix_str(COMPILING)
-        elif self._is_told:
+        elif self._is_shown:
             remark(COMPILING)
 
     def __enter__(self) -> Progress:

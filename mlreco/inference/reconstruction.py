@@ -65,7 +65,7 @@ class Reconstruction:
         self.device = next(self.chain.parameters()).device
         self.processors = build_post_processors(config.get("post_processing") or {}, self.chain.scheme)
         self.trained = training_data(config, weights)
-        self._unwritten = [name for stage in self.chain.stages.values() for name in getattr(stage, "unwritten", ())]
+        self._unwritten = self.chain.unwritten()
         self._amp = config["trainval"]["amp"]
 
     @property

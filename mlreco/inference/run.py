@@ -82,7 +82,7 @@ def run_inference(
     sources: Sequence[str | Path] | None = None,
     keep: Callable[[str], bool] | None = None,
     info: Mapping[str, Any] | None = None,
-    told: bool = True,
+    show_progress: bool = True,
 ) -> InferenceSummary:
     """Reconstruct the events of a configuration's files.
 
@@ -94,7 +94,7 @@ def run_inference(
         sources: files of events to read instead of those of the configuration.
         keep: tells by its name whether a product is written; all are if None.
         info: further attributes of the file.
-        told: whether the progress is shown.
+        show_progress: whether the progress is shown.
 
     Raises:
         UserError: a mistake in the configuration or the data; a stage without weights; an output that is an input.
@@ -104,29 +104,18 @@ def run_inference(
     loader = inference_loader(config, reconstruction, sources)
     refuse_to_replace(output, loader.dataset.files)
     started, waited, compiled = time.perf_counter(), compiling.seconds(), compiling.kernels()
-    most = config["trainval"].get("iterations")
-    told_of_file = {**output_info(config, reconstruction, loader.dataset.files), **(info or {})}
+    attributes = {**output_info(config, reconstruction, loader.dataset.files), **(info or {})}
     with (
         loader,
-        HDF5Writer(output, told_of_file, COLUMNS) as writer,
-        Progress("inference", total=len(loader.dataset), told=told) as progress,
-        InOrder() as finisher,
+        HDF5Writer(output, attributes, COLUMNS) as writer,
+        Progress("inference", total=len(loader.dataset), shown=show_progress) as progress,
         tf32(config["trainval"]["tf32"]),
-        unchanging(reconstruction.chain),
-        short_turns(),
     ):
-        familiarity = Familiarity(reconstruction.trained)
         finish = _Finish(reconstruction, writer, progress, keep)
-        for events in reconstruction.networks(loader, most):
-            for event, seconds in events:
-                familiarity.add(event)
-                finisher.submit(finish, event, seconds)
-        finisher.wait()
-        _refuse_lost_events(loader, writer, most)
+        warnings = _reconstruct(loader, reconstruction, finish, config["trainval"].get("iterations"))
         writer.list_skipped(loader.skipped)
-        warning = familiarity.warning()
         writer.tell("seconds", time.perf_counter() - started)
-        writer.tell(WARNINGS, json.dumps([warning] if warning else []))
+        writer.tell(WARNINGS, json.dumps(warnings))
     waited = compiling.seconds() - waited
     return InferenceSummary(
         output,
@@ -138,8 +127,32 @@ def run_inference(
         finish.seconds,
         dict(loader.dataset.left_out),
         loader.skipped,
-        (*loader.dataset.remarks, *([warning] if warning else [])),
+        (*loader.dataset.remarks, *warnings),
     )
+
+
+def _reconstruct(loader: Loader, reconstruction: Reconstruction, finish: _Finish, most: int | None) -> list[str]:
+    """Take the events of a loader through the chain and finish them in their order.
+
+    Args:
+        loader: of the batches.
+        reconstruction: the chain and its post-processing.
+        finish: takes an event as the networks leave it.
+        most: number of batches after which to stop.
+
+    Returns:
+        what the user should know of the events.
+    """
+    familiarity = Familiarity(reconstruction.trained)
+    with InOrder() as finisher, unchanging(reconstruction.chain), short_turns():
+        for events in reconstruction.networks(loader, most):
+            for event, seconds in events:
+                familiarity.add(event)
+                finisher.submit(finish, event, seconds)
+        finisher.wait()
+    _refuse_lost_events(loader, finish.writer, most)
+    warning = familiarity.warning()
+    return [] if warning is None else [warning]
 
 
 def _refuse_missing_classes(chain: Chain, left_out: Mapping[str, str]) -> None:

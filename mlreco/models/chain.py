@@ -14,7 +14,7 @@ from mlreco.models.blocks import ModelSection, StageBlock
 from mlreco.models.factories import construct
 from mlreco.models.labels import Labels, labels_from
 from mlreco.models.network_input import sparse_image
-from mlreco.models.stage import Stage, StageLoss
+from mlreco.models.stage import DropsProducts, Stage, StageLoss
 from mlreco.semantics import ClassScheme
 from mlreco.voxels import VoxelBatch
 
@@ -143,6 +143,11 @@ class Chain(nn.Module):
             "image_shapes": tuple(meta.shape for meta in voxels.metas),
             "labels": self.labels(batch),
         }
+
+    def unwritten(self) -> list[str]:
+        """Return the names of the products that are for post-processors alone."""
+        dropping = [stage for stage in self.stages.values() if isinstance(stage, DropsProducts)]
+        return [name for stage in dropping for name in stage.unwritten]
 
     def requiring(self, product: str) -> list[str]:
         """Return the names of the stages that require a product."""

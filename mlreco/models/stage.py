@@ -57,6 +57,17 @@ class Stage(Protocol):
         """Return the products of the stage."""
 
 
+@runtime_checkable
+class DropsProducts(Protocol):
+    """A stage some of whose products are for post-processors alone.
+
+    Attributes:
+        unwritten: their names; they are dropped before an event is written.
+    """
+
+    unwritten: tuple[str, ...]
+
+
 def require(label: T | None, stage: str, what: str, source: str) -> T:
     """Return the label.
 

@@ -33,14 +33,14 @@ class Maker:
         reconstruction: its chain.
         fingerprint: of both.
         folder: the output folder, absolute.
-        told: whether its progress within a file is shown.
+        show_progress: whether its progress within a file is shown.
     """
 
     config: Config
     reconstruction: Reconstruction
     fingerprint: str
     folder: Path
-    told: bool = True
+    show_progress: bool = True
 
 
 def attempt(one: Input, maker: Maker) -> Done | Failed:
@@ -95,7 +95,7 @@ def _reconstruct(one: Input, checksum: str, before: os.stat_result, maker: Maker
         reconstruction=maker.reconstruction,
         sources=[one.path],
         info={PRODUCTION: made.model_dump_json()},
-        told=maker.told,
+        show_progress=maker.show_progress,
     )
     after = one.path.stat()
     if (before.st_ino, before.st_size, before.st_mtime_ns) != (after.st_ino, after.st_size, after.st_mtime_ns):

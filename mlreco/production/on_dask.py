@@ -155,7 +155,7 @@ def reconstruct(order: Order, one: Input) -> Done | Failed:
                 raise UserError(f"the dask worker on {host()} has another mlreco, or other weights under the same name")
             _makers.clear()
             maker = _makers[order.fingerprint] = Maker(
-                order.config, reconstruction, order.fingerprint, order.folder, told=False
+                order.config, reconstruction, order.fingerprint, order.folder, show_progress=False
             )
         return attempt(one, maker)
 
