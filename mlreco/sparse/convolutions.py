@@ -89,9 +89,9 @@ class SparseConvolution(nn.Module):
         """Tell whether its parameters are float32 and of its shape; see :mod:`mlreco.sparse.as_made`."""
         if not is_own(self, type(self)) or type(self) not in (SubMConv3d, SparseConv3d, SparseInverseConv3d):
             return False
-        edge, bias = self.kernel_size, self.bias
+        edge, weight, bias = self.kernel_size, self.weight, self.bias
         shape = (self.out_channels, edge, edge, edge, self.in_channels)
-        if self.weight.dtype != torch.float32 or self.weight.shape != shape:
+        if weight.dtype != torch.float32 or weight.shape != shape:
             return False
         return bias is None or (bias.dtype == torch.float32 and bias.shape == shape[:1])
 

@@ -90,7 +90,7 @@ class SparseConvTensor:
 
 def _checked(features: torch.Tensor, indices: torch.Tensor) -> torch.Tensor:
     """Return features that fit the sites."""
-    if features.ndim != 2 or len(features) != len(indices) or not features.is_floating_point():
+    if features.ndim != 2 or features.shape[0] != indices.shape[0] or not features.is_floating_point():
         raise ValueError(
             f"features must be ({len(indices)}, C) floating point numbers, one row for each site, "
             f"not {tuple(features.shape)} of {features.dtype}"

@@ -172,13 +172,18 @@ NORM = Norm(floats(4), floats(4), 1e-4, 0.33)
             floats(3, 4), NORM, floats(3, 4), running=Running(floats(3), floats(4), 0.1)
         ),
         "gradient of a norm": lambda: normalisation.gradients(
-            floats(3, 4), floats(2, 4), normalisation.Moments(np.ones((2, 4))), NORM, floats(3, 4)
+            floats(3, 4), floats(2, 4), normalisation.Moments(torch.ones(2, 4, dtype=torch.float64)), NORM, floats(3, 4)
         ),
         "moments of a norm": lambda: normalisation.gradients(
-            floats(3, 4), floats(3, 4), normalisation.Moments(np.ones((2, 3))), NORM, floats(3, 4)
+            floats(3, 4), floats(3, 4), normalisation.Moments(torch.ones(2, 3, dtype=torch.float64)), NORM, floats(3, 4)
         ),
         "beside a gradient": lambda: normalisation.gradients(
-            floats(3, 4), floats(3, 4), normalisation.Moments(np.ones((2, 4))), NORM, floats(3, 4), beside=floats(3, 3)
+            floats(3, 4),
+            floats(3, 4),
+            normalisation.Moments(torch.ones(2, 4, dtype=torch.float64)),
+            NORM,
+            floats(3, 4),
+            beside=floats(3, 3),
         ),
     }.items(),
     ids=lambda case: case[0],

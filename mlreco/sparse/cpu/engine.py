@@ -51,7 +51,7 @@ class CpuEngine(PlainEngine):
     def norm_act(self, layer: NormActivation, features: torch.Tensor) -> torch.Tensor:
         """Return the features after normalisation and activation."""
         if features.ndim == 2 and _may_compute(features) and layer.is_as_made():
-            if layer.norm.training and len(features) > 1:
+            if layer.norm.training and features.shape[0] > 1:
                 return training.norm_act(layer, features)
             if not layer.norm.training and not layer.training and _is_inference(features):
                 return kernels.activate(features, inference.affine(layer), calls_at_once())
@@ -64,7 +64,7 @@ class CpuEngine(PlainEngine):
         features = image.features
         if (
             _may_compute(features)
-            and len(features) > 1
+            and features.shape[0] > 1
             and _is_recorded(features)
             and activation.is_as_made()
             and activation.norm.training
@@ -84,7 +84,7 @@ class CpuEngine(PlainEngine):
         """Tell whether a residual block is one function with these features."""
         return (
             _may_compute(features)
-            and len(features) > 1
+            and features.shape[0] > 1
             and _is_recorded(features)
             and block.is_as_made()
             and block.activation_1.norm.training

@@ -88,5 +88,8 @@ class VoxelBatchNorm(nn.BatchNorm1d):
             return False
         if not self.track_running_stats:
             return False
-        numbers, shape = (self.weight, self.bias, self.running_mean, self.running_var), (self.num_features,)
-        return all(tensor is not None and tensor.dtype == torch.float32 and tensor.shape == shape for tensor in numbers)
+        parameters, buffers, shape = self._parameters, self._buffers, (self.num_features,)
+        for tensor in (parameters["weight"], parameters["bias"], buffers["running_mean"], buffers["running_var"]):
+            if tensor is None or tensor.dtype != torch.float32 or tensor.shape != shape:
+                return False
+        return True

@@ -22,18 +22,18 @@ class Moments(NamedTuple):
     """Moments of every column.
 
     Attributes:
-        values: (2, C) float64, C-contiguous: mean and biased variance.
+        values: (2, C) float64 on the CPU, C-contiguous: mean and biased variance.
     """
 
-    values: np.ndarray
+    values: torch.Tensor
 
     @property
-    def mean(self) -> np.ndarray:
+    def mean(self) -> torch.Tensor:
         """(C,) means."""
         return self.values[0]
 
     @property
-    def variance(self) -> np.ndarray:
+    def variance(self) -> torch.Tensor:
         """(C,) mean squared deviations from them."""
         return self.values[1]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -33,8 +33,9 @@ class Source(NamedTuple):
 
 def _operands(
     sources: Sequence[Source], rows: int, offsets: int, packed: Packing
-) -> Iterator[tuple[dict[str, int], dict[str, Any]]]:
-    """Yield dims and fields of the ``SOURCE`` job of each source, after checks."""
+) -> list[tuple[dict[str, int], dict[str, Any]]]:
+    """Return dims and fields of the ``SOURCE`` job of each source, after checks."""
+    operands: list[tuple[dict[str, int], dict[str, Any]]] = []
     for features, (values, packing) in sources:
         shapes = (packing.offsets, packing.columns)
         if shapes != (offsets, packed.columns):
@@ -42,7 +43,8 @@ def _operands(
             raise ValueError(f"offsets and columns of the weight do not match: {shapes}, expected {expected}")
         if packing.groups != packed.groups:
             raise ValueError("the weights of a convolution must be packed with the same column groups")
-        yield {"rows": rows}, {"features": features, "panels": values, **packing.source}
+        operands.append(({"rows": rows}, {"features": features, "panels": values, **packing.source}))
+    return operands
 
 
 def convolve(
@@ -71,10 +73,9 @@ def convolve(
     """
     n_out, packing = kernel_map.n_out, sources[0].panels.packing
     columns = packing.columns
-    operands = [
-        *_operands(sources, kernel_map.n_in, kernel_map.offsets, packing),
-        *_operands(shortcuts, n_out, 1, packing),
-    ]
+    operands = _operands(sources, kernel_map.n_in, kernel_map.offsets, packing)
+    if shortcuts:
+        operands += _operands(shortcuts, n_out, 1, packing)
     crew = crew_fields(calls.threads)
     workers = crew["helpers"] + 1
     job = Job(

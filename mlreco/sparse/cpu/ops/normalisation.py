@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
 from mlreco.sparse.cpu.ops import norm_kernels
@@ -102,7 +101,7 @@ def normalise(
         raise ValueError(f"{rows} rows have no moments")
     if sums is not None and sums.numel() < -(-rows // chunk) * MOMENTS * columns:
         raise ValueError(f"sums of {rows} rows and {columns} columns are more than {sums.numel()} numbers")
-    moments = Moments(np.empty((2, columns)))
+    moments = Moments(torch.empty(2, columns, dtype=torch.float64, device="cpu"))
     job = Job(
         NORMALISATION,
         first=chunk_moments,

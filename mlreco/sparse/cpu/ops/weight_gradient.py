@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from mlreco.sparse.cpu.codegen.simd import UNIT
@@ -36,9 +35,9 @@ _MOST_CHUNKS = 16
 
 
 @lru_cache
-def _groups(columns: int) -> np.ndarray:
+def _groups(columns: int) -> torch.Tensor:
     """Return the widths of the column groups, in vectors."""
-    return split_columns(columns, len(UNIT.gradient_rows))
+    return torch.tensor(split_columns(columns, len(UNIT.gradient_rows)).tolist(), device="cpu")
 
 
 def _chunks(blocks: int, offsets: int, rows: int, columns: int) -> tuple[int, int]:
@@ -97,7 +96,7 @@ def begin_weight_gradient(x: Array, grad: Array, kernel_map: KernelMap, calls: B
         grad_given=grad,
         grad_width=grad_read.shape[1],
         vectors=groups,
-        n_groups=len(groups),
+        n_groups=groups.shape[0],
         chunk_blocks=chunk_blocks,
         chunks=chunks,
         lists=torch.empty(crew["helpers"] + 1, 2, MOST_PAIRS, dtype=torch.int64, device="cpu"),

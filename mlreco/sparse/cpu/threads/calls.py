@@ -22,7 +22,7 @@ from mlreco.sparse.cpu.threads.call_queue import (
     open_queue,
     work_off_queue,
 )
-from mlreco.sparse.cpu.threads.crew import crew_places, helpers_of, share
+from mlreco.sparse.cpu.threads.crew import crew_places, helpers_of, work_together
 from mlreco.sparse.cpu.threads.thread_count import thread_count
 from mlreco.sparse.native.jit import SharedKernel
 from mlreco.sparse.native.job import Job
@@ -81,7 +81,7 @@ class DirectCalls:
 
     def __call__(self, work: SharedKernel, job: Job, threads: int) -> None:
         """Call a kernel."""
-        share(work, job, threads)
+        work_together(work.address, job.address, *crew_places(threads))
 
     def begin(self, first: SharedKernel, last: SharedKernel, job: Job) -> None:
         """Begin something and finish it."""

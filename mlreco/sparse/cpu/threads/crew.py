@@ -127,33 +127,35 @@ def work_together(function: int, job: int, board: int, crew: int, helpers: int) 
 
 
 class _Crew:
+    """The helpers of a process.
+
+    Attributes:
+        places: addresses of the board and of the helpers' records.
+        hired: how many helpers have been started.
+    """
+
     def __init__(self) -> None:
         self._board = aligned_empty((BOARD_BYTES,), np.uint8)
         self._records = aligned_empty((_MOST_HELPERS, RECORD_BYTES), np.uint8)
         self._board[:] = 0
         self._records[:] = 0
         self._board[WORTH : WORTH + 8].view(np.int64)[0] = WORTH_A_THREAD
-        self._places = address(self._board), address(self._records)
-        self._hired = 0
+        self.places = address(self._board), address(self._records)
+        self.hired = 0
         self._hiring = threading.Lock()
 
-    def places(self, helpers: int) -> tuple[int, int]:
-        """Start helpers until there are so many; return the addresses of the board and of the helpers' records."""
-        if self._hired < helpers:
-            self._hire(helpers)
-        return self._places
-
-    def _hire(self, helpers: int) -> None:
+    def hire(self, helpers: int) -> None:
+        """Start helpers until there are so many."""
         with self._hiring:
             turns = _turns_in(_STAY_AWAKE)
             for served in (_look_for_work, _serve):
                 cast(Dispatcher, served).compile(_PLACES_AND_TURNS)
-            while self._hired < helpers:
-                make_wakeup(address(self._records[self._hired]) + WAKEUP)
-                name = f"sparse-{self._hired + 1}"
-                arguments = (self._board, self._records, self._hired, turns)
+            while self.hired < helpers:
+                make_wakeup(address(self._records[self.hired]) + WAKEUP)
+                name = f"sparse-{self.hired + 1}"
+                arguments = (self._board, self._records, self.hired, turns)
                 threading.Thread(target=_help, args=arguments, name=name, daemon=True).start()
-                self._hired += 1
+                self.hired += 1
 
 
 def _help(board: np.ndarray, records: np.ndarray, number: int, turns: int) -> None:
@@ -192,7 +194,7 @@ def threads_worth(threads: int, operations: float = 0, numbers: int = 0) -> int:
         operations: multiplications and additions to do.
         numbers: float32 numbers to read and write.
     """
-    return 1 + worth(_crew.places(0)[0], threads - 1, float(operations + OPERATIONS_A_NUMBER * numbers))
+    return 1 + worth(_crew.places[0], threads - 1, float(operations + OPERATIONS_A_NUMBER * numbers))
 
 
 def _forget_the_parents_threads() -> None:
@@ -218,13 +220,16 @@ def share(work: SharedKernel, job: Job, threads: int) -> None:
 
 def helpers_of(threads: int) -> int:
     """Return how many helpers there are beside a calling thread."""
-    return min(threads - 1, _MOST_HELPERS)
+    return threads - 1 if threads <= _MOST_HELPERS else _MOST_HELPERS
 
 
 def crew_places(threads: int) -> tuple[int, int, int]:
     """Return the addresses of the board and of the helpers' records, and how many helpers have been started."""
-    helpers = helpers_of(threads)
-    return *_crew.places(helpers), helpers
+    helpers = threads - 1 if threads <= _MOST_HELPERS else _MOST_HELPERS
+    if _crew.hired < helpers:
+        _crew.hire(helpers)
+    board, records = _crew.places
+    return board, records, helpers
 
 
 def crew_fields(threads: int) -> dict[str, int]:

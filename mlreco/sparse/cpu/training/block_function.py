@@ -81,7 +81,7 @@ class _ResidualBlock(torch.autograd.Function):
         active_1 = floats(*features.shape)
         with calls_in_training() as calls:
             moments_1 = normalise(features, norm_1, active_1, running=running_1, calls=calls)
-            sums = chunk_sums(len(features), len(of.weight_1), BLOCK)
+            sums = chunk_sums(features.shape[0], of.weight_1.shape[0], BLOCK)
             inner = convolve_once(active_1, kernel_major(of.weight_1), kernel_map, Epilogue(moments=sums), calls=calls)
             active_2 = floats(*inner.shape)
             moments_2 = normalise(inner, norm_2, active_2, sums=sums, chunk=BLOCK, running=running_2, calls=calls)
