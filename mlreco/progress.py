@@ -50,7 +50,9 @@ class Progress:
             disable=silent,
             dynamic_ncols=True,
         )
-        self._lines = _Lines(description, total, initial, _NAMES.get(unit, unit)) if silent and shown and lines else None
+        self._lines = (
+            _Lines(description, total, initial, _NAMES.get(unit, unit)) if silent and shown and lines else None
+        )
 
     def advance(self, steps: int = 1, **numbers: float) -> None:
         """Count steps and show numbers: the latest on a terminal, in a line the means since the line before."""
