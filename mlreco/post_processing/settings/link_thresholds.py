@@ -65,9 +65,10 @@ def check_link_thresholds(name: str, thresholds: LinkThresholds) -> None:
     for key, value in thresholds._asdict().items():
         if isinstance(value, bool) or not isinstance(value, Real):
             raise UserError(f"thresholds of {name}: {key} is {value!r}; a number is needed")
-        above = value >= 0 if key == "join_distance" else value > 0
-        if not (above and math.isfinite(value)):
+        number = float(value)
+        above = number >= 0 if key == "join_distance" else number > 0
+        if not (above and math.isfinite(number)):
             least = "0 or more" if key == "join_distance" else "above 0"
-            raise UserError(f"thresholds of {name}: {key} is {value:g}; a finite number {least} is needed")
+            raise UserError(f"thresholds of {name}: {key} is {number:g}; a finite number {least} is needed")
     if thresholds.min_voxels < 1:
         raise UserError(f"thresholds of {name}: min_voxels is {thresholds.min_voxels:g}; it is 1 or more")

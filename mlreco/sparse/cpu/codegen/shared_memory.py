@@ -155,6 +155,15 @@ def array_at(address: int, shape: tuple[int, ...], dtype: type) -> np.ndarray:
     return carray(_memory_at(address), shape, dtype)
 
 
+_signed: Callable[[int], int] = function(types.int64(types.uintp), lambda builder, number: number)
+
+
+@kernel
+def address_of(numbers: np.ndarray) -> int:
+    """Return the address of the first number of an array."""
+    return _signed(numbers.ctypes.data)
+
+
 class Record(Protocol):
     """A structure in memory as kernels see it, with the fields of its ``Layout``; what is written changes the memory.
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from mlreco.sparse.cpu.codegen.shared_memory import integers_at
+from mlreco.sparse.cpu.codegen.shared_memory import address_of, integers_at
 from mlreco.sparse.cpu.codegen.simd import UNIT
 from mlreco.sparse.cpu.codegen.tile import BEYOND
 from mlreco.sparse.cpu.ops.panels import pack
@@ -71,16 +71,16 @@ def add_products(
         column: first column of the sums.
         lists: ``room_for_lists(rows)`` int64 of scratch memory.
     """
-    source, target = np.int64(inputs.ctypes.data), np.int64(sums.ctypes.data) + 4 * column
+    source, target = address_of(inputs), address_of(sums) + 4 * column
     source += first * inputs.strides[0]
-    sources = np.int64(lists.ctypes.data)
+    sources = address_of(lists)
     targets = sources + ADDRESS_BYTES * (rows + BEYOND)
     numbers, places = integers_at(sources), integers_at(targets)
     for row in range(rows):
         numbers[row], places[row] = source + row * inputs.strides[0], target + row * sums.strides[0]
     fill_up(sources, rows, BEYOND, source)
     fill_up(targets, rows, BEYOND, target + rows * sums.strides[0])
-    panel, before = np.int64(layer.panels.ctypes.data), np.int64(0)
+    panel, before = address_of(layer.panels), 0
     for width in layer.widths:
         height = HEIGHTS[width - 1]
         tiles = (rows + height - 1) // height
