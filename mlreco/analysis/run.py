@@ -123,7 +123,7 @@ def _section(name: str, result: Result, picture: bytes) -> str:
     rows = [
         (
             escape(one.name),
-            f"{one.value:.4g} &plusmn; {one.error:.2g} {escape(one.unit)}" if one.value == one.value else "too few",
+            f"{one.value:.4g} &plusmn; {one.error:.2g} {escape(one.unit)}" if one.value == one.value else "not known",
             str(one.count),
             f"{one.expected:.4g}" if one.expected == one.expected else "",
         )
