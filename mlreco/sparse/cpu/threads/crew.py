@@ -15,11 +15,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numba import types
-from numba.core.dispatcher import Dispatcher
 
 from mlreco.sparse.cpu.codegen.posix import POSIX
 from mlreco.sparse.cpu.codegen.shared_memory import (
@@ -46,6 +45,9 @@ from mlreco.sparse.cpu.threads.wakeup import make_wakeup, sleep_while, wake
 from mlreco.sparse.native.jit import SharedKernel, kernel
 from mlreco.sparse.native.job import Job
 from mlreco.sparse.native.memory import address, aligned_empty
+
+if TYPE_CHECKING:
+    from numba.core.dispatcher import Dispatcher
 
 _MOST_HELPERS = 62
 _STAY_AWAKE = 2e-4
@@ -149,7 +151,7 @@ class _Crew:
         with self._hiring:
             turns = _turns_in(_STAY_AWAKE)
             for served in (_look_for_work, _serve):
-                cast(Dispatcher, served).compile(_PLACES_AND_TURNS)
+                cast("Dispatcher", served).compile(_PLACES_AND_TURNS)
             while self.hired < helpers:
                 make_wakeup(address(self._records[self.hired]) + WAKEUP)
                 name = f"sparse-{self.hired + 1}"
