@@ -181,7 +181,7 @@ def damage_attribute(attributes, key, rng):
 def damage_table(file, name, rng):
     """Change values, type, shape or kind of a table, or remove it."""
     table = file[name]
-    if table.shape is None:
+    if table.shape is None or table.size > 1 << 24:  # emptied or made huge by the damage before
         del file[name]
         return
     rows, kind = np.asarray(table[()]), table.dtype
