@@ -339,3 +339,21 @@ def test_contraction_adds_up_the_edges_between_groups(seed):
     assert [tuple(pair) for pair in found.pairs] == sorted(wanted)
     np.testing.assert_allclose(found.sums, [sum(wanted[pair]) for pair in sorted(wanted)], atol=1e-12)
     assert found.counts.tolist() == [len(wanted[pair]) for pair in sorted(wanted)]
+
+
+def test_a_class_takes_thresholds_that_help_all_together():
+    start = {name: GraphThresholds(0.0, -20, 10) for name in ("MIP", "Delta")}
+    rng = np.random.default_rng(0)
+    noise = {name: 0.01 * rng.normal(size=50) for name in start}
+
+    def by_class(thresholds):
+        gained = 0.2 * (thresholds["Delta"].small == 5.0) - 0.1 * (thresholds["Delta"].merge == -2.0)
+        lost = 0.05 * (thresholds["Delta"].small == 5.0)
+        return {"MIP": 0.9 - lost + noise["MIP"], "Delta": 0.5 + gained + noise["Delta"]}
+
+    before = {name: values - 0.1 for name, values in by_class(start).items()}
+    chosen, scores = graph_search._refined(start, by_class(start), before, by_class)
+    assert chosen == {"MIP": start["MIP"], "Delta": GraphThresholds(0.0, -20, 5)}
+    assert scores["Delta"].mean() == pytest.approx(0.7, abs=0.01)
+    kept, _ = graph_search._refined(start, by_class(start), by_class(start), by_class)
+    assert kept == start, "MIP would fall below what it had before"

@@ -198,8 +198,9 @@ def tune_graph(
     At each point of the grid all classes have the same thresholds; each class then takes those at which its own voxels
     do best, if they gain more over those before than the standard error of this gain. Of points that are equally good
     the first in the order of ``GRID`` is taken. As pairs of fragments of two classes depend on both, the thresholds
-    that were chosen are tried together, and classes that then do worse than before keep what they had. The outcome
-    does not depend on the number of threads.
+    that were chosen are tried together, and classes that then do worse than before keep what they had. At the end each
+    class in turn tries other values, while the others keep theirs, for the highest sum of the scores of all classes.
+    The outcome does not depend on the number of threads.
 
     Args:
         reader: output file with labels and with what ``grappa`` says of fragments.
@@ -232,7 +233,7 @@ def tune_graph(
 
         own = by_class(before)
         best = {name: _best(grid[number], own[name], before[name]) for number, name in enumerate(scheme.classes)}
-        chosen, after = _together(best, before, own, by_class)
+        chosen, after = _refined(*_together(best, before, own, by_class), own, by_class)
     classes = {}
     for number, name in enumerate(scheme.classes):
         means, count = mean_over_events(_stacked(grid[number]))
@@ -267,6 +268,55 @@ def _together(
         if not worse:
             return chosen, after
         chosen.update({name: before[name] for name in worse})
+
+
+def _refined(
+    chosen: Mapping[str, GraphThresholds],
+    values: Mapping[str, np.ndarray],
+    before: Mapping[str, np.ndarray],
+    by_class: Callable[[Mapping[str, GraphThresholds]], dict[str, np.ndarray]],
+) -> tuple[dict[str, GraphThresholds], dict[str, np.ndarray]]:
+    """Return thresholds of which no class has others in the grid that make all classes together surely better.
+
+    Those are tried in which ``merge`` alone differs, or the other two. A point counts if the sum of the scores gains
+    more than its standard error, and no class falls below what it had before.
+
+    Args:
+        chosen: thresholds of each class.
+        values: scores with them, by class and event.
+        before: scores of the thresholds before, likewise.
+        by_class: gives the scores of any thresholds.
+    """
+    current, scores = dict(chosen), dict(values)
+    for name in chosen:
+        others = itertools.product(GRID.attach, GRID.small)
+        points = [current[name]._replace(merge=merge) for merge in GRID.merge]
+        points += [current[name]._replace(attach=attach, small=small) for attach, small in others]
+        base, highest, best = scores, 0.0, current[name]
+        for point in points:
+            found = by_class({**current, name: point})
+            gain, error = _gain(found, base)
+            if gain > max(highest, error) and not _worse(found, before, base):
+                highest, best, scores = gain, point, found
+        current[name] = best
+    return current, scores
+
+
+def _gain(found: Mapping[str, np.ndarray], base: Mapping[str, np.ndarray]) -> tuple[float, float]:
+    """Return by how much the sum of the mean scores of the classes is higher, and the standard error of that."""
+    gains = [found[name] - base[name] for name in found]
+    gains = [gain[~np.isnan(gain)] for gain in gains]
+    gains = [gain for gain in gains if len(gain)]
+    return sum(float(gain.mean()) for gain in gains), math.sqrt(sum(gain.var() / len(gain) for gain in gains))
+
+
+def _worse(found: Mapping[str, np.ndarray], *floors: Mapping[str, np.ndarray]) -> bool:
+    """Tell whether a class has a lower mean score than in each of the others."""
+    return any(
+        all(mean_over_events(found[name] - floor[name])[0] < -TIE for floor in floors)
+        for name in found
+        if len(found[name])
+    )
 
 
 def _before(info: Mapping[str, Any], scheme: ClassScheme) -> tuple[dict[str, GraphThresholds], str]:
