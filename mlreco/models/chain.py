@@ -13,6 +13,7 @@ from mlreco.graph_batch import GraphBatch
 from mlreco.models.blocks import ModelSection, StageBlock
 from mlreco.models.factories import construct
 from mlreco.models.labels import Labels, labels_from
+from mlreco.models.loss_terms import LossTerms
 from mlreco.models.network_input import sparse_image
 from mlreco.models.stage import DropsProducts, Stage, StageLoss
 from mlreco.semantics import ClassScheme
@@ -56,12 +57,10 @@ class ChainLoss(StageLoss):
         """Build the loss of the chain of a section ``model``; ``factors`` is ``trainval.loss_weights``."""
         return cls.of(ModelSection.read(model), factors)
 
-    def forward(self, products: Mapping[str, Any], labels: Labels) -> dict[str, torch.Tensor]:
+    def forward(self, products: Mapping[str, Any], labels: Labels) -> LossTerms:
         """Return ``loss``, the sum, and the terms of every stage as ``<stage>_<term>``, before their factors."""
-        terms: dict[str, torch.Tensor] = {}
-        for name, loss in self.losses.items():
-            terms.update({f"{name}_{term}": value for term, value in loss(products, labels).items()})
-        return {"loss": self.total(terms), **terms}
+        terms = LossTerms.joined({name: loss(products, labels) for name, loss in self.losses.items()})
+        return LossTerms({"loss": self.total(terms), **terms}, terms.weights)
 
     def total(self, terms: Mapping[str, torch.Tensor], shares: Mapping[str, torch.Tensor] | None = None) -> Any:
         """Return the sum of the losses of the stages, each times its factor.
@@ -76,7 +75,7 @@ class ChainLoss(StageLoss):
         return sum(value if self.factors[name] == 1.0 else self.factors[name] * value for name, value in losses.items())
 
     def weights(self, labels: Labels, events: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return by stage how much the terms of a batch count beside those of others (:meth:`StageLoss.weight`)."""
+        """Return by stage how much the loss of a batch counts beside those of others (:meth:`StageLoss.weight`)."""
         return {name: cast(StageLoss, loss).weight(labels, events) for name, loss in self.losses.items()}
 
 

@@ -24,7 +24,11 @@ class StageLoss(nn.Module):
     """Base of the losses: called with the products of the chain and the labels, returns scalars with ``loss``."""
 
     def forward(self, products: Mapping[str, Any], labels: Labels) -> dict[str, torch.Tensor]:
-        """Return the scalar terms by name; ``loss`` is the one that is minimised."""
+        """Return the scalar terms by name; ``loss`` is the one that is minimised.
+
+        Terms that are means over something else than the loss come with their weights, as
+        :class:`mlreco.models.loss_terms.LossTerms`.
+        """
         raise NotImplementedError
 
     def weight(self, labels: Labels, events: torch.Tensor) -> torch.Tensor:

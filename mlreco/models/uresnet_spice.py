@@ -12,6 +12,7 @@ from mlreco.errors import UserError, nearest
 from mlreco.models.labels import Labels
 from mlreco.models.layers.class_offsets import ClassOffsets
 from mlreco.models.layers.head import Head
+from mlreco.models.loss_terms import LossTerms
 from mlreco.models.losses.segmentation import SegmentationLoss
 from mlreco.models.losses.spice import SpiceLoss
 from mlreco.models.network_input import INPUT_FEATURES
@@ -59,9 +60,9 @@ class UResNetSpiceLoss(StageLoss):
         spice = self.spice.terms(*embedding, truth)
         spice["loss"] = spice["loss"] * truth.event_count / self.weight(labels, events)
         loss = self.segmentation_weight * segmentation["loss"] + spice["loss"]
-        tasks = {"segmentation": segmentation, "spice": spice}
-        named = {f"{task}_{name}": value for task, terms in tasks.items() for name, value in terms.items()}
-        return {"loss": loss, **named}
+        spice.weights = {name: truth.event_count for name in spice if name != "loss"} | spice.weights
+        named = LossTerms.joined({"segmentation": segmentation, "spice": spice})
+        return LossTerms({"loss": loss, **named}, named.weights)
 
 
 class UResNetSpice(nn.Module):

@@ -17,7 +17,8 @@ LAST = ("iter", "epoch", "tsum", "lr", "skipped", "skipped_steps", "loss_scale")
 class Interval:
     """Means over the iterations since the last report.
 
-    Numbers that are none, such as the accuracy of a class that did not occur, are left out of their mean.
+    An iteration counts by the weights of its numbers: the accuracy of a class by the voxels of that class. Numbers that
+    are none, such as the accuracy of a class that did not occur, are left out of their mean.
 
     Args:
         state: what :meth:`state` returned when the training was saved.
@@ -27,19 +28,25 @@ class Interval:
         self._sums = {name: list(pair) for name, pair in (state or {}).items()}
         self._last: dict[str, float] = {}
 
-    def add(self, row: Mapping[str, float]) -> None:
-        """Add the numbers of an iteration, ``events`` (how many it trained on) among them."""
+    def add(self, row: Mapping[str, float], weights: Mapping[str, float] | None = None) -> None:
+        """Add the numbers of an iteration.
+
+        Args:
+            row: the numbers, ``events`` (how many it trained on) among them.
+            weights: of the numbers that do not count 1.
+        """
         self._last = {name: row[name] for name in LAST if name in row}
         for name, value in row.items():
             if name not in LAST:
                 sums = self._sums.setdefault(name, [0.0, 0])
+                weight = (weights or {}).get(name, 1)
                 if not math.isnan(value):
-                    sums[0] += value
-                    sums[1] += 1
+                    sums[0] += value * weight
+                    sums[1] += weight
 
     def row(self) -> dict[str, float]:
         """Return the row of the log, and begin anew."""
-        means = {name: total / count if count else math.nan for name, (total, count) in self._sums.items()}
+        means = {name: total / weight if weight else math.nan for name, (total, weight) in self._sums.items()}
         seconds, events = means.pop("titer"), means.pop("events")
         times = {name: means.pop(name) for name in ("tio", "tforward", "tbackward")}
         row = {

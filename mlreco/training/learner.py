@@ -159,8 +159,8 @@ class Learner:
         with contextlib.nullcontext() if self._norms is None else self._norms.apart():
             return events_at_fault(parts, self.chain, self.loss, self._amp)
 
-    def numbers(self, lessons: Lessons) -> dict[str, float]:
-        """Return the terms of the whole batch, of all processes."""
+    def numbers(self, lessons: Lessons) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the terms of the whole batch, of all processes, and their weights beside those of other batches."""
         if self.team.ranks > 1 and not self._names:
             self._names = next(filter(None, self.team.gathered(lessons.terms.names())))
         return lessons.terms.numbers(self._names, self.team.sum)

@@ -131,9 +131,9 @@ class Training:
         while self.state.iteration < self.iterations:
             timer = Stopwatch()
             with self.team.telling_losses():
-                row = self._iterate(self._next(batches, interruption), timer)
+                row, weights = self._iterate(self._next(batches, interruption), timer)
             if reporter is not None:
-                reporter.record(row)
+                reporter.record(row, weights)
                 self.state.reports = reporter.state()
             self._validate(requested, reporter)
             if self.state.iteration % self.trainval["checkpoint_step"] == 0:
@@ -205,8 +205,8 @@ class Training:
             raise WaitEnded
         return parts
 
-    def _iterate(self, parts: Sequence[Batch], timer: Stopwatch) -> dict[str, float]:
-        """Train on one batch and return its numbers."""
+    def _iterate(self, parts: Sequence[Batch], timer: Stopwatch) -> tuple[dict[str, float], dict[str, float]]:
+        """Train on one batch and return its numbers, and the weights of its terms beside those of other batches."""
         self._tell_skipped()
         times = {"tio": timer.lap(), "tforward": 0.0, "tbackward": 0.0}
 
@@ -228,7 +228,8 @@ class Training:
         self.state.epoch = self.loader.epoch
         self.state.seconds += sum(times.values())
         self.state.seconds_of_run += sum(times.values())
-        return {
+        terms, weights = self.learner.numbers(lessons)
+        row = {
             "iter": self.state.iteration,
             "epoch": self.state.epoch,
             "titer": sum(times.values()),
@@ -239,8 +240,9 @@ class Training:
             "gradient_norm": step.norm,
             "skipped": len(self.loader.skipped),
             **self._scaling(),
-            **self.learner.numbers(lessons),
+            **terms,
         }
+        return row, weights
 
     def _scaling(self) -> dict[str, float]:
         """Return the columns of the log that tell how fp16 goes."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mlreco.models.chain import Chain, ChainLoss
+from mlreco.models.loss_terms import LossTerms
 
 Shares = Mapping[str, Tensor]
 """Stage -> weight of a minibatch in its batch, () floating point; over the minibatches of a batch they add up to 1."""
@@ -24,31 +25,34 @@ def shares_of(
 ) -> list[Shares]:
     """Return the weight of each minibatch in its batch, by stage.
 
-    The terms of a loss are means over events or over voxels, depending on the stage. A minibatch gets the fraction of
-    these events or voxels that it holds, so that the gradients add up to the gradient of the whole batch.
+    A loss is a mean over events or over voxels, depending on the stage. A minibatch gets the fraction of these events
+    or voxels that it holds, so that the gradients add up to the gradient of the whole batch. Where the batch has none,
+    its minibatches share alike.
 
     Args:
         parts: the minibatches that are here.
         chain: tells their labels.
-        loss: tells what its terms are means over.
+        loss: tells what the losses of its stages are means over.
         total: adds up a tensor over the processes that have parts of the batch.
 
     Returns:
-        as many as there are parts; one of zeros where there is none.
+        as many as there are parts.
     """
-    none = [{name: torch.zeros(()) for name in loss.losses}]
-    weights = [loss.weights(chain.labels(part), chain.events(part)) for part in parts] or none
-    table = torch.stack([torch.stack([weight[name].double() for name in loss.losses]) for weight in weights])
+    table = torch.zeros(len(parts), len(loss.losses) + 1, dtype=torch.float64)
+    table[:, -1] = 1.0
+    for row, part in zip(table, parts, strict=True):
+        weights = loss.weights(chain.labels(part), chain.events(part))
+        row[:-1] = torch.stack([weights[name].double() for name in loss.losses])
     totals = total(table.sum(0))
-    shares = (table / torch.where(totals > 0, totals, 1.0)).float()
-    return [dict(zip(loss.losses, row, strict=True)) for row in shares]
+    shares = torch.where(totals > 0, table / torch.where(totals > 0, totals, 1.0), 1.0 / totals[-1]).float()
+    return [dict(zip(loss.losses, row[:-1], strict=True)) for row in shares]
 
 
 class Terms:
     """The terms of the loss of a batch from those of its minibatches.
 
-    A term of the batch is the mean over its minibatches, weighted by their shares. Minibatches where the term is NaN
-    (the accuracy of a class that does not occur) do not count.
+    A term of the batch is the mean over its minibatches, with the weights that the loss gives (`LossTerms`), and else
+    with the shares. Minibatches where the term is NaN (the accuracy of a class that does not occur) do not count.
 
     Args:
         loss: whose terms they are.
@@ -57,47 +61,56 @@ class Terms:
     def __init__(self, loss: ChainLoss) -> None:
         self._loss = loss
         self._values: list[dict[str, Tensor]] = []
-        self._shares: list[Shares] = []
+        self._weights: list[dict[str, Tensor]] = []
         self._is_whole = False
 
     def add(self, terms: Mapping[str, Tensor], shares: Shares | None = None) -> None:
         """Add the terms of a minibatch, with its shares; without them it is the whole batch."""
+        self._is_whole = shares is None
+        one = torch.ones_like(terms["loss"])
+        shares = dict.fromkeys(self._loss.losses, one) if shares is None else shares
+        own = terms.weights if isinstance(terms, LossTerms) else {}
+        weights = {name: own[name] if name in own else shares[self._stage(name)] for name in terms if name != "loss"}
         self._values.append({name: value.detach().double() for name, value in terms.items()})
-        if shares is None:
-            self._is_whole = True
-        else:
-            self._shares.append(shares)
+        self._weights.append({name: weight.detach().double() for name, weight in weights.items()})
 
     def names(self) -> tuple[str, ...]:
         """Return the names of the terms; none without a minibatch."""
         return tuple(self._values[0]) if self._values else ()
 
-    def numbers(self, names: Sequence[str] = (), total: Callable[[Tensor], Tensor] = _as_it_is) -> dict[str, float]:
-        """Return the terms of the batch, fetched from their device at once.
+    def numbers(
+        self, names: Sequence[str] = (), total: Callable[[Tensor], Tensor] = _as_it_is
+    ) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the terms of the batch, and the weight of each beside other batches; 0 for one that is NaN.
 
         Args:
             names: of the terms, where there may be no minibatch here.
             total: adds up a tensor over the processes that have parts of the batch.
         """
-        if len(self._values) == 1 and self._is_whole:
-            names = list(self._values[0])
-            return dict(zip(names, torch.stack(list(self._values[0].values())).tolist(), strict=True))
         names = [name for name in self.names() or names if name != "loss"]
-        sums, norms = self._sums(names)
-        sums, norms = total(torch.stack([sums, norms]))
-        numbers = dict(zip(names, torch.where(norms > 0, sums / norms, math.nan).tolist(), strict=True))
-        losses = {name: 0.0 if math.isnan(value := numbers[f"{name}_loss"]) else value for name in self._loss.factors}
-        return {"loss": sum(factor * losses[name] for name, factor in self._loss.factors.items()), **numbers}
+        sums, norms = total(self._sums(names)).tolist()
+        weights = dict(zip(names, norms, strict=True))
+        numbers = {
+            name: value / weights[name] if weights[name] else math.nan for name, value in zip(names, sums, strict=True)
+        }
+        return {"loss": self._whole_loss(numbers), **numbers}, {"loss": 1.0, **weights}
 
-    def _sums(self, names: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Return the sums of the terms times their shares, and of the shares, each over the terms that are numbers."""
+    def _whole_loss(self, numbers: Mapping[str, float]) -> float:
+        if self._is_whole:
+            return self._values[0]["loss"].item()
+        losses = {name: 0.0 if math.isnan(value := numbers[f"{name}_loss"]) else value for name in self._loss.factors}
+        return sum(factor * losses[name] for name, factor in self._loss.factors.items())
+
+    def _sums(self, names: Sequence[str]) -> Tensor:
+        """Return (2, T) sums over the minibatches, of weight times term and of the weight, where the term is no NaN."""
         if not self._values:
-            return torch.zeros(len(names), dtype=torch.float64), torch.zeros(len(names), dtype=torch.float64)
-        values = torch.stack([torch.stack([value[name] for name in names]) for value in self._values])
-        shares = torch.stack([torch.stack([share[self._stage(name)] for name in names]) for share in self._shares])
-        known = ~values.isnan()
-        shares = shares.to(values)
-        return torch.where(known, values * shares, 0.0).sum(0), torch.where(known, shares, 0.0).sum(0)
+            return torch.zeros(2, len(names), dtype=torch.float64)
+        values, weights = (
+            torch.stack([torch.stack([row[name] for name in names]) for row in rows])
+            for rows in (self._values, self._weights)
+        )
+        weights = torch.where(values.isnan(), 0.0, weights)
+        return torch.stack([torch.where(weights > 0, values * weights, 0.0).sum(0), weights.sum(0)])
 
     def _stage(self, term: str) -> str:
         return max((name for name in self._loss.losses if term.startswith(f"{name}_")), key=len)

@@ -54,9 +54,9 @@ class Reporter:
         """The CSV file."""
         return self._log.path
 
-    def record(self, row: Mapping[str, float]) -> dict[str, float] | None:
-        """Take the numbers of an iteration; return the row where one was told."""
-        self._interval.add(row)
+    def record(self, row: Mapping[str, float], weights: Mapping[str, float]) -> dict[str, float] | None:
+        """Take the numbers of an iteration, and the weights of its terms; return the row where one was told."""
+        self._interval.add(row, weights)
         self._progress.advance(1, loss=row["loss"])
         if row["iter"] % self.step and row["iter"] != self.iterations:
             return None

@@ -92,7 +92,7 @@ class Validator:
                         tally.add(event)
         if not looked_at:
             raise UserError(f"trainval.validation: none of the {len(self._loader.dataset)} events has voxels")
-        return {**terms.numbers(), **tally.numbers()}
+        return {**terms.numbers()[0], **tally.numbers()}
 
     def _make_loader(self) -> Loader:
         """Return a loader of the wanted events, evenly spread over the files."""

@@ -75,7 +75,7 @@ def test_the_numbers_are_those_of_inference_and_evaluation(tmp_path):
             assert float(found[f"{metric}_{name}"]) == pytest.approx(expected, rel=1e-5)
 
 
-def test_losses_of_batches_are_weighted_to_the_mean_over_all_events(tmp_path):
+def test_no_number_depends_on_the_size_of_the_batches(tmp_path):
     values = []
     for size in (1, 7):
         config = tiny_config(tmp_path, f"iotool.batch_size={size}", *VALIDATION)
@@ -84,8 +84,7 @@ def test_losses_of_batches_are_weighted_to_the_mean_over_all_events(tmp_path):
         validator = Validator(config, chain.make_loss())
         values.append(validator.numbers(chain))
         validator.close()
-    assert values[0]["loss"] == pytest.approx(values[1]["loss"], rel=1e-5)
-    assert values[0]["ari_all"] == values[1]["ari_all"]
+    assert values[0] == pytest.approx(values[1], rel=1e-5, nan_ok=True)
 
 
 def test_the_best_and_the_last_checkpoints_stay(tmp_path):

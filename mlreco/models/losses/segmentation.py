@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mlreco.errors import UserError
+from mlreco.models.loss_terms import LossTerms
 from mlreco.models.losses.label_checks import require_classes
 from mlreco.models.losses.segments import segment_mean, segment_sum
 from mlreco.semantics import UNKNOWN, ClassScheme
@@ -52,7 +53,7 @@ class SegmentationLoss(nn.Module):
         require_classes(labels, self.class_scheme)
         return self.weights.to(labels.device)[labels[labels > UNKNOWN].to(torch.int64)].sum()
 
-    def forward(self, logits: Tensor, labels: Tensor, events: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, logits: Tensor, labels: Tensor, events: Tensor | None = None) -> LossTerms:
         """Compute the loss of a batch.
 
         Args:
@@ -64,7 +65,7 @@ class SegmentationLoss(nn.Module):
         Returns:
             Scalars: ``loss``, and detached ``accuracy`` and ``accuracy_<class>``, fractions of the voxels (of that
             true class) whose highest score is the true class. Without a labelled voxel ``loss`` is a 0 with a graph;
-            accuracies without voxels are NaN.
+            accuracies without voxels are NaN. The weights of the accuracies are their numbers of voxels.
 
         Raises:
             UserError: a label that the scheme does not have.
@@ -85,11 +86,13 @@ class SegmentationLoss(nn.Module):
             costs = functional.cross_entropy(logits, labels, weight=weights, reduction="none")
             norms = segment_sum(weights[labels], event[known], count)
             loss = (segment_sum(costs, event[known], count) / torch.where(norms > 0, norms, 1.0)).mean()
-        result = {"loss": loss}
+        result, counts = {"loss": loss}, {}
         with torch.no_grad():
             correct = (logits.argmax(1) == labels).to(logits.dtype)
             sizes = torch.bincount(labels, minlength=classes)
             result["accuracy"] = correct.mean() if len(correct) else logits.new_tensor(math.nan)
             means = segment_mean(correct, labels, classes).where(sizes > 0, math.nan)
-            result |= {f"accuracy_{name}": means[i] for i, name in enumerate(self.class_scheme.classes)}
-        return result
+            counts["accuracy"] = sizes.sum()
+            for i, name in enumerate(self.class_scheme.classes):
+                result[f"accuracy_{name}"], counts[f"accuracy_{name}"] = means[i], sizes[i]
+        return LossTerms(result, counts)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mlreco.errors import UserError, nearest
+from mlreco.models.loss_terms import LossTerms
 from mlreco.models.losses.instances import Instances
 from mlreco.models.losses.kernel import MIN_MARGIN, pair_log_scores
 from mlreco.models.losses.label_checks import require_classes
@@ -97,7 +98,7 @@ class SpiceLoss(nn.Module):
         batch: Tensor,
         semantics: Tensor,
         instances: Tensor,
-    ) -> dict[str, Tensor]:
+    ) -> LossTerms:
         """Compute the loss of a batch.
 
         Args:
@@ -112,7 +113,8 @@ class SpiceLoss(nn.Module):
             Scalars: ``loss``, and detached from the graph ``mask``, ``smoothing``, ``inter``, ``seediness`` before
             weighting, ``accuracy`` (mean IoU of the masks p > 0.5, averaged like the terms) and ``loss_<class>`` and
             ``accuracy_<class>`` averaged over the events with that class. Without an instance the terms are 0, and
-            ``loss`` is a 0 with a graph; accuracies and the numbers of absent classes are NaN.
+            ``loss`` is a 0 with a graph; accuracies and the numbers of absent classes are NaN. The
+            weights of the numbers of a class are the events with it, that of ``accuracy`` the events with an instance.
 
         Raises:
             UserError: a semantic class that the scheme does not have.
@@ -133,7 +135,7 @@ class SpiceLoss(nn.Module):
         require_classes(semantics, self.class_scheme)
         return Instances.build(batch, semantics, instances, self._regarded(semantics, instances), self.min_voxels)
 
-    def terms(self, embeddings: Tensor, margins: Tensor, seediness: Tensor, truth: Instances) -> dict[str, Tensor]:
+    def terms(self, embeddings: Tensor, margins: Tensor, seediness: Tensor, truth: Instances) -> LossTerms:
         """Return what ``forward`` returns, for instances of ``truth``."""
         dtype = torch.promote_types(embeddings.dtype, torch.float32)
         embeddings, margins, seediness = (x[truth.rows].to(dtype) for x in (embeddings, margins, seediness))
@@ -167,7 +169,7 @@ class SpiceLoss(nn.Module):
             regarded &= semantics != number
         return regarded
 
-    def _summary(self, group_terms: dict[str, Tensor], overlap: Tensor, truth: Instances) -> dict[str, Tensor]:
+    def _summary(self, group_terms: dict[str, Tensor], overlap: Tensor, truth: Instances) -> LossTerms:
         """Average over groups: for the batch and for each class."""
         group_weights = truth.group_weights(overlap.dtype)
         group_loss = reduce(torch.add, [weight * group_terms[term] for term, weight in self.weights.items()])
@@ -177,7 +179,9 @@ class SpiceLoss(nn.Module):
         result["accuracy"] = (group_weights * overlap).sum() if truth.count else overlap.new_tensor(math.nan)
         classes = len(self.class_scheme)
         groups = torch.bincount(truth.group_class, minlength=classes)
+        counts = {"accuracy": truth.event_count}
         for prefix, values in (("loss", group_loss.detach()), ("accuracy", overlap)):
             means = segment_sum(values, truth.group_class, classes) / groups
-            result |= {f"{prefix}_{name}": means[i] for i, name in enumerate(self.class_scheme.classes)}
-        return result
+            for i, name in enumerate(self.class_scheme.classes):
+                result[f"{prefix}_{name}"], counts[f"{prefix}_{name}"] = means[i], groups[i]
+        return LossTerms(result, counts)
