@@ -219,7 +219,7 @@ def test_list_form_means(tmp_path):
         ("num_classes: 5", "num_classes: 4", "modules.uresnet.num_classes: is 4; mlreco's networks have 5 only"),
         ("allow_bias: False", "allow_bias: True", "allow_bias: is True; mlreco's networks have False only"),
         ("name: lrelu", "name: relu", "activation.name: is 'relu'; mlreco's networks have 'lrelu' only"),
-        ("spatial_size: 768", "spatial_sze: 768", "uresnet.spatial_sze: unknown key; valid: depth, filters"),
+        ("spatial_size: 768", "spatial_sze: 768", "uresnet.spatial_sze: unknown key; valid: class_offsets, depth"),
         ("uresnet_lonely:", "uresnet_lonly:", "no model 'uresnet_lonly'"),
         (
             "  network_input:",
