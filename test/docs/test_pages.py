@@ -139,8 +139,16 @@ def known(words):
     if program.startswith("python"):
         return known_script(words[1:])
     if program in ("docker", "apptainer"):
-        return all((ROOT / word).is_file() for word in words if word.startswith("containers/"))
+        return known_container(words)
     return program in ("git", "cd", "export", "pre-commit", "sbatch", "nohup", "ruff", "mypy", "ls", "cat")
+
+
+def known_container(words):
+    """Images are built from files of the checkout, and what follows the name of one that is run is a command line."""
+    if words[1] == "run":
+        image = next(place for place, word in enumerate(words) if word in ("mlreco", "mlreco.sif"))
+        parse(words[image + 1 :], " ".join(words))
+    return all((ROOT / word).is_file() for word in words if word.startswith("containers/"))
 
 
 def known_extras(words):
