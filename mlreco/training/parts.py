@@ -52,7 +52,8 @@ class Terms:
     """The terms of the loss of a batch from those of its minibatches.
 
     A term of the batch is the mean over its minibatches, with the weights that the loss gives (`LossTerms`), and else
-    with the shares. Minibatches where the term is NaN (the accuracy of a class that does not occur) do not count.
+    with the shares. Minibatches where a term is NaN (the accuracy of a class that does not occur) do not count; but the
+    loss of a stage that is NaN in one of them is NaN.
 
     Args:
         loss: whose terms they are.
@@ -93,23 +94,25 @@ class Terms:
         numbers = {
             name: value / weights[name] if weights[name] else math.nan for name, value in zip(names, sums, strict=True)
         }
-        return {"loss": self._whole_loss(numbers), **numbers}, {"loss": 1.0, **weights}
+        return {"loss": self._whole_loss(numbers, weights), **numbers}, {"loss": 1.0, **weights}
 
-    def _whole_loss(self, numbers: Mapping[str, float]) -> float:
+    def _whole_loss(self, numbers: Mapping[str, float], weights: Mapping[str, float]) -> float:
         if self._is_whole:
             return self._values[0]["loss"].item()
-        losses = {name: 0.0 if math.isnan(value := numbers[f"{name}_loss"]) else value for name in self._loss.factors}
+        losses = {name: numbers[f"{name}_loss"] if weights[f"{name}_loss"] else 0.0 for name in self._loss.factors}
         return sum(factor * losses[name] for name, factor in self._loss.factors.items())
 
     def _sums(self, names: Sequence[str]) -> Tensor:
-        """Return (2, T) sums over the minibatches, of weight times term and of the weight, where the term is no NaN."""
+        """Return (2, T) sums over the minibatches, of weight times term and of the weight, where the term counts."""
         if not self._values:
             return torch.zeros(2, len(names), dtype=torch.float64)
         values, weights = (
             torch.stack([torch.stack([row[name] for name in names]) for row in rows])
             for rows in (self._values, self._weights)
         )
-        weights = torch.where(values.isnan(), 0.0, weights)
+        of_stages = {f"{name}_loss" for name in self._loss.factors}
+        may_lack = torch.tensor([name not in of_stages for name in names], device=values.device)
+        weights = torch.where(values.isnan() & may_lack, 0.0, weights)
         return torch.stack([torch.where(weights > 0, values * weights, 0.0).sum(0), weights.sum(0)])
 
     def _stage(self, term: str) -> str:

@@ -157,3 +157,17 @@ def test_columns_of_a_class_over_an_interval_are_those_of_all_its_events(name):
     assert len(columns) > 5 and sum(not math.isnan(expected[column]) for column in columns) > 3
     for column in columns:
         assert row[column] == pytest.approx(expected[column], rel=1e-6, nan_ok=True), column
+
+
+def test_a_loss_that_is_nan_in_a_minibatch_is_nan_and_an_accuracy_leaves_it_out():
+    loss = SimpleNamespace(losses={"uresnet": None}, factors={"uresnet": 2.0})
+    terms = Terms(loss)
+    for value, accuracy, weight in ((1.0, 0.5, 3.0), (math.nan, math.nan, 1.0)):
+        found = {"loss": value, "uresnet_loss": value, "uresnet_accuracy": accuracy}
+        terms.add({name: torch.tensor(one) for name, one in found.items()}, {"uresnet": torch.tensor(weight)})
+    numbers, weights = terms.numbers()
+    assert math.isnan(numbers["loss"]) and math.isnan(numbers["uresnet_loss"])
+    assert numbers["uresnet_accuracy"] == 0.5 and weights["uresnet_accuracy"] == 3.0
+    nothing = Terms(loss)
+    nothing.add({name: torch.tensor(0.0) for name in ("loss", "uresnet_loss")}, {"uresnet": torch.tensor(0.0)})
+    assert nothing.numbers()[0]["loss"] == 0.0
