@@ -78,16 +78,3 @@ def sample(name: str) -> Path | None:
 def is_sample(path: str | Path) -> bool:
     """Whether a file is one of the shipped samples of events."""
     return Path(path).resolve().parent == folder() / "sample"
-
-
-def standalone(name: str) -> str:
-    """Return the text of a shipped configuration that can be kept anywhere: with its includes, and files by full path.
-
-    Raises:
-        UserError: there is none of that name.
-    """
-    from mlreco.config import load_config
-
-    path = configuration(name)
-    comment = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("#")]
-    return "\n".join([*comment, load_config(path).text])

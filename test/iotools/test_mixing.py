@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from io_samples import write_events
 
 from mlreco.config import load_config
+from mlreco.config.standalone import standalone
 from mlreco.course import Course
 from mlreco.errors import UserError
 from mlreco.iotools import loader_factory
@@ -14,7 +15,6 @@ from mlreco.iotools.joint import JointDataset
 from mlreco.iotools.mixing import MixedSampler, Source
 from mlreco.iotools.plan import Shard
 from mlreco.iotools.skipped import Skipped
-from mlreco.shipped import standalone
 from mlreco.voxels import EventVoxels, ImageMeta
 
 RISING = Course.of([[0, 0], [10, 3], [20, 1.5]])

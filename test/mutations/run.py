@@ -25,8 +25,8 @@ def sound_files(kind, folder, quick):
     from io_samples import write_events
     from test_pilarnet_m import make_event, write
 
+    from mlreco.config.standalone import standalone
     from mlreco.iotools.conversion import convert
-    from mlreco.shipped import standalone
 
     events, output, config = folder / "events.h5", folder / "output.h5", folder / "config.cfg"
     write_events(events, (40, 0, 25))

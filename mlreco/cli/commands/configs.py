@@ -25,4 +25,7 @@ def run(arguments: argparse.Namespace) -> None:
         for name, path in known.items():
             say(f"{name:<{width}}  {shipped.description(path)}")
         return
-    say(shipped.standalone(arguments.name).rstrip())
+
+    from mlreco.config.standalone import standalone
+
+    say(standalone(arguments.name).rstrip())
