@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -11,10 +12,20 @@ from typing import Any, TypeVar, overload
 
 import numba
 import numpy as np
+from numba.core.bytecode import FunctionIdentity
 from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
 
 _PACKAGE = __name__.partition(".")[0]
+
+if hasattr(FunctionIdentity, "_unique_ids"):
+    # numba numbers what it compiles from 1 in each process, and the number is all that tells the names of two
+    # functions of one source line and the same arguments apart (the quicksort of ``sort`` and that of ``argsort``).
+    # Where kept code of two processes meets, one name would stand for both, and the machine code loaded first would
+    # run in place of the other: wrong numbers or a crash (numba issue 10486). Random numbers do not meet, not even
+    # those of processes that were forked from one.
+    _numbers: Any = iter(lambda: secrets.randbits(64), None)
+    FunctionIdentity._unique_ids = _numbers
 
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,8 +78,8 @@ def compiled_callback(signature: Any) -> Callable[[Callable], Any]:
 def watch(made: Any, stamp: Callable[[], Hashable]) -> None:
     """Have code on disk made again when a stamp has changed.
 
-    numba looks at the file of the function alone, but what is in other files has gone into the code, too. Where numba
-    keeps its index otherwise, its own rule stays.
+    numba looks at the file of the function alone, but what is in other files has gone into the code, too, and so has
+    the way in which this one has it compiled. Where numba keeps its index otherwise, its own rule stays.
 
     Args:
         made: what numba has made of a function.
@@ -76,7 +87,7 @@ def watch(made: Any, stamp: Callable[[], Hashable]) -> None:
     """
     index: Any = getattr(getattr(made, "_cache", None), "_cache_file", None)
     if hasattr(index, "_source_stamp"):
-        index._source_stamp = (index._source_stamp, stamp())
+        index._source_stamp = (index._source_stamp, file_stamp(__file__), stamp())
 
 
 def stamp_of(function: Any) -> Hashable:

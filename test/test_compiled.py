@@ -140,6 +140,51 @@ def test_the_stamp_decides_whether_code_on_disk_is_used(tmp_path):
     assert run() == ["9", "0"]
 
 
+SORTING = """
+from mlreco.compiled import compiled
+import numpy as np
+@compiled
+def least(x):
+    return np.sort(x)[0]
+@compiled
+def place_of_least(x):
+    return np.argsort(x)[0]
+@compiled
+def one(x):
+    return x
+@compiled
+def two(x):
+    return one(x)
+@compiled
+def three(x):
+    return two(x)
+def identity(kernel):
+    return next(iter(kernel.overloads.values())).fndesc.uid
+X = np.array([3.0, 1.0, 2.0])
+"""
+
+
+def test_code_of_two_processes_has_names_of_its_own(tmp_path):
+    """numba's sort and argsort are made by one function; counted from 1, ``three`` would give both the same name."""
+    (tmp_path / "sorting.py").write_text(SORTING)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
+        "NUMBA_CACHE_DIR": str(tmp_path / "kept"),
+    }
+
+    def said(code):
+        command = [sys.executable, "-c", f"from sorting import *\n{code}"]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split()
+
+    number, first = said("print(least(X.copy()), identity(least))")
+    place, other = said("three(1); print(place_of_least(X), identity(three))")
+    assert (number, place) == ("1.0", "1")
+    assert first != other
+    hits = "sum(least.stats.cache_hits.values()), sum(place_of_least.stats.cache_hits.values())"
+    assert said(f"print(least(X.copy()), place_of_least(X), {hits})") == ["1.0", "1", "1", "1"]
+
+
 CALLBACK = """
 from numba import types
 from mlreco.compiled import compiled_callback
