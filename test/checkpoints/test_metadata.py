@@ -1,6 +1,7 @@
 """What a checkpoint tells about itself: new ones all, older ones what they can."""
 
 import math
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def trained(tmp_path_factory):
 def test_a_checkpoint_carries_its_recipe(trained):
     found = read_metadata(trained)
     assert found.class_scheme == "pilarnet" and found.classes == ("HIP", "MIP", "Shower", "Delta", "Michel")
-    assert found.versions["torch"] == str(torch.__version__)
+    assert found.versions["torch"] == version("torch")
     assert [(run.first_iteration, run.last_iteration, run.resumed) for run in found.history] == [
         (0, 1, False),
         (1, 3, True),
