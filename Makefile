@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEMO := demo
 
-COVERED := config particles
+COVERED := analysis checkpoints config iotools particles post_processing
 
 .PHONY: install demo test coverage bench lint docs reference pins clean
 .DELETE_ON_ERROR:
@@ -25,7 +25,7 @@ test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 coverage: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(COVERED:%=test/%) $(COVERED:%=--cov=mlreco.%) --cov-report=term --cov-fail-under=93
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(COVERED:%=test/%) test/fragment_graph $(COVERED:%=--cov=mlreco.%) --cov-report=term --cov-fail-under=93
 
 bench: $(INSTALLED)
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[bench]'
