@@ -146,6 +146,8 @@ def warm_up(kind, commands, source, output, config, folder):
     """Run every command once on the sound file in this process, so that its children find all imported and loaded."""
     place = folder / "sound"
     place.mkdir()
+    if kind == "output":  # beside itself a file is not merged
+        source = Path(shutil.copy(source, place / f"copy{source.suffix}"))
     for count, words in enumerate(commands):
         names = {"file": source, "new": place / f"new{count}", "output": output, "config": config}
         has_nothing_to_do = words[0] == "train" and is_quick(words)
