@@ -28,7 +28,7 @@ from mlreco.post_processing.fragment_graph.partition import GraphThresholds, par
 from mlreco.post_processing.processors.graph_clusterer import GraphInstances
 from mlreco.post_processing.tuning.grid import TIE
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
-from mlreco.post_processing.tuning.report import Search, number_or_none, numbers_or_none
+from mlreco.post_processing.tuning.report import Search, end_notes, number_or_none, numbers_or_none
 from mlreco.post_processing.tuning.sample import Metric
 from mlreco.post_processing.tuning.truth import Truth
 from mlreco.progress import Progress
@@ -117,12 +117,7 @@ class GraphTuning(Search):
                 if one.mean < one.mean_before - TIE:
                     notes.append(f"{name}: {one.mean_before - one.mean:.1g} lower by the thresholds of other classes")
                 continue
-            for field, value, axis in zip(GraphThresholds._fields, one.thresholds, GRID, strict=True):
-                off, meaning = SWITCHED_OFF.get(field, (None, ""))
-                if value == off:
-                    notes.append(f"{name}: {field} {value:g}: {meaning}")
-                elif value in (axis[0], axis[-1]):
-                    notes.append(f"{name}: {field} {value:g} is an end of its grid; what is beyond was not tried")
+            notes += end_notes(name, one.thresholds, GRID, SWITCHED_OFF)
         return notes
 
     def found(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from mlreco.post_processing.settings.link_thresholds import LinkThresholds, reso
 from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels, values_by_class
 from mlreco.post_processing.tuning.grid import TIE
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
-from mlreco.post_processing.tuning.report import Search, number_or_none, numbers_or_none
+from mlreco.post_processing.tuning.report import Search, end_notes, number_or_none, numbers_or_none
 from mlreco.post_processing.tuning.sample import Metric
 from mlreco.semantics import ClassScheme, class_scheme
 
@@ -105,12 +105,7 @@ class LinkedTuning(Search):
         for name, one in self.classes.items():
             if not one.events or one.thresholds == one.before:
                 continue
-            for field, value, axis in zip(LinkThresholds._fields, one.thresholds, GRID, strict=True):
-                off, meaning = SWITCHED_OFF.get(field, (None, ""))
-                if value == off:
-                    notes.append(f"{name}: {field} {value:g}: {meaning}")
-                elif value in (axis[0], axis[-1]):
-                    notes.append(f"{name}: {field} {value:g} is an end of its grid; what is beyond was not tried")
+            notes += end_notes(name, one.thresholds, GRID, SWITCHED_OFF)
         return notes
 
     def found(self) -> dict[str, Any]:

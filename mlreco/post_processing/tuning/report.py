@@ -102,3 +102,22 @@ def numbers_or_none(values: np.ndarray) -> list[Any]:
 def number_or_none(value: float) -> float | None:
     """Return None for NaN, which JSON does not know."""
     return None if math.isnan(value) else value
+
+
+def end_notes(name: str, thresholds: Any, grid: Any, switched_off: Mapping[str, tuple[float, str]]) -> list[str]:
+    """Return a line for each threshold of a class at an end of its grid, or where it switches a term off.
+
+    Args:
+        name: of the class.
+        thresholds: named tuple of the best values.
+        grid: named tuple of the values that were tried, in the same order.
+        switched_off: threshold -> value at which it decides nothing, and what that means.
+    """
+    notes = []
+    for field, value, axis in zip(thresholds._fields, thresholds, grid, strict=True):
+        off, meaning = switched_off.get(field, (None, ""))
+        if value == off:
+            notes.append(f"{name}: {field} {value:g}: {meaning}")
+        elif value in (axis[0], axis[-1]):
+            notes.append(f"{name}: {field} {value:g} is an end of its grid; what is beyond was not tried")
+    return notes
