@@ -155,7 +155,42 @@ def test_nothing_to_learn_is_a_zero_with_a_graph(counts):
     terms = loss_of(replace(graph, truth=truth), logits)
     assert terms["loss"].item() == 0
     terms["loss"].backward()
-    assert all(torch.isfinite(value).all() for value in terms.values())
+    for name, value in terms.items():
+        assert torch.isnan(value) and terms.weights[name] == 0 if "accuracy" in name else torch.isfinite(value), name
+
+
+def slow_accuracies(graph: GraphBatch, logits: dict[str, torch.Tensor], power: float) -> dict[str, list[float]]:
+    """Return the accuracies of each event in which something is known."""
+    truth, found = graph.truth, {"pair_accuracy": [], "class_accuracy": []}
+    importance = (truth.purities * graph.sizes.double() ** power).tolist()
+    event = graph.event_of_nodes().tolist()
+    for number in range(len(graph.node_counts)):
+        values, weights = [], []
+        for row, (a, b) in enumerate(graph.edges.tolist()):
+            if event[a] == number and truth.instances[a] >= 0 and truth.instances[b] >= 0:
+                same = bool(truth.instances[a] == truth.instances[b])
+                values.append(float((logits["instance"][row].item() > 0) == same))
+                weights.append(truth.purities[a].item() * importance[b])
+        if values:
+            found["pair_accuracy"].append(mean(values, weights))
+        known = [node for node, of in enumerate(event) if of == number and truth.semantics[node] >= 0]
+        if known:
+            right = [float(logits["class"][node].argmax() == truth.semantics[node]) for node in known]
+            found["class_accuracy"].append(mean(right, [importance[node] for node in known]))
+    return found
+
+
+@pytest.mark.parametrize("unknown", [(), (0,), (0, 2)])
+def test_accuracies_are_means_over_events_in_which_something_is_known(unknown):
+    graph, logits = batch(3, (5, 0, 4, 1))
+    nowhere = torch.isin(graph.event_of_nodes(), torch.tensor(unknown))
+    told = {name: getattr(graph.truth, name).masked_fill(nowhere, -1) for name in ("instances", "semantics")}
+    graph = replace(graph, truth=replace(graph.truth, **told))
+    found = loss_of(graph, logits)
+    for name, values in slow_accuracies(graph, logits, 0.5).items():
+        expected = sum(values) / len(values) if values else math.nan
+        assert found[name].item() == pytest.approx(expected, rel=1e-9, nan_ok=True), name
+        assert found.weights[name] == len(values)
 
 
 def test_far_apart_scores_stay_finite():

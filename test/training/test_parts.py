@@ -141,20 +141,21 @@ def test_terms_do_not_depend_on_the_division(name, divided, process):
         assert validation == pytest.approx(whole, rel=1e-6, nan_ok=True)
 
 
-@pytest.mark.parametrize("name", ["uresnet", "spice", "uresnet_spice"])
+@pytest.mark.parametrize("name", LOSSES)
 def test_columns_of_a_class_over_an_interval_are_those_of_all_its_events(name):
     loss = ChainLoss({name: LOSSES[name]()})
+    make = graph_part if name == "grappa" else voxel_part
     interval = Interval()
     base = dict.fromkeys(("titer", "tio", "tforward", "tbackward", "tsum", "lr", "epoch", "gradient_norm", "iter"), 1.0)
     losses, batches = [], [[1, 2], [3], [5, 6, 7, 9], [4]]
     for seeds in batches:
-        numbers, weights = terms_of(loss, [voxel_part(seeds)], [None]).numbers()
+        numbers, weights = terms_of(loss, [make(seeds)], [None]).numbers()
         losses.append(numbers["loss"])
         interval.add({**base, "events": len(seeds), **numbers}, weights)
-    row, (expected, _) = interval.row(), terms_of(loss, [voxel_part(list(chain(*batches)))], [None]).numbers()
+    row, (expected, _) = interval.row(), terms_of(loss, [make(list(chain(*batches)))], [None]).numbers()
     assert row["loss"] == pytest.approx(sum(losses) / len(losses), rel=1e-9)
     columns = [column for column in expected if column.endswith(PILARNET.classes) or "accuracy" in column]
-    assert len(columns) > 5 and sum(not math.isnan(expected[column]) for column in columns) > 3
+    assert len(columns) >= 2 and sum(not math.isnan(expected[column]) for column in columns) >= 2
     for column in columns:
         assert row[column] == pytest.approx(expected[column], rel=1e-6, nan_ok=True), column
 

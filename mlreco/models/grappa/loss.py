@@ -14,6 +14,7 @@ from torch.nn import functional
 from mlreco.errors import UserError
 from mlreco.graph_batch import GraphBatch, GraphTruth
 from mlreco.models.labels import Labels
+from mlreco.models.loss_terms import LossTerms
 from mlreco.models.losses.label_checks import require_classes
 from mlreco.models.stage import StageLoss
 from mlreco.semantics import UNKNOWN, ClassScheme
@@ -65,8 +66,10 @@ class GrappaLoss(StageLoss):
                 raise UserError(f"{name} is {value}; a finite number that is not negative is needed")
         self.size_power = size_power
 
-    def forward(self, products: Mapping[str, Any], labels: Labels) -> dict[str, Tensor]:
+    def forward(self, products: Mapping[str, Any], labels: Labels) -> LossTerms:
         """Return ``loss``, its terms, and detached the accuracies of pairs and of classes.
+
+        An accuracy is a mean over the events in which something is known, which are its weight; NaN without one.
 
         Raises:
             UserError: the fragments have no truth.
@@ -80,7 +83,7 @@ class GrappaLoss(StageLoss):
         require_classes(truth.semantics, self.class_scheme)
         return self._terms(graph, truth, products["graph_logits"])
 
-    def _terms(self, graph: GraphBatch, truth: GraphTruth, logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _terms(self, graph: GraphBatch, truth: GraphTruth, logits: Mapping[str, Tensor]) -> LossTerms:
         importance = truth.purities * graph.sizes.to(truth.purities.dtype) ** self.size_power
         events = torch.unique(graph.event_of_nodes()).numel()
         of_nodes = _EventMeans(graph.event_of_nodes(), len(graph.node_counts), events)
@@ -100,16 +103,23 @@ class GrappaLoss(StageLoss):
         }
         right = logits["class"].detach().argmax(1) == truth.semantics
         agree = (logits["instance"].detach() > 0) == same
-        return {
-            "loss": reduce(torch.add, [weight * terms[name] for name, weight in self.weights.items()]),
-            **{name: term.detach() for name, term in terms.items()},
-            "pair_accuracy": of_edges(agree.to(importance.dtype), pair_weight * known),
-            "class_accuracy": of_nodes(right.to(importance.dtype), importance * (truth.semantics >= 0)),
+        accuracies = {
+            "pair_accuracy": of_edges.of_known(agree.to(importance.dtype), pair_weight * known),
+            "class_accuracy": of_nodes.of_known(right.to(importance.dtype), importance * (truth.semantics >= 0)),
         }
+        loss = reduce(torch.add, [weight * terms[name] for name, weight in self.weights.items()])
+        return LossTerms(
+            {
+                "loss": loss,
+                **{name: term.detach() for name, term in terms.items()},
+                **{name: mean for name, (mean, _) in accuracies.items()},
+            },
+            {name: count for name, (_, count) in accuracies.items()},
+        )
 
 
 class _EventMeans:
-    """Weighted means over the rows of each event, averaged over the events that have fragments.
+    """Weighted means over the rows of each event, averaged over the events that have fragments, or that count.
 
     Args:
         event: (R,) event of each row.
@@ -122,9 +132,19 @@ class _EventMeans:
 
     def __call__(self, values: Tensor, weights: Tensor) -> Tensor:
         """Return the mean of (R,) values; an event in which nothing counts contributes 0."""
+        means, _ = self._of_each(values, weights)
+        return means.sum() / self.counted
+
+    def of_known(self, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean over the events in which something counts, NaN without one, and the number of these."""
+        means, counts = self._of_each(values, weights)
+        return means.sum() / counts.sum(), counts.sum()
+
+    def _of_each(self, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean of each event, 0 where nothing counts, and (events,) bool whether something does."""
         totals = weights.new_zeros(self.count).index_add(0, self.event, weights)
         sums = values.new_zeros(self.count).index_add(0, self.event, values * weights)
-        return (sums / torch.where(totals > 0, totals, 1.0)).sum() / self.counted
+        return sums / torch.where(totals > 0, totals, 1.0), totals > 0
 
 
 def _same(groups: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
