@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ _KINDS = (
     (stat.S_ISBLK, "is a device, not a file"),
 )
 
+_PIECE = 1 << 20
 _noted: dict[tuple[int, int], str] | None = None
 """Device and inode of each file that was read -> its name; None where nobody asked for a list."""
 
@@ -80,6 +82,19 @@ def read_text(path: str | Path, most_bytes: int) -> str:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: cannot be read: it is no text") from None
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    hashed = hashlib.sha256()
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            hashed.update(piece)
+    return hashed.hexdigest()
 
 
 def let_replace(path: str | Path) -> None:

@@ -127,6 +127,7 @@ class Metadata(_Part):
         classes: their names, in order.
         versions: of the program that wrote the file, and what it computes with.
         data: the training events; None where an old checkpoint does not tell.
+        validated_on: digest of the events that are validated on, as `data` has one; empty for none.
         settings: what a training that continues must share: dotted key -> value.
         history: the runs that made the weights, the first one first.
         numbers: what was logged last, by the names of the log, such as the numbers of the validation.
@@ -138,6 +139,7 @@ class Metadata(_Part):
     classes: tuple[str, ...] = ()
     versions: dict[str, str] = {}
     data: DataFingerprint | None = None
+    validated_on: str = ""
     settings: dict[str, Any] = {}
     history: tuple[Run, ...] = ()
     numbers: dict[str, float] = {}

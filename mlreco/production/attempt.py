@@ -12,10 +12,11 @@ from mlreco.config import Config
 from mlreco.errors import UserError, WriteError
 from mlreco.inference.reconstruction import Reconstruction
 from mlreco.inference.run import run_inference
+from mlreco.inputs import file_digest
 from mlreco.iotools.locks import lock
 from mlreco.iotools.output.carried import PRODUCTION
 from mlreco.iotools.skipped import WHOLE_FILE, Skipped
-from mlreco.production.inputs import Input, file_digest
+from mlreco.production.inputs import Input
 from mlreco.production.manifest import Done, Failed
 from mlreco.production.output import Made, describe, finished
 from mlreco.provenance import host, versions

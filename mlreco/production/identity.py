@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel, ConfigDict
 
 from mlreco import __version__
-from mlreco.config.frozen import thaw
+from mlreco.config.by_content import by_content
 from mlreco.inference.reconstruction import Reconstruction
+from mlreco.inputs import file_digest
+from mlreco.iotools.readers import READERS
+from mlreco.iotools.schema import read_schema
 from mlreco.models.chain import Chain
 from mlreco.post_processing.factories import thresholds_text
-from mlreco.post_processing.settings.values_file import read_mapping
 
 _OF_WEIGHTS = ("model_path", "model_name", "freeze_weights")
 """Keys of a stage that say where its weights come from; the weights themselves are compared."""
 _READING = ("collate_fn", "on_error")
 _EVENTS = ("schema", "reader")
 _PRECISION = ("amp", "tf32")
+_OURS = __name__.partition(".")[0]
 _ABSENT = object()
 
 
@@ -51,31 +56,55 @@ class Identity(BaseModel):
 def identity_of(config: Mapping[str, Any], reconstruction: Reconstruction) -> Identity:
     """Return the identity of what a chain makes.
 
+    Files that the configuration names count by what they hold, and so do the modules of other packages that make
+    products.
+
     Args:
         config: a checked configuration.
         reconstruction: its chain with weights, and its post-processing.
     """
-    model = thaw(config["model"])
-    for block in filter(None, model["modules"].values()):
-        for key in _OF_WEIGHTS:
-            block.pop(key, None)
-        if isinstance(block.get("thresholds"), str):  # a file; its content is what counts
-            block["thresholds"] = read_mapping(block["thresholds"], "thresholds", "")
-    processors = thaw(config.get("post_processing") or {})
-    for arguments in filter(None, processors.values()):
-        if isinstance(arguments.get("thresholds"), str):
-            del arguments["thresholds"]  # likewise; it stands under ``thresholds``
+    model = by_content({**config["model"], "modules": _without_weights(config["model"]["modules"])})
     iotool = config["iotool"]
+    dataset = {key: iotool["dataset"][key] for key in _EVENTS if key in iotool["dataset"]}
+    makers = [*map(type, (*reconstruction.chain.stages.values(), *reconstruction.processors)), *_readers(dataset)]
     settings = {
         "model": model,
-        "post_processing": processors,
+        "post_processing": by_content(config.get("post_processing") or {}),
         "thresholds": json.loads(thresholds_text(reconstruction.processors)),
-        "iotool": {key: thaw(iotool[key]) for key in _READING if key in iotool},
-        "dataset": {key: thaw(iotool["dataset"][key]) for key in _EVENTS if key in iotool["dataset"]},
+        "iotool": by_content({key: iotool[key] for key in _READING if key in iotool}),
+        "dataset": by_content(dataset),
         "trainval": {key: config["trainval"][key] for key in _PRECISION},
     }
-    settings = json.loads(json.dumps(settings, default=str))
+    modules = _modules_of_others(makers)
+    settings = json.loads(json.dumps(settings | ({"modules": modules} if modules else {}), default=str))
     return Identity(mlreco=__version__, weights=weights_digest(reconstruction.chain), settings=settings)
+
+
+def _without_weights(modules: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        name: block and {key: value for key, value in block.items() if key not in _OF_WEIGHTS}
+        for name, block in modules.items()
+    }
+
+
+def _readers(dataset: Mapping[str, Any]) -> Iterator[Callable[..., Any]]:
+    """Yield what reads and parses the events: the reader that is named, and the parsers of the schema."""
+    if dataset.get("reader"):
+        yield READERS.get(dataset["reader"])
+    if dataset.get("schema"):
+        yield from (entry.parser for entry in read_schema(dataset["schema"]))
+
+
+def _modules_of_others(makers: Iterable[Any]) -> dict[str, str]:
+    """Return the SHA-256 of the modules of other packages that define some classes and functions, by module."""
+    found = {}
+    for maker in makers:
+        if maker.__module__.partition(".")[0] != _OURS:
+            try:
+                found[maker.__module__] = file_digest(Path(inspect.getfile(maker)))
+            except (OSError, TypeError):  # made in an interactive session, or built into Python
+                found[maker.__module__] = ""
+    return found
 
 
 def weights_digest(chain: Chain) -> str:

@@ -13,8 +13,6 @@ from mlreco.errors import UserError
 from mlreco.inputs import input_file
 from mlreco.iotools.files import expand_sources
 
-_PIECE = 1 << 20
-
 
 @dataclass(frozen=True)
 class Input:
@@ -87,16 +85,3 @@ def _shared(names: Sequence[str]) -> list[int]:
     """Return the places of names that stand more than once in a list."""
     counts = Counter(name.casefold() for name in names)
     return [place for place, name in enumerate(names) if counts[name.casefold()] > 1]
-
-
-def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    hashed = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            hashed.update(piece)
-    return hashed.hexdigest()

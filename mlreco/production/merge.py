@@ -14,14 +14,13 @@ import numpy as np
 from mlreco.config.yaml_reader import read_sections
 from mlreco.console import remark
 from mlreco.errors import UserError
-from mlreco.inputs import input_file
+from mlreco.inputs import file_digest, input_file
 from mlreco.iotools import HDF5Reader, HDF5Writer
 from mlreco.iotools.output.carried import of_the_events
 from mlreco.iotools.output.parts import OF_THE_FILE, PARTS, Part, parts_text
 from mlreco.iotools.output.schema import source_files
 from mlreco.iotools.output.writer import LinkedRows
 from mlreco.iotools.skipped import Skipped
-from mlreco.production.inputs import file_digest
 from mlreco.production.manifest import read_manifest
 from mlreco.production.output import made_from
 from mlreco.progress import Progress

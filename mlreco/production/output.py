@@ -10,9 +10,10 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from mlreco.errors import UserError
+from mlreco.inputs import file_digest
 from mlreco.iotools import HDF5Reader
 from mlreco.iotools.output.carried import PRODUCTION
-from mlreco.production.inputs import Input, file_digest
+from mlreco.production.inputs import Input
 from mlreco.production.manifest import Done, SkippedEvent
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from mlreco.models.finite import not_finite
 from mlreco.models.weights import load_state
 from mlreco.training.content import Content, of_another_kind
 from mlreco.training.selection import Selection
-from mlreco.training.settings import difference, settings_before
+from mlreco.training.settings import difference, named_files, settings_before
 
 
 @dataclass
@@ -246,6 +246,8 @@ def _check_same(saved: Saved, state: TrainingState) -> None:
         )
     if before is None:
         remark(f"{saved.path}: an older checkpoint, which does not tell its events; they are taken to be the same")
+    for key in named_files(saved.settings, state.metadata.settings):
+        remark(f"{saved.path}: an older checkpoint, which tells of {key} the file alone; it is taken to be the same")
 
 
 def _first(data: DataFingerprint) -> str:

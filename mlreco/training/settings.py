@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from mlreco.config.by_content import by_content
+
 TRAINVAL = ("optimizer", "max_grad_norm", "freeze", "amp", "tf32", "warmup", "ema", "loss_weights", "sync_batch_norm")
 IOTOOL = ("batch_size", "minibatch_size", "shuffle", "collate_fn", "sampler", "augment", "on_error")
-DATASET = ("name", "simulation", "schema", "event_list", "entry_range", "max_voxels")
+DATASET = ("name", "simulation", "schema", "event_list", "skip_event_list", "entry_range", "max_voxels")
 SOURCE = ("weight", "simulation")
 MODEL = ("name", "class_scheme", "modules", "network_input", "loss_input")
 WHERE_WEIGHTS_COME_FROM = ("model_path", "model_name")
 OF_EARLY_CHECKPOINTS = ("optimizer", "lr_scheduler", "max_grad_norm", "freeze", "amp", "tf32")
 """Keys of ``trainval`` that checkpoints told before they told everything."""
+VALIDATION = ("step", "events", "clustering")
+TOLD_LATER = (
+    ("iotool.dataset.skip_event_list.",),
+    ("trainval.best.", "trainval.validation.", "post_processing."),
+)
+"""Beginnings of keys, with a dot at the end, of which older checkpoints tell none of a group."""
 BEFORE_IT_EXISTED = {
     "trainval.amp": "off",
     "trainval.tf32": False,
@@ -28,7 +35,8 @@ def settings_of(config: Mapping[str, Any], schedule: Mapping[str, Any] | None) -
     """Return the settings of a configuration that change what a training comes to: dotted key -> plain value.
 
     Where the events lie, how many processes read them and how long and how often is trained and told is not among
-    them; the events themselves have a fingerprint.
+    them; the events themselves have a fingerprint. Files that are named count by their content. The validation is
+    among them where the learning rate follows it.
 
     Args:
         config: a checked configuration.
@@ -49,7 +57,11 @@ def settings_of(config: Mapping[str, Any], schedule: Mapping[str, Any] | None) -
         name: {key: source.get(key) for key in SOURCE}
         for name, source in (iotool["dataset"].get("sources") or {}).items()
     }
-    return dict(flattened(copy.deepcopy(chosen)))
+    if schedule is not None and schedule["name"] == "ReduceLROnPlateau":
+        wanted = trainval["validation"] or {}
+        chosen["trainval"] |= {"best": trainval["best"], "validation": {key: wanted.get(key) for key in VALIDATION}}
+        chosen["post_processing"] = config.get("post_processing") or {}
+    return dict(flattened(by_content(chosen)))
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -83,10 +95,20 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any], complete: bool
         complete: whether the former tells all; else only what early checkpoints told is compared.
     """
     early = tuple(f"trainval.{key}" for key in OF_EARLY_CHECKPOINTS)
+    untold = tuple(f"{name}." for name in named_files(before, now))
+    for group in TOLD_LATER:
+        if not any(f"{key}.".startswith(group) for key in before):
+            untold += group
     for key in dict.fromkeys([*now, *before]):
-        if not complete and not key.startswith(early):
+        if f"{key}.".startswith(untold) or not (complete or key.startswith(early)):
             continue
         old, new = (values.get(key, BEFORE_IT_EXISTED.get(key)) for values in (before, now))
         if old != new:
             return f"{key} was {old} and is {new} now"
     return ""
+
+
+def named_files(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the keys of thresholds of which a checkpoint tells the name of a file alone, as older ones do."""
+    named = [key for key, value in before.items() if key.endswith(".thresholds") and isinstance(value, str)]
+    return [name for name in named if any(key.startswith(f"{name}.") for key in now)]

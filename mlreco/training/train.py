@@ -117,7 +117,7 @@ def _train(config: Config, resume: str | Path | None, weights: str | Path | None
         facts = {"settings": state.metadata.settings, "versions": versions(), "iterations": iterations}
         team.require_same({**facts, "events": data.digest, "beginning": state.iteration})
         loss = state.model.make_loss(trainval["loss_weights"]).to(team.device)
-        with _validation(config, state, loss, loader, team) as validator:
+        with _validation(config, state, loss, loader, team, saved) as validator:
             refuse_to_write_over_inputs(trainval["weight_prefix"])
             training = Training(config, state, loss, loader, iterations, team, validator)
             if saved is not None and resume == "latest-if-any" and training.what_is_complete:
@@ -145,7 +145,12 @@ def _beginning(trainval: Mapping[str, Any], resume: str | Path | None, team: Tea
 
 @contextlib.contextmanager
 def _validation(
-    config: Mapping[str, Any], state: TrainingState, loss: ChainLoss, loader: Loader, team: Team
+    config: Mapping[str, Any],
+    state: TrainingState,
+    loss: ChainLoss,
+    loader: Loader,
+    team: Team,
+    saved: Saved | None,
 ) -> Iterator[Validator | BackgroundValidator | None]:
     """Give what validates in the first process, None elsewhere or where nothing is to be validated.
 
@@ -162,6 +167,8 @@ def _validation(
     with contextlib.closing(Validator(config, loss)) as validator:
         for path in overlap(validator.files, loader.dataset.files):
             remark(f"{path}: is trained on and validated on; the validation says little about other events")
+        _compare_events(validator, saved, plateau=_follows_validation(trainval))
+        state.metadata = state.metadata.model_copy(update={"validated_on": validator.digest})
         require_number(validator.numbers(state.model, most=1), trainval["best"])
         if not wanted["background"]:
             yield validator
@@ -170,13 +177,31 @@ def _validation(
         yield beside
 
 
+def _compare_events(validator: Validator, saved: Saved | None, plateau: bool) -> None:
+    """Compare the events that are validated on with those before a training was interrupted.
+
+    Raises:
+        UserError: they are others, and the learning rate follows the validation.
+    """
+    if saved is None or saved.metadata.validated_on in ("", validator.digest):
+        return
+    text = f"{saved.path}: trainval.validation had other events"
+    if plateau:
+        raise UserError(f"{text}, and ReduceLROnPlateau follows them; --resume continues with the same")
+    remark(f"{text}; its best network counts beside those to come, which are validated on these")
+
+
+def _follows_validation(trainval: Mapping[str, Any]) -> bool:
+    return (trainval.get("lr_scheduler") or {}).get("name") == "ReduceLROnPlateau"
+
+
 def _check_what_follows(trainval: Mapping[str, Any]) -> None:
     """Check what waits for validations.
 
     Raises:
         UserError: there are none, or none that it may wait for.
     """
-    plateau = (trainval.get("lr_scheduler") or {}).get("name") == "ReduceLROnPlateau"
+    plateau = _follows_validation(trainval)
     if trainval["validation"] is None:
         if plateau:
             raise UserError("trainval.lr_scheduler: ReduceLROnPlateau needs events to validate on: trainval.validation")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mlreco.checkpoints.fingerprint import fingerprint
 from mlreco.errors import UserError
 from mlreco.inference.on_device import process_batch, remaining
 from mlreco.inference.products import events_of, other_products, voxel_products
@@ -41,6 +42,10 @@ class Validator:
         config: the whole configuration; ``trainval.validation`` says which events, and how many of them.
         loss: that of the training.
 
+    Attributes:
+        files: that are validated on.
+        digest: of their events, whatever the files are called.
+
     Raises:
         UserError: the events cannot be read, or there are none.
     """
@@ -50,6 +55,7 @@ class Validator:
         self._wanted = config["trainval"]["validation"]
         self._loader = self._make_loader()
         self.files: list[Path] = list(self._loader.dataset.files)
+        self.digest = fingerprint(self._loader.dataset, config["model"]["network_input"][0]).digest
         processors = config.get("post_processing") or {}
         self._processors = processors if self._wanted["clustering"] else {}
 

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import shutil
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -14,11 +15,12 @@ from production_samples import ROOT, TINY, tiny_config, write_events
 from mlreco.cli import main
 from mlreco.errors import UserError
 from mlreco.inference import run_inference
+from mlreco.inputs import file_digest
 from mlreco.iotools import HDF5Reader
 from mlreco.models.chain import Chain
 from mlreco.production import attempt, produce, read_manifest, run
 from mlreco.production.identity import identity_of
-from mlreco.production.inputs import file_digest, list_inputs, output_names
+from mlreco.production.inputs import list_inputs, output_names
 from mlreco.provenance import versions
 
 
@@ -296,3 +298,21 @@ def test_thresholds_of_a_stage_are_those_in_their_file(tmp_path, files):
         path.write_text(f"MIP: {{voxel_distance: {number}}}\n")
     first, same, other = map(settings_of, paths)
     assert first == same != other and first["thresholds"] == {"MIP": {"voxel_distance": 1.5}}
+
+
+def test_a_module_of_another_package_is_compared_by_its_content(tmp_path, files, monkeypatch):
+    def fingerprint_with(factor):
+        (tmp_path / "own_stage.py").write_text(
+            f"class Scale:\n    def __call__(self, event):\n        return {factor}\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "own_stage", raising=False)
+        processor = __import__("own_stage").Scale()
+        config = tiny_config(files)
+        chain = Chain.from_config(config["model"])
+        torch.manual_seed(0)
+        chain.load_state_dict({name: torch.zeros_like(value) for name, value in chain.state_dict().items()})
+        return identity_of(config, SimpleNamespace(chain=chain, processors=[processor])).fingerprint
+
+    one, same, other = map(fingerprint_with, (1, 1, 2))
+    assert one == same != other

@@ -1,6 +1,7 @@
 """Training end to end on a tiny network: logs, checkpoints, exact continuation, interruption."""
 
 import csv
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -11,11 +12,13 @@ import torch
 
 from mlreco.checkpoints import read_metadata
 from mlreco.config import load_config
+from mlreco.config.by_content import by_content
 from mlreco.errors import UserError
 from mlreco.inputs import noting_inputs
 from mlreco.training import train
 from mlreco.training.keeping import keep_best
 from mlreco.training.prefix import best_path, checkpoints, refuse_to_write_over_inputs, training_to_resume
+from mlreco.training.settings import difference, named_files, settings_of
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -136,12 +139,34 @@ def test_mistakes_in_the_training_section(tmp_path, override, message):
         ("iotool.augment.permute=false", "iotool.augment.permute was True and is False now"),
         ("model.modules.spice_loss.delta_d=0.3", "model.modules.spice_loss.delta_d was 0.2 and is 0.3 now"),
         ("iotool.dataset.entry_range=[0, 12]", r"iotool.dataset.entry_range was None and is \[0, 12\] now"),
+        ("iotool.dataset.skip_event_list=[3]", r"iotool.dataset.skip_event_list was None and is \[3\] now"),
     ],
 )
 def test_resuming_with_other_settings_is_refused(tmp_path, override, message):
     train(tiny_config(tmp_path, "trainval.iterations=1"))
     with pytest.raises(UserError, match=message):
         train(tiny_config(tmp_path, "trainval.iterations=2", override), resume="latest")
+
+
+def test_settings_in_files_are_compared_by_what_the_files_hold(tmp_path):
+    def settings_with(name, text=None):
+        if text is not None:
+            (tmp_path / name).write_text(text)
+        stage = f"model.modules.fragmenter={{thresholds: {tmp_path / name}}}"
+        return settings_of(load_config(ROOT / "config/chain.cfg", [stage]), None)
+
+    before = settings_with("a.yaml", "MIP: {voxel_distance: 1.5}")
+    moved = settings_with("b.yaml", "{MIP: {voxel_distance: 1.5}}  # the same")
+    assert before == moved and not difference(before, moved, complete=True)
+    changed = settings_with("a.yaml", "MIP: {voxel_distance: 2.5}")
+    key = "model.modules.fragmenter.thresholds"
+    assert difference(before, changed, complete=True) == f"{key}.MIP.voxel_distance was 1.5 and is 2.5 now"
+    older = {name: value for name, value in before.items() if not name.startswith(key)} | {key: "elsewhere.yaml"}
+    assert not difference(older, before, complete=True) and named_files(older, before) == [key]
+    (tmp_path / "table.npy").write_bytes(b"123")
+    named = {"map": str(tmp_path / "table.npy"), "name": "table", "list": ["a.b:c", 3]}
+    digest = hashlib.sha256(b"123").hexdigest()
+    assert by_content(named) == {"map": f"sha256:{digest}", "name": "table", "list": ["a.b:c", 3]}
 
 
 def test_resuming_with_other_events_is_refused(tmp_path):

@@ -1,6 +1,7 @@
 """Validation while training: its numbers, what it leaves alone, the best checkpoint, the end of patience."""
 
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -124,6 +125,28 @@ def test_the_learning_rate_follows_the_validation(tmp_path):
     train(tiny_config(tmp_path, "trainval.iterations=6", schedule, VALIDATION[0]))
     rates = [float(row["lr"]) for row in rows(tmp_path / "log/train_log-0000000.csv")]
     assert rates == pytest.approx([0.005] * 4 + [0.0005] * 2)
+
+
+def test_a_learning_rate_that_follows_the_validation_goes_on_with_the_same_alone(tmp_path, capsys):
+    plateau = "trainval.lr_scheduler={name: ReduceLROnPlateau, args: {patience: 0}}"
+    moved, other = shutil.copy(SAMPLE, tmp_path / "moved.h5"), tmp_path / "other.txt"
+    other.write_text(f"{SAMPLE}\n{moved}\n")
+    here = f"trainval.validation.data_keys=[{moved}]"
+    train(tiny_config(tmp_path, "trainval.iterations=2", *VALIDATION, plateau))
+    for change, said in (
+        (f"trainval.validation.data_keys=[{other}]", "had other events, and ReduceLROnPlateau follows them"),
+        ("trainval.validation.events=2", r"trainval.validation.events was \d+ and is 2 now"),
+        ("trainval.best=ari_all", "trainval.lr_scheduler.args.mode was min and is max now"),
+    ):
+        with pytest.raises(UserError, match=said):
+            train(tiny_config(tmp_path, "trainval.iterations=3", *VALIDATION, plateau, change), resume="latest")
+    train(tiny_config(tmp_path, "trainval.iterations=3", *VALIDATION, plateau, here), resume="latest")
+    elsewhere = tmp_path / "elsewhere"
+    train(tiny_config(elsewhere, "trainval.iterations=2", *VALIDATION))
+    capsys.readouterr()
+    changed = f"trainval.validation.data_keys=[{other}]"
+    train(tiny_config(elsewhere, "trainval.iterations=3", *VALIDATION, changed), resume="latest")
+    assert "trainval.validation had other events" in capsys.readouterr().err
 
 
 def test_what_is_better():
