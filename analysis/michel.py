@@ -3,7 +3,7 @@
 python analysis/michel.py OUTPUT.h5 -o DIR
 """
 
-from mlreco.analysis.script import run
+from mlreco.cli.analysis_script import run
 
 if __name__ == "__main__":
     raise SystemExit(run("michel"))

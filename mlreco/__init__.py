@@ -19,8 +19,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from mlreco.errors import UserError
     from mlreco.reconstructor import Event, EventFile, Reconstructor
+    from mlreco.reconstructor.event import save_events as save
     from mlreco.reconstructor.event_file import open_events as open
-    from mlreco.reconstructor.saving import save_events as save
 
 _HOMES = {
     "Event": ("mlreco.reconstructor.event", "Event"),
@@ -28,7 +28,7 @@ _HOMES = {
     "Reconstructor": ("mlreco.reconstructor.reconstructor", "Reconstructor"),
     "UserError": ("mlreco.errors", "UserError"),
     "open": ("mlreco.reconstructor.event_file", "open_events"),
-    "save": ("mlreco.reconstructor.saving", "save_events"),
+    "save": ("mlreco.reconstructor.event", "save_events"),
 }
 
 __all__ = ["Event", "EventFile", "Reconstructor", "UserError", "__version__", "open", "save"]

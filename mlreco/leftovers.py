@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from mlreco.iotools.locks import try_lock
+from mlreco.locks import try_lock
 
 _MARK = ".unfinished"
 _LONGEST = 100

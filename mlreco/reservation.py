@@ -10,7 +10,7 @@ from typing import IO
 
 from mlreco.atomic import make_folder, write_failure
 from mlreco.errors import UserError
-from mlreco.iotools.locks import DO_WITHOUT, lock
+from mlreco.locks import DO_WITHOUT, lock
 from mlreco.provenance import host
 
 

@@ -18,9 +18,9 @@ import yaml
 
 from mlreco.checkpoints.file import read_checkpoint, write_checkpoint
 from mlreco.checkpoints.metadata import Metadata, metadata_of
-from mlreco.config.yaml_reader import read_sections
 from mlreco.errors import UserError
 from mlreco.inputs import noting_inputs
+from mlreco.yaml_reader import read_sections
 
 
 def released(checkpoint: dict[str, Any], path: Path) -> dict[str, Any]:

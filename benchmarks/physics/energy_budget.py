@@ -21,7 +21,7 @@ from mlreco.atomic import write_text
 from mlreco.iotools.interface import unflatten
 from mlreco.particles.columns import vectors_of
 from mlreco.particles.csda import kinetic_energy
-from mlreco.post_processing.processors.particle_builder import ParticleBuilder
+from mlreco.particles.particle_builder import ParticleBuilder
 from mlreco.semantics import PILARNET
 from mlreco.simulation.geant4.tracker import Recording, Tracker
 from mlreco.simulation.guns import gun_from_text, shoot

@@ -14,7 +14,7 @@ from mlreco.inference.products import events_of
 from mlreco.inference.true_particles import TRUE_PARTICLES, with_true_particles
 from mlreco.iotools import HDF5Writer, loader_factory
 from mlreco.models.labels import labels_from
-from mlreco.post_processing.processors.particle_builder import ParticleBuilder
+from mlreco.particles.particle_builder import ParticleBuilder
 from mlreco.progress import Progress
 from mlreco.semantics import PILARNET
 

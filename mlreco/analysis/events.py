@@ -8,8 +8,8 @@ import numpy as np
 
 from mlreco.errors import UserError
 from mlreco.iotools.output.reader import HDF5Reader
+from mlreco.particles.particle_builder import ParticleBuilder
 from mlreco.post_processing.predicted import predicted_instances
-from mlreco.post_processing.processors.particle_builder import ParticleBuilder
 from mlreco.semantics import ClassScheme, class_scheme
 
 TABLES = ("particles", "interactions", "track_dedx")

@@ -3,7 +3,8 @@
 from mlreco.checkpoints import read_checkpoint, read_metadata
 metadata = read_metadata("weights/mine-20000.ckpt")
 print(metadata.class_scheme, metadata.data.voxel_size, metadata.history[-1].seconds)
-config = metadata.configuration("weights/mine-20000.ckpt")    # as load_config returns it
+
+`mlreco.recipes.read_recipe` returns the configuration that a checkpoint carries.
 """
 
 from mlreco.checkpoints.file import read_checkpoint, write_checkpoint

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -16,9 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from mlreco.checkpoints.file import read_checkpoint
 from mlreco.errors import UserError
 from mlreco.semantics import SCHEMES
-
-if TYPE_CHECKING:
-    from mlreco.config import Config
+from mlreco.yaml_reader import read_yaml
 
 FORMAT_VERSION = 1
 NotNegative = Annotated[int, Field(ge=0)]
@@ -144,22 +142,6 @@ class Metadata(_Part):
     history: tuple[Run, ...] = ()
     numbers: dict[str, float] = {}
 
-    def configuration(self, path: str | Path, overrides: tuple[str, ...] = ()) -> Config:
-        """Return the configuration, checked, as :func:`mlreco.config.load_config` returns it.
-
-        Args:
-            path: the checkpoint, for messages and as the place of relative paths.
-            overrides: texts ``section.key=value``.
-
-        Raises:
-            UserError: the checkpoint has none, or this version of the program does not take it.
-        """
-        from mlreco.config import parse_config
-
-        if not self.config:
-            raise UserError(f"{path}: an older checkpoint without its configuration; give a configuration file")
-        return parse_config(self.config, path, overrides)
-
 
 def read_metadata(path: str | Path) -> Metadata:
     """Return what a checkpoint tells about itself.
@@ -204,8 +186,6 @@ def _of_older(checkpoint: Mapping[str, Any], path: str | Path) -> Metadata:
 
 def _scheme(text: str, path: str | Path) -> str:
     """Return ``model.class_scheme`` of the YAML text of a configuration; the default where it does not say."""
-    from mlreco.config.yaml_reader import read_yaml
-
     try:
         config = read_yaml(text, f"{path}: config") or {}
     except UserError:

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlreco.config.yaml_reader import read_yaml
 from mlreco.errors import UserError
 from mlreco.inputs import file_digest, read_text
+from mlreco.yaml_reader import read_yaml
 
 _VALUES = "thresholds"
 """Key whose file holds what may also be written in its place."""

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ValidationError
 from mlreco.config.merge import Tree
 from mlreco.config.sections import Sections
 from mlreco.config.sections.base import Section
-from mlreco.config.yaml_reader import KeyPath
 from mlreco.errors import UserError, nearest
+from mlreco.yaml_reader import KeyPath
 
 IGNORED_SECTIONS = ("analysis",)
 OTHER_NAMES: dict[str, tuple[str, ...]] = {"IOTool": ("collate",), "Dataset": ("file_keys", "data_dirs", "data_key")}

@@ -12,9 +12,9 @@ from mlreco.config.field_losses import translate_spice_loss
 from mlreco.config.field_schema import translate_schema
 from mlreco.config.merge import Tree
 from mlreco.config.rewrite import drop, move, require
-from mlreco.config.yaml_reader import KeyPath
 from mlreco.errors import UserError
 from mlreco.semantics import SCHEMES
+from mlreco.yaml_reader import KeyPath
 
 STAGE_NAMES = {"uresnet_lonely": "uresnet"}
 """Names of stages there -> here."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from mlreco.config.merge import Tree
 from mlreco.config.rewrite import Tell, drop, move
-from mlreco.config.yaml_reader import KeyPath
 from mlreco.errors import UserError, nearest
 from mlreco.semantics import SCHEMES
+from mlreco.yaml_reader import KeyPath
 
 FIELD_LOSSES: dict[str, tuple[str | None, bool]] = {
     "se_bce": ("bce", False),

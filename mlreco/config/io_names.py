@@ -8,8 +8,8 @@ from typing import Any
 
 from mlreco.config.merge import Tree
 from mlreco.config.signature import Parameters
-from mlreco.config.yaml_reader import KeyPath
 from mlreco.errors import UserError
+from mlreco.yaml_reader import KeyPath
 
 REGISTRIES: tuple[tuple[KeyPath, str, str], ...] = (
     (("dataset", "name"), "mlreco.iotools.factories", "DATASETS"),

@@ -9,13 +9,14 @@ from typing import Any
 import yaml
 
 from mlreco.config.check import check_sections
+from mlreco.config.checked import Config
 from mlreco.config.field import translate
-from mlreco.config.frozen import Config, thaw
 from mlreco.config.merge import Tree, parse_tree, read_tree
 from mlreco.config.names import PostProcessor, StageClasses, check_names
 from mlreco.config.paths import resolve_paths
 from mlreco.config.sections.iotool import SIMULATED
 from mlreco.config.sections.trainval import IGNORED
+from mlreco.frozen import thaw
 
 
 def load_config(

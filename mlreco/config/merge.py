@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlreco.config.yaml_reader import KeyPath, read_file, read_mapping, read_value
 from mlreco.errors import UserError
 from mlreco.shipped import configurations
+from mlreco.yaml_reader import KeyPath, read_file, read_mapping, read_value
 
 
 @dataclass

@@ -10,10 +10,10 @@ from mlreco.config.io_names import check_io_names
 from mlreco.config.merge import Tree
 from mlreco.config.signature import Parameters
 from mlreco.config.torch_names import check_torch_names
-from mlreco.config.yaml_reader import KeyPath
 from mlreco.errors import UserError, nearest
 from mlreco.models.blocks import BLOCK_KEYS, LOSS_SUFFIX, is_loss
 from mlreco.semantics import SCHEMES
+from mlreco.yaml_reader import KeyPath
 
 StageClasses = Callable[[str], tuple[type, type]]
 """Name of a stage -> its class and the class of its loss."""

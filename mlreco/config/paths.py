@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlreco.config.merge import Tree
-from mlreco.config.yaml_reader import KeyPath
+from mlreco.yaml_reader import KeyPath
 
 DATA_KEYS = ("data_keys", "file_keys", "data_dirs")
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from mlreco.config.merge import Tree
-from mlreco.config.yaml_reader import KeyPath
 from mlreco.errors import UserError
+from mlreco.yaml_reader import KeyPath
 
 Tell = Callable[[str], None]
 """Takes a line for each key that has no effect."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import h5py
 
-from mlreco.iotools.locks import lock
+from mlreco.locks import lock
 
 CACHE_BYTES = 4 << 20
 """Cache of each table for its chunks."""

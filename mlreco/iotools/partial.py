@@ -16,10 +16,10 @@ import h5py
 from mlreco.atomic import check_replaceable, publish, write_failure
 from mlreco.errors import UserError
 from mlreco.iotools.hdf5file import Sink
-from mlreco.iotools.locks import DO_WITHOUT, lock
 from mlreco.iotools.partial_state import PartialState
 from mlreco.iotools.undo_log import UndoLog, roll_back
 from mlreco.leftovers import remove_leftovers
+from mlreco.locks import DO_WITHOUT, lock
 
 _SECONDS_BETWEEN_STATES = 5.0
 """An interrupted conversion loses this much work at most; a state costs some milliseconds of waiting for the disk."""

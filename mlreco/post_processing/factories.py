@@ -23,7 +23,7 @@ POST_PROCESSORS = Registry(
         LINKED: "mlreco.post_processing.processors.linked_clusterer:LinkedFragments",
         GRAPH: "mlreco.post_processing.processors.graph_clusterer:GraphInstances",
         "dbscan": "mlreco.post_processing.processors.dbscan:DbscanFragments",
-        PARTICLES: "mlreco.post_processing.processors.particle_builder:ParticleBuilder",
+        PARTICLES: "mlreco.particles.particle_builder:ParticleBuilder",
     },
     "mlreco.post_processing",
 )

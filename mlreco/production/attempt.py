@@ -13,9 +13,9 @@ from mlreco.errors import UserError, WriteError
 from mlreco.inference.reconstruction import Reconstruction
 from mlreco.inference.run import run_inference
 from mlreco.inputs import file_digest
-from mlreco.iotools.locks import lock
 from mlreco.iotools.output.carried import PRODUCTION
 from mlreco.iotools.skipped import WHOLE_FILE, Skipped
+from mlreco.locks import lock
 from mlreco.production.inputs import Input
 from mlreco.production.manifest import Done, Failed
 from mlreco.production.output import Made, describe, finished

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from mlreco.config.yaml_reader import read_sections
 from mlreco.console import remark
 from mlreco.errors import UserError
 from mlreco.inputs import file_digest, input_file
@@ -24,6 +23,7 @@ from mlreco.iotools.skipped import Skipped
 from mlreco.production.manifest import read_manifest
 from mlreco.production.output import made_from
 from mlreco.progress import Progress
+from mlreco.yaml_reader import read_sections
 
 _SAME = ("class_scheme", "classes", "thresholds", "post_processors", "feature_version")
 """Attributes that are the same in all parts."""

@@ -10,7 +10,7 @@ _HOMES = {
     "EventFile": "mlreco.reconstructor.event_file",
     "Reconstructor": "mlreco.reconstructor.reconstructor",
     "open_events": "mlreco.reconstructor.event_file",
-    "save_events": "mlreco.reconstructor.saving",
+    "save_events": "mlreco.reconstructor.event",
 }
 
 __all__ = list(_HOMES)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlreco.errors import UserError, nearest
+from mlreco.errors import UserError
 from mlreco.particles.image import LabelledImage
 from mlreco.particles.reconstruction import reconstruct_particles
+from mlreco.reconstructor.tables import Particles, data_frame
 from mlreco.semantics import PILARNET, class_scheme
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ IDENTITY = ("event_id", "source", "image_shape", "image_origin", "voxel_size", "
 INSTANCES, FRAGMENTS = "instances", "fragments"
 _OF_PARTS = ("fragment_", "instance_")
 """Beginnings of the names of products with one row a fragment or instance."""
+_FORMS = (".h5", ".hdf5", ".html")
 
 
 def has_row_per_voxel(name: str, values: np.ndarray, voxels: int) -> bool:
@@ -206,7 +208,7 @@ class Event(Mapping[str, np.ndarray]):
                 flat[name] = values
             else:
                 flat |= {part: values[:, i] for i, part in enumerate(_parts(name, values, self.classes))}
-        return _pandas().DataFrame(flat)
+        return data_frame(flat)
 
     def show(self, colour: str = "instances", space: str = "image") -> go.Figure:
         """Return a plotly figure of the voxels; a notebook shows it.
@@ -228,53 +230,51 @@ class Event(Mapping[str, np.ndarray]):
         Raises:
             UserError: another ending, or the file cannot be written.
         """
-        from mlreco.reconstructor.saving import save_events
-
         save_events(path, [self])
 
 
-class Particles:
-    """The instances of one event in numbers: one row each, lengths in cm, energies in MeV.
-
-    ``particles["energy"]`` is a column.
+def save_events(path: str | Path, events: Event | Iterable[Event]) -> None:
+    """Write events into an output file (``.h5``), as ``mlreco inference`` does, or one event into a page (``.html``).
 
     Args:
-        table: (K,) structured array, columns of `mlreco.particles.columns.particle_type`.
-        classes: names of the semantic classes, by number.
+        path: file to write; it appears only when complete.
+        events: events of one chain or one file, or a single one.
+
+    Raises:
+        UserError: no events, another ending, events with different products, or the file cannot be written.
     """
+    if not isinstance(path, (str, Path)):
+        raise UserError(f"a file is named by a text or a path, not {type(path).__name__}: mlreco.save(path, events)")
+    path, events = Path(path), [events] if isinstance(events, Event) else list(events)
+    if path.suffix.lower() not in _FORMS:
+        raise UserError(f"{path}: events are saved as .h5 (an output file) or .html (a page), not '{path.suffix}'")
+    if not events:
+        raise UserError(f"{path}: no events to save")
+    for number, event in enumerate(events):
+        if not isinstance(event, Event):
+            raise UserError(f"{path}: item {number} is no event but {type(event).__name__}")
+        if event.keys() != events[0].keys():
+            differing = sorted(event.keys() ^ events[0].keys())
+            raise UserError(f"{path}: event {number} and the first one differ in products: {', '.join(differing)}")
+    if path.suffix.lower() == ".html":
+        _save_page(path, events)
+        return
+    from mlreco.iotools import HDF5Writer
+    from mlreco.iotools.output.carried import of_the_events
 
-    def __init__(self, table: np.ndarray, classes: tuple[str, ...]) -> None:
-        self.table = table
-        self._classes = classes
+    first = events[0].info
+    with HDF5Writer(path, of_the_events(first), first.get("columns")) as writer:
+        for event in events:
+            writer.append(event)
 
-    def __len__(self) -> int:
-        return len(self.table)
 
-    def __repr__(self) -> str:
-        return f"<{len(self)} particles>"
+def _save_page(path: Path, events: list[Event]) -> None:
+    from mlreco.atomic import write_text
+    from mlreco.visualization.event_browser import page_of_products
 
-    def __getitem__(self, name: str) -> np.ndarray:
-        columns = self.columns()
-        if name not in columns:
-            raise KeyError(f"particles have no '{name}'{nearest(str(name), columns)}")
-        return columns[name]
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """Return name -> (K,) array; ``class`` is the name of the number ``semantic``."""
-        names = np.array([*self._classes, "unknown"])
-        semantic = self.table["semantic"]
-        known = (semantic >= 0) & (semantic < len(self._classes))
-        found: dict[str, np.ndarray] = {"particle": self.table["particle"], "semantic": semantic}
-        found["class"] = names[np.where(known, semantic, len(self._classes))]
-        return found | {name: self.table[name] for name in self.table.dtype.names or () if name not in found}
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """Return the table.
-
-        Raises:
-            UserError: pandas is not installed.
-        """
-        return _pandas().DataFrame(self.columns())
+    if len(events) > 1:
+        raise UserError(f"{path}: a page shows one event; save several as .h5 and say 'mlreco display'")
+    write_text(path, page_of_products(dict(events[0]), events[0].info, events[0].event_id[2]))
 
 
 def _parts(name: str, values: np.ndarray, classes: tuple[str, ...]) -> list[str]:
@@ -284,11 +284,3 @@ def _parts(name: str, values: np.ndarray, classes: tuple[str, ...]) -> list[str]
     if name == "semantic_scores" and values.shape[1] == len(classes):
         return [f"score_{one}" for one in classes]
     return [f"{name}_{i + 1}" for i in range(values.shape[1])]
-
-
-def _pandas() -> Any:
-    try:
-        import pandas
-    except ImportError:
-        raise UserError("tables need the package 'pandas': pip install 'mlreco[pandas]'") from None
-    return pandas

@@ -11,8 +11,8 @@ import yaml
 
 from mlreco.atomic import write_text
 from mlreco.config.paths import use_full_paths
-from mlreco.config.yaml_reader import read_yaml
 from mlreco.training.checkpoints import TrainingState
+from mlreco.yaml_reader import read_yaml
 
 
 def describe_run(log: Path, state: TrainingState) -> None:

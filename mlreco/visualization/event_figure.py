@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import ItemsView, KeysView, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -14,14 +14,44 @@ from mlreco.visualization.event_scales import embedding_space, energy_scale, ima
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from mlreco.reconstructor import Event
-
 SPACES = ("image", "embedding")
 _CLASSES = ("semantics", "semantics_predicted", "semantics_true")
 _INSTANCES = ("instances", "fragments", "instances_true")
 
 
-def event_figure(event: Event, colour: str, space: str) -> go.Figure:
+class ShownEvent(Protocol):
+    """What a figure takes from an event, a mapping of products such as `mlreco.Event`."""
+
+    @property
+    def name(self) -> str:
+        """What the event is called."""
+
+    @property
+    def num_voxels(self) -> int:
+        """Number of voxels."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the semantic classes, by number."""
+
+    @property
+    def instances(self) -> np.ndarray:
+        """(N,) instance of each voxel, -1 for none."""
+
+    @property
+    def positions(self) -> np.ndarray:
+        """(N, 3) centres of the voxels, cm."""
+
+    def __getitem__(self, name: str) -> np.ndarray: ...
+    def __contains__(self, name: object) -> bool: ...
+    def keys(self) -> KeysView[str]:
+        """Return the names of the products."""
+
+    def items(self) -> ItemsView[str, np.ndarray]:
+        """Return the products with their names."""
+
+
+def event_figure(event: ShownEvent, colour: str, space: str) -> go.Figure:
     """Return the voxels of an event in three dimensions.
 
     Args:
@@ -54,7 +84,7 @@ def event_figure(event: Event, colour: str, space: str) -> go.Figure:
     return figure
 
 
-def _values(event: Event, colour: str) -> np.ndarray:
+def _values(event: ShownEvent, colour: str) -> np.ndarray:
     rows = event.num_voxels
     known = [name for name, values in event.items() if np.shape(values) == (rows,)]
     if colour == "instances" and ("instances" in known or "fragments" in known):
@@ -66,7 +96,7 @@ def _values(event: Event, colour: str) -> np.ndarray:
     return event[colour]
 
 
-def _space(event: Event, space: str) -> tuple[np.ndarray, dict[str, Any]]:
+def _space(event: ShownEvent, space: str) -> tuple[np.ndarray, dict[str, Any]]:
     if space not in SPACES:
         raise UserError(f"no space '{space}'{nearest(space, SPACES)}")
     if space == "embedding":
@@ -78,7 +108,7 @@ def _space(event: Event, space: str) -> tuple[np.ndarray, dict[str, Any]]:
     return event.positions, image_space(dict(event))
 
 
-def _colours(event: Event, colour: str, values: np.ndarray) -> Mapping[str, Any]:
+def _colours(event: ShownEvent, colour: str, values: np.ndarray) -> Mapping[str, Any]:
     if colour in _CLASSES:
         palette = [*class_colours(list(event.classes)).values(), NO_INSTANCE_COLOUR]
         return {"color": [palette[number] if 0 <= number < len(palette) else palette[-1] for number in values.tolist()]}

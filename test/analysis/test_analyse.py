@@ -10,14 +10,14 @@ import pytest
 from drawn_particles import STEP, image_of, line, random_directions, shower, stopping_energies
 
 from mlreco.analysis.run import SUBJECTS, analyse_file
-from mlreco.analysis.script import run
 from mlreco.cli import main
+from mlreco.cli.analysis_script import run
 from mlreco.errors import UserError
 from mlreco.iotools import HDF5Writer
 from mlreco.particles.columns import put_vectors
 from mlreco.particles.csda import kinetic_energy
+from mlreco.particles.particle_builder import ParticleBuilder
 from mlreco.particles.truth import true_particles
-from mlreco.post_processing.processors.particle_builder import ParticleBuilder
 from mlreco.semantics import PILARNET
 
 pandas = pytest.importorskip("pandas")

@@ -15,6 +15,7 @@ from mlreco.config import load_config
 from mlreco.errors import UserError
 from mlreco.iotools import LArCVDataset
 from mlreco.models.assembly import build_chain
+from mlreco.recipes import read_recipe
 from mlreco.training import train
 
 ROOT = Path(__file__).parents[2]
@@ -48,7 +49,7 @@ def test_a_checkpoint_carries_its_recipe(trained):
         (1, 3, True),
     ]
     assert found.history[1].begun_from.endswith("s-1.ckpt") and found.history[1].seconds > 0
-    config = found.configuration(trained)
+    config = read_recipe(trained).config
     assert config.model.modules.spice.filters == 4 and config.trainval.iterations == 3
     build_chain(config, trained)
 
@@ -87,15 +88,18 @@ def test_a_new_training_from_weights_tells_where_they_come_from(trained, tmp_pat
     assert found.history[-1].begun_from == str(trained) and not found.history[-1].resumed
 
 
-def test_older_checkpoints_tell_what_they_can(trained):
+def test_older_checkpoints_tell_what_they_can(trained, tmp_path):
     content = torch.load(trained, weights_only=True)
     del content["metadata"]
     found = metadata_of(content, trained)
     assert found.class_scheme == "pilarnet" and found.data is None and found.history == ()
-    assert found.configuration(trained).model.modules.spice.filters == 4
     assert metadata_of({"state_dict": {}}, "x") == Metadata()
-    with pytest.raises(UserError, match=r"x.ckpt: an older checkpoint without its configuration"):
-        Metadata().configuration("x.ckpt")
+    torch.save(content, tmp_path / "older.ckpt")
+    assert read_recipe(tmp_path / "older.ckpt").config.model.modules.spice.filters == 4
+    del content["config"]
+    torch.save(content, tmp_path / "oldest.ckpt")
+    with pytest.raises(UserError, match=r"oldest.ckpt: holds weights without a configuration"):
+        read_recipe(tmp_path / "oldest.ckpt")
 
 
 def test_an_older_training_goes_on(trained, tmp_path, capsys):

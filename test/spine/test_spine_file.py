@@ -9,7 +9,7 @@ from mlreco.analysis.spine_file import write_spine_file  # noqa: E402
 from mlreco.cli import main  # noqa: E402
 from mlreco.iotools import HDF5Reader, HDF5Writer  # noqa: E402
 from mlreco.particles.columns import vectors_of  # noqa: E402
-from mlreco.post_processing.processors.particle_builder import ParticleBuilder  # noqa: E402
+from mlreco.particles.particle_builder import ParticleBuilder  # noqa: E402
 from mlreco.semantics import PILARNET  # noqa: E402
 
 

@@ -11,6 +11,7 @@ from mlreco.checkpoints.metadata import metadata_of
 from mlreco.config import load_config
 from mlreco.inference import run_inference
 from mlreco.iotools import HDF5Reader
+from mlreco.recipes import read_recipe
 from mlreco.semantics import PILARNET
 from mlreco.training import train
 
@@ -44,7 +45,7 @@ def test_shipped_weights_compute_what_the_trained_ones_do(tmp_path, monkeypatch)
     assert str(tmp_path) not in after["metadata"] + after["config"]
     assert found.data.files == ("thin_sample.h5",)
     assert found.history[-1].last_iteration == 1 and found.history[-1].host == ""
-    assert found.configuration("shipped.ckpt").model.modules["uresnet_spice"]["depth"] == 3
+    assert read_recipe(tmp_path / "shipped.ckpt").config.model.modules["uresnet_spice"]["depth"] == 3
     run_inference(config, tmp_path / "output.h5", weights=tmp_path / "shipped.ckpt")
     with HDF5Reader(tmp_path / "output.h5") as reader:
         assert len(reader[0]["fragments"]) == len(reader[0]["embeddings"])

@@ -58,9 +58,9 @@ def _config(arguments: argparse.Namespace) -> Config:
     import yaml
 
     from mlreco.config import load_config, parse_config
-    from mlreco.config.yaml_reader import read_sections
     from mlreco.iotools import HDF5Reader
     from mlreco.post_processing.factories import clusterers_of_file, with_thresholds
+    from mlreco.yaml_reader import read_sections
 
     overrides = list(arguments.overrides)
     for text in overrides:

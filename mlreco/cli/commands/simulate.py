@@ -92,8 +92,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _options(arguments: argparse.Namespace) -> Options:
     """Return what the file of options and those of the command line say, the latter last."""
-    from mlreco.config.yaml_reader import read_file, read_mapping
     from mlreco.simulation import options_from_mapping
+    from mlreco.yaml_reader import read_file, read_mapping
 
     path = arguments.options
     values = {} if path is None else read_mapping(read_file(path), str(path))[0]

@@ -10,8 +10,8 @@ from mlreco.config.field_schema import FOREIGN_PARSERS, parser_name
 from mlreco.config.importing.stages import ENABLED_BY, MISSING, STAGES_HERE, needs
 from mlreco.config.merge import Tree
 from mlreco.config.rewrite import Tell, drop, get, move
-from mlreco.config.yaml_reader import KeyPath
 from mlreco.errors import UserError
+from mlreco.yaml_reader import KeyPath
 
 MODULES: KeyPath = ("model", "modules")
 LOSS = "_loss"

@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 
 from mlreco.config.merge import Tree
-from mlreco.config.yaml_reader import Loader, read_file, read_mapping
 from mlreco.errors import UserError
+from mlreco.yaml_reader import Loader, read_file, read_mapping
 
 SEARCH_PATH = "SPINE_CONFIG_PATH"
 """Environment variable with the folders that SPINE looks for included files in."""

@@ -7,8 +7,8 @@ from typing import Any
 from mlreco.config.importing.chains import MODULES
 from mlreco.config.merge import Tree
 from mlreco.config.rewrite import Tell, get
-from mlreco.config.yaml_reader import KeyPath
 from mlreco.semantics import ClassScheme, class_scheme
+from mlreco.yaml_reader import KeyPath
 
 _MANAGERS = ("fragment_clustering", "fragment_manager", "spice_fragment_manager")
 

@@ -16,8 +16,8 @@ from mlreco.config.sections.iotool import Dataset, IOTool, Sampler
 from mlreco.config.sections.model import Model
 from mlreco.config.sections.trainval import IGNORED, TrainVal
 from mlreco.config.signature import Parameters
-from mlreco.config.yaml_reader import KeyPath
 from mlreco.models.blocks import BLOCK_KEYS
+from mlreco.yaml_reader import KeyPath
 
 NO_COUNTERPART = "no counterpart in mlreco, left out"
 _OTHER_WEIGHTS = "weights of another program cannot be loaded, left out"

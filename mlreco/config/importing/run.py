@@ -9,7 +9,6 @@ from pathlib import Path
 import yaml
 
 from mlreco.config.field import translate
-from mlreco.config.frozen import thaw
 from mlreco.config.importing.chains import rearrange
 from mlreco.config.importing.compose import read_composed
 from mlreco.config.importing.field_spice import translate_field_spice
@@ -19,6 +18,7 @@ from mlreco.config.load import parse_config
 from mlreco.config.merge import Tree
 from mlreco.config.rewrite import Tell, get, move
 from mlreco.errors import UserError
+from mlreco.frozen import thaw
 from mlreco.semantics import MLRECO, PILARNET, class_scheme
 
 SECTIONS = ("iotool", "model", "trainval", "post_processing")

@@ -11,7 +11,7 @@ from typing import Any
 from mlreco.config.importing.spine_model import translate_model
 from mlreco.config.merge import Tree
 from mlreco.config.rewrite import Tell, drop, get, move
-from mlreco.config.yaml_reader import KeyPath
+from mlreco.yaml_reader import KeyPath
 
 NO_COUNTERPART = "no counterpart in mlreco, left out"
 NO_FILES = "events.h5"

@@ -7,9 +7,9 @@ from typing import Any
 from mlreco.config.field_losses import MASK_LOSSES, SEED_LOSSES, rename_loss_keys
 from mlreco.config.merge import Tree
 from mlreco.config.rewrite import Tell, drop, get, require
-from mlreco.config.yaml_reader import KeyPath
 from mlreco.errors import UserError, nearest
 from mlreco.semantics import MLRECO, ClassScheme, class_scheme
+from mlreco.yaml_reader import KeyPath
 
 SHAPES = {name.lower(): name for name in MLRECO.classes}
 """SPINE's names of classes -> those here."""

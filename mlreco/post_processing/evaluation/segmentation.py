@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from mlreco.config.yaml_reader import read_yaml
 from mlreco.post_processing.evaluation.evaluate import EventReader
 from mlreco.post_processing.evaluation.text_table import aligned, decimal
 from mlreco.post_processing.predicted import predicted_classes
+from mlreco.yaml_reader import read_yaml
 
 TRUE, PREDICTED, CORRECTED = "semantics_true", "semantics_predicted", "semantics"
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mlreco.config.yaml_reader import read_yaml
 from mlreco.errors import UserError
 from mlreco.inputs import read_text
+from mlreco.yaml_reader import read_yaml
 
 _MOST_BYTES = 1_000_000
 

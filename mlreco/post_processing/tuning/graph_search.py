@@ -13,7 +13,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from mlreco.config.yaml_reader import read_sections
 from mlreco.post_processing.evaluation.evaluate import (
     MIN_VOXELS,
     EventReader,
@@ -33,6 +32,7 @@ from mlreco.post_processing.tuning.sample import Metric
 from mlreco.post_processing.tuning.truth import Truth
 from mlreco.progress import Progress
 from mlreco.semantics import ClassScheme, class_scheme
+from mlreco.yaml_reader import read_sections
 
 
 class GraphGrid(NamedTuple):

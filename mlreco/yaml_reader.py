@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from mlreco.config.frozen import thaw
 from mlreco.errors import UserError
+from mlreco.frozen import thaw
 from mlreco.inputs import read_text
 
 KeyPath = tuple[str, ...]

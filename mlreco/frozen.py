@@ -1,10 +1,9 @@
-"""Immutable mappings and lists: the form in which all parts of the program receive a configuration."""
+"""Immutable mappings and lists, in which all parts of the program receive their configuration."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NoReturn
 
 from mlreco.errors import nearest
@@ -79,25 +78,3 @@ def thaw(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [thaw(item) for item in value]
     return copy.deepcopy(value)
-
-
-class Config(FrozenDict):
-    """A checked configuration: sections as keys and as attributes (``config.trainval.seed``), immutable.
-
-    Attributes:
-        path: the file it was read from.
-        text: the whole configuration as YAML, includes and overrides applied, as it is stored in outputs and
-            checkpoints. `mlreco.config.parse_config` reads it back.
-        notices: one line for each key that is accepted for compatibility but has no effect.
-    """
-
-    __slots__ = ("notices", "path", "text")
-
-    def __init__(self, values: Mapping[str, Any], path: Path, text: str, notices: tuple[str, ...] = ()) -> None:
-        super().__init__(values)
-        object.__setattr__(self, "path", path)
-        object.__setattr__(self, "text", text)
-        object.__setattr__(self, "notices", notices)
-
-    def __reduce__(self) -> tuple[type[FrozenDict], tuple[Any, ...]]:
-        return Config, (thaw(self), self.path, self.text, self.notices)
