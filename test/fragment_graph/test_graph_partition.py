@@ -27,6 +27,8 @@ from mlreco.post_processing.fragment_graph.partition import (
     resolve_graph_thresholds,
 )
 from mlreco.post_processing.tuning import graph_search, tune_graph
+from mlreco.post_processing.tuning.graph_choice import chosen_together, refined
+from mlreco.post_processing.tuning.graph_grid import GRID
 from mlreco.semantics import PILARNET
 
 
@@ -320,7 +322,7 @@ def test_a_class_that_does_worse_together_with_others_keeps_its_thresholds():
             name: own[name] + (thresholds[name].merge < 0) * (-0.1 if both and name == "MIP" else 0.1) for name in own
         }
 
-    chosen, after = graph_search._together(best, before, own, by_class)
+    chosen, after = chosen_together(best, before, own, by_class)
     assert chosen == {"MIP": before["MIP"], "Delta": best["Delta"]}
     assert (after["MIP"][0], after["Delta"][0]) == (0.5, 0.6)
 
@@ -352,8 +354,8 @@ def test_a_class_takes_thresholds_that_help_all_together():
         return {"MIP": 0.9 - lost + noise["MIP"], "Delta": 0.5 + gained + noise["Delta"]}
 
     before = {name: values - 0.1 for name, values in by_class(start).items()}
-    chosen, scores = graph_search._refined(start, by_class(start), before, by_class)
+    chosen, scores = refined(start, by_class(start), before, by_class, GRID)
     assert chosen == {"MIP": start["MIP"], "Delta": GraphThresholds(0.0, -20, 5)}
     assert scores["Delta"].mean() == pytest.approx(0.7, abs=0.01)
-    kept, _ = graph_search._refined(start, by_class(start), by_class(start), by_class)
+    kept, _ = refined(start, by_class(start), by_class(start), by_class, GRID)
     assert kept == start, "MIP would fall below what it had before"

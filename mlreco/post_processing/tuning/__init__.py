@@ -1,8 +1,9 @@
 """Search of the thresholds and parameters that do best on given events."""
 
 from mlreco.post_processing.tuning.baseline_search import BaselineTuning, TunedValue, tune_baseline
-from mlreco.post_processing.tuning.graph_search import GraphTuning, TunedGraph, tune_graph
-from mlreco.post_processing.tuning.linked_search import LinkedTuning, TunedLinks, tune_linked
+from mlreco.post_processing.tuning.graph_search import GraphTuning, tune_graph
+from mlreco.post_processing.tuning.linked_search import LinkedTuning, tune_linked
+from mlreco.post_processing.tuning.outcome import TunedThresholds
 from mlreco.post_processing.tuning.report import Search
 from mlreco.post_processing.tuning.search import TunedClass, Tuning, tune
 
@@ -12,8 +13,7 @@ __all__ = [
     "LinkedTuning",
     "Search",
     "TunedClass",
-    "TunedGraph",
-    "TunedLinks",
+    "TunedThresholds",
     "TunedValue",
     "Tuning",
     "tune",

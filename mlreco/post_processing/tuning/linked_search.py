@@ -6,7 +6,6 @@ import itertools
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,12 +13,11 @@ import numpy as np
 from mlreco.post_processing.clustering.linked import LinkedClusterer
 from mlreco.post_processing.clustering.pieces import Pieces
 from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS, EventReader, require_info
-from mlreco.post_processing.evaluation.text_table import aligned, decimal
 from mlreco.post_processing.settings.link_thresholds import LinkThresholds, resolve_link_thresholds
 from mlreco.post_processing.tuning.events import ClassVoxels, class_voxels, values_by_class
 from mlreco.post_processing.tuning.grid import TIE
 from mlreco.post_processing.tuning.metrics import mean_over_events, tunable
-from mlreco.post_processing.tuning.report import Search, end_notes, number_or_none, numbers_or_none
+from mlreco.post_processing.tuning.outcome import ThresholdSearch, TunedThresholds
 from mlreco.post_processing.tuning.sample import Metric
 from mlreco.semantics import ClassScheme, class_scheme
 
@@ -50,71 +48,15 @@ SWITCHED_OFF = {
 """Value of a threshold at which it does nothing, and what that means."""
 
 
-@dataclass(frozen=True)
-class TunedLinks:
-    """Outcome for one class.
-
-    Attributes:
-        before: thresholds that the file was clustered with; the shipped ones where it does not tell.
-        mean_before: mean of the metric over events with them, NaN without events.
-        thresholds: the best ones; those before where no point of the grid is better.
-        mean: mean of the metric with them, NaN without events.
-        events: number of events behind the means.
-        values: (V, E, J, M) float64 means over the grid; all NaN without events.
-    """
-
-    before: LinkThresholds
-    mean_before: float
-    thresholds: LinkThresholds
-    mean: float
-    events: int
-    values: np.ndarray
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the outcome as JSON can hold it."""
-        return {
-            **self.thresholds._asdict(),
-            "mean": number_or_none(self.mean),
-            "events": self.events,
-            "before": {**self.before._asdict(), "mean": number_or_none(self.mean_before)},
-            "grid_values": numbers_or_none(self.values),
-        }
-
-
-@dataclass(frozen=True)
-class LinkedTuning(Search):
+class LinkedTuning(ThresholdSearch):
     """Outcome of a search."""
 
     heading = "Thresholds of the linked clusterer"
+    switched_off = SWITCHED_OFF
 
-    def table(self) -> str:
-        """Return the outcome as text."""
-        names = [["class"], *([name] for name in self.classes)]
-        cells = [[*LinkThresholds._fields, f"{self.metric} after", f"{self.metric} before", "events"]]
-        for one in self.classes.values():
-            means = (decimal(one.mean), decimal(one.mean_before), str(one.events))
-            cells.append([*(f"{value:g}" for value in one.thresholds), *means])
-        lines = [f"linked: highest {self.conditions()}", *aligned(names, cells)]
-        kept = [name for name, one in self.classes.items() if one.events and one.thresholds == one.before]
-        lines += [f"no point of the grid is better than the thresholds before: {', '.join(kept)}"] if kept else []
-        return "\n".join([*lines, *self.notes()])
-
-    def notes(self) -> list[str]:
-        """Return a line for each optimum at an end of its grid, or where it switches a term off."""
-        notes = []
-        for name, one in self.classes.items():
-            if not one.events or one.thresholds == one.before:
-                continue
-            notes += end_notes(name, one.thresholds, GRID, SWITCHED_OFF)
-        return notes
-
-    def found(self) -> dict[str, Any]:
-        """Return the best thresholds of every class by its name."""
-        return {name: one.thresholds._asdict() for name, one in self.classes.items()}
-
-    def to_json(self, source: str) -> str:
-        """Return the outcome as JSON text, the means over the grid included; undefined numbers are null."""
-        return self.document(source, {}, {"grid": GRID._asdict()})
+    def head(self) -> list[str]:
+        """Return the line above the table."""
+        return [f"linked: highest {self.conditions()}"]
 
 
 def tune_linked(
@@ -155,7 +97,7 @@ def tune_linked(
         labels = clusterer.fit_predict(*(one.arrays[name] for name in ("coordinates", "embeddings")))
         own[one.number].append(measure(one.truth.table(labels, int(labels.max()) + 1)))
     classes = {name: _best(values[number], own[number], before[name]) for number, name in enumerate(scheme.classes)}
-    return LinkedTuning(classes, metric, (events.start, events.stop), min_voxels, semantics)
+    return LinkedTuning(classes, metric, (events.start, events.stop), min_voxels, semantics, GRID)
 
 
 def grid_values(voxels: ClassVoxels, metric: Metric) -> np.ndarray:
@@ -194,7 +136,7 @@ def _before(info: Mapping[str, Any], scheme: ClassScheme) -> dict[str, LinkThres
     return resolve_link_thresholds(used if of_links else None, scheme)
 
 
-def _best(values: list[np.ndarray], own: list[float], before: LinkThresholds) -> TunedLinks:
+def _best(values: list[np.ndarray], own: list[float], before: LinkThresholds) -> TunedThresholds:
     """Return the best point of the grid, or the thresholds before where it is not better.
 
     Args:
@@ -205,10 +147,10 @@ def _best(values: list[np.ndarray], own: list[float], before: LinkThresholds) ->
     shape = [len(axis) for axis in GRID]
     means, events = mean_over_events(np.array(values).reshape(-1, *shape))
     if not events:
-        return TunedLinks(before, math.nan, before, math.nan, 0, means)
+        return TunedThresholds(before, math.nan, before, math.nan, 0, means)
     mean_before = float(mean_over_events(np.array(own))[0])
     place = np.unravel_index(int(means.argmax()), means.shape)
     best = LinkThresholds(*(float(axis[index]) for axis, index in zip(GRID, place, strict=True)))
     if mean_before > means[place] - TIE:
-        return TunedLinks(before, mean_before, before, mean_before, events, means)
-    return TunedLinks(before, mean_before, best, float(means[place]), events, means)
+        return TunedThresholds(before, mean_before, before, mean_before, events, means)
+    return TunedThresholds(before, mean_before, best, float(means[place]), events, means)
