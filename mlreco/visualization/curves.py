@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,16 @@ from mlreco.visualization.page import colour_chip, html_page, html_table
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#e377c2")
 MOST_POINTS = 1500
 """Points of a curve; of longer ones each point is the mean of some rows."""
-_TITLES = ("Losses", "Accuracy and clustering", "Optimiser", "Time and memory", "Other numbers")
+SMOOTHED_OVER = 15
+"""A running mean is over this part of the points of a curve."""
+_LEAST_SMOOTHED = 3
+"""Points under a running mean; of curves with fewer there is none."""
+_TITLES = ("Losses", "Terms of losses", "Accuracy and clustering", "Optimiser", "Time and memory")
+_LOSSES, _TERMS, _ACCURACY, _OPTIMISATION, _TIME = range(len(_TITLES))
+_EXPLAINED = (
+    "Pale lines are the training, each point the mean since the one before; strong lines are running means over "
+    f"a {SMOOTHED_OVER}th of a curve. Dots are validations."
+)
 _OPTIMISER = ("lr", "gradient_norm", "loss_scale", "skipped_steps")
 _MACHINE = ("titer", "tio", "tforward", "tbackward", "tsum", "events_per_s", "waiting", "memory_gb")
 _GOOD = ("accuracy", "recall", "ari", "purity", "efficiency")
@@ -27,14 +37,14 @@ _UNITS = {
 
 
 def curves_page(runs: Sequence[RunLog]) -> str:
-    """Return the page of some runs as HTML: lines are the training, dots the validation.
+    """Return the page of some runs as HTML: lines are the training, with its running mean, dots the validation.
 
     Args:
         runs: one or more.
     """
     names = [name for name in dict.fromkeys(_columns(runs)) if name not in ("iter", "epoch", "skipped")]
     figures: dict[str, Figure] = {}
-    sections = ["<h1>Trainings</h1>", _legend(runs)]
+    sections = ["<h1>Trainings</h1>", _legend(runs), f"<p>{_EXPLAINED}</p>"]
     for group, title in enumerate(_TITLES):
         members = [name for name in names if _group(name) == group]
         if members:
@@ -54,12 +64,12 @@ def _columns(runs: Iterable[RunLog]) -> Iterable[str]:
 
 def _group(name: str) -> int:
     if name in _OPTIMISER:
-        return 2
+        return _OPTIMISATION
     if name in _MACHINE:
-        return 3
+        return _TIME
     if any(word in name for word in _GOOD):
-        return 1
-    return 0 if "loss" in name else 4
+        return _ACCURACY
+    return _LOSSES if "loss" in name else _TERMS
 
 
 def _legend(runs: Sequence[RunLog]) -> str:
@@ -85,9 +95,7 @@ def _figure(name: str, runs: Sequence[RunLog]) -> Figure:
         hover = f"{escape(run.name)}<br>iteration %{{x}}: %{{y:.5g}}<extra></extra>"
         shared = {"type": "scatter", "hovertemplate": hover}
         if name in run.training:
-            traces.append(
-                {**shared, **_points(run.training, name), "mode": "lines", "line": {"color": colour, "width": 1}}
-            )
+            traces += _lines(_points(run.training, name), {**shared, "mode": "lines"}, colour)
         if name in run.validation:
             marker = {"color": colour, "size": 7, "line": {"color": "#fff", "width": 1}}
             dotted = {"mode": "lines+markers", "marker": marker, "line": {"color": colour, "width": 1, "dash": "dot"}}
@@ -96,13 +104,33 @@ def _figure(name: str, runs: Sequence[RunLog]) -> Figure:
     layout = {
         "title": {"text": name, "font": {"size": 13}, "x": 0.02, "xanchor": "left"},
         "xaxis": {**axis, "title": {"text": "iteration"}},
-        "yaxis": {**axis, "title": {"text": _UNITS.get(name, "")}},
+        "yaxis": {**axis, "title": {"text": _UNITS.get(name, "")}, "exponentformat": "e"},
         "margin": {"l": 55, "r": 10, "t": 32, "b": 40},
         "paper_bgcolor": "#ffffff",
         "plot_bgcolor": "#ffffff",
         "showlegend": False,
     }
     return {"data": traces, "layout": layout}
+
+
+def _lines(points: Mapping[str, list[float]], shared: Mapping[str, Any], colour: str) -> list[dict[str, Any]]:
+    """Return the traces of a curve, and of its running mean where it has points enough."""
+    width = len(points["y"]) // SMOOTHED_OVER
+    if width < _LEAST_SMOOTHED:
+        return [{**shared, **points, "line": {"color": colour, "width": 1}}]
+    mean = [float(f"{value:.6g}") for value in running_mean(np.array(points["y"]), width)]
+    return [
+        {**shared, **points, "line": {"color": colour, "width": 1}, "opacity": 0.35},
+        {**shared, "x": points["x"], "y": mean, "line": {"color": colour, "width": 2}},
+    ]
+
+
+def running_mean(values: np.ndarray, width: int) -> np.ndarray:
+    """Return (n,) means over ``width`` values around each of (n,), at the ends over those that there are."""
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    place = np.arange(len(values))
+    first, end = np.maximum(place - width // 2, 0), np.minimum(place - width // 2 + width, len(values))
+    return (sums[end] - sums[first]) / (end - first)
 
 
 def _points(table: Table, name: str) -> Mapping[str, list[float]]:

@@ -11,7 +11,7 @@ from mlreco.cli import main
 from mlreco.errors import UserError
 from mlreco.training.log import CSVLog
 from mlreco.training.reading import read_run
-from mlreco.visualization.curves import MOST_POINTS, curves_page
+from mlreco.visualization.curves import MOST_POINTS, SMOOTHED_OVER, curves_page, running_mean
 
 
 def write(folder, first, rows, name="train_log"):
@@ -45,9 +45,12 @@ def test_a_page_has_a_curve_for_every_run_and_number(tmp_path):
     page = curves_page([read_run(tmp_path / "a<b"), read_run(tmp_path / "c")])
     found = figures(page)
     assert set(found) == {"loss", "lr", "ari_all"}
-    first, second, validation = found["loss"]["data"]
+    first, mean, second, _, validation = found["loss"]["data"]
     assert len(first["x"]) == MOST_POINTS and first["line"]["color"] != second["line"]["color"]
     assert np.mean(first["y"]) == pytest.approx(np.mean(1.0 / np.arange(1, 4001)), rel=0.15)
+    width = MOST_POINTS // SMOOTHED_OVER
+    assert mean["x"] == first["x"] and mean["y"][700] == pytest.approx(np.mean(first["y"][650:750]), rel=1e-3)
+    assert width == 100 and mean["y"][0] == pytest.approx(np.mean(first["y"][: width // 2]), rel=1e-4)
     assert validation["x"] == [4000] and validation["y"] == [0.5]
     assert "a&lt;b" in page and "http" not in re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
 
@@ -74,3 +77,10 @@ def test_what_is_no_log_is_refused(tmp_path, text):
         read_run(tmp_path / "x.csv")
     with pytest.raises(UserError, match=r"holds no log of a training"):
         read_run(tmp_path)
+
+
+@pytest.mark.parametrize(("count", "width"), [(1, 1), (5, 3), (6, 4), (3, 9)])
+def test_a_running_mean_is_that_of_the_values_around(count, width):
+    values = np.random.default_rng(count).random(count)
+    slow = [values[max(n - width // 2, 0) : n - width // 2 + width].mean() for n in range(count)]
+    assert running_mean(values, width) == pytest.approx(slow)
