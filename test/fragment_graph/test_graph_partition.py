@@ -285,10 +285,22 @@ def parted_events():
     return events
 
 
-def test_tuning_finds_the_threshold_that_parts_the_instances():
+def test_tuning_finds_the_threshold_that_parts_the_instances(monkeypatch):
+    told = {}
+
+    class Bar(graph_search.Progress):
+        def __init__(self, description, total, **options):
+            told.update(total=total, done=0)
+            super().__init__(description, total, **options)
+
+        def advance(self, steps=1, **numbers):
+            told["done"] += steps
+
+    monkeypatch.setattr(graph_search, "Progress", Bar)
     found = tune_graph(OneFile(parted_events()), events=range(3), semantics="true", threads=1)
     shower = found.classes["Shower"]
     assert (shower.thresholds.merge, shower.mean, shower.events) == (-1.0, 1.0, 3)
+    assert told["done"] == told["total"] > 0
     assert shower.before == SHIPPED["Shower"] and shower.mean_before < 0.5
     assert found.classes["MIP"].events == 0
     values = yaml.safe_load(found.text("file.h5"))

@@ -69,17 +69,21 @@ def refined(
     """
     current, scores = dict(chosen), values
     for name in chosen:
-        others = itertools.product(grid.attach, grid.small)
-        points = [current[name]._replace(merge=merge) for merge in grid.merge]
-        points += [current[name]._replace(attach=attach, small=small) for attach, small in others]
         base, highest, best = scores, 0.0, current[name]
-        for point in points:
+        for point in neighbours(current[name], grid):
             found = scores_of({**current, name: point})
             gain, error = _gain(found, base)
             if gain > max(highest, error) and not _worse(found, before, base):
                 highest, best, scores = gain, point, found
         current[name] = best
     return current, scores
+
+
+def neighbours(point: GraphThresholds, grid: GraphGrid) -> list[GraphThresholds]:
+    """Return the thresholds that :func:`refined` tries for a class, as many for every point."""
+    others = itertools.product(grid.attach, grid.small)
+    points = [point._replace(merge=merge) for merge in grid.merge]
+    return points + [point._replace(attach=attach, small=small) for attach, small in others]
 
 
 def _gain(found: Scores, base: Scores) -> tuple[float, float]:

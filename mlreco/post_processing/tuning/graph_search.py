@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS, EventReader, require_info
 from mlreco.post_processing.factories import GRAPH, clusterer_of
 from mlreco.post_processing.fragment_graph.partition import GraphThresholds, resolve_graph_thresholds
-from mlreco.post_processing.tuning.graph_choice import Scores, chosen_together, refined
+from mlreco.post_processing.tuning.graph_choice import Scores, chosen_together, neighbours, refined
 from mlreco.post_processing.tuning.graph_events import GraphEvent, read_graph_events
 from mlreco.post_processing.tuning.graph_grid import GRID, SWITCHED_OFF
 from mlreco.post_processing.tuning.grid import TIE
@@ -26,6 +26,15 @@ from mlreco.post_processing.tuning.sample import Metric
 from mlreco.progress import Progress
 from mlreco.semantics import ClassScheme, class_scheme
 from mlreco.yaml_reader import read_sections
+
+
+def _is_scored(place: tuple[int, ...]) -> bool:
+    """Tell whether a point of the grid is scored: where no fragment is small, ``attach`` makes no difference."""
+    return not (place[1] and GRID.small[place[2]] <= 1)
+
+
+_POINTS = sum(map(_is_scored, itertools.product(*(range(len(axis)) for axis in GRID))))
+"""Points of the grid that are scored."""
 
 
 class GraphTuning(ThresholdSearch):
@@ -56,6 +65,7 @@ class _Scorer:
         scheme: names of the classes.
         linkage: how the log-odds of edges between two groups of fragments are put together.
         executor: of the threads.
+        bar: counts points that an event was scored with; None where they are not counted.
     """
 
     events: Sequence[GraphEvent]
@@ -63,6 +73,7 @@ class _Scorer:
     scheme: ClassScheme
     linkage: str
     executor: Executor
+    bar: Progress | None = None
 
     def __call__(self, thresholds: Mapping[str, GraphThresholds]) -> Scores:
         """Return the scores with the thresholds of all classes."""
@@ -70,18 +81,22 @@ class _Scorer:
         for scores in self.executor.map(lambda event: self._score(event, thresholds), self.events):
             for number, score in scores.items():
                 by_class[self.scheme.classes[number]].append(score)
+            self._advance(1)
         return {name: np.array(scores) for name, scores in by_class.items()}
 
     def over_grid(self) -> dict[str, np.ndarray]:
         """Return class name -> (E, M, A, S) scores of its events where all classes have the thresholds of a point."""
         by_class: dict[str, list[np.ndarray]] = {name: [] for name in self.scheme.classes}
-        with Progress("tune", len(self.events), unit="x") as bar:
-            for scores in self.executor.map(self._over_grid, self.events):
-                for number, table in scores.items():
-                    by_class[self.scheme.classes[number]].append(table)
-                bar.advance()
+        for scores in self.executor.map(self._over_grid, self.events):
+            for number, table in scores.items():
+                by_class[self.scheme.classes[number]].append(table)
+            self._advance(_POINTS)
         shape = [len(axis) for axis in GRID]
         return {name: np.array(tables).reshape(-1, *shape) for name, tables in by_class.items()}
+
+    def _advance(self, steps: int) -> None:
+        if self.bar is not None:
+            self.bar.advance(steps)
 
     def _score(self, event: GraphEvent, thresholds: Mapping[str, GraphThresholds]) -> dict[int, float]:
         return event.values(self.metric, thresholds, self.scheme, self.linkage)
@@ -90,7 +105,7 @@ class _Scorer:
         """Return by class number the (M, A, S) scores for one event, in the order of ``GRID``."""
         values = {number: np.empty([len(axis) for axis in GRID]) for number, _, _ in event.truths}
         for place in itertools.product(*(range(len(axis)) for axis in GRID)):
-            if GRID.small[place[2]] <= 1 and place[1]:
+            if not _is_scored(place):
                 for table in values.values():
                     table[place] = table[place[0], 0, place[2]]
                 continue
@@ -137,12 +152,17 @@ def tune_graph(
     scheme = class_scheme(require_info(reader, "class_scheme"))
     before, linkage = _before(reader.info, scheme)
     read = list(read_graph_events(reader, events, scheme, min_voxels, semantics))
-    with ThreadPoolExecutor(threads or os.cpu_count()) as executor:
+    steps = _POINTS + sum(len(neighbours(point, GRID)) for point in before.values())
+    with (
+        ThreadPoolExecutor(threads or os.cpu_count()) as executor,
+        Progress("tune", steps * len(read), unit="x") as bar,
+    ):
         scorer = _Scorer(read, measure, scheme, linkage, executor)
-        over_grid, own = scorer.over_grid(), scorer(before)
+        counted = replace(scorer, bar=bar)
+        over_grid, own = counted.over_grid(), scorer(before)
         best = {name: _best(over_grid[name], own[name], before[name]) for name in scheme.classes}
         chosen, after = chosen_together(best, before, own, scorer)
-        chosen, after = refined(chosen, after, own, scorer, GRID)
+        chosen, after = refined(chosen, after, own, counted, GRID)
     classes = {}
     for name in scheme.classes:
         means, count = mean_over_events(over_grid[name])
