@@ -23,7 +23,7 @@ from mlreco.atomic import write_text
 from mlreco.iotools.output.reader import HDF5Reader
 from mlreco.particles import identity, measures, showers, stopping
 from mlreco.particles.columns import vectors_of
-from mlreco.particles.csda import stopping_power
+from mlreco.particles.csda import csda_range, stopping_power
 from mlreco.particles.geometry import principal_axes, weighted_main_axes
 from mlreco.particles.grouping import ParticleVoxels, group_voxels
 from mlreco.particles.image import LabelledImage
@@ -44,7 +44,13 @@ PART = 0.68
 """Part of the angles that are within the uncertainty."""
 
 SURE = 3.0
-"""Tracks end at most so many cm from where they do in truth, and stop there."""
+"""Tracks start and end at most so many cm from where they do in truth."""
+
+STRAGGLING = 0.1
+"""Ranges of particles that stop differ by at most this part from those of the tables."""
+
+NUDGE = 0.02
+"""Difference of ranges, cm, over which the slope of dE/dx is taken."""
 
 
 @dataclass(frozen=True)
@@ -83,41 +89,56 @@ def constants(path: Path) -> Iterator[Constant]:
 
 def _of_steps(sample: Sample) -> Iterator[Constant]:
     """Median and width of the steps of stopping muons and protons."""
-    steps, owners = sample.dedx, sample.owners
-    truth = {name: sample.true_vectors(np.arange(len(sample.particles)), name) for name in ("start", "end", "stop")}
-    own = {name: sample.vectors(np.arange(len(sample.particles)), name) for name in ("start", "end")}
-    right = np.linalg.norm(own["start"] - truth["start"], axis=1) < SURE
-    right &= (np.linalg.norm(own["end"] - truth["end"], axis=1) < SURE) & (sample.particles["contained"] == 1)
-    right &= np.linalg.norm(truth["stop"] - truth["end"], axis=1) < 1
-    pdg = np.abs(np.nan_to_num(sample.true_of(np.arange(len(sample.particles)), "pdg")))
-    chosen = right[owners] & (steps["distance"] > 0.75) & (steps["residual_range"] > 0.75) & (steps["dedx"] > 0)
-    means, logs, particles = [], [], []
-    for name, number in PDG.items():
-        mine = chosen & (pdg[owners] == number)
-        means.append(stopping_power(steps["residual_range"][mine], name))
-        logs.append(np.log(steps["dedx"][mine].astype(np.float64)))
-        particles.append(owners[mine])
-    mean, log, particle = (np.concatenate(parts) for parts in (means, logs, particles))
-    weak = (stopping.MINIMUM_IONISING / mean) ** 2
+    log, mean, slope, track = _steps_of_stopping(sample)
 
     def loss(values: np.ndarray, rows: np.ndarray) -> float:
-        shift, width, growth = values
-        scale = width + growth * weak[rows]
-        if not (shift < 0.9 and (scale > 0).all()):
+        if not (values[0] < 0.9 and (values[1:] >= 0).all()):
             return np.inf
-        pull = (log[rows] - np.log(mean[rows] * (1 - shift * weak[rows]))) / scale
-        return _minus_log_student(pull, scale, stopping.FREEDOM)
+        median, scale = stopping.expected_steps(mean[rows], slope[rows], *values)
+        return _minus_log_student((log[rows] - median) / scale, scale, stopping.FREEDOM)
 
     def fit(tracks: np.ndarray) -> np.ndarray:
         rows = np.concatenate([by_track[one] for one in tracks])
-        return minimize(loss, (0.11, 0.08, 0.08), (rows,), method="Nelder-Mead", options={"fatol": 0.01}).x
+        start = [getattr(stopping, name) for name in names]
+        return minimize(loss, start, (rows,), method="Nelder-Mead", options={"fatol": 0.01}).x
 
-    numbers = np.unique(particle)
-    by_track = dict(zip(numbers, np.split(np.argsort(particle, kind="stable"), _ends(particle)), strict=True))
+    names = ("MEDIAN_SHIFT", "WIDTH", "WIDTH_GROWTH", "END_ERROR")
+    numbers = np.unique(track)
+    by_track = dict(zip(numbers, np.split(np.argsort(track, kind="stable"), _ends(track)), strict=True))
     best, error = _with_error(fit, numbers, 8)
-    names = ("MEDIAN_SHIFT", "WIDTH", "WIDTH_GROWTH")
     for place, name in enumerate(names):
         yield Constant(f"stopping.{name}", getattr(stopping, name), best[place], error[place], "steps of 0.5 cm")
+
+
+def _steps_of_stopping(sample: Sample) -> tuple[np.ndarray, ...]:
+    """Return log dE/dx of the inner steps of tracks that stop, the mean of the tables, its slope, and the track."""
+    steps, owners = sample.dedx, sample.owners
+    stopped, pdg = _stopped(sample)
+    inner = np.append(False, owners[1:] == owners[:-1]) & np.append(owners[1:] == owners[:-1], False)
+    chosen = stopped[owners] & inner & (steps["dedx"] > 0)
+    columns = []
+    for name, number in PDG.items():
+        mine = chosen & (pdg[owners] == number)
+        left = steps["residual_range"][mine].astype(np.float64)
+        mean, below, above = (stopping_power(left + by, name) for by in (0, -NUDGE, NUDGE))
+        slope = np.log(above / below) / (2 * NUDGE)
+        columns.append((np.log(steps["dedx"][mine].astype(np.float64)), mean, slope, owners[mine]))
+    return tuple(np.concatenate(column) for column in zip(*columns, strict=True))
+
+
+def _stopped(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """Return which particles are reconstructed from end to end and go as far as their energy lasts, and their pdg.
+
+    Protons that interact end where they have most of their energy left: steps before that are no Bragg peak.
+    """
+    rows = np.arange(len(sample.particles))
+    right = sample.particles["contained"] == 1
+    for name in ("start", "end"):
+        right &= np.linalg.norm(sample.vectors(rows, name) - sample.true_vectors(rows, name), axis=1) < SURE
+    pdg = np.abs(np.nan_to_num(sample.true_of(rows, "pdg")))
+    energy, length = sample.true_of(rows, "kinetic_energy"), sample.true_of(rows, "length")
+    last = np.where(pdg == PDG["proton"], csda_range(energy, "proton"), csda_range(energy, "muon"))
+    return right & (np.abs(length / last - 1) < STRAGGLING), pdg
 
 
 def _ends(particle: np.ndarray) -> np.ndarray:

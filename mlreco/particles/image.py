@@ -47,6 +47,13 @@ class LabelledImage:
     confidences: np.ndarray | None = None
     interactions: np.ndarray | None = None
 
+    def corners(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the lowest and the highest corner of the image, (3,) cm; NaN where its shape is not known."""
+        if self.shape is None:
+            return np.full(3, np.nan), np.full(3, np.nan)
+        low = np.asarray(self.origin, np.float64)
+        return low, low + np.asarray(self.shape) * np.asarray(self.voxel_size, np.float64)
+
     @classmethod
     def from_products(
         cls, event: Mapping[str, np.ndarray], scheme: ClassScheme, instances: str | None = None

@@ -88,12 +88,15 @@ def measure_lines(
     profiles: Profiles,
     relations: Relations,
     stopping: StoppingLikelihood,
+    walls: np.ndarray,
 ) -> None:
     """Fill in what the paths of particles tell; showers and others have ends and a length too, but no dE/dx."""
     rows = np.arange(len(table))
     side = relations.backward.astype(np.int64)
-    put_vectors(table, "start", trajectories.ends[rows, side])
-    put_vectors(table, "end", trajectories.ends[rows, 1 - side])
+    beyond = np.nan_to_num(walls)
+    ends = trajectories.ends + beyond[:, :, None] * trajectories.outward
+    put_vectors(table, "start", ends[rows, side])
+    put_vectors(table, "end", ends[rows, 1 - side])
     tracks = kinds == Kind.TRACK
     directions, errors, fitted = start_directions(
         voxels.positions, voxels.weights, voxels.starts, trajectories, relations.backward, NEAR
@@ -107,29 +110,45 @@ def measure_lines(
     with_energy = measured & (np.diff(profiles.starts) > 0) & np.isfinite(table["energy"]) & (table["energy"] > 0)
     table["score_proton"] = np.where(with_energy, stopping.proton(relations.backward), np.nan)
     table["stops"] = np.where(with_energy, stopping.stops(relations.backward), np.nan)
-    sure = np.nan_to_num(table["sense_confidence"], nan=0.5)
-    tips = sure * trajectories.tips[rows, side] + (1 - sure) * trajectories.tips[rows, 1 - side]
-    before = _before_start(table, directions, relations, np.where(with_energy, tips, 0.0))
-    path = trajectories.lengths + np.where(tracks, np.maximum(before, -trajectories.lengths / 2), 0.0)
+    before = _before_start(trajectories, directions, relations, walls, _filled(table, trajectories, side, with_energy))
+    lengths = trajectories.lengths + beyond[rows, 1 - side]
+    path = lengths + np.where(tracks, np.maximum(before, -trajectories.lengths / 2), beyond[rows, side])
     _measure_ranges(table, measured, path, trajectories.spacing, float(voxels.voxel_size.max()))
+    table["direction_error"] = np.hypot(errors, _scattered(table, kinds, fitted))
+
+
+def _scattered(table: np.ndarray, kinds: np.ndarray, fitted: np.ndarray) -> np.ndarray:
+    """Return by how much scattering turns the lines fitted at the starts, (K,) rad; 0 where no energy is known."""
     heavy = table["score_proton"] > LIKELY
     energy = np.where(heavy, table["range_energy_proton"], table["range_energy_muon"])
     mass = np.where(heavy, MASSES["proton"], MASSES["muon"])
     electrons = (kinds == Kind.MICHEL) | (kinds == Kind.DELTA)
     energy = np.where(electrons, table["energy"], energy)
     mass = np.where(electrons, MASSES["electron"], mass)
-    table["direction_error"] = np.hypot(errors, np.nan_to_num(scattering_angle(energy, fitted, mass)))
+    return np.nan_to_num(scattering_angle(energy, fitted, mass))
 
 
-def _before_start(table: np.ndarray, directions: np.ndarray, relations: Relations, tips: np.ndarray) -> np.ndarray:
+def _filled(table: np.ndarray, trajectories: Trajectories, side: np.ndarray, with_energy: np.ndarray) -> np.ndarray:
+    """Return how far the first voxel of tracks is filled beyond its middle, (K,) cm; an unsure sense has either."""
+    rows = np.arange(len(table))
+    sure = np.nan_to_num(table["sense_confidence"], nan=0.5)
+    tips = sure * trajectories.tips[rows, side] + (1 - sure) * trajectories.tips[rows, 1 - side]
+    return np.where(with_energy, tips, 0.0)
+
+
+def _before_start(
+    trajectories: Trajectories, directions: np.ndarray, relations: Relations, walls: np.ndarray, filled: np.ndarray
+) -> np.ndarray:
     """Return the way from where tracks come from to the middle of their first voxel, (K,) cm.
 
     It is positive where another particle has their first voxels, negative where smeared charge reaches back beyond the
-    origin. Where nothing but the track tells its origin it is what its first voxel is filled (``tips``, (K,)), and 0
-    for tracks that start farther away than `HIDDEN`.
+    origin, and 0 for tracks that start farther away than `HIDDEN`. Where nothing but the track tells its origin it is
+    the way to the wall (``walls``, (K, 2)) or what its first voxel is filled (``filled``, (K,)).
     """
-    way = ((vectors_of(table, "start") - relations.origins) * directions).sum(axis=1)
-    return np.where(np.isnan(way), tips, np.where(np.abs(way) <= HIDDEN, way, 0.0))
+    rows, side = np.arange(len(filled)), relations.backward.astype(np.int64)
+    way = ((trajectories.ends[rows, side] - relations.origins) * directions).sum(axis=1)
+    alone = np.where(np.isnan(walls[rows, side]), filled, walls[rows, side])
+    return np.where(np.isnan(way), alone, np.where(np.abs(way) <= HIDDEN, way, 0.0))
 
 
 def _measure_ranges(table: np.ndarray, tracks: np.ndarray, path: np.ndarray, spacing: float, voxel: float) -> None:
@@ -165,8 +184,7 @@ def contain(table: np.ndarray, voxels: ParticleVoxels, image: LabelledImage, mar
     """Fill in the distance to the nearest wall of the image, and whether it is more than a margin."""
     if image.shape is None:
         return
-    low = np.asarray(image.origin, np.float64)
-    high = low + np.asarray(image.shape) * voxels.voxel_size
+    low, high = image.corners()
     distance = np.minimum(voxels.positions - low, high - voxels.positions)
     table["wall_distance"] = np.minimum.reduceat(distance, voxels.starts[:-1]).min(axis=1)
     table["contained"] = table["wall_distance"] > margin

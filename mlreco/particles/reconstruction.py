@@ -28,6 +28,7 @@ from mlreco.particles.showers import direction_error, find_shower_starts
 from mlreco.particles.skeleton import SMALLEST_GAP, find_lines
 from mlreco.particles.stopping import stopping_likelihood
 from mlreco.particles.trajectory import NODE_SPACING, follow
+from mlreco.particles.walls import way_to_walls
 
 LANDMARK_RADIUS = 0.65
 """Distance of landmarks, cm."""
@@ -93,7 +94,8 @@ def reconstruct_particles(image: LabelledImage, containment_margin: float = 3.0)
         )
     )
     relate(table, relations, proximity)
-    measure_lines(table, kinds, voxels, trajectories, profiles, relations, stopping)
+    walls = way_to_walls(trajectories, *image.corners(), voxels.voxel_size)
+    measure_lines(table, kinds, voxels, trajectories, profiles, relations, stopping, walls)
     measure_showers(table, kinds, showers, relations)
     contain(table, voxels, image, containment_margin)
     identify(table, kinds)

@@ -6,12 +6,12 @@ image, decays or interacts. Every step of the track is expected at
 
     median = S (1 - MEDIAN_SHIFT w),   S the mean dE/dx at its residual range (CSDA tables), w = (2.15 MeV/cm / S)^2,
 
-with a relative width of WIDTH + WIDTH_GROWTH w and the tails of a Student t with 4 degrees of freedom; the numbers were
-fitted to steps of 0.5 cm of simulated muons and protons without recombination. The widths in use are not those that
-describe steps best (``benchmarks/results/physics_constants.md``), under which true senses are less probable. Steps are
-correlated, for voxels spread over several of them: the sum of their logarithms counts as CORRELATION says, the weight
-under which the true senses and kinds are most probable. The first and last step, in which the particle begins or ends
-somewhere, do not count where there are others.
+with a relative width of WIDTH + WIDTH_GROWTH w, in quadrature with what an error END_ERROR of the residual range does,
+and the tails of a Student t with 4 degrees of freedom; the numbers were fitted to steps of 0.5 cm of simulated muons
+and protons without recombination (``benchmarks/results/physics_constants.md``). Steps are correlated, for voxels spread
+over several of them: the sum of their logarithms counts as CORRELATION says, the weight under which the true senses and
+kinds are most probable. The first and last step, in which the particle begins or ends somewhere, do not count where
+there are others.
 """
 
 from __future__ import annotations
@@ -22,23 +22,31 @@ from functools import cache
 import numpy as np
 
 from mlreco.compiled import compiled
-from mlreco.particles.csda import stopping_power
+from mlreco.particles.csda import kinetic_energy, stopping_power
 from mlreco.particles.profiles import Profiles
 
 PARTICLES = ("muon", "proton")
-LEFT = (0.0, 3.0, 8.0, 20.0, 50.0, 120.0, 300.0)
+LEFT = (0.0, 3.0, 8.0, 20.0, 50.0, 120.0, 300.0, 1000.0)
 """Ranges that may be left where a track ends, cm."""
 
 STOPS = 0.5
-"""Prior probability that a track stops where it ends; the other ranges share the rest as 1 / (range + 10 cm)."""
+"""Prior probability that a track stops where it ends; the other ranges share the rest as 1 / (range + 10 cm), those of
+protons that times exp(-E / `PROTON_ENERGY`), E the kinetic energy that is left."""
 
-MEDIAN_SHIFT = 0.11
-WIDTH, WIDTH_GROWTH = 0.08, 0.08
+PROTON_ENERGY = 150.0
+"""Mean kinetic energy of protons where their tracks end, MeV: few of those that neutrinos knock out have more than
+300 MeV. Without it a minimum ionising track that leaves the image might as well be a proton of a GeV."""
+
+MEDIAN_SHIFT = 0.093
+WIDTH, WIDTH_GROWTH = 0.05, 0.115
+END_ERROR = 0.11
+"""Uncertainty of the residual range, cm: where in its last voxel of 3 mm a particle stops is not seen."""
+
 CORRELATION = 0.5
 FREEDOM = 4.0
 MINIMUM_IONISING = 2.15
 _GRID = 0.25
-_REACH = 1200.0
+_REACH = 2500.0
 
 
 @dataclass(frozen=True)
@@ -72,10 +80,7 @@ class StoppingLikelihood:
         return _logistic(_log_sum(one[:, :, :1], (1, 2)) - _log_sum(one[:, :, 1:], (1, 2)))
 
     def _weighted(self) -> np.ndarray:
-        prior = 1 / (np.array(LEFT) + 10)
-        prior *= (1 - STOPS) / prior[1:].sum()
-        prior[0] = STOPS
-        return self.values + np.log(prior)
+        return self.values + _log_prior()[:, None, :]
 
     def _in_sense(self, backward: np.ndarray) -> np.ndarray:
         return np.where(backward[:, None, None], self._weighted()[:, :, 1], self._weighted()[:, :, 0])
@@ -95,12 +100,44 @@ def stopping_likelihood(profiles: Profiles, lengths: np.ndarray) -> StoppingLike
 
 
 @cache
+def _log_prior() -> np.ndarray:
+    """Return (2, R) log probability that a track of a particle has each of the ranges `LEFT` left."""
+    left = np.array(LEFT)
+    prior = np.tile(1 / (left + 10), (len(PARTICLES), 1))
+    prior[PARTICLES.index("proton")] *= np.exp(-kinetic_energy(left, "proton") / PROTON_ENERGY)
+    prior *= (1 - STOPS) / prior[:, 1:].sum(axis=1, keepdims=True)
+    prior[:, 0] = STOPS
+    return np.log(prior)
+
+
+def expected_steps(
+    mean: np.ndarray,
+    slope: np.ndarray,
+    shift: float = MEDIAN_SHIFT,
+    width: float = WIDTH,
+    growth: float = WIDTH_GROWTH,
+    end_error: float = END_ERROR,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the logarithm of the median of steps, and their relative width.
+
+    Args:
+        mean: dE/dx at their residual range, MeV/cm.
+        slope: how its logarithm changes with the residual range, 1/cm.
+        shift: `MEDIAN_SHIFT`.
+        width: `WIDTH`.
+        growth: `WIDTH_GROWTH`.
+        end_error: `END_ERROR`.
+    """
+    weak = (MINIMUM_IONISING / mean) ** 2
+    return np.log(mean * (1 - shift * weak)), np.hypot(width + growth * weak, end_error * slope)
+
+
+@cache
 def _expected() -> tuple[np.ndarray, np.ndarray]:
     """Return (2, G) log median and relative width of dE/dx at residual ranges 0.25 cm apart."""
     ranges = np.arange(_GRID / 2, _REACH, _GRID)
     mean = np.stack([stopping_power(ranges, particle) for particle in PARTICLES])
-    weak = (MINIMUM_IONISING / mean) ** 2
-    return np.log(mean * (1 - MEDIAN_SHIFT * weak)), WIDTH + WIDTH_GROWTH * weak
+    return expected_steps(mean, np.gradient(np.log(mean), _GRID, axis=1))
 
 
 @compiled

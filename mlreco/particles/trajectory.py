@@ -35,6 +35,7 @@ class Trajectories:
         aside: (N,) float64 distance of each voxel from the path, cm.
         tangents: (N, 3) float64 unit direction of the path at each voxel.
         ends: (K, 2, 3) float64 both ends, cm.
+        outward: (K, 2, 3) float64 unit direction of the path at each end, out of the particle.
         lengths: (K,) float64 path length from end to end, cm; 0 where all voxels lie in one place.
         tips: (K, 2) float64 how far beyond each end, the middle of its voxel, an even dE/dx reaches for the weight of
             that voxel beside those that touch it, cm; negative where it does not fill half of it.
@@ -45,6 +46,7 @@ class Trajectories:
     aside: np.ndarray
     tangents: np.ndarray
     ends: np.ndarray
+    outward: np.ndarray
     lengths: np.ndarray
     tips: np.ndarray
     spacing: float
@@ -62,7 +64,7 @@ def follow(
         axes: (K, 3) unit vectors: directions of the particles whose line is a point.
         spacing: length over which voxels are averaged, cm.
     """
-    along, aside, tangents, ends, lengths, tips = _follow(
+    along, aside, tangents, ends, outward, lengths, tips = _follow(
         voxels.positions,
         voxels.weights,
         voxels.starts,
@@ -76,7 +78,7 @@ def follow(
         1.5 * voxels.voxel_size,
         FAINT,
     )
-    return Trajectories(along, aside, tangents, ends, lengths, tips, spacing)
+    return Trajectories(along, aside, tangents, ends, outward, lengths, tips, spacing)
 
 
 @compiled
@@ -231,10 +233,11 @@ def _follow(
     spacing: float,
     neighbour: np.ndarray,
     faint: float,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     count = len(starts) - 1
     along, aside, tangents = np.zeros(len(positions)), np.zeros(len(positions)), np.zeros((len(positions), 3))
-    ends, lengths, tips = np.zeros((count, 2, 3)), np.zeros(count), np.zeros((count, 2))
+    ends, outward = np.zeros((count, 2, 3)), np.zeros((count, 2, 3))
+    lengths, tips = np.zeros(count), np.zeros((count, 2))
     for p in range(count):
         first, end, begin = starts[p], starts[p + 1], point_starts[p]
         x, w, s = positions[first:end], weights[first:end], along[first:end]
@@ -268,9 +271,10 @@ def _follow(
             ahead = s[outermost] - travelled[part[outermost]]
             for axis in range(3):
                 ends[p, side, axis] = node[axis] + ahead * direction[axis]
+                outward[p, side, axis] = (2.0 * side - 1.0) * direction[axis]
                 tips[p, side] += (full - 0.5) * abs(direction[axis]) * neighbour[axis] / 1.5
             lengths[p] += (2.0 * side - 1.0) * s[outermost]
             if side == 0:
                 low = s[outermost]
         s -= low
-    return along, aside, tangents, ends, lengths, tips
+    return along, aside, tangents, ends, outward, lengths, tips

@@ -66,6 +66,15 @@ def test_a_line_along_an_axis(axis):
     assert abs(row[f"direction_{'xyz'[axis]}"]) == pytest.approx(1, abs=1e-6)
 
 
+def test_voxels_in_a_corner_of_the_image():
+    """One voxel has no direction in which to leave; two leave where they point; whatever their instances."""
+    for voxels, length in (([[0, 0, 9]], None), ([[1, 1, 8], [0, 0, 9]], 3**0.5 * 0.45)):
+        row = reconstruct_particles(bare(voxels, np.ones(len(voxels)), shape=(10, 10, 10))).particles[0]
+        assert np.isnan(row["length"]) if length is None else row["length"] > length
+        assert row["contained"] == 0
+        assert row["wall_distance"] == pytest.approx(0.15)
+
+
 def test_a_ring_has_a_length_and_two_ends_that_touch():
     angle = np.linspace(0, 2 * np.pi, 2000)
     ring = np.unique(np.rint(40 * np.stack([np.cos(angle), np.sin(angle), 0 * angle], 1)).astype(int) + 100, axis=0)
