@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, overload
@@ -20,21 +20,19 @@ from mlreco.inference.pipeline import prefetched, short_turns
 from mlreco.inference.reconstruction import Reconstruction
 from mlreco.inference.run import COLUMNS, WARNINGS, InferenceSummary, inference_loader, output_info, run_inference
 from mlreco.iotools import Loader
-from mlreco.iotools.collate import Batch, join_voxels
-from mlreco.models.labels import Labels
+from mlreco.iotools.collate import Batch
 from mlreco.models.layers.precision import tf32
 from mlreco.recipes import read_recipe
-from mlreco.reconstructor.arrays import GivenEvent, given_event, image_meta
+from mlreco.reconstructor.arrays import GivenEvent
 from mlreco.reconstructor.event import Event, has_row_per_voxel
+from mlreco.reconstructor.given import Given, given_batch
 from mlreco.remote import is_remote, local_checkpoint
-from mlreco.semantics import UNKNOWN
 from mlreco.sparse import unchanging
 
 DEFAULT_SHAPE = 512
 """Voxels along an edge of the image where nobody says: that of the events that the shipped chains were trained on."""
 ARRAYS = "arrays"
 """Name of the source of events that were given as arrays."""
-
 
 ENOUGH = 20
 """Events of a stream after which is told whether they look like those of the training."""
@@ -199,24 +197,9 @@ class Reconstructor:
         Raises:
             UserError: arrays of a wrong shape, type or unit; the message says which event, row and what would be right.
         """
-        if isinstance(coordinates, Event):
-            self._refuse_with_events(energies, voxel_size, image_shape, semantics)
-            return self._predict([self._from_event(coordinates, "")])[0]
-        if not _is_list_of_events(coordinates):
-            _refuse_names(coordinates)
-            meta = image_meta(voxel_size, self.image_shape if image_shape is None else image_shape, image_origin)
-            return self._predict([self._from_arrays(coordinates, energies, semantics, meta, 0, "")])[0]
-        events = list(coordinates)
-        if events and all(isinstance(event, Event) for event in events):
-            self._refuse_with_events(energies, voxel_size, image_shape, semantics)
-            return self._predict([self._from_event(event, f"event {i}: ") for i, event in enumerate(events)])
-        if not events:
-            return []
-        meta = image_meta(voxel_size, self.image_shape if image_shape is None else image_shape, image_origin)
-        values = _one_each("energies", energies, len(events))
-        classes = _one_each("semantics", semantics, len(events)) if semantics is not None else [None] * len(events)
-        given = zip(events, values, classes, strict=True)
-        return self._predict([self._from_arrays(*one, meta, i, f"event {i}: ") for i, one in enumerate(given)])
+        given = Given(coordinates, energies, voxel_size, image_shape, image_origin, semantics)
+        found = self._predict(given.events(self._reconstruction.chain, self.image_shape))
+        return found[0] if given.is_single else found
 
     def predict_file(self, source: str | Path | Sequence[str | Path]) -> Iterator[Event]:
         """Yield the events of files one after another, reconstructed, with labels where the files have them.
@@ -271,9 +254,11 @@ class Reconstructor:
                 yield products
 
     def _predict(self, given: Sequence[GivenEvent]) -> list[Event]:
-        size = self.config["iotool"]["batch_size"]
+        if not given:
+            return []
+        size, network_input = self.config["iotool"]["batch_size"], self._reconstruction.chain.network_input
         info = self._info([ARRAYS])
-        batches = (self._batch(given[first : first + size]) for first in range(0, len(given), size))
+        batches = (given_batch(given[first : first + size], network_input) for first in range(0, len(given), size))
         with self._turn, self._unchanging():
             found = list(self._finished(batches))
         familiarity = Familiarity(self._reconstruction.trained)
@@ -287,63 +272,6 @@ class Reconstructor:
             Event(_in_order(products, event.order), info, event.row, f"event {number}", _remarks(event, warning))
             for number, (products, event) in enumerate(zip(found, given, strict=True))
         ]
-
-    def _from_arrays(
-        self, coordinates: Any, energies: Any, semantics: Any, meta: Any, number: int, name: str
-    ) -> GivenEvent:
-        scheme = self._reconstruction.chain.scheme
-        return given_event(
-            coordinates,
-            energies,
-            meta,
-            semantics=semantics,
-            scheme=scheme,
-            name=name,
-            event_id=(0, 0, number),
-            source=(0, number),
-        )
-
-    def _from_event(self, event: Event, name: str) -> GivenEvent:
-        scheme = self._reconstruction.chain.scheme
-        own = event.info.get("class_scheme", scheme.name)
-        labelled = own == scheme.name
-        if not labelled and self._needs_labels:
-            said = f"{name}its true classes are numbered as in '{own}'"
-            raise UserError(f"{said}, and this chain clusters in those of '{scheme.name}'")
-        missing = [one for one in ("coordinates", "energies", "voxel_size", "image_shape") if one not in event]
-        if missing:
-            raise UserError(f"{name}{event.name} has no '{missing[0]}'; it cannot be reconstructed")
-        meta = image_meta(event.voxel_size, event.image_shape, event.image_origin if "image_origin" in event else 0.0)
-        return given_event(
-            event["coordinates"],
-            event["energies"],
-            meta,
-            semantics=event.get("semantics_true") if labelled else None,
-            instances=event.get("instances_true") if labelled else None,
-            scheme=scheme,
-            name=name,
-            event_id=event.event_id if "event_id" in event else (0, 0, 0),
-            source=tuple(event["source"][0].tolist()) if "source" in event else (0, 0),
-        )
-
-    @property
-    def _needs_labels(self) -> bool:
-        return bool(self._reconstruction.chain.requiring("labels"))
-
-    def _refuse_with_events(self, energies: Any, voxel_size: Any, image_shape: Any, semantics: Any) -> None:
-        given = {"energies": energies, "voxel_size": voxel_size, "image_shape": image_shape, "semantics": semantics}
-        for word, value in given.items():
-            if value is not None:
-                raise UserError(f"{word} cannot be given with an Event, which has its own")
-
-    def _batch(self, events: Sequence[GivenEvent]) -> Batch:
-        """Return a batch as the data loader makes it."""
-        return {
-            self._reconstruction.chain.network_input: join_voxels([event.image for event in events]),
-            "labels": Labels(_joined(events, "semantics"), _joined(events, "instances")),
-            "event_id": np.array([event.event_id for event in events], np.int64).reshape(-1, 3),
-            "source": np.array([event.source for event in events], np.int64).reshape(-1, 2),
-        }
 
 
 def _gpus(device: str) -> str:
@@ -360,33 +288,6 @@ def _gpus(device: str) -> str:
     return number or "0"
 
 
-def _is_list_of_events(coordinates: Any) -> bool:
-    """Whether something is several events rather than the rows of one."""
-    if isinstance(coordinates, np.ndarray) or hasattr(coordinates, "__array__"):
-        return False
-    if isinstance(coordinates, (list, tuple)):
-        return not coordinates or any(isinstance(one, Event) or np.ndim(one) != 1 for one in coordinates[:1])
-    return isinstance(coordinates, Iterable) and not isinstance(coordinates, (str, bytes, Mapping))
-
-
-def _refuse_names(given: Any) -> None:
-    """Refuse what is neither an event nor the coordinates of one, before anything else is missed."""
-    if isinstance(given, Path) or (isinstance(given, str) and Path(given).suffix):
-        raise UserError(f"{given}: files are reconstructed by predict_file; predict takes arrays or events")
-    if isinstance(given, Mapping) and any(isinstance(one, Event) for one in given.values()):
-        raise UserError(f"events are given as a list, not as {type(given).__name__}")
-
-
-def _one_each(what: str, values: Any, count: int) -> list[Any]:
-    """Return the arrays of a list that must have one for each event."""
-    if not isinstance(values, (list, tuple)):
-        kind = "nothing" if values is None else type(values).__name__
-        raise UserError(f"{what} must be a list of {count} arrays, one for each event, not {kind}")
-    if len(values) != count:
-        raise UserError(f"{what} must be a list of {count} arrays, one for each event, not of {len(values)}")
-    return list(values)
-
-
 def _sources(source: str | Path | Sequence[str | Path]) -> list[str | Path]:
     given = [source] if isinstance(source, (str, Path)) or not isinstance(source, Iterable) else list(source)
     if not given:
@@ -395,15 +296,6 @@ def _sources(source: str | Path | Sequence[str | Path]) -> list[str | Path]:
         if not isinstance(one, (str, Path)):
             raise UserError(f"a source is the name of a file, not {type(one).__name__}")
     return given
-
-
-def _joined(events: Sequence[GivenEvent], name: str) -> torch.Tensor | None:
-    """Return the labels of a batch; UNKNOWN in events without, None where none has any."""
-    found = [getattr(event, name) for event in events]
-    if all(one is None for one in found):
-        return None
-    columns = [np.full(len(e.image), UNKNOWN) if one is None else one for e, one in zip(events, found, strict=True)]
-    return torch.from_numpy(np.concatenate(columns))
 
 
 def _in_order(products: dict[str, np.ndarray], order: np.ndarray) -> dict[str, np.ndarray]:

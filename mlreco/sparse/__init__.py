@@ -1,15 +1,15 @@
 """Sparse convolutions on 3D images, with spconv's names and arguments, on the CPU and on CUDA devices.
 
-The door of the room: what other rooms use is here. ``docs/engine.md`` tells how it works inside.
+Other packages import the engine from here only. ``docs/engine.md`` explains how it works.
 
 * ``SparseConvTensor``, ``SubMConv3d``, ``SparseConv3d``, ``SparseInverseConv3d``: the image and its convolutions.
 * ``NormActivation``, ``ResidualBlock``, ``UNetEncoder``, ``UNetDecoder``: layers that the engines compute as a whole.
-* ``unchanging``: the promise under which inference folds weights once.
-* ``use_engine`` with ``PLAIN``, ``CPU`` or ``SPCONV``: which engine computes, instead of that of the device.
-* ``is_own``, ``all_are_watched``: whether a module may be computed without being called.
-* ``Division``: how several threads share the engine's.
-* ``dense``, ``add_products``, ``room_for_lists``: linear layers for kernels of other rooms, which ``kernel`` compiles.
-* ``remembered``: keeps what is derived from the weights of a layer.
+* ``unchanging``: the promise that a model does not change, under which inference prepares its weights only once.
+* ``use_engine`` with ``PLAIN``, ``CPU`` or ``SPCONV``: chooses the engine, which otherwise follows from the device.
+* ``is_own``, ``all_are_watched``: whether the output of a module may be computed without calling the module.
+* ``Division``: divides the engine's threads among Python threads that compute at the same time.
+* ``dense``, ``add_products``, ``room_for_lists``: linear layers for kernels of other packages, compiled by ``kernel``.
+* ``remembered``: a cache of what is computed from the weights of a layer.
 """
 
 from mlreco.sparse.as_made import all_are_watched, is_own

@@ -10,7 +10,7 @@ def whole(name: str, value: SupportsIndex, least: int) -> int:
     """Return an argument that must be an integer of at least so much.
 
     Raises:
-        ValueError: it is another number, or none.
+        ValueError: it is no integer, or too small.
     """
     try:
         number = operator.index(value)

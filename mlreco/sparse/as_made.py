@@ -21,7 +21,7 @@ class Checked(Protocol):
     """A layer that tells whether the engine may rely on it."""
 
     def is_as_made(self) -> bool:
-        """Tell whether it may be computed without being called."""
+        """Tell whether the output of the layer may be computed without calling the layer."""
 
 
 M = TypeVar("M", bound=nn.Module)
@@ -37,12 +37,12 @@ def all_are_watched() -> bool:
 
 
 def tangents_flow() -> bool:
-    """Tell whether gradients are computed forward, with dual numbers, which ``torch.no_grad`` does not end."""
+    """Tell whether forward-mode differentiation (dual numbers) is on; ``torch.no_grad`` does not switch it off."""
     return forward_ad._current_level >= 0
 
 
 def is_own(module: object, kind: type[M]) -> TypeGuard[M]:
-    """Tell whether a module is exactly of a class, without subclass, hooks or a ``forward`` or the like of its own.
+    """Tell whether a module is of exactly this class, not of a subclass, and has no hooks and no replaced methods.
 
     Its parameters must also be ordinary tensors on the CPU.
     """
@@ -63,12 +63,12 @@ def is_own(module: object, kind: type[M]) -> TypeGuard[M]:
 
 
 def is_made(module: object, kind: type[C]) -> TypeGuard[C]:
-    """Tell whether a module is exactly of a class of this package, and its ``is_as_made`` says yes."""
+    """Tell whether a module is of exactly this class of the package, and its ``is_as_made`` returns True."""
     return type(module) is kind and module.is_as_made()
 
 
 def is_list_of(modules: Iterable[object], kind: type[nn.Module], member: type[Checked]) -> bool:
-    """Tell whether a container is exactly of a class and without hooks, and ``is_made`` holds for all members."""
+    """Tell whether a container is of exactly this class, has no hooks, and ``is_made`` holds for all its members."""
     container: object = modules
     return is_own(container, kind) and all(is_made(module, member) for module in modules)
 

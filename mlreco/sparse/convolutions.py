@@ -46,7 +46,7 @@ class SparseConvolution(nn.Module):
         indice_key: name under which the kernel map is kept in the tensor for other layers.
 
     Raises:
-        ValueError: a number of features or a size that there is no convolution of.
+        ValueError: a number of features or a kernel size for which there is no convolution.
     """
 
     kind: str
@@ -82,7 +82,7 @@ class SparseConvolution(nn.Module):
         )
 
     def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
-        """Return the kernel map on the CPU, and what makes an image of the (n_out, Cout) output."""
+        """Return the kernel map on the CPU, and a function that makes the output image of (n_out, Cout) features."""
         raise NotImplementedError
 
     def is_as_made(self) -> bool:
@@ -118,7 +118,7 @@ class SparseConvolution(nn.Module):
 
 
 def _refuse(**options: Size) -> None:
-    """Refuse values but 1."""
+    """Raise an error for values other than 1, which are not implemented."""
     for name, value in options.items():
         if _cubic(name, value, 1) != 1:
             raise ValueError(f"{name}={value} is not supported, only 1")
@@ -155,7 +155,7 @@ class SubMConv3d(_ForwardConvolution):
         in_channels: features of an input site.
         out_channels: features of an output site.
         kernel_size: odd edge of the kernel.
-        stride, dilation, groups: 1, the only value there is a meaning or code for.
+        stride, dilation, groups: must be 1; other strides have no meaning here, the others are not implemented.
         padding: has no effect, as in spconv: the sites are those of the input.
         bias: add a learned offset.
         indice_key: layers with the same key share one kernel map.
@@ -164,7 +164,7 @@ class SubMConv3d(_ForwardConvolution):
     kind = SUBMANIFOLD
 
     def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
-        """Return the kernel map, and what puts features on the same sites and rows."""
+        """Return the kernel map, and a function that makes an image of features on the same sites and rows."""
         return submanifold_sites(tensor, self.kernel_size, self.indice_key), tensor.replace_feature
 
 
@@ -177,15 +177,15 @@ class SparseConv3d(_ForwardConvolution):
         kernel_size: edge of the kernel.
         stride: step between output sites.
         padding: zeros added on each side.
-        dilation, groups: 1, the only value there is code for.
+        dilation, groups: must be 1; other values are not implemented.
         bias: add a learned offset.
-        indice_key: name under which a ``SparseInverseConv3d`` finds its way back.
+        indice_key: name under which a ``SparseInverseConv3d`` finds the kernel map of this convolution.
     """
 
     kind = STRIDED
 
     def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
-        """Return the kernel map, and what puts features on the output's own sites, sorted by batch, x, y, z."""
+        """Return the kernel map, and a function that makes an image on the output sites, sorted by batch, x, y, z."""
         sites = strided_sites(tensor, self.kernel_size, self.stride, self.padding, self.indice_key)
         return sites.kernel_map, lambda out: sites.image(out, sites.coarse, tensor)
 
@@ -196,8 +196,8 @@ class SparseInverseConv3d(SparseConvolution):
     Args:
         in_channels: features of an input site.
         out_channels: features of an output site.
-        kernel_size: edge of the kernel, that of the convolution it undoes.
-        indice_key: key of the convolution it undoes.
+        kernel_size: edge of the kernel, the same as in the convolution that is undone.
+        indice_key: key of the convolution that is undone.
         bias: add a learned offset.
     """
 
@@ -209,6 +209,6 @@ class SparseInverseConv3d(SparseConvolution):
         super().__init__(in_channels, out_channels, kernel_size, bias, indice_key)
 
     def target(self, tensor: SparseConvTensor) -> tuple[KernelMap, ImageOf]:
-        """Return the kernel map, and what puts features on the sites that the undone convolution started from."""
+        """Return the kernel map, and a function that makes an image on the sites before the undone convolution."""
         sites = sites_to_undo(tensor, self.kernel_size, self.indice_key)
         return sites.kernel_map.transposed(), lambda out: sites.image(out, sites.fine, tensor)

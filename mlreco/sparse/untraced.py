@@ -19,8 +19,8 @@ _is_exporting: Callable[[], bool] = getattr(torch.compiler, "is_exporting", lamb
 def untraced(forward: Forward) -> Forward:
     """Mark the ``forward`` of a layer that an engine computes.
 
-    Under ``torch.compile`` the graph breaks at the layer, which is called as it is. To decorate with
-    ``torch.compiler.disable`` would do the same, but imports torch's compiler, which takes a second, in every process.
+    Under ``torch.compile`` the graph breaks at the layer, which is called as it is. The decorator
+    ``torch.compiler.disable`` does the same, but imports torch's compiler, which takes a second in every process.
 
     Raises:
         RuntimeError: the layer, when called, is being exported by ``torch.export``.

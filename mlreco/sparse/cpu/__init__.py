@@ -1,6 +1,6 @@
 """The CPU engine: sparse layers on float32, compiled by numba.
 
-``engine`` decides which layers are computed in one go and when; ``training`` and ``inference`` compute these,
-``kernels`` single convolutions. Below are ``ops`` (the operations), ``threads`` (helper threads and call queue) and
-``codegen`` (generated vector code).
+``engine`` decides when a layer is computed as a whole; ``training`` and ``inference`` compute these layers, ``kernels``
+single convolutions. Below are ``ops`` (the operations), ``threads`` (helper threads and call queue) and ``codegen``
+(generated vector code).
 """

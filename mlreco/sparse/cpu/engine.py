@@ -1,4 +1,4 @@
-"""The CPU engine: decides which layers compiled code computes in one go, and when."""
+"""The CPU engine: decides when compiled code computes a layer as a whole instead of calling its parts."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 
 
 def _may_compute(features: torch.Tensor) -> bool:
-    """Tell whether layers may be computed in one go: for numbers that kernels take, and with nothing else to do.
+    """Tell whether layers may be computed as a whole.
 
-    Global hooks and the tangents of forward differentiation need the layers one by one.
+    Kernels take only certain dtypes; with global hooks and in forward-mode differentiation layers must be called one
+    by one.
     """
     return kernels.supports(features) and not all_are_watched() and not tangents_flow()
 
@@ -42,7 +43,7 @@ def _is_inference(features: torch.Tensor) -> bool:
 
 
 class CpuEngine(PlainEngine):
-    """Computes float32 layers with compiled code, in one go where ``is_as_made`` of the layer allows it."""
+    """Computes float32 layers with compiled code, as a whole where ``is_as_made`` of the layer allows it."""
 
     def kernels(self, features: torch.Tensor) -> ConvolutionKernels:
         """Return what convolves these features and finds the gradients."""

@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """Some of the features of all rows, (N, C) float32: as they are, and normalised and activated for what follows.
+    """Some of the features of all rows, (N, C) float32: as they are, and activated for the next layer.
 
-    Where nothing follows, both are the same tensor.
+    "Activated" includes the normalisation. Without a next layer both are the same tensor.
     """
 
     raw: torch.Tensor

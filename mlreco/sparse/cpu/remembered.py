@@ -23,7 +23,7 @@ class _Made:
     """A cache entry.
 
     Attributes:
-        thing: the derived object.
+        thing: what was derived.
         copies: copies of the tensors that it was derived from; an entry without copies is valid in its scope only.
         scope: the ``unchanging`` block in which it was derived or last compared.
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlreco.sparse.tensor import SparseConvTensor
 
 _Compute = Callable[[Any, "SparseConvTensor"], "SparseConvTensor"]
-"""Takes a layer of its kind."""
+"""A function that computes a convolution of one kind."""
 _BY_KIND: dict[str, _Compute] = {SUBMANIFOLD: layers.submanifold, STRIDED: layers.strided, INVERSE: layers.inverse}
 
 

@@ -1,9 +1,9 @@
 """The CUDA engine: spconv, fed with this package's own parameters.
 
-What spconv 2.3.8 needs of its caller:
+What the caller of spconv 2.3.8 has to take care of:
 
 * Modules in evaluation mode build kernel maps and outputs without gradient, which is wrong for a frozen module between
-  layers that learn. Here the mode follows from whether gradients are recorded.
+  layers that learn. Here the mode depends on whether gradients are recorded.
 * A strided layer refuses a kernel map that exists already, so networks on one image share maps through ``_reuse``.
 * It has kernels for float32 and float16 only, and under autocast casts to float16 only where gradients are recorded.
   Casts are made here, with autocast off inside.
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     )
 
 COMPUTED_IN = {torch.bfloat16: torch.float32}
-"""Types that spconv has no kernels for, and what it computes in instead."""
+"""Types for which spconv has no kernels -> the type in which it computes instead."""
 MAX_BYTES = 2**31 - 1
 """Largest feature table whose bytes spconv can count."""
 
@@ -59,7 +59,7 @@ def _spconv() -> Any:
 
 
 def _twin(layer: SparseConvolution, kind: str, weight: torch.Tensor, **arguments: Any) -> Any:
-    """Return spconv's layer of that kind with the parameters of ours, made once a layer and its settings."""
+    """Return spconv's counterpart of a layer, with its parameters; it is made once for each layer and settings."""
     settings = (layer.in_channels, layer.out_channels, layer.kernel_size, layer.indice_key, arguments)
     made_for, twin = layer.__dict__.get("_spconv_layer", (None, None))
     if made_for != settings:
@@ -71,7 +71,7 @@ def _twin(layer: SparseConvolution, kind: str, weight: torch.Tensor, **arguments
 
 
 def _int32(tensor: SparseConvTensor) -> torch.Tensor:
-    """Return the sites as spconv takes them, copied once an image."""
+    """Return the sites as int32, as spconv takes them. They are converted once for each image."""
     if tensor.indices.dtype == torch.int32:
         return tensor.indices
     copies = tensor.indice_dict.setdefault("int32 sites", [])
@@ -103,7 +103,7 @@ def _apply(layer: SparseConvolution, kind: str, tensor: SparseConvTensor, **argu
         twin = _twin(layer, kind, weight, **arguments)
         found = tensor.indice_dict.get(layer.indice_key) if kind == "SparseConv3d" else None
         out = twin(image) if found is None else _reuse(twin, image, found)
-        twin._parameters["weight"] = layer.weight  # no copy of another type and its graph is kept
+        twin._parameters["weight"] = layer.weight  # so that a converted weight and its graph are freed
     tensor.indice_dict.update(out.indice_dict)
     values = out.features if layer.bias is None else out.features + layer.bias
     _refuse_large(layer, values)
@@ -113,7 +113,7 @@ def _apply(layer: SparseConvolution, kind: str, tensor: SparseConvTensor, **argu
 
 
 def _reuse(twin: Any, image: Any, maps: Any) -> Any:
-    """Return ``twin(image)`` of a strided layer with the kernel maps that another such layer made of these sites."""
+    """Return ``twin(image)`` of a strided layer, with the kernel maps that another layer has built for these sites."""
     from spconv.pytorch import functional
     from spconv.pytorch.core import IndiceData
 

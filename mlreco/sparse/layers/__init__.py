@@ -1,1 +1,1 @@
-"""Layers made of sparse convolutions, which engines compute in one go where they can."""
+"""Layers made of sparse convolutions, which an engine computes as a whole where it can."""

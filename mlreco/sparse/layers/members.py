@@ -1,4 +1,4 @@
-"""Types of torch's containers whose members are of one class, which torch's own types do not tell."""
+"""Types for torch containers whose members are all of one class; torch's own types do not say which."""
 
 from __future__ import annotations
 

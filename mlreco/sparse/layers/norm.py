@@ -11,7 +11,7 @@ from mlreco.sparse.as_made import is_own
 
 
 class Meeting(Protocol):
-    """Puts together what several processes know of one batch."""
+    """Adds up numbers of the processes that share a batch in distributed training."""
 
     def total(self, sums: torch.Tensor) -> torch.Tensor:
         """Return the sum of a (K,) float64 tensor over the processes; gradients go back to all of them."""
@@ -23,7 +23,8 @@ class VoxelBatchNorm(nn.BatchNorm1d):
     Such a batch has no variance. Torch raises an error for it in training.
 
     Attributes:
-        meeting: of the processes over whose voxels together it normalises in training; None where each is alone.
+        meeting: adds up the sums of all processes, whose voxels are normalised together in training; None where each
+            process normalises its own voxels.
     """
 
     meeting: Meeting | None = None
@@ -41,8 +42,8 @@ class VoxelBatchNorm(nn.BatchNorm1d):
     def _with_others(self, features: torch.Tensor, meeting: Meeting) -> torch.Tensor:
         """Return the features normalised with mean and variance over the voxels of all processes.
 
-        In double precision the mean of squares loses nothing against the mean of squared deviations; nothing waits for
-        a device, whatever the number of voxels.
+        In double precision the variance may be computed from the mean of squares. The number of voxels stays on the
+        device, so that the host does not wait for it.
         """
         wide = features.double()
         count = wide.new_full((1,), len(wide))

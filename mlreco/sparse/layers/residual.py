@@ -16,7 +16,7 @@ from mlreco.sparse.untraced import untraced
 def activate_and_convolve(
     activation: NormActivation, convolution: SparseConvolution, image: SparseConvTensor
 ) -> SparseConvTensor:
-    """Return the convolution of the activated image; in training the engine may compute both in one go."""
+    """Return the convolution of the activated image; in training the engine may compute both in one step."""
     return engine_of(image.features).norm_act_conv(activation, convolution, image)
 
 

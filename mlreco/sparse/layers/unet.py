@@ -111,7 +111,7 @@ class UNetEncoder(nn.Module):
 
     def by_parts(self, image: SparseConvTensor) -> list[SparseConvTensor]:
         """Return the same by calling the layers one after the other."""
-        with torch.autocast(image.features.device.type, enabled=False):  # coordinates need more than 8 bits
+        with torch.autocast(image.features.device.type, enabled=False):  # bfloat16 has too few bits for coordinates
             image = self.input(image)
         levels = []
         for level, blocks in enumerate(self.blocks):
@@ -142,7 +142,8 @@ class UNetDecoder(nn.Module):
         depth: number of levels of the encoder.
         reps: residual blocks a level.
         leakiness: slope of LeakyReLU below zero.
-        finest: the level at which the decoder ends, 0 for that of the voxels. It takes the levels from there on.
+        finest: the level at which the decoder ends; level 0 is that of the voxels. It is called with this level and the
+            coarser ones.
     """
 
     def __init__(self, filters: Filters, depth: int, reps: int = 2, leakiness: float = 0.33, finest: int = 0) -> None:

@@ -35,7 +35,7 @@ class KernelMap(HoldsAddresses):
 
     @property
     def offsets(self) -> int:
-        """K."""
+        """K, the number of offsets."""
         return len(self.starts) - 1
 
     @property

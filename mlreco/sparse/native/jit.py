@@ -22,9 +22,10 @@ _generators: set[Path] = set()
 
 
 def kernels_depend_on(folder: Path) -> None:
-    """Have kernels compiled again also when a file of a folder of code generators has changed.
+    """Have kernels compiled again when a file in a folder of code generators has changed.
 
-    The folder calls this where the functions are that kernels use of it, so before any such kernel is made.
+    The modules of that folder whose functions are used in kernels call this, so it is called before such a kernel is
+    made.
     """
     _generators.update(folder.glob("*.py"))
 

@@ -58,8 +58,8 @@ class Numbers:
     def placer(self, name: str) -> Callable[[Array, tuple[int, ...] | None], int]:
         """Return a function that checks dtype, shape, contiguity and device of an array and returns its address.
 
-        These are all the checks there are: kernels trust the addresses. ``Layout`` makes them in line for tensors and
-        calls this function for other arrays and for errors.
+        Kernels trust the addresses, nothing is checked later. For tensors ``Layout`` generates the same checks as
+        inline code; it calls this function for other arrays, and to raise errors.
         """
         dtype, torch_dtype, any_strides = self.dtype, _TORCH[self.dtype], self.any_strides
 
@@ -90,8 +90,8 @@ class Layout:
 
     Attributes:
         dtype: the structure as kernels read it.
-        write: a function of dims and of the fields by their names. It returns the int64 of a structure and what these
-            point to. It raises a TypeError where a field is missing or unknown, and a ValueError where an array has
+        write: function ``write(dims, **fields)`` that returns the int64 numbers of a structure and the objects to which
+            they point. It raises a TypeError where a field is missing or unknown, and a ValueError where an array has
             another shape or type.
     """
 
@@ -153,7 +153,7 @@ def bits(number: float) -> int:
 
 
 class Job:
-    """A structure in memory, with what it points to.
+    """A structure in memory, which keeps the arrays to which it points.
 
     Args:
         layout: its fields.

@@ -1,1 +1,1 @@
-"""Code that numba is not asked to write: tiles that fill the vector registers, and words shared by threads."""
+"""Machine code that numba cannot generate: matrix tiles in vector registers, and atomic operations on shared memory."""

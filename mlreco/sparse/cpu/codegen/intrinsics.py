@@ -1,4 +1,4 @@
-"""Numba functions made from generators of LLVM code, which numba puts in line where kernels call them."""
+"""Numba functions made from generators of LLVM code, which numba inlines where kernels call them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ kernels_depend_on(Path(__file__).parent)
 
 
 def function(signature: Any, generate: Callable[..., ir.Value | None]) -> Any:
-    """Make a numba function; where it is assigned, an annotation says how kernels call it.
+    """Make a numba function. The annotation of the variable to which it is assigned says how kernels call it.
 
     Args:
         signature: types of its operands and its result.

@@ -2,7 +2,7 @@
 
 A tile is a small matrix of sums that stays in vector registers while products are added to it. Rows of matrices are
 read at their addresses, so that nothing is gathered into a buffer first. All operands are addresses and counts, int64:
-for arrays as arguments numba would count references at every call.
+numba counts the references of array arguments at every call.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ VECTOR = ir.VectorType(_F32, UNIT.lanes)
 FLOAT_BYTES, LINE_BYTES = 4, 64
 VECTOR_BYTES = UNIT.lanes * FLOAT_BYTES
 LoopBody = Callable[[ir.Value, list[ir.Value]], list[ir.Value]]
-"""Takes the turn's number and the values that go from turn to turn, and returns these for the next turn."""
+"""Body of a loop: takes the number of the iteration and the values carried from iteration to iteration, and returns the
+values for the next one."""
 
 
 def integer(value: int) -> ir.Constant:

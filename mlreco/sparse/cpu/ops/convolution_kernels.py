@@ -22,7 +22,7 @@ from mlreco.sparse.native.job import CODE, INT, OWN, RECORD, Layout, Numbers
 _LANES = UNIT.lanes
 _HEIGHT, _LOWEST = UNIT.block_rows
 MOST_ROWS = -(-_HEIGHT // BLOCK) * BLOCK
-"""Rows of the highest block of output."""
+"""Largest number of output rows in a block."""
 _STRIP = 256
 """Pairs whose rows are listed at once."""
 _LIST = _STRIP + BEYOND

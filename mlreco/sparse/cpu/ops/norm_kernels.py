@@ -21,7 +21,7 @@ _MATRIX, _COLUMN = Numbers(np.float32, ("rows", "columns")), Numbers(np.float32,
 
 
 def _rows(kind: Kind) -> dict[str, Kind]:
-    """Return the fields with which all layouts here begin; ``kind`` is that of scale and shift."""
+    """Return the fields with which all layouts here begin; ``kind`` is that of the fields ``scale`` and ``shift``."""
     head: dict[str, Kind] = {"counter": OWN, "rows": INT, "columns": INT, "x": _MATRIX, "out": _MATRIX}
     return {**head, "scale": kind, "shift": kind, "slope": FLOAT}
 

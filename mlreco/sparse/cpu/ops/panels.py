@@ -55,7 +55,8 @@ PACKING = Layout(
     widths=Numbers(np.int64),
     width=INT,
 )
-"""How the panels of a weight of a given shape are made; strides, and ``widths`` of column groups, count numbers."""
+"""How the panels of a weight of a given shape are made. Strides and the ``widths`` of column groups are in numbers, not
+bytes."""
 JOB = Layout(
     counter=OWN,
     packing=RECORD,
@@ -143,7 +144,7 @@ class Packing:
         strides: of the weight, in numbers.
         may_lend: whether the memory of the weight may serve as panels; only where the weight does not change while the
             panels are in use.
-        beside: input channels of the weight from which the column groups follow, this one or another.
+        beside: input channels of the weight that fixes the column groups: this weight or another one.
 
     Attributes:
         offsets, rows, columns: the shape.

@@ -41,7 +41,7 @@ def _groups(columns: int) -> torch.Tensor:
 
 
 def _chunks(blocks: int, offsets: int, rows: int, columns: int) -> tuple[int, int]:
-    """Return how many blocks of output rows are a chunk, and how many chunks there are."""
+    """Return the number of blocks of output rows in a chunk, and the number of chunks."""
     wanted = max(_CACHE, 2 * offsets * rows * columns)
     chunk_blocks = max(1, wanted // (4 * (rows + columns) * BLOCK), -(-blocks // _MOST_CHUNKS))
     return chunk_blocks, max(1, -(-blocks // chunk_blocks))

@@ -87,7 +87,7 @@ def _is_open(gate: int, seen: int) -> bool:
 
 @kernel
 def is_wanted(board: int, record: int) -> bool:
-    """Tell whether a job is open on which this helper has not worked yet."""
+    """Tell whether there is an open job on which this helper has not worked yet."""
     seen, found = integers_at(record + _SEEN), False
     for number in range(_SLOTS):
         found = found or _is_open(read(board + _LINE * number), seen[number])

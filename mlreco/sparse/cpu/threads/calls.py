@@ -58,7 +58,7 @@ class BlockOfCalls(Calls, Protocol):
         """Return when all calls have been made."""
 
     def begin(self, first: SharedKernel, last: SharedKernel, job: Job) -> None:
-        """Call ``first``, which opens a job to helpers, and ``last``, which finishes it, at the latest at the end."""
+        """Call ``first``, which opens a job to helpers, and at the latest at the end ``last``, which finishes it."""
 
 
 class DirectCalls:
@@ -84,7 +84,7 @@ class DirectCalls:
         work_together(work.address, job.address, *crew_places(threads))
 
     def begin(self, first: SharedKernel, last: SharedKernel, job: Job) -> None:
-        """Begin something and finish it."""
+        """Open a job and finish it at once."""
         self(first, job, 1)
         self(last, job, 1)
 
@@ -145,7 +145,7 @@ class QueuedCalls:
             self._wait()
 
     def begin(self, first: SharedKernel, last: SharedKernel, job: Job) -> None:
-        """Append a call that begins something; ``last`` finishes it at the end of the block, also after an error."""
+        """Append a call that opens a job; ``last`` finishes it at the end of the block, also after an error."""
         self._last.append((last, job))
         self(first, job, 1)
 
