@@ -1,4 +1,4 @@
-"""Inference over files."""
+"""Inference: events of files through the chain and the post-processing, into output files."""
 
 from mlreco.inference.recluster import recluster
 from mlreco.inference.run import InferenceSummary, run_inference

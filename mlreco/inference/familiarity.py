@@ -16,9 +16,9 @@ from mlreco.models.blocks import read_blocks
 
 
 def training_data(config: Mapping[str, Any], weights: str | Path | None = None) -> DataFingerprint | None:
-    """Return what the events looked like that a chain was trained on; None where its checkpoints do not tell.
+    """Return the fingerprint of the events that a chain was trained on; None where its checkpoints have none.
 
-    A stage that is trained on fragments, not on events, does not tell.
+    Stages that are trained on fragments instead of events have none.
 
     Args:
         config: a checked configuration.
@@ -34,10 +34,10 @@ def training_data(config: Mapping[str, Any], weights: str | Path | None = None) 
 
 
 class Familiarity:
-    """Collects what events look like, and compares it with the training of a chain.
+    """Collects properties of events and compares them with those of the events that a chain was trained on.
 
     Args:
-        trained: the events that it was trained on; None where that is not known, and nothing is ever told.
+        trained: the events that it was trained on; None where they are not known, and then there are no warnings.
     """
 
     def __init__(self, trained: DataFingerprint | None) -> None:
@@ -50,7 +50,7 @@ class Familiarity:
             self._seen.add(event["energies"], event["voxel_size"][0])
 
     def warning(self) -> str | None:
-        """Return one line where the events differ from those of the training, with what would fit them."""
+        """Return one line if the events differ from those of the training, with the chain that would fit them."""
         if self._trained is None:
             return None
         found = differences(self._seen, self._trained)
@@ -72,7 +72,7 @@ def _shipped_chains() -> dict[str, DataFingerprint]:
             continue
         try:
             data = training_data(load_config(path))
-        except UserError:  # a recipe whose weights are to be trained first
+        except UserError:  # its weights have to be trained first
             continue
         if data is not None:
             found[name] = data

@@ -1,4 +1,4 @@
-"""Events reduced to the graphs of their fragments, in a file to train ``grappa`` from."""
+"""Fragment graphs of events in a file, from which ``grappa`` is trained."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KEPT = ("graph_", "truth_", "event_id", "source")
 
 
 def cache_fragments(config: Config, output: str | Path, *, weights: str | Path | None = None) -> InferenceSummary:
-    """Write the graphs of the fragments of a configuration's events, with what is true of them where there are labels.
+    """Write the fragment graphs of a configuration's events, with the truth of the fragments where there are labels.
 
     The chain runs up to its stage ``fragmenter``; stages that build on the graphs, and post-processing, do not run.
 

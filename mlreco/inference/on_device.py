@@ -1,4 +1,4 @@
-"""Post-processing of a whole batch where the network left its output, before it is copied to the host."""
+"""Post-processing of a whole batch on the device of the network, before its output is copied to the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overlap of reading, network and finishing: each in its own thread, events in their order."""
+"""Reading, network and finishing overlap: each runs in its own thread, and events keep their order."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def short_turns() -> Iterator[None]:
 
 
 def timed(items: Iterable[T]) -> Iterator[tuple[T, float]]:
-    """Yield every item with the seconds that its making took, without those for compiling kernels."""
+    """Yield every item with the seconds that it took, without those for compiling kernels."""
     iterator = iter(items)
     while True:
         watch = Stopwatch()
@@ -48,7 +48,7 @@ def timed(items: Iterable[T]) -> Iterator[tuple[T, float]]:
 
 
 def prefetched(items: Iterable[T], depth: int = 2) -> Iterator[T]:
-    """Yield the items, which a thread makes ahead of their use.
+    """Yield the items, which a thread prepares in advance.
 
     Args:
         items: iterated in the thread; an exception there is raised here, after the items before it.
@@ -91,7 +91,7 @@ def prefetched(items: Iterable[T], depth: int = 2) -> Iterator[T]:
 
 
 class InOrder:
-    """One thread that works off calls in the order in which they come, at most ``depth`` behind.
+    """A thread that makes calls in the order in which they were submitted; at most ``depth`` of them wait.
 
     An exception of a call is raised by a later ``submit`` or on leaving the ``with`` block; calls after it are dropped.
 
@@ -111,7 +111,7 @@ class InOrder:
             self._calls.popleft().result()
 
     def wait(self) -> None:
-        """Wait until all calls are worked off, and raise what one of them raised."""
+        """Wait until all calls have been made, and raise the exception of a call that failed."""
         while self._calls:
             self._calls.popleft().result()
 

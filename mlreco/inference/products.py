@@ -28,11 +28,11 @@ DTYPES = {
     "instances_true": np.int32,
     "interactions_true": np.int32,
 }
-"""Numbers are stored as small as their meaning allows; all other floats are float32, integers int32."""
+"""Products that are stored in smaller types; all other floats are float32, other integers int32."""
 
 
 def voxel_products(voxels: VoxelBatch, products: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Return everything known of the voxels of a batch, (N, ...) each, under its name in the output.
+    """Return all products with one row a voxel of a batch, (N, ...) each, under their names in the output.
 
     Args:
         voxels: the network's input.

@@ -1,4 +1,4 @@
-"""Post-processing again, from an output file: other thresholds or another clusterer without the network."""
+"""Post-processing of an output file again, with other thresholds or another clusterer, without the network."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _DERIVED = (
     "matches",
     "matches_true",
 )
-"""Products that any post-processing makes anew or leaves out, and so not kept; nor are tables of particles."""
+"""Products that are not copied, since post-processing makes them again; tables of particles are not copied either."""
 _OF_GRAPHS = "fragment_"
-"""Beginning of the names of what ``grappa`` says of fragments; it holds for the fragments that it was asked about."""
+"""Beginning of the names of the outputs of ``grappa``, which are valid for the fragments of this file only."""
 
 _NEW = ("date", "mlreco_version")
-"""Attributes that tell when and with what a file was made."""
+"""Attributes with the time at which, and the programs with which, a file was made."""
 
 
 def recluster(
@@ -93,7 +93,7 @@ def recluster(
 
 
 def _kept(products: Sequence[str], processors: Sequence[Any]) -> list[str]:
-    """Return the products that stay: fragments, and what a graph network says of them, only where these are read."""
+    """Return the products to copy; fragments and the scores of a graph network only if a post-processor reads them."""
     read = {name for processor in processors for name in getattr(processor, "requires", ())}
     dropped = {*_DERIVED} if "fragment_edge_scores" in read else {*_DERIVED, "fragments"}
     graphs_stay = "fragments" not in dropped
@@ -113,7 +113,7 @@ def _before_correction(event: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 class _Clock:
-    """Puts the new time of the post-processing in the place of the old one.
+    """Replaces the time of the post-processing.
 
     Args:
         columns: names of the columns of the product ``times``.

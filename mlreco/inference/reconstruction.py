@@ -1,4 +1,4 @@
-"""A chain with its post-processing: batches in, finished events out."""
+"""A chain with its post-processing, from batches of input to events with all products."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Reconstruction:
         chain: the networks, ready for inference.
         processors: the post-processors, in their order.
         device: where the networks run.
-        trained: what the events looked like that the weights were trained on; None where they do not tell.
+        trained: fingerprint of the events that the weights were trained on; None where the checkpoints have none.
 
     Raises:
         UserError: the model cannot be built, weights do not fit, or a stage has none.
@@ -80,7 +80,7 @@ class Reconstruction:
     def networks(
         self, batches: Iterable[Mapping[str, Any]], most: int | None = None
     ) -> Iterator[list[tuple[dict[str, np.ndarray], Seconds]]]:
-        """Yield the events of each batch as the networks leave them, batches in their order.
+        """Yield the events of each batch with the outputs of the networks; batches keep their order.
 
         Args:
             batches: batches of the data loader; read ahead in a thread.
@@ -91,7 +91,7 @@ class Reconstruction:
 
     @torch.inference_mode()
     def network(self, batch: BatchOnItsWay) -> list[tuple[dict[str, np.ndarray], Seconds]]:
-        """Return every event of a batch, not yet finished; several threads may call it at once."""
+        """Return the events of a batch with the outputs of the networks; several threads may call it at once."""
         watch = Stopwatch()
         voxels = batch.host[self.chain.network_input]
         with autocast(self._amp, self.device):
@@ -109,7 +109,7 @@ class Reconstruction:
     def finish(self, event: dict[str, np.ndarray], before: Seconds) -> Seconds:
         """Run the post-processors that have not run on the whole batch, and add their products and ``times``.
 
-        What the stages made for the post-processors alone is dropped.
+        Products that stages make for post-processors only are removed.
 
         Returns:
             The seconds by ``TIME_COLUMNS``.

@@ -32,7 +32,7 @@ from mlreco.sparse import unchanging
 COLUMNS = {"times": TIME_COLUMNS}
 """Names of the columns of products of the output."""
 WARNINGS = "warnings"
-"""Attribute of the output with what the user should know of its events, JSON text of a list."""
+"""Attribute of the output with warnings about its events, a list as JSON text."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class InferenceSummary:
     remarks: Sequence[str] = ()
 
     def profile(self) -> str:
-        """Tell where the time went, as a table."""
+        """Return a table of the time spent in each step."""
         rows = [f"{'stage':<16}{'s':>9}{'ms/event':>10}{'of wall':>9}"]
         for name, spent in {**self.stage_seconds, "wall": self.seconds}.items():
             share = spent / self.seconds if self.seconds else 0.0
@@ -92,7 +92,7 @@ def run_inference(
         weights: checkpoint that comes before those that the configuration names.
         reconstruction: the chain of the configuration where it is built already.
         sources: files of events to read instead of those of the configuration.
-        keep: tells by its name whether a product is written; all are if None.
+        keep: function of the name of a product that says whether it is written; all products are if None.
         info: further attributes of the file.
         show_progress: whether the progress is shown.
 
@@ -132,12 +132,12 @@ def run_inference(
 
 
 def _reconstruct(loader: Loader, reconstruction: Reconstruction, finish: _Finish, most: int | None) -> list[str]:
-    """Take the events of a loader through the chain and finish them in their order.
+    """Run the events of a loader through the chain and finish them in their order.
 
     Args:
         loader: of the batches.
         reconstruction: the chain and its post-processing.
-        finish: takes an event as the networks leave it.
+        finish: called with each event and the outputs of the networks.
         most: number of batches after which to stop.
 
     Returns:
@@ -156,7 +156,7 @@ def _reconstruct(loader: Loader, reconstruction: Reconstruction, finish: _Finish
 
 
 def _refuse_missing_classes(chain: Chain, left_out: Mapping[str, str]) -> None:
-    """Raise where a stage works in true classes and the files hold none of the blobs that could tell them."""
+    """Raise an error if a stage works in true classes and the files hold none of the blobs that have them."""
     if not left_out or set(chain.loss_input) - set(left_out):
         return
     for name in chain.requiring("labels"):
@@ -168,7 +168,7 @@ def _refuse_missing_classes(chain: Chain, left_out: Mapping[str, str]) -> None:
 
 
 def _refuse_lost_events(loader: Loader, writer: HDF5Writer, most: int | None) -> None:
-    """Raise where events that were to be reconstructed are neither in the output nor skipped."""
+    """Raise an error if events that were to be reconstructed are neither in the output nor skipped."""
     skipped = sum(one.entry != WHOLE_FILE for one in loader.skipped)
     if most is None and writer.num_events + skipped != len(loader.dataset):
         raise RuntimeError(f"of {len(loader.dataset)} events {writer.num_events} came out and {skipped} were skipped")
@@ -198,7 +198,7 @@ def inference_loader(
 
 
 def output_info(config: Config, reconstruction: Reconstruction, files: Iterable[str | Path]) -> dict[str, Any]:
-    """Return the attributes of an output file: what its events were made with, and of which files."""
+    """Return the attributes of an output file: program, configuration, weights and input files."""
     scheme = reconstruction.chain.scheme
     return {
         "mlreco_version": __version__,
@@ -214,7 +214,7 @@ def output_info(config: Config, reconstruction: Reconstruction, files: Iterable[
 
 
 class _Finish:
-    """Post-processing and writing of an event; adds up where the time goes."""
+    """Post-processes and writes events, and adds up the time of each step."""
 
     def __init__(
         self,

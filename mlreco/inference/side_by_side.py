@@ -1,4 +1,4 @@
-"""Several batches at once, each in a thread of its own, in the order in which they come."""
+"""Several batches in parallel, each in a thread of its own; the results keep the order of the batches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlreco.sparse import Division
 T = TypeVar("T")
 R = TypeVar("R")
 _WAITING = 2
-"""Items taken for each thread: the one in work and one more, so that no thread waits for the slowest one."""
+"""Items taken in advance for each thread: its current one and one more, so that no thread waits for the slowest one."""
 
 
 def side_by_side(
@@ -65,4 +65,4 @@ def side_by_side(
             yield finished()
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # for threads that begin later: torch has one number for all of these
+        torch.set_num_threads(threads)  # torch uses this number in threads that start later

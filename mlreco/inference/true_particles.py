@@ -1,4 +1,4 @@
-"""The particle table of the input on its way to the output."""
+"""The particle table of the input, as a product of the output."""
 
 from __future__ import annotations
 

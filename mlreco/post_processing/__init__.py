@@ -1,4 +1,4 @@
-"""Post-processing: instances from embeddings, numbers from instances."""
+"""Post-processing: clustering, the fragment graph, evaluation, and the tuning of thresholds."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def construct(name: str) -> Callable[..., Any]:
 
 
 def clusterer_of(thresholds: Given) -> str:
-    """Return the name of the clusterer that thresholds are for, told by their keys: the greedy one in doubt.
+    """Return the name of the clusterer whose thresholds have these keys; the greedy one where they do not decide.
 
     Args:
         thresholds: class name -> name of a value -> number, or the path of a file that ``mlreco tune`` wrote.
@@ -72,7 +72,7 @@ def clusterers_of_file(info: Mapping[str, Any]) -> list[str]:
 
 
 def with_thresholds(config: Mapping[str, Mapping[str, Any] | None], thresholds: Given) -> dict[str, Any]:
-    """Return a section ``post_processing`` with thresholds for its clusterer; the one that they are for, if another.
+    """Return a section ``post_processing`` with other thresholds, and with the clusterer that they belong to.
 
     Args:
         config: name of a post-processor -> its arguments.

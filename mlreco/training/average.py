@@ -1,4 +1,4 @@
-"""The exponential moving average of the weights, which is often better than the last ones."""
+"""The exponential moving average of the weights, which is often better than the last weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     """Return the average of a model, to be updated after every step with ``update_parameters(model)``.
 
     After n updates the average keeps min(decay, (1 + n) / (10 + n)) of itself, so that it does not stay at the random
-    weights of the beginning. Running statistics are averaged as the parameters are.
+    weights of the beginning. Running statistics are averaged like parameters.
 
     Args:
         model: what is trained.

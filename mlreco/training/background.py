@@ -1,4 +1,4 @@
-"""Validation beside the training, in a process of its own that has its own copy of the weights."""
+"""Validation in a process of its own, with its own copy of the weights, while the training goes on."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from mlreco.pipes import pipes_of
 
 _ROOT = Path(__file__).resolve().parents[2]
 _POLL = 0.5
-"""Seconds between two looks at what a wait may be ended by."""
+"""Seconds between two checks whether a wait is to end."""
 
 
 class BackgroundValidator:
-    """Validates checkpoints, one after another, in a process that starts with the first one.
+    """Validates checkpoints, one after another, in a process that is started for the first one.
 
     The process computes on the CPU, with the cores that the threads of the training leave, at least one.
 
@@ -41,7 +41,7 @@ class BackgroundValidator:
         self._worker: subprocess.Popen | None = None
 
     def begin(self, checkpoint: Path) -> None:
-        """Let the weights of a checkpoint be validated; the numbers of the one before have been fetched.
+        """Begin the validation of a checkpoint; the numbers of the one before must have been fetched.
 
         Raises:
             UserError: the process has ended.
@@ -56,10 +56,10 @@ class BackgroundValidator:
         """Wait for the numbers of the validation that was begun.
 
         Args:
-            ended: asked while it is waited for; whether to stop.
+            ended: called while it waits; returns whether to stop.
 
         Raises:
-            WaitEnded: ``ended`` said so.
+            WaitEnded: ``ended`` returned True.
             UserError: an event cannot be read, or the process has ended.
         """
         while not self.has_come(_POLL):
@@ -74,7 +74,7 @@ class BackgroundValidator:
         return answer["numbers"]
 
     def has_come(self, seconds: float = 0.0) -> bool:
-        """Tell whether numbers have come, waiting at most so long."""
+        """Tell whether numbers have arrived, after waiting at most so many seconds."""
         return bool(select.select([pipes_of(self._running())[1]], [], [], seconds)[0])
 
     def close(self) -> None:
@@ -96,22 +96,22 @@ class BackgroundValidator:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 env={**os.environ, **threads, "PYTHONPATH": path},
-                start_new_session=True,  # signals to the group are for the training
+                start_new_session=True,  # signals to the process group are for the training
             )
             _send(pipes_of(self._worker)[0], self._config)
         return self._worker
 
     def _died(self) -> UserError:
-        """Return the error that tells how the process ended."""
+        """Return an error with the way in which the process ended."""
         code = self._running().wait()
         how = signal.Signals(-code).name if code < 0 else f"exit status {code}"
         return UserError(f"trainval.validation: the process that validates in the background has ended ({how})")
 
 
 def serve() -> None:
-    """Read a configuration and then names of checkpoints, and answer each with its numbers: the process' main."""
+    """Read a configuration, then names of checkpoints, and answer each with its numbers; main of the process."""
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever prints must not speak in between
+    os.dup2(2, 1)  # prints must not disturb the protocol on stdout
     parent = os.getppid()
     config = pickle.load(sys.stdin.buffer)
     with contextlib.suppress(EOFError), contextlib.ExitStack() as stack:
@@ -132,7 +132,7 @@ def serve() -> None:
 def _validation(
     config: Mapping[str, Any], stack: contextlib.ExitStack
 ) -> Callable[[Path, Callable[[], bool]], dict[str, float]]:
-    """Return what validates a checkpoint, with a network of its own on the CPU."""
+    """Return a function that validates a checkpoint with a network of its own on the CPU."""
     from mlreco.checkpoints import read_checkpoint
     from mlreco.models.chain import Chain
     from mlreco.models.weights import load_state

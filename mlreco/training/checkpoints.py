@@ -40,12 +40,12 @@ class TrainingState:
         seconds_of_run: time spent since the last start.
         seed: of the order of events and their augmentation.
         batches: state of the data loader.
-        metadata: what a checkpoint tells about itself, without the running training.
-        run: what is told of the running training.
-        scaler: of the loss in fp16.
+        metadata: metadata of the checkpoint, without those of the running training.
+        run: metadata of the running training.
+        scaler: gradient scaler for fp16.
         skipped_steps: steps left out since their gradient overflowed in fp16.
         average: moving average of the weights, where there is one.
-        reports: where the log stands.
+        reports: state of the log.
         selection: the best network so far.
         numbers: of the last validation.
     """
@@ -94,7 +94,7 @@ def random_state() -> dict[str, Any]:
 def restore_random_state(state: Mapping[str, Any]) -> None:
     """Set all global random generators to a state of :func:`random_state`.
 
-    Of GPUs those that are here: the state may come from a machine with more or fewer of them.
+    GPUs that do not exist here are ignored: the state may come from a machine with more or fewer of them.
     """
     torch.set_rng_state(state["torch"])
     version, internal, gauss = state["python"]
@@ -160,8 +160,8 @@ class Saved:
     Attributes:
         path: the file.
         content: the state.
-        metadata: what it tells about itself.
-        settings: with what it was made, as far as it tells.
+        metadata: its metadata.
+        settings: the settings of its training, as far as they are known.
     """
 
     path: Path
@@ -256,7 +256,7 @@ def _first(data: DataFingerprint) -> str:
 
 
 def _check_kinds(found: Mapping[str, Any], wanted: Mapping[str, Any], name: str) -> None:
-    """Check that a state has numbers where there should be: torch takes anything.
+    """Check that a state has numbers where there should be numbers, which torch does not check.
 
     Raises:
         ValueError: it has something else.
@@ -267,7 +267,7 @@ def _check_kinds(found: Mapping[str, Any], wanted: Mapping[str, Any], name: str)
 
 
 def _check_optimizer(optimizer: torch.optim.Optimizer) -> None:
-    """Check that an optimiser's state belongs to its parameters: torch does not.
+    """Check that an optimiser's state fits its parameters, which torch does not check.
 
     Raises:
         ValueError: a tensor has another shape, or numbers that are not finite.

@@ -1,4 +1,4 @@
-"""What a checkpoint holds from which a training can continue: its parts, their kinds and bounds."""
+"""The content of a checkpoint from which a training can continue: its parts with their types and bounds."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ NotNegative = Annotated[int, Field(ge=0, lt=1 << 53)]
 
 
 class _Part(BaseModel):
-    """A part of the state; what later versions add is passed over."""
+    """A part of the state; keys that later versions add are ignored."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="ignore", strict=True)
 
 
 class _Batches(_Part):
-    """State of the loader; it compares the rest with its own."""
+    """State of the data loader, which checks the rest itself."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -66,11 +66,11 @@ class Content(_Part):
 
 
 def of_another_kind(found: Any, wanted: Any, place: str) -> str:
-    """Return the place of the first value that is of another kind than it should be; nothing where all are right.
+    """Return the place of the first value of a wrong type; an empty text where all are right.
 
     Args:
         found: nested mappings, lists and plain values.
-        wanted: the same with values of the right kinds; what only one of them has is passed over.
+        wanted: the same with values of the right types; what only one of them has is ignored.
         place: where they stand, for the result.
     """
     if isinstance(wanted, Mapping):

@@ -1,4 +1,4 @@
-"""Which events of a batch make the numbers of a training not finite."""
+"""Finds the events of a batch with which loss or gradients are not finite."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def events_at_fault(parts: Sequence[Batch], chain: Chain, loss: ChainLoss, amp: 
         amp: ``trainval.amp``.
 
     Returns:
-        their places in the batch; none where each of several fails alone, as with weights that are too large, or none
-        does.
+        their places in the batch; none if no event fails alone, or if each of several does, as with weights that are
+        too large.
     """
     device = next(chain.parameters()).device
     events = [(part, number) for part in parts for number in range(len(part["index"]))]

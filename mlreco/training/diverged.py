@@ -1,4 +1,4 @@
-"""The batch with which a training went wrong, as a file that can be looked at."""
+"""The batch with which a training diverged, as a file for the event display."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def write_batch(
     Args:
         path: file to write.
         parts: minibatches, on the CPU.
-        chain: tells input and labels.
+        chain: names the input and the labels.
         config_text: the configuration as YAML.
         files: the input files.
 

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 
 LAST = ("iter", "epoch", "tsum", "lr", "skipped", "skipped_steps", "loss_scale")
-"""Columns that tell how things stand; the others are means over the interval."""
+"""Columns with the values of the last iteration; the others are means over the interval."""
 
 
 class Interval:
     """Means over the iterations since the last report.
 
-    An iteration counts by the weights of its numbers: the accuracy of a class by the voxels of that class. Numbers that
-    are none, such as the accuracy of a class that did not occur, are left out of their mean.
+    An iteration counts by the weights of its numbers: the accuracy of a class by the voxels of that class. NaN, such as
+    the accuracy of a class that did not occur, is left out of the means.
 
     Args:
         state: what :meth:`state` returned when the training was saved.
@@ -33,7 +33,7 @@ class Interval:
 
         Args:
             row: the numbers, ``events`` (how many it trained on) among them.
-            weights: of the numbers that do not count 1.
+            weights: weights of the numbers whose weight is not 1.
         """
         self._last = {name: row[name] for name in LAST if name in row}
         for name, value in row.items():
@@ -66,7 +66,7 @@ class Interval:
         return row
 
     def state(self) -> dict[str, list[float]]:
-        """Return the sums so far, for a training that goes on from here."""
+        """Return the sums so far, for a training that continues from here."""
         return {name: list(pair) for name, pair in self._sums.items()}
 
 

@@ -16,7 +16,7 @@ from mlreco.training.selection import Selection
 
 
 def keep_best(weight_prefix: str, checkpoint: Path) -> None:
-    """Let the best checkpoint be this one, which is written.
+    """Make a checkpoint that has been written the best one.
 
     Raises:
         UserError: it cannot be written.
@@ -30,7 +30,7 @@ def keep_best(weight_prefix: str, checkpoint: Path) -> None:
 
 
 def keep_best_with(weight_prefix: str, checkpoint: Path, numbers: Mapping[str, float], selection: Selection) -> None:
-    """Let the best checkpoint be one that was written before its numbers were known.
+    """Make a checkpoint the best one that was written before its numbers were known.
 
     Args:
         weight_prefix: ``trainval.weight_prefix``.

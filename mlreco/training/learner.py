@@ -1,4 +1,4 @@
-"""From a batch to the losses whose gradients are wanted, minibatch by minibatch, in one process or several."""
+"""Losses of a batch for the backward pass, minibatch by minibatch, in one process or several."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Lessons:
 
 
 class _Pass(nn.Module):
-    """Network and loss as one module, as `DistributedDataParallel` needs them to average gradients over processes."""
+    """Network and loss as one module, which `DistributedDataParallel` needs to average gradients over processes."""
 
     def __init__(self, chain: Chain, loss: ChainLoss, amp: str, norms: SyncedNorms | None) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class _Pass(nn.Module):
             return self.chain(batch)
 
     def _uncounted(self, batch: Batch) -> Tensor:
-        """Make a pass that contributes nothing, for the operations that all processes must do together."""
+        """Make a pass that contributes nothing, to take part in the collective operations of the others."""
         if self._norms is None:
             return self._nothing({})
         with self._norms.uncounted():
@@ -88,7 +88,7 @@ class Learner:
         amp: ``trainval.amp``.
         team: the processes that train together.
         norms: its normalisations, where they are over the voxels of all processes.
-        any_events: gives some events, for a process that has none to learn from.
+        any_events: returns some events, for a process that has none in this batch.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Learner:
     def losses(self, parts: Sequence[Batch], lessons: Lessons, lap: Callable[[str], None]) -> Iterator[Tensor]:
         """Yield the loss of each minibatch; the backward pass of one is done when the next is asked for.
 
-        It ends early where a number is none. Several processes go on to the end together, and all of them know then.
+        It ends early where a number is not finite. Several processes all go on to the end and then share the problem.
 
         Args:
             parts: the minibatches of this process; none where no event could be read.
@@ -141,7 +141,7 @@ class Learner:
             self._agree(lessons)
 
     def _stand_in(self) -> Batch | None:
-        """Return events for a pass that this process makes only since the others do; None where it need not."""
+        """Return events for a pass that this process makes only because the others do; None where none is needed."""
         if self._norms is None:
             return None
         if self._spare is None and self._any_events is not None:
@@ -155,7 +155,7 @@ class Learner:
                 buffer.copy_(before)
 
     def events_at_fault(self, parts: Sequence[Batch]) -> list[int]:
-        """Return the places of the events of a batch that fail alone, too (`mlreco.training.culprit`)."""
+        """Return the places of the events of a batch that also fail alone (`mlreco.training.culprit`)."""
         with contextlib.nullcontext() if self._norms is None else self._norms.apart():
             return events_at_fault(parts, self.chain, self.loss, self._amp)
 
@@ -187,6 +187,6 @@ class Learner:
         lessons.at_fault.append(part)
 
     def _agree(self, lessons: Lessons) -> None:
-        """Let every process know what went wrong in one."""
+        """Share a problem of one process with all processes."""
         if self.team.worst(int(bool(lessons.problem))):
             lessons.problem = next(filter(None, self.team.gathered(lessons.problem)))

@@ -18,8 +18,8 @@ class CSVLog:
     """Rows of named numbers, written and flushed as they come.
 
     The columns are those of the first row: ``iter, epoch, titer, tsum, ...`` and every loss term. A resumed training
-    goes on in the file of the one before, after the last row that its checkpoint knew of: rows of work that was lost
-    are removed, for they come again.
+    goes on in the file of the one before, after the last row that its checkpoint knew of: later rows are removed,
+    because these iterations are done again.
 
     Args:
         log_dir: folder, made where it is missing.
@@ -67,7 +67,7 @@ class CSVLog:
             raise write_failure(self.path, error) or error from error
 
     def state(self) -> dict[str, Any]:
-        """Return where the log stands, for a training that goes on from here."""
+        """Return the state of the log, for a training that continues from here."""
         self._file.flush()
         return {"path": str(self.path.resolve()), "bytes": os.fstat(self._file.fileno()).st_size}
 

@@ -34,7 +34,7 @@ from mlreco.training.validation import Validator
 
 
 class Training:
-    """The loop and what it works with.
+    """The training loop.
 
     Args:
         config: the whole configuration.
@@ -71,7 +71,7 @@ class Training:
 
     @property
     def what_is_complete(self) -> str:
-        """Why nothing is left to train; an empty text where something is."""
+        """The reason why nothing is left to train; an empty text while there is something."""
         if self.validations.has_ended:
             return f"validations became no better before iteration {self.state.iteration}; raise trainval.patience"
         if self.state.iteration < self.iterations or self.validations.is_unfinished:
@@ -155,7 +155,7 @@ class Training:
             raise UserError(f"{error}; {self._save_at_fault()}") from error
 
     def _tell_skipped(self) -> None:
-        """Tell of events that were skipped for the first time; beyond a few only how many."""
+        """Report events that were skipped for the first time; beyond a few only their number."""
         skipped = self.loader.skipped
         for one in skipped[self._told : SHOWN]:
             remark(f"skipped {one}")
@@ -245,7 +245,7 @@ class Training:
         return row, weights
 
     def _scaling(self) -> dict[str, float]:
-        """Return the columns of the log that tell how fp16 goes."""
+        """Return the columns of the log for fp16."""
         if not self.state.scaler.is_enabled():
             return {}
         return {"skipped_steps": self.state.skipped_steps, "loss_scale": self.state.scaler.get_scale()}

@@ -1,4 +1,4 @@
-"""The minibatches of a batch: the weight of each, and their loss terms combined to those of the batch."""
+"""The minibatches of a batch: their weights, and the loss terms of the batch from theirs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def shares_of(
 
     A loss is a mean over events or over voxels, depending on the stage. A minibatch gets the fraction of these events
     or voxels that it holds, so that the gradients add up to the gradient of the whole batch. Where the batch has none,
-    its minibatches share alike.
+    all its minibatches have the same weight.
 
     Args:
         parts: the minibatches that are here.

@@ -1,4 +1,4 @@
-"""The names of a training's checkpoints, and that no other training writes under them."""
+"""The names of a training's checkpoints, and their protection from other trainings."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _matching(weight_prefix: str, form: str) -> list[tuple[int, Path]]:
 
 @contextlib.contextmanager
 def reserved(weight_prefix: str) -> Iterator[None]:
-    """Keep other trainings from writing checkpoints under a prefix, and clear away what killed ones left unfinished.
+    """Keep other trainings from writing checkpoints under a prefix, and remove unfinished files of killed ones.
 
     Raises:
         UserError: another training writes there, or the folder cannot be written.

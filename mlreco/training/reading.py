@@ -18,7 +18,7 @@ Table = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class RunLog:
-    """What a training told.
+    """The logs of a training.
 
     Attributes:
         name: of the run: its folder or file.
@@ -35,8 +35,8 @@ def read_run(path: str | Path) -> RunLog:
     """Read the logs of a run.
 
     Args:
-        path: the folder of the logs (``trainval.log_dir``), or one CSV file. Of an iteration that stands in several
-            files, the newest file tells.
+        path: the folder of the logs (``trainval.log_dir``), or one CSV file. Where several files have the same
+            iteration, the newest file counts.
 
     Raises:
         UserError: there is no log, or a file is none.

@@ -1,4 +1,4 @@
-"""How a training is told: CSV, TensorBoard and the terminal, the same numbers in each."""
+"""Reports of a training: the same numbers as CSV, in TensorBoard and on the terminal."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from mlreco.training.interval import Interval
 from mlreco.training.log import CSVLog
 
 _SECONDS_BETWEEN_LINES = 10.0
-"""Where nobody sees a bar, a report is told on the terminal at most this often."""
+"""Seconds between two reports on the terminal where no progress bar is shown, at least."""
 
 
 class Reporter:
-    """Takes the numbers of every iteration, and tells their means every ``report_step`` iterations.
+    """Collects the numbers of every iteration, and reports their means every ``report_step`` iterations.
 
     Args:
         trainval: the section of the configuration.
@@ -55,7 +55,7 @@ class Reporter:
         return self._log.path
 
     def record(self, row: Mapping[str, float], weights: Mapping[str, float]) -> dict[str, float] | None:
-        """Take the numbers of an iteration, and the weights of its terms; return the row where one was told."""
+        """Add the numbers of an iteration, and the weights of its terms; return the row if one was reported."""
         self._interval.add(row, weights)
         self._progress.advance(1, loss=row["loss"])
         if row["iter"] % self.step and row["iter"] != self.iterations:
@@ -68,7 +68,7 @@ class Reporter:
         return told
 
     def validated(self, iteration: int, numbers: Mapping[str, float], best: str) -> None:
-        """Tell the numbers of a validation, on the terminal that which is compared and the most usual ones."""
+        """Report the numbers of a validation; on the terminal only the selecting number and the most usual ones."""
         if self._validations is not None:
             self._validations.record({"iter": iteration, **numbers})
         self.show({f"validation/{name}": value for name, value in numbers.items()}, iteration)
@@ -77,14 +77,14 @@ class Reporter:
         remark(f"validation after {iteration} iterations: {told}")
 
     def show(self, numbers: Mapping[str, float], iteration: int) -> None:
-        """Give numbers to TensorBoard, where it is wanted."""
+        """Write numbers for TensorBoard if it is switched on."""
         if self._board is not None:
             for name, value in numbers.items():
                 self._board.add_scalar(name, value, iteration)
             self._board.flush()
 
     def state(self) -> dict[str, Any]:
-        """Return where the reports stand, for a training that goes on from here."""
+        """Return the state of the reports, for a training that continues from here."""
         state = {"log": self._log.state(), "interval": self._interval.state()}
         return state if self._validations is None else {**state, "validation": self._validations.state()}
 
@@ -97,7 +97,7 @@ class Reporter:
         self._stack.close()
 
     def _tell(self, row: Mapping[str, float]) -> None:
-        """Say on the terminal how it goes."""
+        """Write a report to the terminal."""
         now, iteration = time.monotonic(), int(row["iter"])
         if now - self._told < _SECONDS_BETWEEN_LINES and iteration != self.iterations:
             return
@@ -116,7 +116,7 @@ class Reporter:
 
 @contextlib.contextmanager
 def _board(trainval: Mapping[str, Any], first_iteration: int) -> Any:
-    """Give a writer of TensorBoard's files, or None."""
+    """Return a writer of TensorBoard's files, or None."""
     if not trainval["tensorboard"]:
         yield None
         return

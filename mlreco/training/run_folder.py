@@ -1,4 +1,4 @@
-"""What stands beside a log so that its training can be repeated from the folder alone."""
+"""The files beside a log from which its training can be repeated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def describe_run(log: Path, state: TrainingState) -> None:
     """Write the configuration and the circumstances of a run beside its log.
 
     The configuration has the seed that was drawn, the weights that the training began from and the full paths of its
-    files, so that it says all of it from any folder. A training that was resumed adds its part to the circumstances.
+    files, so that it can be used from any folder. A training that was resumed adds its part to the circumstances.
 
     Args:
         log: the CSV file; the others have its name with the endings ``.cfg`` and ``.json``.
@@ -32,7 +32,7 @@ def describe_run(log: Path, state: TrainingState) -> None:
     trainval = config.setdefault("trainval", {})
     trainval["seed"] = state.seed
     runs = state.run, *reversed(state.metadata.history)
-    begun_from = next((run.begun_from for run in runs if not run.resumed), "")  # older checkpoints tell no history
+    begun_from = next((run.begun_from for run in runs if not run.resumed), "")  # older checkpoints have no history
     if begun_from:
         trainval["model_path"] = begun_from
     use_full_paths(config)

@@ -1,4 +1,4 @@
-"""Schedules of learning rates by their torch names, a step an iteration, and the warm-up before them."""
+"""Schedules of learning rates by their torch names, with one step in each iteration, and the warm-up before them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlreco.training.selection import smaller_is_better
 
 
 def schedule_of(trainval: Mapping[str, Any], iterations: int) -> dict[str, Any] | None:
-    """Return ``trainval.lr_scheduler`` with what follows from the training: its length, what a better number is.
+    """Return ``trainval.lr_scheduler``, completed with the length of the training and whether lower numbers are better.
 
     Args:
         trainval: the section of the configuration.
@@ -52,7 +52,7 @@ def make_scheduler(optimizer: torch.optim.Optimizer, config: Mapping[str, Any] |
 
 
 def step_scheduler(scheduler: Any) -> None:
-    """Go to the next learning rate, unless it waits for a validation.
+    """Go to the next learning rate, unless the schedule follows the validation.
 
     Raises:
         UserError: the schedule has ended.
@@ -66,7 +66,7 @@ def step_scheduler(scheduler: Any) -> None:
 
 
 def follow_validation(scheduler: Any, value: float) -> None:
-    """Tell a schedule that waits for validations how one went.
+    """Give the number of a validation to a schedule that follows the validation.
 
     Args:
         scheduler: any schedule, or None.

@@ -1,4 +1,4 @@
-"""Which of the validated networks is the best, and whether it still gets better."""
+"""The best of the validated networks, and the number of validations since."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class Selection:
     """The best network so far.
 
     Attributes:
-        iteration: when it was; 0 before the first validation.
+        iteration: iteration of the best network; 0 before the first validation.
         value: of the number that is compared.
         misses: validations since then.
         validated: iteration of the last validation.
-        pending: iteration of a validation that is under way; 0 for none.
+        pending: iteration whose validation is running; 0 for none.
     """
 
     iteration: int = 0

@@ -1,4 +1,4 @@
-"""The settings that change what a training comes to: those that a resumed one must share."""
+"""The settings that affect the result of a training; a resumed training must have the same."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ SOURCE = ("weight", "simulation")
 MODEL = ("name", "class_scheme", "modules", "network_input", "loss_input")
 WHERE_WEIGHTS_COME_FROM = ("model_path", "model_name")
 OF_EARLY_CHECKPOINTS = ("optimizer", "lr_scheduler", "max_grad_norm", "freeze", "amp", "tf32")
-"""Keys of ``trainval`` that checkpoints told before they told everything."""
+"""Keys of ``trainval`` in early checkpoints, which did not have all settings."""
 VALIDATION = ("step", "events", "clustering")
 TOLD_LATER = (
     ("iotool.dataset.skip_event_list.",),
     ("trainval.best.", "trainval.validation.", "post_processing."),
 )
-"""Beginnings of keys, with a dot at the end, of which older checkpoints tell none of a group."""
+"""Beginnings of groups of keys, with a dot at the end, that older checkpoints do not have."""
 BEFORE_IT_EXISTED = {
     "trainval.amp": "off",
     "trainval.tf32": False,
@@ -28,15 +28,15 @@ BEFORE_IT_EXISTED = {
     "trainval.sync_batch_norm": False,
     "iotool.minibatch_size": -1,
 }
-"""Settings that older checkpoints do not tell, and what they were where that is not None."""
+"""Settings that older checkpoints do not have, with their values of that time where these are not None."""
 
 
 def settings_of(config: Mapping[str, Any], schedule: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the settings of a configuration that change what a training comes to: dotted key -> plain value.
+    """Return the settings of a configuration that affect the result of a training: dotted key -> plain value.
 
-    Where the events lie, how many processes read them and how long and how often is trained and told is not among
-    them; the events themselves have a fingerprint. Files that are named count by their content. The validation is
-    among them where the learning rate follows it.
+    Paths of the events, numbers of reading processes, the length of the training and the intervals of its reports do
+    not belong to them. The events themselves have a fingerprint. Files are represented by their content. The settings
+    of the validation belong to them if the learning rate follows the validation.
 
     Args:
         config: a checked configuration.
@@ -65,7 +65,7 @@ def settings_of(config: Mapping[str, Any], schedule: Mapping[str, Any] | None) -
 
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield what nested mappings hold under dotted keys."""
+    """Yield the values of nested mappings with their dotted keys."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from flattened(value, f"{prefix}{key}.")
@@ -74,7 +74,7 @@ def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str
 
 
 def settings_before(checkpoint: Mapping[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings that a checkpoint was made with, as far as it tells.
+    """Return the settings with which a checkpoint was made, as far as it has them.
 
     Args:
         checkpoint: its content.
@@ -92,7 +92,7 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any], complete: bool
     Args:
         before: what :func:`settings_before` returned.
         now: what :func:`settings_of` returned.
-        complete: whether the former tells all; else only what early checkpoints told is compared.
+        complete: whether ``before`` has all settings; else only those of early checkpoints are compared.
     """
     early = tuple(f"trainval.{key}" for key in OF_EARLY_CHECKPOINTS)
     untold = tuple(f"{name}." for name in named_files(before, now))
@@ -109,6 +109,6 @@ def difference(before: Mapping[str, Any], now: Mapping[str, Any], complete: bool
 
 
 def named_files(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return the keys of thresholds of which a checkpoint tells the name of a file alone, as older ones do."""
+    """Return the keys of thresholds for which a checkpoint has only the name of a file, as older ones do."""
     named = [key for key, value in before.items() if key.endswith(".thresholds") and isinstance(value, str)]
     return [name for name in named if any(key.startswith(f"{name}.") for key in now)]

@@ -1,4 +1,4 @@
-"""From a loss to changed weights: backward pass, scaling of the gradient in fp16, its limit, the optimiser."""
+"""A step of the optimiser: backward pass, gradient scaling in fp16, gradient clipping, update of the weights."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from mlreco.training.schedules import scaled_rates, step_scheduler
 
 @dataclass(frozen=True)
 class Step:
-    """What a step of the optimiser did.
+    """The outcome of a step of the optimiser.
 
     Attributes:
         sound: whether the training may go on: False for a gradient that no scale makes finite, and then nothing has
             changed.
-        norm: of the gradient, without the scale and before its limit; NaN where there was none.
+        norm: of the gradient, without the scale and before clipping; NaN where there was no gradient.
     """
 
     sound: bool = True
@@ -27,7 +27,7 @@ class Step:
 
 
 def make_scaler(amp: str, device: torch.device) -> torch.amp.GradScaler:
-    """Return what keeps small gradients from becoming 0 in fp16; without effect for other values of ``trainval.amp``.
+    """Return the gradient scaler for fp16, which keeps small gradients from becoming 0; for others it has no effect.
 
     The loss is multiplied by a scale that halves whenever a gradient overflows and doubles after 2000 steps without.
 
@@ -56,7 +56,7 @@ def optimize(
             Nothing is learned from those without a graph.
         max_norm: gradients (as they are without the scale) are scaled down to this norm where theirs is larger.
         rate_factor: of the learning rate in this step.
-        sound: asked after the last loss; whether the losses were numbers.
+        sound: called after the last loss; returns whether all losses were finite.
     """
     state.optimizer.zero_grad(set_to_none=True)
     learned = False

@@ -25,14 +25,14 @@ class _Total(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
-        return _Total.apply(gradient)  # so that it has a gradient, too
+        return _Total.apply(gradient)  # so that its gradient has a gradient, too
 
 
 class SyncedNorms:
-    """The normalisations of a network, which meet in the same order in every process, forward and backward.
+    """The normalisations of a network, which add up statistics over processes in the forward and the backward pass.
 
-    So every process has to make every pass, one that has no events for it with a stand-in that does not count
-    (:meth:`uncounted`), and has to go back through all layers (:meth:`tie`).
+    Every process has to call them in the same order. A process without events makes the pass with other events that do
+    not count (:meth:`uncounted`), and the backward pass has to go through all layers (:meth:`tie`).
 
     Args:
         network: its normalisations are changed.
@@ -62,7 +62,7 @@ class SyncedNorms:
 
     @contextlib.contextmanager
     def uncounted(self) -> Iterator[None]:
-        """Let the voxels of a pass not count."""
+        """Leave the voxels of a pass out of the statistics."""
         self._counts = False
         try:
             yield
@@ -71,7 +71,7 @@ class SyncedNorms:
 
     @contextlib.contextmanager
     def apart(self) -> Iterator[None]:
-        """Let every process normalise over its own voxels alone."""
+        """Normalise over the voxels of each process alone."""
         for norm in self._norms:
             norm.meeting = None
         try:
@@ -81,7 +81,7 @@ class SyncedNorms:
                 norm.meeting = self
 
     def tie(self, products: Mapping[str, Any]) -> Tensor:
-        """Return a 0 that every product and every total has a part in, so that the way back leads through all of them.
+        """Return a 0 that depends on every product and every total, so that the backward pass goes through all of them.
 
         Args:
             products: of the network in the pass that has just been made.

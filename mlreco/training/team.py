@@ -18,15 +18,15 @@ from mlreco.iotools.plan import Shard
 from mlreco.training.settings import flattened
 
 GOES_ON, ENDS, FAILED = 0, 1, 2
-"""What a process has to say before an iteration: it goes on, it was told to end, it cannot go on."""
+"""State of a process before an iteration: it goes on, it was told to end, or it cannot go on."""
 _LOST = ("gloo", "NCCL", "Connection", "ProcessGroup", "process group")
-"""Words in the errors of torch when another process is gone."""
+"""Words in the errors that torch raises when another process is gone."""
 _CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
 class Team:
-    """The processes of a training; of one alone nothing is exchanged.
+    """The processes of a training; a single process exchanges nothing.
 
     Attributes:
         rank: number of this process.
@@ -77,7 +77,7 @@ class Team:
         return values
 
     def require_same(self, facts: Mapping[str, Any]) -> None:
-        """Check that all processes train the same.
+        """Check that all processes have the same settings and data.
 
         Args:
             facts: what must be the same, by its name; of a mapping every key.
@@ -119,7 +119,7 @@ class Team:
 
 @contextlib.contextmanager
 def team_of_environment(gpus: str) -> Iterator[Team]:
-    """Give the team that ``torchrun`` started this process for; one process where it did not.
+    """Return the team of the processes that ``torchrun`` started; a team of one without ``torchrun``.
 
     On a machine's CPU the cores are shared evenly among its processes, unless ``OMP_NUM_THREADS`` says otherwise
     (``torchrun`` sets it to 1 where nobody did).

@@ -1,4 +1,4 @@
-"""From a configuration to a training: what is built, and how one that was interrupted goes on."""
+"""Builds a training from a configuration and runs it, from the beginning or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def train(config: Config, *, resume: str | Path | None = None, weights: str | Pa
 
     Writes ``<weight_prefix>-<iteration>.ckpt`` every ``checkpoint_step`` iterations and at the end, and a CSV log with
     a row every ``report_step`` iterations. The first Ctrl-C, SIGTERM or SIGUSR1 ends the running iteration, saves and
-    raises. What ends a training in another way (a worker that was killed, damaged data, a loss that is no number) saves
-    the last good state, too.
+    raises. The last good state is also saved where a training ends in another way (a worker was killed, data are
+    damaged, a loss is no number).
 
     Args:
         config: a checked configuration (:func:`mlreco.config.load_config`), with its YAML text in ``text``.
@@ -85,7 +85,7 @@ def train(config: Config, *, resume: str | Path | None = None, weights: str | Pa
 
 
 def _leave_note(path: Path, text: str) -> None:
-    """Write a line for who starts the training again; the training itself is saved already."""
+    """Write the file that says that the training is to be continued; its checkpoint is already saved."""
     try:
         write_text(path, f"{text}\n")
     except UserError as error:
@@ -152,7 +152,7 @@ def _validation(
     team: Team,
     saved: Saved | None,
 ) -> Iterator[Validator | BackgroundValidator | None]:
-    """Give what validates in the first process, None elsewhere or where nothing is to be validated.
+    """Return the validator in the first process, None in others or where nothing is to be validated.
 
     Raises:
         UserError: the events cannot be read, or give no number of the name that is compared; or something needs a
@@ -178,7 +178,7 @@ def _validation(
 
 
 def _compare_events(validator: Validator, saved: Saved | None, plateau: bool) -> None:
-    """Compare the events that are validated on with those before a training was interrupted.
+    """Compare the events of the validation with those before the training was interrupted.
 
     Raises:
         UserError: they are others, and the learning rate follows the validation.
@@ -196,7 +196,7 @@ def _follows_validation(trainval: Mapping[str, Any]) -> bool:
 
 
 def _check_what_follows(trainval: Mapping[str, Any]) -> None:
-    """Check what waits for validations.
+    """Check that settings that depend on validations have validations.
 
     Raises:
         UserError: there are none, or none that it may wait for.
@@ -237,7 +237,7 @@ def _describe(
     weights: str | Path | None,
     team: Team,
 ) -> None:
-    """Put into the state what its checkpoints will tell about themselves."""
+    """Set the metadata of the checkpoints in the state."""
     device = next(state.model.parameters()).device
     begun_from = saved.path if saved is not None else weights or config["trainval"].get("model_path") or ""
     if saved is not None:

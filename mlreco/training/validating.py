@@ -1,4 +1,4 @@
-"""When the network of a training is validated, and what follows from it."""
+"""Validations during a training: when they are made, and what depends on their numbers."""
 
 from __future__ import annotations
 
@@ -22,18 +22,21 @@ from mlreco.training.validation import Validator
 
 
 class Validations:
-    """Validates every so many iterations, tells the numbers, keeps the best checkpoint and ends when patience does.
+    """Validates at intervals, reports numbers, keeps the best checkpoint, ends trainings that no longer improve.
 
-    In the background numbers are told, and the best checkpoint kept, when they come. They are waited for where the next
-    validation is due, and only there patience ends, so that the course of a training does not depend on their speed.
+    Numbers of a background validation are reported, and the best checkpoint is kept, when they arrive. The next
+    validation waits for them, and only then the training may end early, so that its course does not depend on the speed
+    of the validation.
 
     Args:
         trainval: the section of the configuration.
         state: of the training; its selection changes.
         iterations: of the whole training.
         team: the processes that train together.
-        validator: of the process that validates, or that lets another do it; None in the others and without validation.
-        save: writes a checkpoint of now and returns its path; one that is there only with ``again``.
+        validator: of the first process, which validates itself or in the background; None in other processes and
+            without validation.
+        save: writes a checkpoint of the current state and returns its path; an existing one is replaced only with
+            ``again``.
     """
 
     def __init__(
@@ -73,7 +76,7 @@ class Validations:
                 self._begin(done)
 
     def finish(self, ended: Callable[[], bool], reporter: Reporter | None) -> None:
-        """Wait for what is under way, at the end of a training; the checkpoint of the end is written again.
+        """Wait for a running validation at the end of a training; the last checkpoint is then written again.
 
         Raises:
             WaitEnded: ``ended`` said so.
@@ -85,12 +88,12 @@ class Validations:
 
     @property
     def has_ended(self) -> bool:
-        """Whether patience has ended a training before this one goes on from it."""
+        """Whether the training was already ended early before it was resumed."""
         return not self._is_beside and self.is_no_longer_better
 
     @property
     def is_unfinished(self) -> bool:
-        """Whether the network as it is has yet to be validated."""
+        """Whether the current network has not been validated yet."""
         return self._state.selection.pending > 0 or self._is_due(self._state.iteration)
 
     @property
@@ -100,7 +103,7 @@ class Validations:
         return patience is not None and self._wanted is not None and self._settled.misses >= patience
 
     def tell_end(self) -> None:
-        """Say why the training ends early."""
+        """Report why the training ends early."""
         chosen = self._settled
         if self._team.is_first:
             remark(
@@ -148,14 +151,14 @@ class Validations:
             self._state.reports = reporter.state()
 
     def _begin(self, done: int) -> None:
-        """Save, and let the checkpoint be validated."""
+        """Save a checkpoint and begin its validation."""
         self._state.selection = replace(self._state.selection, pending=done)
         checkpoint = self._save()
         if isinstance(self._validator, BackgroundValidator):
             self._validator.begin(checkpoint)
 
     def _resume(self) -> None:
-        """Begin the validation again that was under way when the training was interrupted."""
+        """Begin the validation again that was running when the training was interrupted."""
         pending = self._state.selection.pending
         checkpoint = checkpoint_path(self._trainval["weight_prefix"], pending)
         if not pending:
@@ -173,7 +176,7 @@ class Validations:
             self._take_pending(lambda: False, reporter)
 
     def _take_pending(self, ended: Callable[[], bool], reporter: Reporter | None) -> None:
-        """Take the numbers of the validation under way, and keep its checkpoint if it is the best."""
+        """Fetch the numbers of the running validation, and keep its checkpoint if it is the best."""
         pending = self._state.selection.pending
         if not pending or not isinstance(self._validator, BackgroundValidator):
             return
@@ -184,7 +187,7 @@ class Validations:
             keep_best_with(prefix, checkpoint_path(prefix, pending), numbers, self._state.selection)
 
     def _settle(self, ended: Callable[[], bool], reporter: Reporter | None) -> None:
-        """Wait for the validation under way, and let all processes know what it has come to."""
+        """Wait for the running validation, and share its numbers with all processes."""
         stopped = False
         try:
             self._take_pending(ended, reporter)

@@ -1,4 +1,4 @@
-"""How good a network in training is on other events: losses, classes and instances."""
+"""Validation of a network in training on other events: losses, classes and instances."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ _PREDICTED, _TRUE, _INSTANCES = "semantics_predicted", "semantics_true", "instan
 
 
 class Validator:
-    """Validates networks on events of their own.
+    """Validates networks on events that they are not trained on.
 
     The numbers are the terms of the loss, as means over all events; with a segmentation ``segmentation_accuracy`` and
     ``recall_<class>``; with clusterers in ``post_processing`` and labels ``purity``, ``efficiency`` and ``ari``, as
-    ``<metric>_<class>`` and ``<metric>_all``, means over events. Of graphs of fragments they are the terms alone.
+    ``<metric>_<class>`` and ``<metric>_all``, means over events. For fragment graphs they are only the terms of the
+    loss.
 
     Args:
-        config: the whole configuration; ``trainval.validation`` says which events, and how many of them.
+        config: the whole configuration; ``trainval.validation`` says which events, and how many.
         loss: that of the training.
 
     Attributes:
@@ -66,11 +67,11 @@ class Validator:
     def numbers(
         self, chain: Chain, ended: Callable[[], bool] = lambda: False, most: int | None = None
     ) -> dict[str, float]:
-        """Return how good a network is; it is left as it was, and so are the random generators.
+        """Return the numbers of a network, without changing it or the random generators.
 
         Args:
             chain: the network, in training or not.
-            ended: asked before every batch; whether to stop.
+            ended: called before every batch; returns whether to stop.
             most: number of batches with voxels after which to stop; all if None.
 
         Raises:
@@ -187,13 +188,13 @@ class _Tally:
 
 
 def overlap(validation: list[Path], training: list[Path]) -> list[Path]:
-    """Return the files that are validated on and trained on as well, whatever their names there."""
+    """Return the files that are used for both validation and training, whatever their names are."""
     trained = {_identity(path) for path in training}
     return [path for path in validation if _identity(path) in trained]
 
 
 def _identity(path: Path) -> tuple[int, int] | Path:
-    """Return what tells a file from others; the name where there is none, as of events that are simulated."""
+    """Return what identifies a file; the name where there is no file, as for events that are simulated."""
     try:
         found = path.stat()
     except OSError:

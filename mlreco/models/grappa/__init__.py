@@ -1,4 +1,4 @@
-"""The fragment graph as stages of the chain: fragments are cut, compared and scored."""
+"""The stages of the fragment graph: ``fragmenter`` makes fragments and their features, ``grappa`` scores them."""
 
 from mlreco.models.grappa.fragmenter import Fragmenter
 from mlreco.models.grappa.stage import Grappa

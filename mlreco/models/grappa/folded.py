@@ -1,4 +1,4 @@
-"""A graph network whose layers are put together for the compiled passes."""
+"""The weights of a graph network in the form that the compiled passes take."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _KINDS = (Rounds, LinkUpdate, NodeUpdate, Standardise, nn.Linear, nn.LayerNorm, 
 
 
 class Folded(NamedTuple):
-    """The layers of a network as the passes take them; the rounds end with an update of the pairs alone."""
+    """The layers of a network for the passes; the last round updates only the pairs."""
 
     node_encoder: Encoder
     link_encoder: Encoder
@@ -30,7 +30,7 @@ class Folded(NamedTuple):
     outputs: tuple[int, int]
 
     def __call__(self, nodes: Tensor, links: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what the heads say of (F, ...) fragments and of (E, ...) pairs; ``edges`` are (E, 2) fragments."""
+        """Return the outputs of the heads for (F, ...) fragments and (E, ...) pairs; ``edges`` are (E, 2) fragments."""
         rows = edges.numpy()
         node_states = passes.encode(nodes.numpy(), self.node_encoder, self.widths[0])
         link_states = passes.encode(links.numpy(), self.link_encoder, self.widths[1])
@@ -46,8 +46,8 @@ class Folded(NamedTuple):
 def folded(rounds: Rounds, node_head: nn.Module, link_head: nn.Module) -> Folded | None:
     """Return a network for the passes; None where it must be called layer by layer.
 
-    It must where gradients are wanted, numbers are not float32 or not on the CPU, statistics are still counted, or
-    somebody has changed or watches one of its layers.
+    It must be where gradients are recorded, numbers are not float32 or not on the CPU, statistics of features are still
+    being collected, or a layer has been replaced or has hooks.
     """
     parts = (rounds, node_head, link_head)
     if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or all_are_watched():
@@ -84,7 +84,7 @@ def _fold(rounds: Any, node_head: Any, link_head: Any) -> Folded:
 
 
 def _dense(*layers: nn.Linear) -> Dense:
-    """Return linear layers of the same inputs as one, their outputs side by side."""
+    """Return linear layers with the same input as one layer, with their outputs concatenated."""
     biases: list[Tensor] = [
         layer.bias if layer.bias is not None else torch.zeros(layer.out_features) for layer in layers
     ]

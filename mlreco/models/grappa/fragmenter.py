@@ -1,4 +1,4 @@
-"""Stage ``fragmenter``: cuts every event into fragments and compares them. It has no weights."""
+"""Stage ``fragmenter``: makes the fragment graph of every event. It has no weights."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ VOXEL_PRODUCTS = ("embeddings", "margins", "seediness", "semantics")
 
 
 class NoLoss(StageLoss):
-    """The loss of a stage that learns nothing: 0."""
+    """The loss of a stage without weights, which is 0."""
 
     def __init__(self, class_scheme: ClassScheme) -> None:
         super().__init__()
@@ -41,15 +41,15 @@ class NoLoss(StageLoss):
 
 
 class Fragmenter(nn.Module):
-    """Fragments, on purpose too small, of all classes, and what ``grappa`` needs to know of them.
+    """Makes fragments of all classes, too small on purpose, and the features that ``grappa`` reads.
 
     Args:
         class_scheme: numbering of the classes.
         thresholds: class name -> ``{voxel_distance, embedding_distance, score_distance}``, or the path of such a file.
         near, far, large, trunk, most: see ``Reach``.
-        semantics: ``predicted`` where SPICE clusters in the classes of the segmentation, whose scores are told of the
-            fragments; ``true`` where it clusters in other classes: then each voxel's score is 1 for its class.
-        write_graphs: give the graphs and what is true of them out as products; ``mlreco fragments`` sets it.
+        semantics: ``predicted`` where SPICE clusters in the classes of the segmentation, whose scores are then features
+            of the fragments; ``true`` where it clusters in other classes: then each voxel's score is 1 for its class.
+        write_graphs: whether graphs and the truth of fragments become products; ``mlreco fragments`` sets it.
     """
 
     requires: tuple[str, ...] = ("image", *VOXEL_PRODUCTS)
@@ -127,7 +127,7 @@ class Fragmenter(nn.Module):
 
 
 def _tables(graphs: Sequence[LabelledGraph]) -> dict[str, EventRows]:
-    """Return the graphs of events and what is true of them as tables, under the names that their file has."""
+    """Return the graphs of events and the truth of their fragments as tables, under their names in the file."""
     tables = {}
     for part, beginning in (("graph", "graph_"), ("truth", "truth_")):
         parts = [getattr(one, part) for one in graphs]
@@ -142,7 +142,7 @@ def _tables(graphs: Sequence[LabelledGraph]) -> dict[str, EventRows]:
 def _truth(
     fragments: np.ndarray, event: Mapping[str, np.ndarray], labels: Labels, rows: slice, number: int
 ) -> FragmentTruth | None:
-    """Return what the labels tell of the fragments of an event, None where they tell no instances or classes."""
+    """Return the truth of the fragments of an event, None where the labels have no instances or no classes."""
     if labels.instances is None or labels.semantics is None:
         return None
     instances, semantics = labels.instances[rows].cpu().numpy(), labels.semantics[rows].cpu().numpy()

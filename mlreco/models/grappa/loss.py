@@ -20,15 +20,15 @@ from mlreco.models.stage import StageLoss
 from mlreco.semantics import UNKNOWN, ClassScheme
 
 LEAST_SHARE = 1e-6
-"""Bound of a share of which the logarithm is taken."""
+"""Lower bound of a share before its logarithm is taken."""
 
 
 class GrappaLoss(StageLoss):
     """Cross entropies of pairs (same instance, same interaction) and of fragments (class, start).
 
     Pairs count by the purity of both fragments and by a power of the voxels of the smaller one, fragments by their
-    purity and the same power. Each term is a weighted mean over an event, averaged over the events with fragments; what
-    is not known does not count.
+    purity and the same power. Each term is a weighted mean over an event, averaged over the events with fragments;
+    unknown labels do not count.
 
     Args:
         class_scheme: numbering of the classes.
@@ -69,7 +69,7 @@ class GrappaLoss(StageLoss):
     def forward(self, products: Mapping[str, Any], labels: Labels) -> LossTerms:
         """Return ``loss``, its terms, and detached the accuracies of pairs and of classes.
 
-        An accuracy is a mean over the events in which something is known, which are its weight; NaN without one.
+        An accuracy is a mean over the events with labels, and their number is its weight; NaN without any.
 
         Raises:
             UserError: the fragments have no truth.
@@ -119,7 +119,7 @@ class GrappaLoss(StageLoss):
 
 
 class _EventMeans:
-    """Weighted means over the rows of each event, averaged over the events that have fragments, or that count.
+    """Weighted means over the rows of each event, averaged over the events with fragments or over those with labels.
 
     Args:
         event: (R,) event of each row.
@@ -131,17 +131,17 @@ class _EventMeans:
         self.event, self.count, self.counted = event, count, max(counted, 1)
 
     def __call__(self, values: Tensor, weights: Tensor) -> Tensor:
-        """Return the mean of (R,) values; an event in which nothing counts contributes 0."""
+        """Return the mean of (R,) values; an event in which no row has weight contributes 0."""
         means, _ = self._of_each(values, weights)
         return means.sum() / self.counted
 
     def of_known(self, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean over the events in which something counts, NaN without one, and the number of these."""
+        """Return the mean over the events in which a row has weight, NaN without any, and their number."""
         means, counts = self._of_each(values, weights)
         return means.sum() / counts.sum(), counts.sum()
 
     def _of_each(self, values: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the mean of each event, 0 where nothing counts, and (events,) bool whether something does."""
+        """Return the mean of each event, 0 where no row has weight, and (events,) bool whether one has."""
         totals = weights.new_zeros(self.count).index_add(0, self.event, weights)
         sums = values.new_zeros(self.count).index_add(0, self.event, values * weights)
         return sums / torch.where(totals > 0, totals, 1.0), totals > 0
@@ -163,7 +163,7 @@ def _choice(scores: Tensor, right: Tensor, smaller: Tensor, count: int) -> tuple
         count: number of fragments.
 
     Returns:
-        (count,) values, 0 where nothing is to choose, and (count,) bool whether there is: a pair that is right.
+        (count,) values, 0 without a right pair, and (count,) bool whether a fragment has a right pair.
     """
     highest = scores.detach().new_full((count,), -torch.inf).scatter_reduce(0, smaller, scores.detach(), "amax")
     weights = (scores - highest[smaller]).exp()

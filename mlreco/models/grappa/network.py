@@ -9,11 +9,11 @@ from mlreco.errors import UserError
 from mlreco.models.grappa.passes import BOUND, CHANNELS, LEAST_WEIGHT
 
 LEAST_DEVIATION = 1e-5
-"""A feature that varies less is only shifted."""
+"""A feature with a smaller standard deviation is shifted but not scaled."""
 
 
 class Rounds(nn.Module):
-    """Rounds of message passing, in which pairs hear of their fragments and fragments of their pairs.
+    """Rounds of message passing: pairs are updated from their fragments, then fragments from their pairs.
 
     Args:
         nodes: features of a fragment.
@@ -47,7 +47,7 @@ class Rounds(nn.Module):
 
 
 class LinkUpdate(nn.Module):
-    """Adds to the state of a pair what follows from it and from the states of its two fragments."""
+    """Adds to the state of a pair a function of this state and of the states of its two fragments."""
 
     def __init__(self, node_width: int, link_width: int) -> None:
         super().__init__()
@@ -65,10 +65,11 @@ class LinkUpdate(nn.Module):
 
 
 class NodeUpdate(nn.Module):
-    """Adds to the state of a fragment what its pairs tell it, those with larger and those with smaller ones apart.
+    """Adds to the state of a fragment a function of this state and of its pairs.
 
-    Of each side it hears the mean of the pairs under weights that the network gives them, positive and of any size, a
-    weight for every ``CHANNELS`` channels; and the logarithms of the sums of the weights.
+    Pairs with larger and with smaller fragments are taken separately. Each side enters by the weighted mean of the
+    states of its pairs and by the logarithms of the sums of the weights. The network computes the weights, which are
+    positive and not bounded, one for every ``CHANNELS`` channels.
     """
 
     def __init__(self, node_width: int, link_width: int) -> None:
@@ -112,14 +113,14 @@ def _weighted_means(links: Tensor, weights: Tensor, rows: Tensor, count: int) ->
 
 
 class Standardise(nn.Module):
-    """Shifts and scales features by the mean and the deviation that they had in the first steps of the training.
+    """Shifts and scales features by their mean and standard deviation in the first steps of the training.
 
-    The numbers of one event never depend on others in its batch. Statistics are added up over the first ``steps``
-    batches that have rows, and stay as they are afterwards.
+    The output for an event does not depend on the other events of its batch. Statistics are collected over the first
+    ``steps`` batches with rows and are fixed afterwards.
 
     Args:
         features: their number.
-        steps: batches that count.
+        steps: number of batches over which statistics are collected.
     """
 
     mean: Tensor
@@ -142,7 +143,7 @@ class Standardise(nn.Module):
         return (values - self.mean) / self.scale()
 
     def scale(self) -> Tensor:
-        """Return (features,) what features are divided by."""
+        """Return (features,) the numbers by which features are divided."""
         return torch.where(self.deviation > LEAST_DEVIATION, self.deviation, 1.0)
 
     def _count(self, values: Tensor) -> None:

@@ -14,23 +14,23 @@ from mlreco.compiled import compiled
 from mlreco.sparse import Dense, add_products, kernel, room_for_lists
 
 CHANNELS = 8
-"""Channels of the state of a pair that have one weight."""
+"""Number of channels of the state of a pair that share one weight."""
 BOUND = 8.0
-"""Of the logarithm of a weight, either way."""
+"""Bound of the absolute value of the logarithm of a weight."""
 LEAST_WEIGHT = 1e-4
-"""Less than any weight, added to their sums."""
+"""Smaller than any weight; added to the sums of weights so that they are not 0."""
 _ROWS = 96
-"""Rows of a block: full register tiles of every height there is with AVX-512."""
+"""Rows of a block, a multiple of the heights of all register tiles of AVX-512."""
 _LISTS = room_for_lists(_ROWS)
 _ORDER_IS_FREE = {"contract", "reassoc", "nsz"}
-"""Sums over channels may be added up in vectors."""
+"""Compiler flags that allow sums over channels to be vectorised."""
 _ONE, _ZERO, _HALF = np.float32(1), np.float32(0), np.float32(0.5)
 _BOUND, _LEAST = np.float32(BOUND), np.float32(LEAST_WEIGHT)
 _PER_LOG2 = np.float32(1.44269504)
 _LOG2 = np.float32(0.693359375), np.float32(-2.12194440e-4)
 """Natural logarithm of 2 in two parts, the first of few bits (Cody and Waite 1980)."""
 _SERIES = tuple(np.float32(1 / number) for number in (5040, 720, 120, 24, 6, 2))
-"""Of the exponential function; what follows is below its rounding for half the logarithm of 2."""
+"""Taylor series of the exponential function; up to half the logarithm of 2 the rest is below float32 rounding."""
 _EXPONENT_BIAS, _FRACTION_BITS = 127, 23
 
 
@@ -55,7 +55,8 @@ class LinkStep(NamedTuple):
     """How pairs are updated.
 
     Attributes:
-        of_nodes: from the state of a fragment to what its pairs hear: as the larger one, and as the smaller one.
+        of_nodes: from the state of a fragment to what enters the update of its pairs, as the larger one and as the
+            smaller one.
         of_link: from the state of the pair.
         norm: of the sum of the three.
         out: from that to what is added to the state.
@@ -72,7 +73,7 @@ class NodeStep(NamedTuple):
 
     Attributes:
         weights: from the state of a pair to the logarithms of its weights for the larger fragment, then the smaller.
-        inner: from the state of a fragment and what its pairs tell.
+        inner: from the state of a fragment and the means over its pairs.
         norm: of that.
         out: from that to what is added to the state.
     """
@@ -170,7 +171,7 @@ def _normalise(values: np.ndarray, rows: int, norm: Norm, least: float) -> None:
 
 @kernel
 def update_links(nodes: np.ndarray, links: np.ndarray, edges: np.ndarray, step: LinkStep) -> None:
-    """Add to the states of pairs what follows from them and from the states of their fragments.
+    """Update the states of pairs from these states and the states of their fragments.
 
     Args:
         nodes: (F, W) float32.
@@ -199,7 +200,7 @@ def update_links(nodes: np.ndarray, links: np.ndarray, edges: np.ndarray, step: 
 
 @kernel
 def _heard(nodes: np.ndarray, layer: Dense, lists: np.ndarray) -> np.ndarray:
-    """Return what the pairs of every fragment hear of it, a few more columns and one more row."""
+    """Return what enters the updates of pairs from every fragment, padded by some columns and a row."""
     heard = np.zeros((len(nodes) + 1, len(layer.bias)), np.float32)
     for begin in range(0, len(nodes), _ROWS):
         rows = min(_ROWS, len(nodes) - begin)
@@ -210,7 +211,7 @@ def _heard(nodes: np.ndarray, layer: Dense, lists: np.ndarray) -> np.ndarray:
 
 @kernel
 def update_nodes(nodes: np.ndarray, links: np.ndarray, edges: np.ndarray, step: NodeStep) -> None:
-    """Add to the states of fragments what follows from them and from what their pairs tell them.
+    """Update the states of fragments from these states and the states of their pairs.
 
     Args:
         nodes: (F, W) float32, written.
@@ -238,7 +239,7 @@ def update_nodes(nodes: np.ndarray, links: np.ndarray, edges: np.ndarray, step: 
 
 @kernel
 def _told(links: np.ndarray, edges: np.ndarray, count: int, layer: Dense, lists: np.ndarray) -> np.ndarray:
-    """Return what pairs tell their fragments, (count, 2 * (heads * CHANNELS + heads)) float32.
+    """Return what enters the update of fragments from their pairs, (count, 2 * (heads * CHANNELS + heads)) float32.
 
     First as the larger, then as the smaller one: the weighted means of the states of the pairs, 0 without pairs, and
     the logarithms of the sums of the weights.
@@ -282,7 +283,7 @@ def _exponentiate(values: np.ndarray, powers: np.ndarray) -> None:
 
 @compiled(fastmath=_ORDER_IS_FREE)
 def _add_up(links: np.ndarray, edges: np.ndarray, begin: int, rows: int, weights: np.ndarray, told: np.ndarray) -> None:
-    """Add the weights of a block of pairs, and the weighted states, to what is told of both their fragments."""
+    """Add the weights of a block of pairs, and the weighted states, to the sums of both their fragments."""
     channels, heads = links.shape[1], links.shape[1] // CHANNELS
     for row in range(rows):
         a, b = edges[begin + row, 0], edges[begin + row, 1]

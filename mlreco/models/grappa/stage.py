@@ -32,7 +32,7 @@ class Grappa(nn.Module):
         width: of the states of fragments.
         link_width: of the states of pairs, a multiple of 8.
         rounds: of message passing.
-        write_pairs: keep what is said of pairs in the output, three tables; ``mlreco tune --clusterer graph``, and
+        write_pairs: whether the three tables of pairs are written to the output; ``mlreco tune --clusterer graph``, and
             ``mlreco recluster`` with ``graph_clusterer``, read them.
 
     Attributes:
@@ -69,7 +69,7 @@ class Grappa(nn.Module):
         self.node_head = head(width, len(class_scheme) + 1)
 
     def check_state(self, state: Mapping[str, torch.Tensor], source: str) -> None:
-        """Refuse weights that were trained on features of another meaning.
+        """Refuse weights that were trained on another version of the features.
 
         Raises:
             UserError: they were.
@@ -110,10 +110,10 @@ class Grappa(nn.Module):
         }
 
     def _outputs(self, graph: GraphBatch, edges: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what the heads say of the fragments and of the pairs.
+        """Return the outputs of the heads for the fragments and for the pairs.
 
-        Without gradients a CPU takes one event after the other: their numbers stay in its caches, and depend, to the
-        last bit, on the event alone.
+        Without gradients on a CPU the events are computed one after the other: their data stay in the processor's
+        caches, and results depend to the last bit on the event alone.
 
         Args:
             graph: of the batch.

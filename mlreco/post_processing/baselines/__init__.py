@@ -1,4 +1,4 @@
-"""Other ways to cluster the voxels of a class, by name, to compare the greedy clusterer of SPICE with."""
+"""Other ways to cluster the voxels of a class, by name, for comparison with the clusterers of SPICE."""
 
 from mlreco.post_processing.baselines.compare import comparison_table, evaluate_baselines
 from mlreco.post_processing.baselines.methods import BASELINES, Baseline, baseline

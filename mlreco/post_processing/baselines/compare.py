@@ -1,4 +1,4 @@
-"""Evaluation of baselines on the events of an output file, to stand in one table with the file's own fragments."""
+"""Evaluation of baselines on the events of an output file, for comparison with the fragments in the file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlreco.semantics import ClassScheme, class_scheme
 
 
 class _BaselineReader:
-    """An output file with one product more: the fragments of a baseline."""
+    """An output file with one additional product: the fragments of a baseline."""
 
     def __init__(
         self, reader: EventReader, name: str, scheme: ClassScheme, values: Mapping[str, Any], bar: Progress
@@ -57,7 +57,7 @@ def evaluate_baselines(
     semantics: Literal["true", "predicted"] = "true",
     events: range | None = None,
 ) -> dict[str, Evaluation]:
-    """Cluster the events of a file with baselines, in the classes in which the file was clustered, and evaluate these.
+    """Cluster the events of a file with baselines, class by class as the file was clustered, and evaluate them.
 
     Args:
         reader: output file with labels.

@@ -18,8 +18,8 @@ REACH = 2
 def joined_components(points: np.ndarray, eps: float) -> np.ndarray:
     """Return the component of each point, where points at most ``eps`` apart are joined.
 
-    Points of one cell of a grid with diagonal eps are joined without being looked at; points of two near cells only
-    until a pair is found, and not at all where the cells are joined already.
+    Points of one cell of a grid with diagonal eps are joined without computing distances. Two near cells are searched
+    until one pair is found, and not at all where they are joined already.
 
     Args:
         points: (N, 3) numbers, their extent at most 500,000 eps.

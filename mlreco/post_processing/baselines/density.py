@@ -1,6 +1,6 @@
 """Density clustering of voxels with scikit-learn, in space or in the embedding.
 
-scikit-learn is imported by what clusters with it: whoever looks at the list of baselines does not wait for it.
+scikit-learn is imported inside the functions that cluster with it, so that listing the baselines is quick.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def hierarchical(points: np.ndarray, min_cluster_size: float) -> np.ndarray:
 def mean_shift(points: np.ndarray, bandwidth: float) -> np.ndarray:
     """Return the (N,) clusters of mean shift with a flat kernel, started from the occupied bins of one bandwidth.
 
-    Seconds for a thousand points: scikit-learn moves each start by itself.
+    Takes seconds for a thousand points, because scikit-learn moves every start separately.
     """
     from sklearn.cluster import MeanShift
 

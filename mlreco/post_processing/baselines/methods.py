@@ -1,4 +1,4 @@
-"""The baselines: what each needs, what it is called with, and what is tried when it is tuned."""
+"""The baselines: the products and the parameter of each, and the values that are tried when it is tuned."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Instances of one semantic class, or of whole events, read off embeddings and space."""
+"""Clustering of the voxels of one semantic class, or of whole events, by their embeddings and positions."""

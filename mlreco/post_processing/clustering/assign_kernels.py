@@ -91,7 +91,7 @@ def _filter(
     node: int,
     near: np.ndarray,
 ) -> int:
-    """Write those of the held candidates that may win in a node's box into another slot and return their number."""
+    """Write those of the kept candidates that may win in a node's box into another slot and return their number."""
     reach = np.inf
     for index in range(count):
         number = candidates[held, index]
@@ -118,7 +118,7 @@ def _closest(
     rows: np.ndarray,
     labels: np.ndarray,
 ) -> None:
-    """Write the best of the held candidates for each voxel of a leaf into the labels of its rows."""
+    """Write the best of the kept candidates for each voxel of a leaf into the labels of its rows."""
     squared = np.empty(LEAF_SIZE)
     lowest = np.full(LEAF_SIZE, np.inf)
     winners = np.zeros(LEAF_SIZE, np.int64)

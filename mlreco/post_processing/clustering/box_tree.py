@@ -1,7 +1,8 @@
-"""A tree of bounding boxes over points of any dimension: what lies near a place is found without a scan.
+"""A tree of bounding boxes over points of any dimension, to find the points near a place without scanning all.
 
 Points in Morton order are cut into leaves of ``LEAF_SIZE``; ``FAN_OUT`` neighbouring nodes have one parent. A box is
-the exact minimum and maximum of its points, hence what is decided on boxes is exact; the order only decides how fast.
+the exact minimum and maximum of its points, so decisions about boxes are exact; the order of the points affects only
+the speed.
 
 Nodes are numbered level by level, leaves first, root last; each level is filled up to a multiple of ``FAN_OUT`` with
 nodes that hold nothing and lie infinitely far away, so that loops over children have a fixed length.
@@ -84,7 +85,7 @@ def build_tree(blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @compiled(inline="always")
 def _axis_distances(low: float, high: float, middle: float) -> tuple[float, float]:
-    """Return the squared distances to both ends of an interval; comparisons, as numba's ``max`` looks for NaN."""
+    """Return the squared distances to both ends of an interval; not by ``max``, for which numba also checks for NaN."""
     below, above = low - middle, middle - high
     gap = below if below > above else above
     reach = below if below < above else above
@@ -98,7 +99,7 @@ def box_distances(
 ) -> tuple[float, float]:
     """Return the squared distances from a centre to the nearest and to the farthest place of a box.
 
-    Subtraction, product and sum round monotonically and stand here in the same order as in ``leaf_distances``, so these
+    Subtraction, product and sum round monotonically and are made in the same order as in ``leaf_distances``, so these
     are bounds of the *rounded* squared distances to all points in the box.
 
     Args:
@@ -126,8 +127,8 @@ def box_distances(
 def leaf_distances(centres: np.ndarray, number: int, blocks: np.ndarray, leaf: int, squared: np.ndarray) -> None:
     """Write the squared distances from a centre to the points of a leaf, summed axis after axis.
 
-    Three axes, and six of space and embedding, are written out: in one loop they fill the processor's vectors, three
-    times as fast as axis after axis.
+    The loops for three axes, and for six of space and embedding, are unrolled by hand: the compiler then vectorises
+    over points, three times as fast as axis after axis.
 
     Args:
         centres: (K, D) float64.

@@ -1,4 +1,4 @@
-"""Sets of points that grow together: every point has a parent, the root of a set is its own."""
+"""Disjoint sets of points (union-find): every point has a parent, and the root of a set is its own parent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mlreco.compiled import compiled
 
 @compiled
 def root(parents: np.ndarray, point: int) -> int:
-    """Return the root of a point and halve the way to it, so that the next search is short.
+    """Return the root of a point and halve the path to it, so that the next search is short.
 
     Args:
         parents: (N,) integers, written.

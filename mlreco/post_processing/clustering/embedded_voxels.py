@@ -1,4 +1,4 @@
-"""Voxels of one class of one event in a tree over their embeddings: what is shared by all thresholds."""
+"""Voxels of one class of one event in a tree over their embeddings, which serves for any thresholds."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ class EmbeddedVoxels:
         return cls(rows, blocks, build_tree(blocks), precisions, seediness[rows].astype(np.float64))
 
     def seeds(self, seed_threshold: float, probability_threshold: float) -> np.ndarray:
-        """Return the (K,) positions of the seeds, first seed first, the best voxel always among them.
+        """Return the (K,) positions of the seeds, the first seed first; the best voxel is always one of them.
 
-        A higher seed threshold only cuts the end of the list that a lower one gives.
+        The list for a higher seed threshold is the beginning of that for a lower one.
         """
         highest = -math.log(probability_threshold) if probability_threshold > 0 else math.inf
         return find_seeds(
@@ -68,8 +68,8 @@ class EmbeddedVoxels:
     def assign_to_means(self, labels: np.ndarray) -> np.ndarray:
         """Return (N,) int32: for every row the most probable instance, under kernels of the instances' members.
 
-        The kernel of an instance has the mean embedding and the mean margin of the voxels that have its label, in the
-        place of those of one seed.
+        The kernel of an instance has the mean embedding and the mean margin of the voxels with its label, instead of
+        those of its seed.
 
         Args:
             labels: (N,) number of the instance of each row of the input; each number up to the highest occurs.
@@ -85,7 +85,7 @@ class EmbeddedVoxels:
 def checked_arrays(
     embeddings: np.ndarray, margins: np.ndarray, seediness: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (N, D) embeddings, (N,) margins and (N,) seediness C-ordered, float32 as such and the rest as float64.
+    """Return (N, D) embeddings, (N,) margins and (N,) seediness C-ordered; float32 stays, other types become float64.
 
     Raises:
         UserError: shapes that do not fit, a value that is not finite (or beyond float32), or a negative margin.

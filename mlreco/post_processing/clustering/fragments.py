@@ -1,4 +1,4 @@
-"""Fragments of whole events: the greedy clusterer on every class, classes and events side by side."""
+"""Fragments of whole events: the greedy clusterer on every class, with classes and events in parallel."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def fragments_by_class(
     *,
     executor: Executor | None = None,
 ) -> np.ndarray:
-    """Cluster the voxels of each class of one event and number the fragments through.
+    """Cluster the voxels of each class of one event and number the fragments of all classes consecutively.
 
     Args:
         semantics: (N,) integers, class number of each voxel; -1 unknown.
@@ -132,7 +132,7 @@ def cluster_events(
     threads: int | None = None,
     **options: Any,
 ) -> list[np.ndarray]:
-    """Cluster several events, side by side.
+    """Cluster several events in parallel.
 
     Args:
         events: per event the arrays ``semantics``, ``embeddings``, ``margins`` and ``seediness``.

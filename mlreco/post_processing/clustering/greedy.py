@@ -1,4 +1,4 @@
-"""The greedy clusterer of SPICE: instances of one semantic class of one event, read off the embedding space."""
+"""The greedy clusterer of SPICE: instances of one semantic class of one event, from the embedding space."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class GreedyClusterer(Parameters):
 
 
 def drop_small(labels: np.ndarray, min_voxels: int) -> np.ndarray:
-    """Return labels 0 to K - 1 with instances under ``min_voxels`` voxels made noise, the others renumbered."""
+    """Return labels in which instances under ``min_voxels`` voxels are noise and the others are renumbered from 0."""
     if min_voxels <= 1:
         return labels
     kept = np.bincount(labels) >= min_voxels
@@ -105,5 +105,5 @@ def drop_small(labels: np.ndarray, min_voxels: int) -> np.ndarray:
 
 
 def _without_gaps(labels: np.ndarray) -> np.ndarray:
-    """Return labels numbered through: a seed that equals an earlier one has no members."""
+    """Return labels without gaps: a seed that equals an earlier one has no members."""
     return np.unique(labels, return_inverse=True)[1].astype(np.int32)

@@ -1,4 +1,4 @@
-"""Links between points of leaves of a box tree: who may reach the other leaf at all, then pair by pair."""
+"""Links between points of leaves of a box tree: first the points that may reach the other leaf, then pairs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from mlreco.post_processing.clustering.box_tree import LEAF_SIZE, leaf_distances
 from mlreco.post_processing.clustering.disjoint_sets import root, unite_roots
 
 MIXED = -1
-"""In the place of a component: points of several, or of none known."""
+"""Stands for a component where points are of several components, or their component is not known."""
 
 
 @compiled
 def link_within(blocks: np.ndarray, leaf: int, parents: np.ndarray, squared_reach: float, squared: np.ndarray) -> bool:
     """Link the points of a leaf and tell whether they are one component.
 
-    A component is followed from its first point; as soon as no point is left, no more distances are needed.
+    A component is followed from its first point, and the search ends as soon as no point is left.
 
     Args:
         blocks: (L, D, LEAF_SIZE) float64.
@@ -103,7 +103,7 @@ def link_between(
 
 @compiled
 def _common_root(parents: np.ndarray, first: int, slots: np.ndarray) -> int:
-    """Return the root of some points of a leaf that begins at ``first``, MIXED where they have several or are none."""
+    """Return the root of some points of a leaf that begins at ``first``, MIXED if they have several or are none."""
     if not len(slots):
         return MIXED
     common = root(parents, first + slots[0])

@@ -16,11 +16,11 @@ class LinkedClusterer(Parameters):
     """Clustering of the voxels of one semantic class of one event by links in space and in the embedding.
 
     The greedy rule of SPICE asks whether a voxel lies within the margin of one seed: a long track whose embedding is
-    drawn out falls apart. Here voxels are linked to their neighbours, which follows the track, and a link also needs
-    near embeddings, which parts what touches:
+    stretched falls apart. Here voxels are linked to their neighbours, which follows the track, and links need similar
+    embeddings, which separates particles that touch:
 
-    1. Voxels near in both, see ``Pieces.link``, are linked; what hangs together is a piece.
-    2. Pieces of ``min_voxels`` or more whose mean embeddings are within ``join_distance`` are one instance: the parts
+    1. Voxels near in both, see ``Pieces.link``, are linked; a connected component is a piece. 2. Pieces of
+    ``min_voxels`` or more whose mean embeddings are within ``join_distance`` are one instance: the parts
        of a shower need not touch.
     3. Smaller pieces go to the nearest of those in the embedding.
 

@@ -1,4 +1,4 @@
-"""Components of points that are linked where they are near, in any dimension: single linkage cut at a distance."""
+"""Components of points that are linked up to a distance, in any dimension: single linkage, cut at that distance."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MOST_LEVELS = 32
 """More than a tree of any number of points has."""
 
 ORDERED_AXES = 3
-"""Axes, the widest ones, along which neighbours stand together in the tree: its curve is coarse along many axes."""
+"""Number of axes, the widest ones, by which the tree is sorted: along more axes its Morton curve is too coarse."""
 
 
 def linked_components(points: np.ndarray, reach: float) -> np.ndarray:
     """Return the component of each point, where points at most ``reach`` apart are linked.
 
-    Branches of a tree are compared with those in reach of their boxes, from the leaves up; what is known to be of one
-    component already, a leaf or a whole branch, is passed over. So dense surroundings cost less, not more.
+    Branches of a tree are compared with those in reach of their boxes, from the leaves up. Leaves and branches that are
+    known to be of one component are skipped, so dense regions take less time, not more.
 
     Args:
         points: (N, D) finite floats, any D.
@@ -50,8 +50,8 @@ def _link(
 ) -> np.ndarray:
     """Return the (N,) root of the point at each position of the tree.
 
-    All below a node is linked before the node is compared with its neighbours: by then most of what is near is known
-    to be one component.
+    All points below a node are linked before the node is compared with its neighbours; by then most near points are
+    known to be of one component.
     """
     lows, highs, first_child = tree
     parents = np.arange(points).astype(np.int32)
@@ -89,7 +89,7 @@ def _link_pairs(
     count: int,
     scratch: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
-    """Link the points below the nodes of each of the first ``count`` pairs; ``pairs`` is the stack of those to do."""
+    """Link the points below the nodes of each of the first ``count`` pairs; ``pairs`` is used as the stack."""
     lows, highs, first_child = tree
     while count:
         count -= 1
@@ -135,7 +135,7 @@ def _common_member(members: np.ndarray, node: int, first_child: np.ndarray, pare
 def _box_gap(lows: np.ndarray, highs: np.ndarray, one: int, other: int) -> float:
     """Return the squared distance of the nearest places of two boxes, infinite where one of them holds nothing.
 
-    Rounded as ``leaf_distances`` rounds, axis after axis, it is a lower bound of the rounded distances of points.
+    It is computed axis after axis like ``leaf_distances``, so it is a lower bound of the rounded distances of points.
     """
     total = 0.0
     for axis in range(lows.shape[1]):

@@ -46,7 +46,7 @@ def morton_order(points: np.ndarray) -> np.ndarray:
 
 @compiled(fastmath={"nnan", "nsz"})
 def extent(values: np.ndarray) -> tuple[float, float]:
-    """Return the smallest and the largest of (N,) finite values; the flags only let the compiler use vectors."""
+    """Return the smallest and the largest of (N,) finite values; the compiler flags only allow vectorisation."""
     low, high = np.inf, -np.inf
     for value in values:
         low = value if value < low else low

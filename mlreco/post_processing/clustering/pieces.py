@@ -63,7 +63,7 @@ class Pieces:
         return next(self.joined_at((join_distance,), min_voxels))
 
     def joined_at(self, join_distances: Iterable[float], min_voxels: float) -> Iterator[np.ndarray]:
-        """Yield what ``joined`` returns for several distances: which pieces are large is found once."""
+        """Yield what ``joined`` returns for several distances; the large pieces are found only once."""
         large = self.is_large(min_voxels)
         seeds = self.centroids[large]
         nearest = np.empty(len(large), np.int64)

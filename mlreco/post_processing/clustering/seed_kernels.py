@@ -12,7 +12,7 @@ NONE = -1
 
 @compiled
 def _better(first: int, second: int, seediness: np.ndarray, rows: np.ndarray) -> int:
-    """Return the one of two positions that seeds earlier: higher seediness, then lower row; NONE loses."""
+    """Return the one of two positions that becomes a seed first: higher seediness, then lower row; NONE comes last."""
     if first == NONE or second == NONE:
         return max(first, second)
     if seediness[first] == seediness[second]:
@@ -49,7 +49,7 @@ def _take_near(
     opened: np.ndarray,
     squared: np.ndarray,
 ) -> int:
-    """Take all voxels that are near enough to a seed; return how many nodes were opened, whose best must be told anew.
+    """Take all voxels near enough to a seed; return the number of opened nodes, whose best voxel must be found again.
 
     Args:
         blocks: as of ``find_seeds``, like the tree.
@@ -98,7 +98,7 @@ def find_seeds(
     """Take the best voxel that is left as a seed, let all that are near enough join it, and so on.
 
     Every node knows the best voxel that is left in it. A node whose farthest place is near enough is taken as a whole,
-    one whose nearest place is not is passed over, and the rest are opened.
+    one whose nearest place is too far is skipped, and others are opened.
 
     Args:
         blocks: (L, D, LEAF_SIZE) float64 embeddings in tree order.

@@ -1,1 +1,1 @@
-"""What an output file is worth: instances against the truth, by event, class and instance; tables of it."""
+"""Evaluation of output files: predicted against true instances, by event, class and instance; tables of the results."""

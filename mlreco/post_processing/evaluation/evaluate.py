@@ -1,12 +1,12 @@
 """Evaluation of an output file: how well predicted and true instances match, event by event and class by class.
 
-A row is an event and a class. Voxels of a class are those of that class in ``semantics_true`` (or, where asked, in
-``semantics``, the classes in which was clustered). Their truth is ``instances_true``; voxels without a true instance
-(-1) are left out, and so are, from truth and prediction, those of instances with fewer than ``min_voxels`` voxels of
-the class. Voxels without a fragment (-1) stay and are one more cluster for the metrics, since refusing to cluster gains
-nothing; they are counted in ``unclustered`` and are no predicted instance. A row without voxels does not exist. Class
-``all`` takes the voxels of all classes together, with an instance that reaches into several classes counted once in
-each.
+A row is an event and a class. Voxels of a class are those of that class in ``semantics_true`` or, on request, in
+``semantics``, the classes in which voxels were clustered. Their true instances are ``instances_true``. Voxels without a
+true instance (-1) are left out, and so are all voxels of true instances with fewer than ``min_voxels`` voxels of the
+class. Voxels without a fragment (-1) stay: for the metrics they are one more cluster, so that a clusterer gains nothing
+by leaving voxels out. They are counted in ``unclustered`` and not as a predicted instance. Classes without voxels have
+no row. Class ``all`` takes the voxels of all classes together; an instance with voxels of several classes counts once
+in each.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ METRICS = {
 
 
 class EventReader(Protocol):
-    """What is needed of a reader of output files; ``mlreco.iotools.HDF5Reader`` has it."""
+    """What an evaluation needs from a reader of output files; ``mlreco.iotools.HDF5Reader`` has it."""
 
     @property
     def products(self) -> Sequence[str]:
@@ -95,7 +95,7 @@ def evaluate(
 
 
 def class_product(semantics: str) -> str:
-    """Return the product whose classes ``true`` or ``predicted`` semantics stand for."""
+    """Return the product that holds the classes of the choice ``true`` or ``predicted``."""
     return {"true": "semantics_true", "predicted": "semantics"}[semantics]
 
 
@@ -129,7 +129,7 @@ def require_products(reader: EventReader, names: Iterable[str]) -> None:
 def event_rows(
     semantics: np.ndarray, instances: np.ndarray, fragments: np.ndarray, n_classes: int, min_voxels: int
 ) -> list[dict[str, float]]:
-    """Return a row for every class of one event that has voxels, and one of class ``ALL`` for all of them.
+    """Return a row for every class with voxels in an event, and one of class ``ALL`` for all of them.
 
     Args:
         semantics: (N,) integers, class of each voxel; -1 unknown.

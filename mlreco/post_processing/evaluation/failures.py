@@ -1,7 +1,8 @@
-"""Where reconstruction fails, in the kinds of Koh et al. 2020, section IV.B, found by rule from contingency tables.
+"""Failures of the reconstruction, of the kinds of Koh et al. 2020, section IV.B, found in contingency tables.
 
-The paper shows examples of each kind and gives no rule; these are ours. A table knows voxel counts only: whether merged
-tracks are co-linear, or a deposit is of low energy, it cannot say. Each kind is measured in voxels that went wrong.
+The paper shows examples of each kind and gives no rule; these are ours. A table holds voxel counts only; it does not
+tell whether merged tracks are co-linear, or a deposit is of low energy. Each kind is measured in voxels that went
+wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ FEW_VOXELS = 50
 PIECE = 0.1
 """A fragment with at least this share of an instance is a piece of it, one with less a detached deposit."""
 MOST = 0.5
-"""Share above which something counts as being in, or made of, something."""
+"""A cluster lies mostly in another, or consists mostly of it, where its share is above this."""
 
 
 def lost_fragments(table: Contingency) -> int:

@@ -1,4 +1,4 @@
-"""Which true instances were found: a predicted one has more than half of the voxels that either of both has.
+"""Which true instances were found: those that have an intersection over union above 1/2 with a predicted instance.
 
 The metrics of the voxels of one class do not see when an instance takes in another of a different class, as a muon does
 with its delta rays. Here all voxels of an event count, whatever their class: the intersection over union of a true and
@@ -27,7 +27,7 @@ class Shares(NamedTuple):
     Attributes:
         name: of the class.
         found: share of the true instances that have a partner; NaN without any.
-        right: share of them whose partner has the right class.
+        right: share of the true instances whose partner has the right class.
         true: number of true instances.
         genuine: share of the predicted instances that are a partner.
         predicted: number of predicted instances.

@@ -1,4 +1,4 @@
-"""Evaluation of the interactions of an output file: how well its particles are grouped by where they come from.
+"""Evaluation of the interactions of an output file: how well particles are grouped by the interaction they come from.
 
 The predicted interaction of a voxel is that of its instance, the true one that of its true instance; all classes are
 taken together. Voxels whose true interaction is not known are left out, and so are true interactions with few voxels,

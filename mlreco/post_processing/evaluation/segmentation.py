@@ -25,7 +25,7 @@ class SegmentationEvaluation:
         classes: names of the classes, by number.
         confusion: (C, C) int64 number of voxels; row = true class, column = predicted class.
         unknown: voxels without a true class, which are not in ``confusion``.
-        name: what is told of: ``segmentation``, or ``corrected classes`` after the graph network.
+        name: which classes these are: ``segmentation``, or ``corrected classes`` after the graph network.
     """
 
     classes: tuple[str, ...]

@@ -18,12 +18,12 @@ AVERAGED = ("purity", "efficiency", "ari", "ami", "sbd")
 
 
 def predicted_clusters(rows: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return (R,) numbers of predicted clusters that the metrics see: voxels without a fragment are one more."""
+    """Return (R,) numbers of predicted clusters in the metrics, where all voxels without a fragment are one more."""
     return rows["pred_instances"] + (rows["unclustered"] > 0)
 
 
 def with_several(rows: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return (R,) whether truth and prediction have more than one cluster each, where the ARI says something."""
+    """Return (R,) whether truth and prediction have more than one cluster each; only then the ARI is meaningful."""
     return (rows["true_instances"] > 1) & (predicted_clusters(rows) > 1)
 
 
@@ -121,7 +121,7 @@ class Evaluation:
         return [*found, ("all", self.summary(ALL))]
 
     def _notes(self) -> list[str]:
-        """Return what must be known to read the table."""
+        """Return the notes below the table."""
         notes = ["ARI multi: mean over the 'multi' events with more than one cluster in truth and prediction."]
         single = self.rows["class"] != ALL
         empty = int((ari_is_empty(self.rows) & single).sum())

@@ -1,4 +1,4 @@
-"""The graph of an event's fragments: made of voxels, compared pair by pair, put together again."""
+"""The fragment graph: fragments of voxels, features of fragments and of pairs, and instances made of fragments."""
 
 from mlreco.post_processing.fragment_graph.fragmenting import make_fragments, resolve_fragment_thresholds
 from mlreco.post_processing.fragment_graph.graph import (

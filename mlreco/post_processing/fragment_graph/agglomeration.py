@@ -1,4 +1,4 @@
-"""Clusters of a graph whose edges say how likely two ends belong together: the best pair is merged again and again."""
+"""Agglomerative clustering of a graph whose edges have scores: the pair with the highest score is merged first."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def agglomerate(
         scores: (E,) floats, finite: log-odds for example.
         count: number of nodes.
         linkage: ``AVERAGE`` or ``SUM``.
-        numbers: (E,) how many edges stand behind each of these, or the sum of their weights; the scores then are sums
-            of as many, or of weighted ones. 1 each if None.
+        numbers: (E,) number of original edges that each edge stands for, or the sum of their weights; the scores then
+            are (weighted) sums over these edges. 1 each if None.
 
     Returns:
-        (count,) int64, a node of the cluster of each node: the same for all of a cluster.
+        (count,) int64, for each node a node that represents its cluster, the same for all nodes of a cluster.
     """
     weights = np.ones(len(edges)) if numbers is None else np.ascontiguousarray(numbers, np.float64)
     return _agglomerate(
@@ -102,7 +102,7 @@ def _agglomerate(edges: np.ndarray, scores: np.ndarray, numbers: np.ndarray, cou
 def _mark(
     node: int, first: np.ndarray, following: np.ndarray, ends: np.ndarray, alive: np.ndarray, known: np.ndarray
 ) -> None:
-    """Write for every neighbour of a node which edge leads there, and forget the edges that are gone."""
+    """Write for every neighbour of a node which edge leads there, and drop the edges that were merged away."""
     half, last = first[node], -1
     while half >= 0:
         edge, side = half >> 1, half & 1

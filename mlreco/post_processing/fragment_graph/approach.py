@@ -1,4 +1,4 @@
-"""Where two fragments come nearest to each other."""
+"""The nearest voxels of two fragments."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from mlreco.compiled import compiled
 from mlreco.post_processing.fragment_graph.blocks import BLOCK, SUPER, FragmentVoxels, box_gap
 
 _STEPS = 2
-"""Turns of the search for a first guess; more only tighten it."""
+"""Iterations of the search for a first guess; more iterations only make it better."""
 
 
 def closest_approach(voxels: FragmentVoxels, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Find the nearest voxels of pairs of fragments, exactly.
 
-    A first guess goes to and fro between the fragments; then only blocks are compared whose boxes are nearer than the
-    best pair known. Which of equally near pairs is found depends on the two fragments alone.
+    A first guess is found by going back and forth between the fragments; then only blocks are compared whose boxes are
+    nearer than the best pair so far. Which of equally near pairs is found depends on the two fragments alone.
 
     Args:
         voxels: the fragments.
@@ -103,7 +103,7 @@ def _below(
 
 @compiled
 def _just_above(squared: float) -> float:
-    """Return a limit below which a known squared distance is, too: of equal ones the first is found."""
+    """Return a limit slightly above a squared distance, so that a pair at exactly this distance is found again."""
     return squared * (1.0 + 1e-12) + 1e-12
 
 

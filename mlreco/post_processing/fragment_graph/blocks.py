@@ -11,9 +11,9 @@ from mlreco.compiled import compiled
 BLOCK = 8
 """Voxels of a block at most; neighbours along a Morton curve, so the boxes are tight."""
 SUPER = 8
-"""Blocks that have an upper box together."""
+"""Number of blocks that share an upper box."""
 _BITS = 21
-"""Bits of a voxel number along an axis: 63 in all."""
+"""Bits of a voxel number along an axis; the three axes have 63."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def box_gap(
 ) -> float:
     """Return the squared distance of the nearest places of two boxes, 0 where they overlap.
 
-    Comparisons, as numba's ``max`` looks for NaN.
+    It compares instead of calling ``max``, for which numba also checks for NaN.
     """
     total = 0.0
     for axis in range(3):

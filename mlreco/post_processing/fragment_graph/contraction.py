@@ -1,4 +1,4 @@
-"""A graph whose nodes are put together: pairs of groups, and what the pairs of their members add up to."""
+"""Contraction of a graph: the edges between groups of nodes, with the sums of the edges between their members."""
 
 from __future__ import annotations
 

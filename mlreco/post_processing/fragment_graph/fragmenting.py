@@ -1,4 +1,4 @@
-"""Fragments that are on purpose too small: voxels linked in space, in the embedding and in their class scores."""
+"""Fragments that are too small on purpose: voxels linked in space, in the embedding and in their class scores."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def make_fragments(
     """Cut the voxels of an event into fragments.
 
     Voxels i and j of one class are linked where ``(|x_i - x_j| / voxel_distance)^2 + (|e_i - e_j| /
-    embedding_distance)^2 + (|s_i - s_j| / score_distance)^2 <= 1``; what hangs together is a fragment. Neither the
+    embedding_distance)^2 + (|s_i - s_j| / score_distance)^2 <= 1``; a connected component is a fragment. Neither the
     partition nor the numbers depend on the order of rows.
 
     Args:
@@ -104,7 +104,7 @@ def make_fragments(
 
 @compiled
 def _numbered(labels: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-    """Return (N,) int32 the same partition, numbered by the least code of each part; what is in none stays so."""
+    """Return (N,) int32 the same partition, its parts numbered in the order of their lowest codes; -1 stays -1."""
     first = np.full(count, np.iinfo(np.int64).max)
     for row in range(len(labels)):
         if labels[row] != NO_FRAGMENT:

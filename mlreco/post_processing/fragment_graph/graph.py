@@ -1,4 +1,4 @@
-"""The graph of the fragments of one event: what is told of every fragment and of every pair in reach."""
+"""The graph of the fragments of one event: features of every fragment and of every pair in reach."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mlreco.semantics import ClassScheme
 FEATURE_VERSION = 1
 """To be raised whenever the meaning of a feature changes: weights of another version are refused."""
 RADIATING = ("Shower", "Michel", "Delta", "LowE")
-"""Classes of electrons and photons: parts of their instances may be anywhere."""
+"""Classes of electrons and photons, whose instances may have parts far from each other."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class FragmentGraph:
 
 @dataclass(frozen=True)
 class LabelledGraph:
-    """The graph of an event and, where it is known, what is true of its fragments."""
+    """The graph of an event and, where there are labels, the truth of its fragments."""
 
     graph: FragmentGraph
     truth: FragmentTruth | None = None
@@ -91,5 +91,5 @@ def build_graph(
 
 
 def feature_counts(scheme: ClassScheme) -> tuple[int, int]:
-    """Return how many numbers are told of a fragment and of a pair."""
+    """Return the number of features of a fragment and of a pair."""
     return len(node_feature_names(scheme)), len(LINK_FEATURES)

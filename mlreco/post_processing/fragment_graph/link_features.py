@@ -1,4 +1,4 @@
-"""What is told of two fragments in reach: numbers that turning or mirroring the image does not change."""
+"""Features of a pair of fragments, which do not change when the image is rotated or mirrored."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ LINK_FEATURES = (
     "same_class",
     "embedding_beyond_nearest",
 )
-"""Names of the columns, those of which the logarithm is taken first."""
+"""Names of the columns; those of which the logarithm is taken come first."""
 _ADDED = np.array([*[1.0] * 12, *[0.0] * 3, *[1e-3] * 6], np.float32)
 """What is added to the first columns before their logarithm is taken."""
 _ROW = np.dtype([(name, np.float32) for name in LINK_FEATURES])
 LEAST_MARGIN = 1e-4
 """Added to margins before something is divided by them."""
 MANY = 64
-"""Partners from which on they are sorted; fewer are compared with each other."""
+"""Number of partners from which they are sorted; fewer are compared with each other."""
 MOST_ALONG = 5.0
 """Bound of ``along_larger`` and ``along_smaller``, in lengths of the fragment."""
 
@@ -149,7 +149,7 @@ def _write_values(
     means: tuple[np.ndarray, np.ndarray, np.ndarray],
     at_places: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    """Write what is told of energies, embeddings and class scores, before logarithms."""
+    """Write the features from energies, embeddings and class scores, before logarithms are taken."""
     energies, counts = around
     embeddings, margins, scores = means
     for row in range(len(fragments)):
@@ -181,7 +181,7 @@ def _write_geometry(
     near: np.ndarray,
     around: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    """Write what is told of positions and directions, before logarithms."""
+    """Write the features from positions and directions, before logarithms are taken."""
     centroids, axes, _, beginnings, ends = shapes
     offsets, local_axes = around
     gap, between, one_way, other_way = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
@@ -240,14 +240,14 @@ def _distance(one: np.ndarray, other: np.ndarray) -> float:
 
 @compiled
 def _off_axis(way: np.ndarray, axis: np.ndarray) -> float:
-    """Return how far the end of a way is from the line along an axis through its beginning."""
+    """Return the distance between the end of a vector and the line along an axis through its beginning."""
     along = _dot(way, axis)
     return np.sqrt(max(_dot(way, way) - along * along, 0.0))
 
 
 @compiled
 def _lines_apart(between: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
-    """Return the distance of two lines whose points are ``between`` apart; parallel ones as ``_off_axis``."""
+    """Return the distance of two lines through points ``between`` apart; that of parallel lines as ``_off_axis``."""
     x = one[1] * other[2] - one[2] * other[1]
     y = one[2] * other[0] - one[0] * other[2]
     z = one[0] * other[1] - one[1] * other[0]

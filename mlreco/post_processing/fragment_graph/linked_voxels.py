@@ -1,4 +1,4 @@
-"""Components of voxels that are linked where they are near in space and alike in what is told of them."""
+"""Connected components of voxels, linked where they are near in space and similar in further values."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _sweep(
     squares: np.ndarray,
     parents: np.ndarray,
 ) -> None:
-    """Link voxels in ascending order of their numbers; for each line its place moves on with the voxel.
+    """Link voxels in ascending order of their numbers, with one pointer for each line that moves along with the voxel.
 
     Args:
         keys: (N,) int64 ascending.

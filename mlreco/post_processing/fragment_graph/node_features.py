@@ -1,4 +1,4 @@
-"""What is told of each fragment: numbers that turning or mirroring the image does not change."""
+"""Features of each fragment, which do not change when the image is rotated or mirrored."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ LEAST_ENERGY = 1e-3
 """MeV, added before a logarithm is taken."""
 LEAST_MARGIN = 1e-4
 LEAST_EMBEDDING_SPREAD = 1e-3
-"""Likewise added."""
+"""Added to a margin and to a spread in the embedding before a logarithm is taken."""
 BORDER = 10.0
 """Voxels from the border of the image over which its nearness falls by a factor e."""
 ALONE = 1024.0
@@ -106,7 +106,7 @@ def _write_values(
     seediness: np.ndarray,
     embeddings: np.ndarray,
 ) -> None:
-    """Write what is told of the values of a fragment's voxels, and the sums of their energies."""
+    """Write the features from the values of a fragment's voxels, and the sums of their energies."""
     axes = embeddings.shape[1]
     mean, square = np.empty(axes), np.empty(axes)
     for f in range(len(rows)):
@@ -148,7 +148,7 @@ def _write_shapes(
     opening: np.ndarray,
     charges: np.ndarray,
 ) -> None:
-    """Write what is told of the shape of a fragment."""
+    """Write the features from the shape of a fragment."""
     for f in range(len(rows)):
         out = rows[f]
         squared = 0.0

@@ -1,11 +1,11 @@
-"""What ``grappa`` says of pairs of fragments: read by ``graph_clusterer``, and large, so not written unless asked."""
+"""Scores of pairs of fragments, from ``grappa`` for ``graph_clusterer``: large, and written on request only."""
 
 PAIR_TABLES = ("fragment_edges", "fragment_edge_scores", "fragment_interaction_scores")
 """Names of the products."""
 
 
 def where_written(product: str) -> str:
-    """Return what to add to a message that an output lacks a product: how to have it written; else nothing."""
+    """Return how to have a product of pairs written, for the message that an output lacks it; for others nothing."""
     if product not in PAIR_TABLES:
         return ""
     return (

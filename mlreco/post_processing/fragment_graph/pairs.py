@@ -1,4 +1,4 @@
-"""Which fragments are compared: those near each other, and every one with the large ones of showers, however far."""
+"""Which fragments are compared: those near each other, and all with the large fragments of showers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mlreco.post_processing.fragment_graph.blocks import FragmentVoxels, whole_b
 
 
 class Reach(NamedTuple):
-    """Up to where a fragment is compared with a larger one; distances in voxels between their nearest voxels.
+    """Distances up to which a fragment is compared with a larger one, in voxels between their nearest voxels.
 
     Attributes:
         near: distance for any two fragments.
@@ -49,7 +49,7 @@ def pairs_in_reach(voxels: FragmentVoxels, radiating: np.ndarray, reach: Reach) 
 
     Args:
         voxels: the fragments.
-        radiating: (F,) bool, whether a fragment is of a class that radiates: its instances fall into detached parts.
+        radiating: (F,) bool, whether a fragment is of a class that radiates, whose instances have detached parts.
         reach: the distances.
     """
     sizes = voxels.sizes
@@ -70,7 +70,7 @@ def _kept(
     radiating: np.ndarray,
     reach: Reach,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the candidates whose nearest voxels are in reach, moved together in the memory of all."""
+    """Return the candidates whose nearest voxels are in reach, compacted in place."""
     filled = 0
     for row in range(len(gaps)):
         larger = fragments[row, 0]
@@ -130,7 +130,7 @@ def _candidates(
 
 @compiled
 def _least(values: np.ndarray, most: int) -> tuple[float, int]:
-    """Return the greatest of the ``most`` least values, and how many of these are equal to it."""
+    """Return the largest of the ``most`` smallest values, and how many of these are equal to it."""
     if most == 0:
         return -np.inf, 0
     if len(values) <= most:
@@ -152,7 +152,7 @@ def _least(values: np.ndarray, most: int) -> tuple[float, int]:
 
 @compiled
 def _box_gaps(lows: np.ndarray, highs: np.ndarray, one: int, gaps: np.ndarray) -> None:
-    """Write the squared distances of a box from all before it, as ``box_gap``; in vectors, as no loop is inside."""
+    """Write the squared distances of a box from all before it; there is no inner loop, so it is vectorised."""
     x, y, z = lows[0], lows[1], lows[2]
     high_x, high_y, high_z = highs[0], highs[1], highs[2]
     for other in range(one):

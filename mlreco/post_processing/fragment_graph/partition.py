@@ -32,7 +32,8 @@ class GraphThresholds(NamedTuple):
 
 
 SHIPPED = {name: GraphThresholds(0.0, -20.0, 10.0) for name in ("HIP", "MIP", "Shower", "Delta", "Michel")}
-"""Instances of fewer than 10 voxels are hardly ever told right: they go where they most likely belong."""
+"""Instances of fewer than 10 voxels are hardly ever right, so they are given to the instance they most likely belong
+to."""
 
 TOGETHER = 1.0
 """Log-odds above which instances are of one interaction; chosen on 200 thin and 80 fat events."""
@@ -75,7 +76,7 @@ def partition(
     scheme: ClassScheme,
     linkage: str = "average",
 ) -> np.ndarray:
-    """Put fragments together.
+    """Put fragments together to instances.
 
     Fragments are merged by ``agglomerate``; a pair counts by its score less the mean of the thresholds ``merge`` of
     both classes. Then an instance with fewer than ``small`` voxels goes to the one, of those that are not small, with
@@ -109,7 +110,7 @@ def _attached(
     classes: np.ndarray,
     of_classes: _ByClass,
 ) -> np.ndarray:
-    """Return for each instance the one that it goes to: itself, or a larger one where it is small."""
+    """Return for each instance the one that it is given to: itself, or a larger one where it is small."""
     count = int(instances.max(initial=-1)) + 1
     largest = np.empty(count, np.int64)
     by_size = np.argsort(sizes, kind="stable")
@@ -159,10 +160,10 @@ def group_instances(
 
 
 def confidences(instances: np.ndarray, edges: np.ndarray, scores: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Return (K,) float32, how sure the network is of each instance: the mean probability of what was decided.
+    """Return (K,) float32, how sure the network is of each instance: the mean probability of its decisions.
 
-    Every pair with a fragment of the instance was decided, to belong together or not, and has the probability of that;
-    it counts by the voxels of its smaller fragment. An instance without pairs has 1.
+    A decision is whether a pair with a fragment of the instance belongs together, and has the network's probability. It
+    is weighted by the voxels of the smaller fragment. An instance without pairs has 1.
     """
     count = int(instances.max(initial=-1)) + 1
     ends = [instances[edges[:, side]] for side in range(2)]

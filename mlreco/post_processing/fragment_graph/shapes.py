@@ -90,7 +90,7 @@ def _covariance(positions: np.ndarray, first: int, last: int, centroid: np.ndarr
 def _orient(
     positions: np.ndarray, energies: np.ndarray, first: int, last: int, centroid: np.ndarray, axis: np.ndarray
 ) -> float:
-    """Turn the axis so that it points from the narrow half to the wide one; of equal ones, from less energy to more.
+    """Turn the axis from the narrow half to the wide one; where both are equal, from less energy to more.
 
     Returns:
         log of the ratio of the widths, a voxel's own width of 1/12 added to both squares.

@@ -1,4 +1,4 @@
-"""What a fragment looks like near one of its voxels."""
+"""The shape of a fragment near one of its voxels."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def surroundings(
         voxels: the fragments.
         energies: (N,) float64 energy at each place.
         fragment: (N,) int64 fragment at each place.
-        places: voxels to look around, any shape; each is done once however often it is named.
+        places: voxels around which to look, of any shape; each voxel is computed once, even where it is named several
+            times.
     """
     number = np.full(len(voxels.positions), -1, np.int64)
     number[places.ravel()] = 0

@@ -1,4 +1,4 @@
-"""What is true of fragments: the instance, the class and the interaction of most of their voxels."""
+"""The truth of fragments: the instance, the class and the interaction of most of their voxels."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from mlreco.semantics import UNKNOWN
 
 @dataclass(frozen=True)
 class FragmentTruth:
-    """True things of the F fragments of an event; UNKNOWN where no voxel tells.
+    """The truth of the F fragments of an event; UNKNOWN where no voxel has a label.
 
     Attributes:
         instances: (F,) int32 instance of most voxels, of equally many the lowest.
         semantics: (F,) int8 class of most voxels, of equally many the lowest.
-        interactions: (F,) int32 interaction of most voxels of that instance; UNKNOWN if not told.
+        interactions: (F,) int32 interaction of most voxels of that instance; UNKNOWN without labels.
         purities: (F,) float32 share of the voxels that are of ``instances``.
         starts: (F,) int8 1 where a fragment holds the voxel of its instance that is nearest to where the particle
-            left its first energy, 0 where it does not; UNKNOWN if not told.
+            left its first energy, 0 where it does not; UNKNOWN without ``first_steps``.
     """
 
     instances: np.ndarray
@@ -37,7 +37,7 @@ def fragment_truth(
     coordinates: np.ndarray | None = None,
     first_steps: np.ndarray | None = None,
 ) -> FragmentTruth:
-    """Return what is true of the fragments of an event.
+    """Return the truth of the fragments of an event.
 
     Args:
         fragments: (N,) integers from 0 without gaps, -1 for none.

@@ -1,4 +1,4 @@
-"""Metrics of a clustering against the truth: numbers in, numbers out.
+"""Metrics of a clustering against the truth, as functions of arrays of labels.
 
 Every function takes either two arrays of labels or a ``Contingency``; all are invariant to the order of rows and to the
 values of the labels, give 1 for a perfect prediction and NaN where there is no voxel.

@@ -39,7 +39,7 @@ def pairs_within(sizes: np.ndarray) -> int:
 def rand_index_of_pairs(shared: int, true_pairs: int, predicted_pairs: int, voxels: int) -> float:
     """Return the index from numbers of pairs that are together on both sides, in truth and in prediction.
 
-    Python's integers: the products of pair counts overflow 64 bits from 80,000 voxels on.
+    It uses Python's integers, because products of pair counts exceed 64 bits from 80,000 voxels on.
     """
     all_pairs = voxels * (voxels - 1) // 2
     chance = true_pairs * predicted_pairs

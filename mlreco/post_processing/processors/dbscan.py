@@ -13,7 +13,7 @@ from mlreco.post_processing.processor import PostProcessor
 from mlreco.semantics import PILARNET, ClassScheme
 
 TOUCHING = 1.999
-"""Distance in voxels within which neighbours are that share at least a corner."""
+"""Distance in voxels within which two voxels share at least a corner."""
 
 
 class DbscanFragments(PostProcessor):
@@ -21,7 +21,7 @@ class DbscanFragments(PostProcessor):
 
     Args:
         class_scheme: the classes.
-        eps: reach in voxels, one for all or by class name (classes that are not named: ``1.999``, touching voxels).
+        eps: reach in voxels, one for all classes or by class name (default 1.999, which joins voxels that touch).
         min_samples: neighbours, itself included, that make a voxel a core: one for all or by class name (default 1,
             which leaves no noise).
         product: name of the product, (N,) int32.

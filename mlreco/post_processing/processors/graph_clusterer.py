@@ -1,4 +1,4 @@
-"""Post-processor ``graph_clusterer``: instances from what ``grappa`` says of fragments and of their pairs."""
+"""Post-processor ``graph_clusterer``: instances from the scores that ``grappa`` gives to fragments and their pairs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class GraphInstances(PostProcessor):
     Args:
         class_scheme: the classes.
         thresholds: class name -> ``{merge, attach, small}``, or the path of a file that ``mlreco tune --clusterer
-            graph`` wrote; what is not named gets ``partition.SHIPPED``.
+            graph`` wrote; classes and values that are not named get those of ``partition.SHIPPED``.
         linkage: ``average`` or ``sum``: how clusters of fragments are compared.
         correct_semantics: whether ``semantics`` is replaced.
         together: mean log-odds above which instances are of one interaction.

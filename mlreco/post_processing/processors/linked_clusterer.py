@@ -19,7 +19,8 @@ class LinkedFragments(PostProcessor):
     Args:
         class_scheme: the classes.
         thresholds: class name -> ``{voxel_distance, embedding_distance, join_distance, min_voxels}``, or the path of a
-            file that ``mlreco tune --clusterer linked`` wrote; what is not named gets ``link_thresholds.SHIPPED``.
+            file that ``mlreco tune --clusterer linked`` wrote; what is not named gets the values of
+            ``link_thresholds.SHIPPED``.
         skip_classes: names of classes that are not clustered.
 
     Raises:

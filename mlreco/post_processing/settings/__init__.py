@@ -1,1 +1,1 @@
-"""Numbers of the clusterers by class name: defaults, files, checks."""
+"""Thresholds and parameters of the clusterers by class name: defaults, files, checks."""

@@ -1,4 +1,4 @@
-"""Values of a clusterer by class name: given in a configuration, read from a file, checked, completed."""
+"""Values of a clusterer by class name: read from a configuration or a file, checked, completed with defaults."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Search of the thresholds and parameters that do best on given events."""
+"""Search for the thresholds and parameters with the highest score on given events."""
 
 from mlreco.post_processing.tuning.baseline_search import BaselineTuning, TunedValue, tune_baseline
 from mlreco.post_processing.tuning.graph_search import GraphTuning, tune_graph

@@ -1,4 +1,4 @@
-"""The events of an output file that something is tuned on, class by class."""
+"""The events of an output file for a search, class by class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The choice among thresholds of the fragment graph: those of all classes act together."""
+"""The choice among thresholds of the fragment graph, where the thresholds of all classes act together."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def refined(
     scores_of: Callable[[Thresholds], Scores],
     grid: GraphGrid,
 ) -> tuple[Thresholds, Scores]:
-    """Return thresholds of which no class has others in the grid that make all classes together surely better.
+    """Return thresholds that no change of one class within the grid makes surely better for all classes together.
 
     Those are tried in which ``merge`` alone differs, or the other two. A point counts if the sum of the scores gains
     more than its standard error, and no class falls below what it had before.
@@ -95,7 +95,7 @@ def _gain(found: Scores, base: Scores) -> tuple[float, float]:
 
 
 def _worse(found: Scores, *floors: Scores) -> bool:
-    """Tell whether a class has a lower mean score than in each of the others."""
+    """Tell whether a class has a lower mean score than in each of ``floors``."""
     return any(
         all(mean_over_events(found[name] - floor[name])[0] < -TIE for floor in floors)
         for name in found

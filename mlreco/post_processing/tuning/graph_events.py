@@ -18,7 +18,7 @@ from mlreco.semantics import ClassScheme
 
 @dataclass(frozen=True)
 class GraphEvent:
-    """What the network said of the fragments of an event, and the truth.
+    """The scores of the network for the fragments of an event, and the truth.
 
     Attributes:
         fragments: (N,) fragment of each voxel.
@@ -65,7 +65,7 @@ class GraphEvent:
 def read_graph_events(
     reader: EventReader, events: Iterable[int], scheme: ClassScheme, min_voxels: int, semantics: str
 ) -> Iterator[GraphEvent]:
-    """Yield events with what ``grappa`` says of their fragments.
+    """Yield events with the scores of ``grappa`` for their fragments.
 
     Args:
         reader: output file with labels.

@@ -62,8 +62,8 @@ def best_point(values: np.ndarray) -> tuple[int, int]:
 
     A plateau is a connected set (sides touch) of points that all have the highest value. Of several the one with the
     most points counts, of equally large ones the one that is met first row by row; its centre is its point nearest to
-    the mean of its indices, of equally near ones the first row by row. So of thresholds that do equally well on the
-    events at hand those are chosen that may shift most before anything changes.
+    the mean of its indices, of equally near ones the first row by row. So among thresholds that are equally good on
+    these events those are chosen that can change most without effect.
 
     Args:
         values: (S, P) floats, none NaN.

@@ -1,4 +1,4 @@
-"""What can be tuned for, by name."""
+"""Metrics that a search can maximise, by name."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def tunable(name: str) -> Metric:
 def mean_over_events(values: np.ndarray) -> tuple[np.ndarray, int]:
     """Return the mean of (E, ...) values over the events where the metric is defined, and the number of these.
 
-    Whether it is defined depends on the truth only, so that all grid points stand on the same events. NaN without any.
+    Whether it is defined depends on the truth only, so all points of a grid are averaged over the same events. NaN
+    without any.
     """
     first_point: tuple[Any, ...] = (slice(None), *[0] * (values.ndim - 1))
     counted = ~np.isnan(values[first_point])

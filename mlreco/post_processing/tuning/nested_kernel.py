@@ -1,4 +1,4 @@
-"""Labels of the greedy clusterer for a growing list of seeds: what one column of a grid search shares."""
+"""Labels of the greedy clusterer for a growing list of seeds, all points of one column of a grid search at once."""
 
 from __future__ import annotations
 

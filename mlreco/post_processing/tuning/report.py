@@ -1,4 +1,4 @@
-"""What the outcomes of searches have in common when they are told: where they come from, as words, comments, JSON."""
+"""What the outcomes of all searches have in common: how they are written as text, YAML comments and JSON."""
 
 from __future__ import annotations
 

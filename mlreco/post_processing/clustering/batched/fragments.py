@@ -32,7 +32,7 @@ def cluster_batch(
     min_voxels: int = 0,
     unseeded: str = "instance",
 ) -> Tensor:
-    """Cluster the voxels of every event class by class: the fragments of ``cluster_event``, number for number.
+    """Cluster the voxels of every event class by class; the fragments and their numbers are those of ``cluster_event``.
 
     Args:
         events: (N,) integers, number of the event of each voxel in the batch, in any order.
@@ -72,7 +72,7 @@ def cluster_batch(
         for event in range(event_count):
             chosen = (values[events == event] for values in (semantics, embeddings, margins, seediness))
             classes_of, points, widths, seeding = (values.cpu().numpy() for values in chosen)
-            cluster_event(classes_of, points, widths, seeding, thresholds, scheme, skip_classes)  # raises for one
+            cluster_event(classes_of, points, widths, seeding, thresholds, scheme, skip_classes)  # raises the error
     seeds = find_seeds(segments, [_highest_score(clusterer) for clusterer in clusterers] * event_count)
     fragments = torch.full_like(events, NOISE, dtype=torch.int32)
     return fragments.index_put_((segments.rows,), _numbers(segments, seeds, classes, min_voxels))

@@ -13,7 +13,7 @@ from mlreco.devices import upload
 from mlreco.post_processing.clustering.batched.segments import Segments, runs, starts_of
 
 STEPS = (4, 8, 16, 32)
-"""Seeds that every segment takes between two looks at what is left; the last number holds for ever."""
+"""Seeds that every segment takes before the host looks at how many voxels are left; the last number is repeated."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Seeds:
 
 @dataclass(frozen=True)
 class _Left:
-    """Voxels that may still become seeds, after one at the front that never does.
+    """Voxels that may still become seeds, after a placeholder at the front that never does.
 
     Attributes:
         position: (1 + n,) int64 in ``Segments``.
@@ -63,7 +63,7 @@ class _Left:
         return cls(position, number, points, precisions, highest[number], ends, free)
 
     def still_free(self, count: int) -> Tensor:
-        """Return the positions of the free voxels, whose number the host knows."""
+        """Return the positions of the free voxels; the host already knows their number, so it does not wait."""
         place = torch.where(self.free, self.free.cumsum(0) - 1, count)
         return self.position.new_empty(count + 1).scatter_(0, place, self.position)[:count]
 
@@ -93,7 +93,7 @@ def find_seeds(segments: Segments, highest_scores: Sequence[float]) -> Seeds:
 
 
 def _take_seeds(left: _Left) -> Tensor:
-    """Take one seed a segment and what joins it; return (S,) their positions, -1 where nothing is free."""
+    """Take a seed in each segment and the voxels that join it; return its (S,) positions, -1 where none is free."""
     counted = left.free.cumsum(0)
     before, after = counted[left.ends]
     seed = torch.searchsorted(counted, before + 1).clamp_(max=len(counted) - 1)

@@ -1,4 +1,4 @@
-"""Voxels of a batch by segment: what is clustered together, the voxels of one class of one event."""
+"""Voxels of a batch by segment: the voxels of one class of one event, which are clustered together."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Segments:
             lowest_seediness: s0 of each segment.
             best_always_seeds: whether the best voxel of a segment may be a seed below s0.
         """
-        values = seediness.double() + 0.0  # no negative zero, which a sort may set apart
+        values = seediness.double() + 0.0  # turns -0.0 into 0.0, which a sort may tell apart
         falling = values.sort(descending=True, stable=True).indices
         number, order = segment[falling].sort(stable=True)
         rows, values = falling[order], values[falling[order]]
