@@ -1,4 +1,4 @@
-"""Whether the products of a file agree with one another: what tells a changed number where there is no checksum."""
+"""Comparison of the products of a file with one another, which finds changed numbers where there is no checksum."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from mlreco.progress import Progress
 from mlreco.voxels import EventVoxels
 
 _TOLERANCE = 1e-4
-"""Relative difference of energies that were added in another order."""
+"""Relative difference of energies that may come from another order of additions."""
 
 
 @dataclass
 class Comparison:
-    """One thing that can be compared.
+    """A comparison of products.
 
     Attributes:
-        text: what holds where the products agree.
+        text: the statement that is true where the products agree.
         events: number of events in which it was compared.
-        others: events in which it does not hold.
+        others: events in which it is not true.
     """
 
     text: str
@@ -38,7 +38,7 @@ class Comparison:
 
     @property
     def suspicious(self) -> bool:
-        """Whether it holds in most events and not in all: it is a property of the file, and some events lost it."""
+        """Whether it is true in most events but not in all, so that these few are probably damaged."""
         return 0 < len(self.others) <= self.events // 2
 
     def __str__(self) -> str:
@@ -99,7 +99,7 @@ def _event(reader: Reader, index: int, names: list[str]) -> dict[str, Any]:
 
 
 def _compared(event: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
-    """Yield what is compared in an event, and whether it holds."""
+    """Yield the comparisons in an event, and whether the products agree."""
     for name, image in event.items():
         kind, _, producer = name.partition("_")
         if kind == "cluster3d":

@@ -12,7 +12,7 @@ from mlreco.voxels import EventVoxels
 
 _LARGEST_CLASS = 127
 MAX_ENERGY = 1e9
-"""No unit in use gives a voxel more; a network's statistics overflow beyond 1e18."""
+"""Larger than any energy of a voxel in the units in use; the statistics of a network overflow beyond 1e18."""
 
 
 def check_energies(voxels: EventVoxels, where: str) -> None:
@@ -36,7 +36,7 @@ def check_energies(voxels: EventVoxels, where: str) -> None:
 
 
 def check_classes(image: EventVoxels, where: str) -> None:
-    """Refuse classes that are no numbers of classes, which would become others where they are stored in a byte.
+    """Refuse numbers that are no classes, and that would become other numbers where classes are stored in a byte.
 
     Args:
         image: an image whose only feature is a class; -1 is unknown.

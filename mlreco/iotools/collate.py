@@ -1,4 +1,4 @@
-"""Events to a batch."""
+"""Joins events to a batch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLLATES = Registry(
         "CollateMinkowski": "mlreco.iotools.collate:CollateSparse",
     },
 )
-"""The second is the field's name of the first where the networks run on MinkowskiEngine."""
+"""Names of the collate function in a configuration; configurations for MinkowskiEngine have the second."""
 
 Batch = dict[str, Any]
 """``VoxelBatch``, ``GraphBatch`` or list by schema key; ``index`` (list of int), ``event_id`` (B, 3) and ``source``

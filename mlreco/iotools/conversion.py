@@ -38,7 +38,7 @@ class Conversion:
         output: the file written.
         events: number of events, the same in input and output.
         products: names of the products in the output.
-        left_out: names of products of the input that are of no kind that is read.
+        left_out: names of products of the input that are not converted, since their kind is not supported.
         continued: number of events that an interrupted conversion had written before.
     """
 
@@ -67,13 +67,13 @@ def convert(
         output: file to make.
         to: one of ``TARGETS``.
         products: names of products to keep; all that all files have if empty.
-        restart: begin anew where there is the beginning of a conversion.
+        restart: discard an interrupted conversion and begin anew.
 
     Raises:
         UserError: a file or event cannot be read, a product is missing, files hold different products, voxels of
             different size or different class schemes, the output is one of the sources, or there is the beginning of
             another conversion.
-        KeyboardInterrupt: after what is done was made durable.
+        KeyboardInterrupt: after the events so far were written to the disk.
     """
     if to not in TARGETS:
         raise UserError(f"cannot convert to '{to}'{nearest(to, TARGETS)}")
@@ -127,7 +127,7 @@ def _names(files: Sequence[Path]) -> str:
 
 
 def _identity(path: Path) -> list[Any]:
-    """Return what tells whether a file is still the same."""
+    """Return path, size and time of change of a file, by which another file is recognised."""
     found = path.stat()
     return [storable(str(path.resolve())), found.st_size, found.st_mtime_ns]
 

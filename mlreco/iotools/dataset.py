@@ -29,19 +29,19 @@ class LArCVDataset:
         skip_event_list: entries (over all files) to leave out.
         entry_range: first entry and the one after the last; applies before ``event_list``.
         optional: schema keys that are left out, with the reason in ``left_out``, when a file lacks their products.
-        class_scheme: given to parsers that ask for it; files that tell another one give no labels but those that are
-            optional and that a parser translates.
+        class_scheme: given to parsers that ask for it. Of files with another scheme only those labels are used that a
+            parser translates; others are left out if optional.
         reader: name of the reader; by the files' content if None.
         augmenter: changes events when ``fetch`` is given a random generator.
         energies: schema key whose features must not be negative.
         skip: leave out files that cannot be opened, rather than raise.
 
     Attributes:
-        endless: whether it has no last event.
+        endless: whether the events are generated without end.
         files: the files, in order.
         keys: schema keys that events have.
         left_out: optional schema keys that events lack, with the reason.
-        remarks: what the user should know of the files, a line each.
+        remarks: remarks on the files for the user, a line each.
 
     Raises:
         UserError: a file cannot be read, a product is missing, the schema or a range is wrong, there are no events, or
@@ -116,13 +116,13 @@ class LArCVDataset:
         return self._files.numbers(self._selected)
 
     def voxel_counts(self, key: str | None) -> np.ndarray:
-        """Return the number of voxels of each event, (n,) int64, as the files' tables tell it.
+        """Return the number of voxels of each event, (n,) int64, from the files' tables.
 
         Args:
             key: schema key of the image.
 
         Raises:
-            UserError: a file's tables do not.
+            UserError: a file's tables do not have it.
         """
         entry = next((entry for entry in self._entries if entry.key == key), None)
         names = entry.product_names() if entry is not None else []
@@ -173,7 +173,7 @@ class LArCVDataset:
         return None
 
     def _other_scheme(self, entry: SchemaEntry, scheme: str) -> tuple[str, str] | None:
-        """Return the class scheme that files tell, where it is not the configuration's, and which file that is."""
+        """Return a class scheme that is stored in a file and is not the configuration's, and the name of that file."""
         for name in filter(holds_classes, entry.product_names()):
             told = check_schemes(list(self._files.readers()), name)
             if told is not None and told[1] not in (scheme, entry.options.get("image_scheme")):

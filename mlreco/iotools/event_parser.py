@@ -1,4 +1,4 @@
-"""From the products of an event to the blobs that the schema names, checked and augmented."""
+"""Parses the products of an event to the inputs and labels that the schema names, checked and augmented."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class EventParser:
         return self.augmenter.jitter(event, rng, iteration)
 
     def _blobs(self, products: Mapping[str, Any], where: str) -> Event:
-        """Return what the entries of the schema make of the products."""
+        """Return the results of the parsers of the schema."""
         event: Event = {}
         for entry in self.entries:
             try:

@@ -17,7 +17,8 @@ from mlreco.voxels import ImageMeta
 
 _OPEN_FILES = 32
 _VOXEL_SIZE_TOLERANCE = 1e-3
-"""Relative; files store the size of an image rather than that of a voxel, sometimes in single precision."""
+"""Relative difference of voxel sizes that counts as none; files store the size of an image instead, sometimes in single
+precision."""
 
 
 class EventFiles:
@@ -92,7 +93,7 @@ class EventFiles:
         """Return the number of voxels of an image in each event of all files, (n,) int64, from their tables.
 
         Raises:
-            UserError: a file does not tell.
+            UserError: a file does not have them.
         """
         counts = []
         for reader in self.readers():
@@ -143,16 +144,16 @@ class EventFiles:
         try:
             return image_meta(reader, 0, product) if len(reader) else None
         except UserError:
-            return None  # reading the event tells
+            return None  # reading the event will raise the error
         finally:
             reader.close()
 
 
 def check_schemes(readers: Sequence[Reader], product: str) -> tuple[Path, str] | None:
-    """Return the class scheme that files tell for an image of classes, and the first file, None where none does.
+    """Return the class scheme that files have for an image of classes, and the first such file; None without any.
 
     Raises:
-        UserError: two files tell different schemes; names both.
+        UserError: two files have different schemes; names both.
     """
     telling = [(reader.path, scheme) for reader in readers if (scheme := told_scheme(reader, product))]
     for path, scheme in telling:

@@ -1,4 +1,4 @@
-"""From the ``iotool`` section of a configuration to a loader."""
+"""Makes the loader of the ``iotool`` section of a configuration."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DATASET_KEYS = (
     *HOW_DRAWN,
 )
 _OF_FILES = ("data_keys", "limit_num_files", "event_list", "skip_event_list", "entry_range", "reader")
-"""Keys of a dataset that say which events of which files; one that is endless needs none of them."""
+"""Keys of a dataset that select files and events; a dataset without end needs none of them."""
 
 
 def loader_factory(
@@ -116,7 +116,7 @@ def _events_in_order(
     seed: int,
     given: Mapping[str, Any],
 ) -> tuple[Any, Sampler]:
-    """Make the dataset, and what tells which of its events make up a batch."""
+    """Make the dataset, and the sampler that chooses the events of a batch."""
     options = dict(iotool.get("dataset") or {})
     for key in options:
         if key not in _DATASET_KEYS:
@@ -164,7 +164,7 @@ def _make_dataset(
     seed: int,
     given: Mapping[str, Any],
 ) -> Any:
-    """Make the dataset; one without an end is for training alone, where no files are given instead."""
+    """Make the dataset; simulated events without end are for training only, and not used where files are given."""
     options = dict(section)
     if sources:
         options["data_keys"] = sources
@@ -183,7 +183,7 @@ def _make_dataset(
 
 
 def _endless(dataset: Any) -> bool:
-    """Whether a dataset, or those of a class, has no end: its events come in order, and none twice."""
+    """Whether a dataset, or those of a class, has no end: its events come in order, each only once."""
     return getattr(dataset, "endless", False)
 
 

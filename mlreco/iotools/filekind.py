@@ -1,4 +1,4 @@
-"""What a file seems to be, judged by its content."""
+"""The kind of a file, recognised by its content."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from mlreco.iotools.hdf5_links import refuse_indirection
 from mlreco.iotools.heap_guard import GuardedHDF5, PlainHDF5
 
 ROOT_FILE = "a ROOT file (LArCV2 perhaps)"
-"""What ``file_kind`` calls a ROOT file."""
+"""Name of a ROOT file in ``file_kind``."""
 
 LARCV3 = "LArCV3"
-"""What ``hdf5_content`` calls a LArCV3 file."""
+"""Name of a LArCV3 file in ``hdf5_content``."""
 
 PILARNET_M = "PILArNet-M"
-"""What ``hdf5_content`` calls a PILArNet-M file."""
+"""Name of a PILArNet-M file in ``hdf5_content``."""
 
 OUTPUT_FILE = "an output file of mlreco or SPINE"
-"""What ``hdf5_content`` calls an output file."""
+"""Name of an output file in ``hdf5_content``."""
 
 ARCHIVE = "a zip archive (a PyTorch checkpoint or an npz file perhaps)"
-"""What ``file_kind`` calls what torch writes."""
+"""Name of a checkpoint of torch in ``file_kind``."""
 
 _MAGIC = {
     b"\x89HDF\r\n\x1a\n": "HDF5",
@@ -65,7 +65,8 @@ def open_hdf5(path: str | Path, wanted: str, bulk: bool = False, merged: bool = 
     Args:
         path: the file.
         wanted: what the file should be, for the message.
-        bulk: faster, for tables without texts and rows of variable length, whose damage may hang the HDF5 library.
+        bulk: open it the fast way. Only for files without texts and rows of variable length, which can hang the HDF5
+            library where they are damaged.
         merged: as `refuse_indirection` has it.
 
     Raises:
@@ -96,7 +97,7 @@ def open_hdf5(path: str | Path, wanted: str, bulk: bool = False, merged: bool = 
 
 @contextmanager
 def telling_damage(path: str | Path) -> Iterator[None]:
-    """Turn what h5py raises on damaged structures, of many types, into a user's error.
+    """Turn the exceptions of many types that h5py raises on damaged structures into a user's error.
 
     Raises:
         UserError: instead of another exception.

@@ -1,4 +1,4 @@
-"""From what a user gives as data to a list of files."""
+"""Expands names, patterns, folders and lists of data to a list of files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mlreco.errors import UserError
 from mlreco.inputs import read_text
 
 _LONGEST_LIST = 100_000_000
-"""Bytes of a list of files."""
+"""Most bytes of a ``.txt`` list of files."""
 
 _SUFFIXES = (".h5", ".hdf5", ".root")
 
@@ -50,12 +50,12 @@ def _expand(item: str | Path, folder: Path | None = None) -> list[Path]:
 
 
 def _is_data(path: Path) -> bool:
-    """Whether a file of a folder is one of events: hidden ones are notes of other programs, or unfinished."""
+    """Whether a file in a folder is an event file; hidden files belong to other programs or are unfinished."""
     return path.suffix in _SUFFIXES and not path.name.startswith(".") and not path.is_dir()
 
 
 def _matches(pattern: Path) -> list[Path]:
-    """Return the files of a pattern; of several kinds those of events only."""
+    """Return the files of a pattern; where it matches several kinds of files, only event files."""
     found = [Path(name) for name in sorted(glob.glob(str(pattern), recursive=True))]
     files = [path for path in found if not path.is_dir()]
     chosen = [path for path in files if path.suffix in _SUFFIXES] or files

@@ -1,4 +1,4 @@
-"""The geometry of an image as files tell it, checked; shared by all readers."""
+"""The geometry of an image in a file, checked in the same way by all readers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from mlreco.errors import UserError
 from mlreco.voxels import ImageMeta
 
 _MOST_VOXELS = 2.0**62
-"""Numbers of voxels are int64, with room for a set or an event beside."""
+"""Voxels of an image at most: their numbers are int64, together with the number of a set or event."""
 
 _SMALLEST_VOXEL, _FARTHEST = 1e-9, 1e12
-"""cm: with smaller voxels, or places farther away, lengths and volumes would not be finite in float32."""
+"""cm; with smaller voxels, or at larger distances, lengths and volumes are not finite in float32."""
 
 _LONGEST_SIDE = 2**31 - 1
 """Coordinates of voxels are int32."""
 
 
 def sound_shapes(shapes: np.ndarray) -> np.ndarray:
-    """Tell which images can be numbered.
+    """Tell which images have voxels that can be numbered.
 
     Args:
         shapes: (..., 3) numbers of voxels along x, y, z.

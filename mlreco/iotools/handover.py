@@ -1,7 +1,7 @@
-"""How a batch comes from the process that read it: through shared memory, or through a pipe where there is too little.
+"""Sends a batch from the process that read it: through shared memory, or through a pipe where that is too small.
 
-Containers often have 64 MB of shared memory. Where torch cannot get enough of it, it says so in a thread of the worker
-whose error nobody hears, and the batch never arrives.
+Containers often have 64 MB of shared memory. If torch cannot get enough of it, the error occurs in a thread of the
+worker and is lost, and the batch never arrives.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Blob = TypeVar("_Blob")
 
 @dataclass(frozen=True)
 class _Piped:
-    """Voxels or graphs of a batch whose numbers are sent as they are.
+    """Voxels or graphs of a batch as arrays, which are sent through the pipe.
 
     Attributes:
         frame: the batch with arrays in the place of its tensors.

@@ -1,7 +1,7 @@
-"""What an HDF5 file may not do: lead to other files, or to itself.
+"""Refuses HDF5 files that refer to other files or to themselves.
 
-An external link, raw data stored in another file and a virtual table all hand out what stands elsewhere: whoever sends
-such a file chooses which file of the reader's machine goes into the output. A virtual table onto itself ends the
+External links, raw data stored in another file and virtual tables return the content of other files, so whoever sends
+such a file could choose a file of the reader's machine to go into the output. A virtual table onto itself ends the
 process in the HDF5 library.
 """
 
@@ -24,8 +24,8 @@ def refuse_indirection(file: h5py.File, path: str | Path, merged: bool = False) 
     Args:
         file: the file.
         path: its name, for the message.
-        merged: pass over the virtual tables of rows of a merged output file. For who does not read those tables, but
-            the parts that the file names (`mlreco.iotools.output.parts`).
+        merged: accept the virtual tables of a merged output file. For callers that read the parts that the file names
+            instead of these tables (`mlreco.iotools.output.parts`).
 
     Raises:
         UserError: it holds an external or user-defined link, a virtual table, a table stored in another file, or too

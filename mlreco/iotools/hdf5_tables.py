@@ -1,4 +1,4 @@
-"""Tables of HDF5 files: what one declares is compared with what the file holds, before anything is read."""
+"""Tables of HDF5 files: what a table declares is compared with the stored data before anything is read."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import h5py
 from mlreco.errors import UserError
 
 _LARGEST_CHUNK = 1 << 28
-"""Bytes of a chunk, which the library makes ready in memory whatever the file holds of them."""
+"""Most bytes of a chunk; the library allocates a whole chunk, however little of it the file holds."""
 
 _REFERENCE = 16
-"""Bytes of a text or row of variable length in its table: a length, and the place of its content in a heap."""
+"""Bytes in the table for a text or row of variable length: its length, and the place of its content in a heap."""
 
 _NAMES = {
     h5py.h5z.FILTER_SZIP: "szip",
@@ -73,7 +73,7 @@ def _check_filters(table: h5py.Dataset, where: str) -> None:
         if h5py.h5z.filter_avail(code) or not table.id.get_num_chunks():
             continue
         if table.id.get_chunk_info(0).filter_mask >> number & 1:
-            continue  # an optional filter that the writer did not have either
+            continue  # an optional filter, which the writer did not have either
         with contextlib.suppress(ImportError):
             import hdf5plugin  # noqa: F401 - importing it makes its filters known to the library
         if not h5py.h5z.filter_avail(code):
@@ -85,7 +85,7 @@ def _check_filters(table: h5py.Dataset, where: str) -> None:
 
 
 def _stored_size(table: h5py.Dataset) -> int:
-    """Return the bytes of a value in the file, which are not those in memory for texts and rows of variable length."""
+    """Return the bytes of a value in the file, which for texts and rows of variable length are not those in memory."""
     return _size_in_file(table.id.get_type())
 
 

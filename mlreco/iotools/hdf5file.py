@@ -15,10 +15,10 @@ from mlreco.atomic import atomic_path, write_failure
 
 
 class Sink:
-    """A file for the HDF5 library that keeps a failed write to itself.
+    """A file for the HDF5 library that hides failed writes from it.
 
-    The library cannot close a file whose writes fail: it tries again when the process ends and crashes. So the first
-    failure is remembered, later writes are dropped, and whoever writes asks ``check`` before believing the file.
+    The library cannot close a file whose writes fail: it tries again when the process ends, and crashes. So the first
+    failure is remembered and later writes are dropped; the caller learns of it from ``check``.
     """
 
     def __init__(self, raw: io.FileIO, path: Path) -> None:
@@ -105,7 +105,7 @@ class AtomicFile:
         """Flush, and raise if a write failed.
 
         Args:
-            keep: has no meaning here; a `PartialHDF5` keeps what was written so far.
+            keep: without effect here; a `PartialHDF5` then keeps what was written so far.
 
         Raises:
             UserError: the disk is full, for example.

@@ -1,7 +1,7 @@
 """HDF5 files whose global heaps are checked as they are read.
 
-Texts and rows of variable length stand in global heaps, which have no checksum. The HDF5 library (2.0) never returns
-from a heap with an object of size 0, and nothing can stop it then; so such a heap is refused before it sees it.
+Texts and rows of variable length stand in global heaps, which have no checksum. The HDF5 library (2.0) loops for ever
+in a heap with an object of size 0 and cannot be stopped, so such heaps are refused before the library reads them.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import h5py
 from mlreco.locks import lock
 
 CACHE_BYTES = 4 << 20
-"""Cache of each table for its chunks."""
+"""Bytes of the chunk cache of each table."""
 
 _SIGNATURE = b"GCOL"
 _HEADER = struct.Struct("<4sB3xQ")
-"""Of a heap: signature, version, size."""
+"""Header of a heap: signature, version, size."""
 
 _OBJECT = struct.Struct("<HH4xQ")
-"""Of an object: number, references, size; number 0 is free space, whose size includes this header."""
+"""Header of an object: number, references, size; number 0 is free space, whose size includes this header."""
 
 
 class _CheckedFile(io.FileIO):
@@ -60,7 +60,7 @@ class GuardedHDF5(h5py.File):
 
     @property
     def handle(self) -> int:
-        """Handle of the operating system, to read what the library does not hand out."""
+        """File descriptor, to read bytes that the library does not give access to."""
         return self._checked.fileno()
 
     def close(self) -> None:

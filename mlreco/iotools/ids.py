@@ -1,4 +1,4 @@
-"""Ids as files store them: which numbers say that there is none, and the others exactly.
+"""Ids in files: the numbers that mean "not set", and the exact values of the others.
 
 LArCV writes the largest value of a type for an id that is not set. A column may have been widened since, so that the
 largest values of the narrower types stand in it too. Those of 8 bits and of signed 16 bits are ids that occur; they
@@ -10,13 +10,13 @@ from __future__ import annotations
 import numpy as np
 
 UNSET = -1
-"""What stands here for an id that is not set."""
+"""Value of an id that is not set."""
 
 SENTINELS = (2**16 - 1, 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1)
 """Largest values of the types that ids have, in columns of any width."""
 
 EXACT_IN_FLOAT64 = 2**53
-"""Integers up to here stand exactly in a table of float64."""
+"""Integers up to this are exact in float64."""
 
 
 def unset_ids(column: np.ndarray) -> np.ndarray:
@@ -59,7 +59,7 @@ def known_ids(column: np.ndarray, name: str) -> np.ndarray:
 
 
 def event_numbers(column: np.ndarray, name: str) -> np.ndarray:
-    """Return run, subrun or event numbers, the largest unsigned number, which says that there is none, as ``UNSET``.
+    """Return run, subrun or event numbers, with ``UNSET`` for the largest unsigned number, which means "not set".
 
     Args:
         column: (N,) integers.

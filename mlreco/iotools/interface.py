@@ -1,4 +1,4 @@
-"""What every reader of event files offers, and the form in which it hands out products."""
+"""The interface of readers of event files, and the types of the products that they return."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def read_voxels(reader: Reader, index: int, product: str) -> EventVoxels | Clust
 def image_meta(reader: Reader, index: int, product: str) -> ImageMeta | None:
     """Return the geometry of an image or of voxel sets, None where the event has none.
 
-    Readers that have a method of this name tell it without reading voxels.
+    Readers that have a method of this name find it without reading voxels.
 
     Raises:
         UserError: no such product, or damaged data.
@@ -102,7 +102,7 @@ def image_meta(reader: Reader, index: int, product: str) -> ImageMeta | None:
 
 
 def told_scheme(reader: Reader, product: str) -> str | None:
-    """Return the class scheme of an image of classes, None where neither its name nor the file tells it."""
+    """Return the class scheme of an image of classes, None where it follows neither from its name nor from the file."""
     return "mlreco" if product.endswith("_mlreco") else getattr(reader, "class_scheme", None)
 
 
@@ -136,7 +136,7 @@ def unflatten(index: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def _divided(numbers: np.ndarray, size: int, rest: np.ndarray) -> np.ndarray:
-    """Return quotients and fill in remainders, several times as fast as `numpy.divmod`, which has no vector code."""
+    """Return quotients and write remainders; several times as fast as `numpy.divmod`, which is not vectorised."""
     quotients = numbers // numbers.dtype.type(size)
     rest[...] = numbers - quotients * numbers.dtype.type(size)
     return quotients
@@ -145,7 +145,7 @@ def _divided(numbers: np.ndarray, size: int, rest: np.ndarray) -> np.ndarray:
 def stable_order(keys: np.ndarray) -> np.ndarray:
     """Return (N,) positions that sort (N,) integers from 0; equal ones stay in order.
 
-    Where there is room, the position is put below the key: sorting values has vector code, a stable argsort has not.
+    If the bits suffice, the position is appended to the key: sorting values is vectorised, a stable argsort is not.
     """
     bits = len(keys).bit_length()
     if not len(keys) or int(keys.max()) >= 1 << (63 - bits):

@@ -1,4 +1,4 @@
-"""Several datasets as one: files beside events that are simulated."""
+"""Several datasets as one, such as events of files and events that are simulated."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlreco.voxels import EventVoxels
 
 
 class JointDataset:
-    """Events of one dataset after those of another; of endless ones as many as they say that they have.
+    """The events of several datasets one after another; a dataset without end counts with the number that it states.
 
     Args:
         parts: at least one; all parse the same schema.
@@ -90,7 +90,7 @@ class JointDataset:
         return number, int(index - self.firsts[number])
 
     def _check_voxels(self) -> None:
-        """Compare the first events: each dataset has looked at its own."""
+        """Compare the voxel sizes of the first events; within each dataset they have been compared already."""
         sizes = [(part.describe(0), size) for part in self.parts if (size := _voxel_size(part)) is not None]
         for name, size in sizes[1:]:
             if not np.allclose(size, sizes[0][1], rtol=1e-3, atol=0):

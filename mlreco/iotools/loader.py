@@ -26,7 +26,7 @@ _AUGMENTATION_STREAM = 1
 
 @dataclass(frozen=True)
 class _Failure:
-    """A user's error on its way out of a worker, where an exception would be wrapped in a traceback.
+    """A user's error that a worker returns instead of raising it, which would add the worker's traceback.
 
     Attributes:
         message: what the error says.
@@ -53,7 +53,7 @@ class _EventSource(Dataset):
 
 
 class _Collate:
-    """The collate function for the events that could be read, beside the failures of the others."""
+    """Collates the events that could be read, and returns the failures of the others with them."""
 
     def __init__(self, collate: Any) -> None:
         self.collate = collate
@@ -123,7 +123,7 @@ class Loader:
             num_workers=num_workers,
             pin_memory=pin_memory and torch.cuda.is_available(),
             persistent_workers=num_workers > 0,
-            generator=torch.Generator().manual_seed(seed),  # or torch would draw from the global generator
+            generator=torch.Generator().manual_seed(seed),  # otherwise torch draws from the global generator
             worker_init_fn=leave_signals_to_the_main_process,
             timeout=POLL if num_workers else 0,
         )
@@ -161,17 +161,18 @@ class Loader:
             yield from parts
 
     def steps(self, ended: Callable[[], bool] = lambda: False) -> Iterator[list[Batch]]:
-        """Yield each batch as the list of its minibatches, without those of which no event can be read.
+        """Yield each batch as the list of its minibatches.
 
-        Batches of which no event can be read are passed over, unless other processes have a part of them.
+        Minibatches and batches of which no event can be read are left out; an empty batch is yielded where other
+        processes have a part of it.
 
         Args:
-            ended: asked while workers are waited for; whether the wait is to end.
+            ended: called while it waits for workers; returns whether to stop.
 
         Raises:
             UserError: damaged data; the message names file, event and product. Where events are skipped: as many
                 batches as a pass has, one after another, hold none that can be read. A worker was killed.
-            WaitEnded: ``ended`` said so.
+            WaitEnded: ``ended`` returned True.
         """
         if not self.train:
             self._plan.iteration = 0
@@ -219,7 +220,7 @@ class Loader:
             self._skipped[failure.index] = Skipped.because(self.dataset.files[file], entry, failure.message)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is needed to continue with the next batch, whatever workers had prefetched."""
+        """Return the state from which to continue with the next batch; what workers have prefetched does not matter."""
         return {"iteration": self.iteration, **self._identity()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -36,11 +36,11 @@ class Source:
 
 @dataclass
 class _Place:
-    """Where a source stands whose large events are passed over.
+    """Position in a source whose large events are left out.
 
     Attributes:
         epoch: number of the pass.
-        cursor: events of the pass that are gone by.
+        cursor: events of the pass so far, those left out included.
     """
 
     epoch: int = 0
@@ -106,7 +106,7 @@ class MixedSampler:
         return (fractions >= bounds).sum(axis=0)
 
     def _go_to(self, number: int) -> None:
-        """Stand before a batch, from the one before it or from the beginning."""
+        """Move to the beginning of a batch, from the batch before it or from the first one."""
         if number < self._done:
             self._done, self._drawn = 0, np.zeros_like(self._drawn)
             self._places = [_Place() for _ in self.sources]

@@ -1,4 +1,4 @@
-"""HDF5 files in the making that outlive their process: what is sound of them is kept and continued."""
+"""Unfinished HDF5 files that another process can continue from their last consistent state."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SECONDS_BETWEEN_STATES = 5.0
 
 
 class _JournalledSink(Sink):
-    """A sink that remembers what it overwrites of the last sound state."""
+    """A sink that saves what it overwrites of the last consistent state."""
 
     def __init__(self, raw: Any, path: Path, log: UndoLog, size: int) -> None:
         super().__init__(raw, path)
@@ -52,7 +52,7 @@ class _JournalledSink(Sink):
 
 
 class PartialHDF5:
-    """An HDF5 file in the making.
+    """An HDF5 file that is being written.
 
     Attributes:
         file: the open file; it holds what an earlier process made, if any.
@@ -64,12 +64,12 @@ class PartialHDF5:
         self._last = time.monotonic()
 
     def check(self, keep: bool = False) -> None:
-        """Raise if a write failed; from time to time, call the file sound as it is now.
+        """Raise if a write failed; from time to time, make the current state the last consistent one.
 
-        What comes later is taken back if the file is not finished.
+        What is written later is undone if the file is not finished.
 
         Args:
-            keep: call it sound whatever the time.
+            keep: do so now, however short ago it was done.
 
         Raises:
             UserError: the disk is full, for example.
@@ -94,7 +94,7 @@ class PartialHDF5:
 
 
 def partial_folder(path: Path) -> Path:
-    """Return where a file is while it is made."""
+    """Return the folder in which a file is while it is being written."""
     return path.with_name(f"{path.name}.part")
 
 
@@ -104,14 +104,14 @@ def partial_hdf5(
 ) -> Iterator[PartialHDF5]:
     """Open an HDF5 file that appears under its name when the block ends without an error.
 
-    Until then it is in a folder beside, ``NAME.part``. Where the block or its process ends otherwise, what
-    `PartialHDF5.check` called sound stays, and the next call with the same signature continues it.
+    Until then it is in a folder beside, ``NAME.part``. Where the block or its process ends otherwise, the last
+    consistent state of `PartialHDF5.check` stays, and the next call with the same signature continues it.
 
     Args:
         path: the final name.
         libver: oldest and newest version of the library that must be able to read the file.
         signature: what the file is made from and how, in JSON values.
-        restart: throw away what an earlier process made.
+        restart: discard what an earlier process wrote.
 
     Raises:
         UserError: the disk is full or the folder may not be written, another process is making the file, or what there
@@ -140,7 +140,7 @@ def partial_hdf5(
 
 
 def _sound_state(folder: Path, signature: dict[str, Any], restart: bool) -> PartialState:
-    """Return the last sound state of a file, which is taken back to it, or the empty state."""
+    """Return the last consistent state of a file, to which it is restored, or the empty state."""
     state = PartialState.read(folder / "state.json")
     if state is None or restart or not (folder / "events.h5").exists():
         for name in ("state.json", "events.h5"):

@@ -1,4 +1,4 @@
-"""What a file in the making remembers of itself: whose it is, and how far it is sound."""
+"""State of an unfinished file: what it is made from, and its last consistent size."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlreco.errors import UserError
 
 @dataclass(frozen=True)
 class PartialState:
-    """A sound state of a file in the making.
+    """A consistent state of an unfinished file.
 
     Attributes:
         number: counts the states; the undo log that began with this one has its number in its name.
@@ -56,7 +56,7 @@ class PartialState:
             where: the file in the making, for the message.
 
         Raises:
-            UserError: it is the beginning of something else.
+            UserError: the unfinished file is made from something else.
         """
         for name, value in signature.items():
             before = self.signature.get(name)

@@ -1,4 +1,4 @@
-"""What each batch to come consists of, and which part of it this process reads."""
+"""The events of each coming batch, and the part of it that this process reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mlreco.iotools.samplers import Sampler
 
 @dataclass(frozen=True)
 class Request:
-    """An event as a worker is asked for it.
+    """The request for an event to a worker.
 
     Attributes:
         index: place in the dataset.
@@ -50,7 +50,7 @@ WHOLE = Shard()
 
 
 class Plan:
-    """Batch sampler of torch's loader: minibatch after minibatch, from where the consumer stands.
+    """Batch sampler of torch's loader: minibatch after minibatch, from the next one that the consumer needs.
 
     It holds no reference to the Loader that owns it: in a reference cycle the garbage collector may close the workers'
     queues before the workers are told to end, and waiting for each of them would then time out.

@@ -69,7 +69,7 @@ class RandomSequenceSampler:
 
 
 class RandomSampler:
-    """Shuffled epochs, one after another: every entry once an epoch; a batch may straddle two epochs.
+    """Shuffled epochs, one after another: every entry once in an epoch; a batch may have events of two epochs.
 
     Args:
         num_entries: number of events.

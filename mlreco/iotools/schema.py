@@ -122,7 +122,7 @@ def _checked(where: str, argument: str, value: Any) -> str | tuple[str, ...]:
 
 
 def _by_kind(where: str, arguments: Sequence[str], names: Sequence[Any]) -> dict[str, Any]:
-    """Give the products of a list entry to the parser's arguments: the first free one of the product's kind."""
+    """Assign the products of a list entry to the parser's arguments: each to the first free one of its kind."""
     values: dict[str, Any] = {}
     for name in names:
         kind = str(name).partition("_")[0]

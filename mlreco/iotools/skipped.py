@@ -1,4 +1,4 @@
-"""Events and files that were left out because they cannot be read: what is remembered of them, and how it is told."""
+"""Events and files that were left out because they cannot be read, and the text about them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ON_ERROR = ("raise", "skip")
-"""What to do about an event that cannot be read."""
+"""Choices of what to do with an event that cannot be read."""
 
 WHOLE_FILE = -1
 """Entry of a file that cannot be read at all."""
 
 SHOWN = 20
-"""Lines of a list that is shown in full elsewhere."""
+"""Lines shown of a list that is written in full elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Skipped:
 
 
 def count_text(skipped: Sequence[Skipped]) -> str:
-    """Return how much was left out, such as ``2 events and 1 file skipped``; nothing where nothing was."""
+    """Return how much was left out, such as ``2 events and 1 file skipped``; an empty text if nothing was."""
     files = sum(one.entry == WHOLE_FILE for one in skipped)
     events = len(skipped) - files
     parts = [f"{n} {word}{'s' if n > 1 else ''}" for n, word in ((events, "event"), (files, "file")) if n]

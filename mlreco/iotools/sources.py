@@ -1,4 +1,4 @@
-"""From ``iotool.dataset.sources`` and ``max_voxels`` to the events of a training and how they are drawn."""
+"""The events of a training and their order, from ``iotool.dataset.sources`` and ``max_voxels``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlreco.iotools.joint import JointDataset
 from mlreco.iotools.mixing import MixedSampler, Source
 
 KEYS = ("sources", "max_voxels")
-"""Of ``iotool.dataset``: how the events of a training are drawn."""
+"""Keys of ``iotool.dataset`` for the way in which the events of a training are drawn."""
 
 
 def mixed(

@@ -1,4 +1,4 @@
-"""What a file of events holds, in numbers."""
+"""Statistics of the content of a file of events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mlreco.semantics import class_scheme
 from mlreco.voxels import EventVoxels, ImageMeta
 
 LOOKED_INTO = 100
-"""Events that are read; of the others only what stands in tables."""
+"""Number of events that are read; of the others only the tables are used."""
 
 
 @dataclass
@@ -121,7 +121,7 @@ def _unusable(reader: Reader) -> dict[str, str]:
 
 
 def _begin(reader: Reader, name: str) -> ProductSurvey:
-    """Return the survey of a product with what its tables tell."""
+    """Return the survey of a product with the counts in its tables."""
     if name.partition("_")[0] not in KINDS:
         return ProductSurvey(name, np.zeros(0, np.int64), unread="a kind that is not read")
     row_counts = getattr(reader, "voxel_counts", None)

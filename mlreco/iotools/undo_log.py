@@ -1,4 +1,4 @@
-"""What stood in a file before it was overwritten, so that a file in the making can be taken back to a sound state."""
+"""Keeps the overwritten parts of an unfinished file, so that it can be restored to its last consistent state."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _HEAD = struct.Struct("<QII")
-"""Of a record: place in the file, number of bytes, their CRC-32."""
+"""Header of a record: place in the file, number of bytes, their CRC-32."""
 
 
 class UndoLog:
@@ -28,7 +28,7 @@ class UndoLog:
         self._kept: set[tuple[int, int]] = set()
 
     def keep(self, place: int, content: bytes) -> None:
-        """Remember what stands somewhere; only the first call for a part counts.
+        """Save the content of a part of the file; only the first call for a part counts.
 
         Raises:
             OSError: the disk is full, for example.
@@ -52,7 +52,7 @@ class UndoLog:
 
 
 def roll_back(path: Path, log: Path, size: int) -> None:
-    """Put back what a log remembers, and cut off what was appended; may be interrupted and repeated.
+    """Restore the content that a log has, and cut off what was appended; may be interrupted and repeated.
 
     Args:
         path: the file.

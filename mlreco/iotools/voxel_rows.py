@@ -1,4 +1,4 @@
-"""Voxels as files store them, a number and a value each, to checked and sorted voxels; shared by all readers."""
+"""Checks and sorts voxels that a file stores as a number and a value each; used by all readers."""
 
 from __future__ import annotations
 

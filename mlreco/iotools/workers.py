@@ -1,4 +1,4 @@
-"""The processes that read: started, waited for as long as makes sense, ended."""
+"""The worker processes of a loader: their signals, waiting for them, and their end."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 from mlreco.errors import UserError
 
 POLL = 2
-"""Seconds between looks at whether the workers live and whether the wait is to end."""
+"""Seconds between two checks whether the workers live and whether the wait is to end."""
 LONGEST_WAIT = 900.0
-"""Seconds after which a batch will not come any more."""
+"""Seconds after which a batch is given up."""
 
 
 class WaitEnded(Exception):
@@ -36,11 +36,11 @@ def leave_signals_to_the_main_process(worker: int) -> None:
 
 
 def received(loader: DataLoader, ended: Callable[[], bool]) -> Iterator[Any]:
-    """Yield what a loader of torch gives, without waiting for ever.
+    """Yield the batches of a torch loader, without waiting for ever.
 
     Args:
         loader: with a ``timeout`` of ``POLL`` where it has workers.
-        ended: asked while waiting; whether the wait is to end.
+        ended: called while it waits; returns whether to stop.
 
     Raises:
         WaitEnded: it was.
@@ -66,14 +66,14 @@ def received(loader: DataLoader, ended: Callable[[], bool]) -> Iterator[Any]:
 
 
 def _has_ended(workers: Sequence[BaseProcess]) -> bool:
-    """Whether a process has ended; one that was killed a moment ago may still be on its way out."""
+    """Whether a process has ended; one that was just killed may take a moment to end."""
     for worker in workers:
         worker.join(timeout=1.0)
     return not all(worker.is_alive() for worker in workers)
 
 
 def _judge(error: RuntimeError, workers: int, waited: float, ended: Callable[[], bool]) -> None:
-    """Return where the wait for a batch goes on."""
+    """Return if the wait for a batch is to go on, and raise an error otherwise."""
     text = str(error)
     if "DataLoader worker" in text:
         raise UserError(_killed(workers)) from error
@@ -135,5 +135,5 @@ def end_workers(loader: DataLoader) -> None:
         return
     iterator._shutdown_workers()
     for worker in iterator._workers:
-        if worker.is_alive():  # it was reading and does not hear SIGTERM
+        if worker.is_alive():  # it ignores SIGTERM while it reads
             worker.kill()

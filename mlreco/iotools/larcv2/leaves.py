@@ -1,4 +1,4 @@
-"""Entries of a leaf, read basket by basket and kept."""
+"""Entries of a leaf, read basket by basket and cached."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _READ_AHEAD = 4 << 20
 def fast_inflation() -> Iterator[None]:
     """Let uproot decompress with ``isal``, which is faster than zlib.
 
-    The choice is an attribute of the object with which uproot decompresses; one without it keeps to zlib.
+    The library is an attribute of uproot's object for decompression; versions without this attribute keep zlib.
     """
     from uproot import compression
 
@@ -70,10 +70,10 @@ class Leaf:
         except Exception:
             if ahead == 1:
                 raise
-            self._read_baskets(basket, basket + 1)  # of several baskets another one may be the damaged one
+            self._read_baskets(basket, basket + 1)  # when several were read, another one may be damaged
 
     def _read_baskets(self, basket: int, last: int) -> None:
-        """Read the baskets from one to the one before another."""
+        """Read the baskets from the first to the one before the last number."""
         first, end = int(self._baskets[basket]), int(self._baskets[last])
         with fast_inflation():
             entries = self._branch.array(self._interpretation, entry_start=first, entry_stop=end, library="np")

@@ -1,4 +1,4 @@
-"""Particles of a LArCV2 file as a structured array with LArCV3's field names and whatever else the file has."""
+"""Particles of a LArCV2 file as a structured array, with LArCV3's field names and all further fields of the file."""
 
 from __future__ import annotations
 

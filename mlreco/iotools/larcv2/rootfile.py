@@ -1,4 +1,4 @@
-"""Opening ROOT files: what can go wrong is told in one line."""
+"""Opening ROOT files, with one line for everything that can go wrong."""
 
 from __future__ import annotations
 
@@ -73,8 +73,8 @@ def product_trees(file: Any, path: Path) -> tuple[dict[str, Any], dict[str, str]
 def event_ids(trees: dict[str, Any]) -> tuple[np.ndarray, dict[str, str]]:
     """Return run, subrun and event of the events of a file, (n, 3) int64, and why some of its trees cannot be used.
 
-    The events are those that most trees hold, the longest list of them where as many hold others: a tree beside them
-    that was filled otherwise, or not at all, is no reason to refuse the rest.
+    The events are those of most trees; between equally many trees those with the most events. A single tree that was
+    filled differently, or not at all, does not prevent reading the others.
 
     Args:
         trees: product -> tree.
@@ -104,7 +104,7 @@ def event_ids(trees: dict[str, Any]) -> tuple[np.ndarray, dict[str, str]]:
 
 
 def _other_events(ids: np.ndarray, chosen: np.ndarray, product: str) -> str:
-    """Say in what a tree differs from those that tell the events of a file."""
+    """Return in words how the events of a tree differ from those of the file."""
     if len(ids) != len(chosen):
         return f"has {len(ids)} events and '{product}' {len(chosen)}; the file is incomplete"
     row = int(np.flatnonzero((ids != chosen).any(axis=1))[0])
@@ -118,7 +118,7 @@ def leaves_of(tree: Any) -> dict[str, Any]:
 
 @contextmanager
 def telling(fail: Fail) -> Iterator[None]:
-    """Turn whatever uproot raises on damaged data into a user's error.
+    """Turn any exception of uproot on damaged data into a user's error.
 
     Raises:
         UserError: always instead of another exception.

@@ -18,7 +18,7 @@ _LONG_STRING = 255
 
 
 class StreamError(ValueError):
-    """The bytes are not what they should be."""
+    """The bytes do not have the expected form."""
 
 
 def voxel_sets(stream: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -54,7 +54,7 @@ def voxel_sets(stream: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @compiled
 def _count_sets(words: np.ndarray, counts: np.ndarray) -> tuple[int, int]:
-    """Fill in the number of voxels of each set; return how many sets and voxels, or -1 where a set does not fit."""
+    """Write the number of voxels of each set; return the number of sets and of voxels, or -1 if a set does not fit."""
     position, num_sets, total = np.int64(0), 0, np.int64(0)
     while position < len(words):
         count = np.int64(words[position])

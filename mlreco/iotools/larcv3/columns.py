@@ -1,8 +1,8 @@
-"""Columns of the tables of a LArCV3 file: which types stand for those of the format, and which columns are needed.
+"""Columns of the tables of a LArCV3 file: the types that are accepted for them, and the columns that are needed.
 
-Files of 2019 have unsigned event numbers, other writers other widths. An integer of any width stands for an integer,
-a float of either for a float, a text of any length for a text. What no writer makes is damage, which would be read into
-other numbers: columns that overlap, numbers whose bits are placed otherwise, one column of another byte order.
+Files of 2019 have unsigned event numbers, other writers other widths. Integers, floats and texts of any width are
+accepted. What no program writes is refused as damage, since it would give wrong numbers: columns that overlap, numbers
+with an unusual layout of bits, a single column of another byte order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _NEEDED = {
     "voxels": ("id", "value"),
     "particles": (),
 }
-"""Columns without which a table says nothing; of particles, who needs a column asks for it."""
+"""Columns without which a table is useless. Columns of particles are checked where they are used."""
 
 _WIDTHS = {"i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (4, 8)}
 _STANDS_FOR = {"i": "iu", "u": "iu", "f": "f"}

@@ -1,7 +1,7 @@
 """Fields of particles that LArCV3 lacks: a table beside the particles, row for row, which the larcv library ignores.
 
-Fields whose numbers LArCV3's columns may not hold, such as ids of 64 bits, stand in both: exactly in the extension, and
-in the particles where they fit, else as an id that is not set.
+Fields whose numbers may not fit LArCV3's columns, such as ids of 64 bits, are in both tables: exact in the extension,
+and in the particles where they fit, else as an id that is not set.
 
 ``particles_extension`` has a column for each field. The children of a particle, of which there may be any number, are
 rows ``first_child`` to ``first_child + num_children`` of the table ``particles_children``.

@@ -1,4 +1,4 @@
-"""A table of a file that rows are appended to."""
+"""A table in a file to which rows are appended."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ class GrowingTable:
         """Write the buffer to the dataset."""
         if self.buffered:
             self._dataset.resize(self.length, axis=0)
-            rows = np.zeros(self.buffered, self._dataset.dtype)  # also between the columns, for files of the same bytes
+            rows = np.zeros(self.buffered, self._dataset.dtype)  # zeros, also in the gaps between the columns
             self._dataset[self.length - self.buffered :] = np.concatenate(self._rows, out=rows)
         self._rows, self.buffered = [], 0

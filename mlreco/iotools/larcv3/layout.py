@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 EXTENTS = np.dtype({"names": ["first", "N"], "formats": ["<u8", "<u4"], "offsets": [0, 8], "itemsize": 16})
-"""Rows of an event in the next table."""
+"""First row and number of rows of an event in the next table."""
 
 ID_EXTENTS = np.dtype([("first", "<u8"), ("N", "<u4"), ("ID", "<u4")])
-"""Rows of a projection or of a voxel set in the next table."""
+"""First row and number of rows of a projection or of a voxel set in the next table."""
 
 VOXEL = np.dtype({"names": ["id", "value"], "formats": ["<u8", "<f4"], "offsets": [0, 8], "itemsize": 16})
 """A voxel: its number in C order (z fastest) and its value."""

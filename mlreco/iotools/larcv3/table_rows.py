@@ -1,4 +1,4 @@
-"""Rows of a table by slice, faster than h5py's own indexing."""
+"""Reads slices of rows of a table faster than h5py's own indexing."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import numpy as np
 from isal import isal_zlib
 
 _LARGEST_CHUNK = 1 << 24
-"""Bytes of a chunk up to which one of each table is kept."""
+"""Largest size in bytes of a chunk that is cached."""
 
 _FILTERS = ([h5py.h5z.FILTER_DEFLATE], [h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE])
 
 
 def table_rows(table: h5py.Dataset) -> TableRows:
-    """Return what reads the rows of a one-dimensional table; the table stays open as long as it."""
+    """Return an object that reads rows of a one-dimensional table and keeps the table open."""
     return InflatedRows(table) if _can_be_inflated(table) else TableRows(table)
 
 
@@ -50,7 +50,7 @@ class InflatedRows(TableRows):
     """Rows of a compressed table.
 
     Chunks are inflated here, by a faster library than HDF5 uses and without the interpreter's lock, so that a network
-    in another thread does not wait. The chunk used last is kept: events that follow one another share it.
+    in another thread does not wait. The last chunk is cached, since successive events share it.
 
     Args:
         table: the table, of the filters and types that ``table_rows`` asks for.

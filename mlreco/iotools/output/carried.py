@@ -1,4 +1,4 @@
-"""What an output file tells of its events, and what of itself."""
+"""Attributes of an output file that hold for its events, and those of the file itself."""
 
 from __future__ import annotations
 

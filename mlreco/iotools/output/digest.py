@@ -1,4 +1,4 @@
-"""A digest of the texts of an output file.
+"""Digest of the texts of an output file.
 
 Tables have checksums; texts stand in a heap of the HDF5 library that has none, so that a changed bit of a configuration
 or of a threshold would not be noticed.

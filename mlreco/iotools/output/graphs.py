@@ -1,4 +1,4 @@
-"""Files of fragment graphs: events reduced to what ``grappa`` learns from."""
+"""Files of fragment graphs, from which ``grappa`` is trained."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GRAPH, TRUTH = "graph_", "truth_"
 """Beginnings of the names of the tables in the file; the rest are the names of the attributes."""
 
 KEPT_BYTES = 2 << 30
-"""Memory for events that were read."""
+"""Bytes of memory for events that were read."""
 
 
 class FragmentReader:
@@ -80,7 +80,7 @@ class FragmentReader:
         return self._reader.event(index, ["event_id"])["event_id"][0]
 
     def graph(self, index: int, producer: str) -> LabelledGraph:
-        """Return the graph of an event and what is true of it.
+        """Return the graph of an event and the truth of its fragments.
 
         Raises:
             UserError: no such product, damaged data.

@@ -17,7 +17,7 @@ from mlreco.errors import UserError
 PARTS = "parts"
 """Attribute of ``/info`` that lists the parts of a merged file, as JSON text."""
 OF_THE_FILE = ("source",)
-"""Products that a merged file holds itself: they are numbered otherwise in its parts."""
+"""Products that a merged file stores itself, because their numbers differ in its parts."""
 _OPEN = 16
 """Parts that are open at once."""
 
@@ -75,7 +75,7 @@ def is_virtual(table: Any) -> bool:
 class Parts:
     """Rows out of parts, each read and checked as the output file that it is.
 
-    The HDF5 library is never asked to follow what the merged file says.
+    The virtual tables of the merged file are never read through the HDF5 library.
 
     Args:
         path: the merged file.
@@ -115,7 +115,7 @@ class Parts:
         return first.row_dtype(product)
 
     def set_offsets(self, product: str, offsets: np.ndarray) -> None:
-        """Say where the events of a product begin in the merged file.
+        """Set where the events of a product begin in the merged file.
 
         Raises:
             ValueError: there are more or fewer events than in the parts.
@@ -133,7 +133,7 @@ class Parts:
         """Return rows of a product, numbered as in the merged file.
 
         Raises:
-            UserError: a part is not what it was, or is damaged.
+            UserError: a part has changed or is damaged.
         """
         bounds = self._bounds[product]
         first = max(int(np.searchsorted(bounds, begin, side="right")) - 1, 0)

@@ -1,4 +1,4 @@
-"""What an output file consists of: the attributes of ``/info`` and the products, checked where a file is opened."""
+"""The schema of an output file: attributes of ``/info`` and products, checked when a file is opened."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def check_product(name: str, dtype: np.dtype, row_shape: tuple[int, ...], column
         columns: names of its columns, where the file has them.
 
     Raises:
-        ValueError: it cannot be what its name says.
+        ValueError: it does not fit its name.
     """
     if dtype.names is not None:
         _check_record(name, dtype, row_shape)
@@ -199,7 +199,7 @@ def check_lengths(lengths: Mapping[str, int], events: int | None) -> None:
 
 
 def check_products(products: Iterable[str], info: Mapping[str, Any]) -> None:
-    """Check that a file holds the products that were written; older files do not tell.
+    """Check that a file holds all products that were written; older files have no list of them.
 
     Args:
         products: their names.

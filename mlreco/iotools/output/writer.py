@@ -42,8 +42,8 @@ class _Table:
     Attributes:
         values: the rows of all events.
         offsets: where each event begins.
-        row_shape: shape of a row; h5py takes long to tell.
-        dtype: type of the numbers; likewise.
+        row_shape: shape of a row, which h5py is slow to look up.
+        dtype: type of the numbers, likewise.
         rows: number of rows written.
         waiting: rows of events not yet written.
         counts: how many rows each of these events has.
@@ -204,7 +204,7 @@ class HDF5Writer:
         self._opened().file["info"].attrs[name] = to_attribute(value)
 
     def list_skipped(self, skipped: Sequence[Skipped]) -> None:
-        """Say which events and files were left out; written at the end, in the place of an earlier list."""
+        """Set the events and files that were left out; the list is written at the end and replaces an earlier one."""
         self._skipped = tuple(Skipped(storable(one.file), one.entry, storable(one.reason)) for one in skipped)
 
     def flush(self) -> None:

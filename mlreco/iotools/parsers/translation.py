@@ -16,7 +16,7 @@ _HEAVY = 2212
 def translated_classes(classes: np.ndarray, own: ClassScheme, wanted: ClassScheme, pdg: np.ndarray) -> np.ndarray:
     """Return classes in another numbering, (N,) int64; -1 for those that it has no class for.
 
-    Classes of the same name stay. HIP and MIP are tracks; which of both a track is its particle tells.
+    Classes of the same name stay. HIP and MIP are tracks; which of them a track is depends on its particle.
 
     Args:
         classes: (N,) numbers of `own`, -1 where unknown.

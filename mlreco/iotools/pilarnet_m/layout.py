@@ -15,10 +15,10 @@ CLUSTER_COLUMNS = ("points", "fragment", "group", "interaction", "semantic", "pa
 
 CLUSTER_WIDTHS = (6, 5)
 IMAGE_SIZE = 768
-"""Voxels along each side; the files do not tell."""
+"""Voxels along each side, which the files do not contain."""
 
 VOXEL_SIZE = 0.3
-"""Edge of a voxel, cm; the files do not tell."""
+"""Edge of a voxel, cm, which the files do not contain."""
 
 PRODUCER = "pcluster"
 PRODUCTS = ("cluster3d_pcluster", "particle_pcluster", "sparse3d_pcluster", "sparse3d_pcluster_semantics")

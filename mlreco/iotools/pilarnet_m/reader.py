@@ -112,7 +112,7 @@ class PILArNetMReader:
     def particles(self, index: int, producer: str) -> np.ndarray:
         """Return a row for each fragment: LArCV3's fields, ``group_id``, ``interaction_id``, ``num_voxels``.
 
-        Numbers that the file does not have are NaN; types that it does not tell are 0.
+        Numbers that the file does not have are NaN; unknown particle types are 0.
 
         Raises:
             UserError: no such product, damaged data.
@@ -136,7 +136,8 @@ class PILArNetMReader:
             return None
         input_file(sidecar)
         try:
-            counts = np.array(np.load(sidecar, mmap_mode="r", allow_pickle=False))  # mapped, so no longer than the file
+            # memory-mapped, since then an array cannot be declared longer than its file
+            counts = np.array(np.load(sidecar, mmap_mode="r", allow_pickle=False))
         except (OSError, ValueError, EOFError) as error:
             raise UserError(f"{sidecar}: cannot be read: {str(error).splitlines()[0]}") from None
         if counts.shape != (len(self),) or counts.dtype.kind not in "iu":

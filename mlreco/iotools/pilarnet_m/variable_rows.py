@@ -1,4 +1,4 @@
-"""Rows of variable length of an HDF5 table, which the file holds before they are read.
+"""Reads rows of variable length of an HDF5 table, after a check that the file holds them.
 
 The table of such rows holds, for each, a count of values and the place of these in a global heap. The HDF5 library
 makes room for as many values as are counted before it looks whether they are there, gigabytes for a changed bit; here
@@ -77,7 +77,7 @@ class VariableRows:
 
 
 def _references(table: h5py.Dataset, handle: int) -> np.ndarray | None:
-    """Return count and place of every row; None where they stand in a form that only the library reads."""
+    """Return count and place of every row; None where they are stored in a form that only the library can read."""
     settings, file = table.id.get_create_plist(), table.file
     if file.id.get_create_plist().get_sizes()[0] != 8 or file.userblock_size or not len(table):
         return None
