@@ -1,7 +1,26 @@
 """Productions: many files through one chain, on one machine or many, each event exactly once."""
 
-from mlreco.production.manifest import Manifest, read_manifest
-from mlreco.production.run import produce
-from mlreco.production.shards import parse_shard
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mlreco.production.manifest import Manifest, read_manifest
+    from mlreco.production.run import produce
+    from mlreco.production.shards import parse_shard
+
+_HOMES = {
+    "Manifest": "mlreco.production.manifest",
+    "parse_shard": "mlreco.production.shards",
+    "produce": "mlreco.production.run",
+    "read_manifest": "mlreco.production.manifest",
+}
 
 __all__ = ["Manifest", "parse_shard", "produce", "read_manifest"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

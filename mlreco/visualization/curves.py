@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mlreco.training.reading import RunLog, Table
 from mlreco.visualization.figure_style import Figure
 from mlreco.visualization.page import colour_chip, html_page, html_table
+from mlreco.visualization.training_logs import RunLog, Table
 
 COLOURS = ("#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#e377c2")
 MOST_POINTS = 1500

@@ -79,3 +79,10 @@ def test_commands_on_an_output(inference, tmp_path, command, option, not_needed)
 def test_commands_on_events(tmp_path, command, options):
     options = [tmp_path / word if word.endswith(".h5") else word for word in options]
     assert not imported_by(command, SAMPLE, *options) & (HEAVY | TORCH)
+
+
+def test_commands_on_logs_and_parts(inference, tmp_path):
+    (tmp_path / "train_log-0000000.csv").write_text("iter,loss\n1,0.5\n")
+    drawn = imported_by("log", tmp_path, "-o", tmp_path / "page.html")
+    assert not drawn & (HEAVY - {"plotly"} | TORCH | {"numba"})
+    assert not imported_by("merge", tmp_path / "merged.h5", inference[0], "--copy") & (HEAVY | TORCH | {"numba"})

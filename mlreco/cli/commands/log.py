@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write the page and say where it is."""
     from mlreco.atomic import write_text
-    from mlreco.training.reading import read_run
     from mlreco.visualization.curves import curves_page
+    from mlreco.visualization.training_logs import read_run
 
     runs = [read_run(path) for path in arguments.runs]
     write_text(output_file(arguments.output, *arguments.runs), curves_page(runs))

@@ -10,8 +10,8 @@ import pytest
 from mlreco.cli import main
 from mlreco.errors import UserError
 from mlreco.training.log import CSVLog
-from mlreco.training.reading import read_run
 from mlreco.visualization.curves import MOST_POINTS, SMOOTHED_OVER, curves_page, running_mean
+from mlreco.visualization.training_logs import read_run
 
 
 def write(folder, first, rows, name="train_log"):
