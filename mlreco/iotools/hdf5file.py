@@ -12,6 +12,23 @@ from typing import Any
 import h5py
 
 from mlreco.atomic import atomic_path, write_failure
+from mlreco.errors import UserError
+
+_OTHER_FORMATS = {
+    *(".root", ".csv", ".parquet", ".npy", ".npz", ".json", ".html", ".pdf", ".png", ".svg"),
+    *(".cfg", ".yaml", ".yml", ".ckpt", ".pt", ".pth", ".txt", ".log"),
+}
+
+
+def check_hdf5_name(path: str | Path) -> None:
+    """Refuse a name for a new HDF5 file that promises another format.
+
+    Raises:
+        UserError: its ending is that of one.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in _OTHER_FORMATS:
+        raise UserError(f"{path}: would be written as HDF5, not as {suffix}; give it a name that ends in .h5")
 
 
 class Sink:
@@ -123,8 +140,9 @@ def atomic_hdf5(path: str | Path, libver: tuple[str, str]) -> Iterator[AtomicFil
         libver: oldest and newest version of the library that must be able to read the file.
 
     Raises:
-        UserError: the disk is full, the folder is missing or may not be written.
+        UserError: the disk is full, the folder is missing or may not be written, or the name is that of another format.
     """
+    check_hdf5_name(path)
     with atomic_path(path) as temporary, open(temporary, "r+b", buffering=0) as raw:
         sink = Sink(raw, Path(path))
         with h5py.File(sink, "w", libver=libver) as file:

@@ -15,7 +15,7 @@ import h5py
 
 from mlreco.atomic import check_replaceable, publish, write_failure
 from mlreco.errors import UserError
-from mlreco.iotools.hdf5file import Sink
+from mlreco.iotools.hdf5file import Sink, check_hdf5_name
 from mlreco.iotools.partial_state import PartialState
 from mlreco.iotools.undo_log import UndoLog, roll_back
 from mlreco.leftovers import remove_leftovers
@@ -115,9 +115,10 @@ def partial_hdf5(
 
     Raises:
         UserError: the disk is full or the folder may not be written, another process is making the file, or what there
-            is of it has another signature.
+            is of it has another signature, or the name is that of another format.
     """
     folder, signature = partial_folder(path), json.loads(json.dumps(signature))
+    check_hdf5_name(path)
     check_replaceable(path)
     with _telling(path):
         folder.mkdir(exist_ok=True)

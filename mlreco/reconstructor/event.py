@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlreco.errors import UserError
+from mlreco.iotools.output.references import check_event
+from mlreco.iotools.output.schema import class_count
 from mlreco.particles.image import LabelledImage
 from mlreco.particles.reconstruction import reconstruct_particles
 from mlreco.reconstructor.tables import Particles, data_frame
@@ -57,6 +59,9 @@ class Event(Mapping[str, np.ndarray]):
         info: as given.
         name: as given.
         warnings: what the user should know of this event, a line each.
+
+    Raises:
+        UserError: products do not fit together, such as energies for more voxels than there are coordinates.
     """
 
     coordinates: np.ndarray
@@ -78,9 +83,13 @@ class Event(Mapping[str, np.ndarray]):
         name: str = "event",
         warnings: tuple[str, ...] = (),
     ) -> None:
-        self._products = dict(products)
+        self._products = {key: np.asarray(rows) for key, rows in products.items()}
         self.info = dict(info or {})
         self.name = name
+        try:
+            check_event(self._products, class_count(self.info))
+        except ValueError as error:
+            raise UserError(f"{name}: {error}") from None
         self.warnings = warnings
         self._row_of_input = row_of_input
 

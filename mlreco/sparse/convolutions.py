@@ -18,7 +18,7 @@ from mlreco.sparse.engine import engine_of
 from mlreco.sparse.maps.kernel_map import KernelMap
 from mlreco.sparse.maps.sites import INVERSE, STRIDED, SUBMANIFOLD, sites_to_undo, strided_sites, submanifold_sites
 from mlreco.sparse.plain.convolution_function import kernel_major
-from mlreco.sparse.tensor import SparseConvTensor
+from mlreco.sparse.tensor import SparseConvTensor, require_image
 from mlreco.sparse.untraced import untraced
 
 Size = int | Sequence[int]
@@ -100,9 +100,11 @@ class SparseConvolution(nn.Module):
         """Return the convolved image.
 
         Raises:
+            TypeError: no image.
             ValueError: the image has another number of features, a parameter has another shape, or the ``indice_key``
                 is in use for other sites or another convolution.
         """
+        require_image(self, tensor)
         self._check(tensor)
         return engine_of(tensor.features).convolve(self, tensor)
 

@@ -116,3 +116,50 @@ def _refuse_sites_outside(tensor: SparseConvTensor) -> None:
         f"site ({x}, {y}, {z}) of image {batch} lies outside: images are "
         f"{' x '.join(map(str, tensor.spatial_shape))} sites, and there are {tensor.batch_size} in the batch"
     )
+
+
+def require_image(layer: object, given: object) -> None:
+    """Refuse what is no sparse image.
+
+    Args:
+        layer: the layer that was called.
+        given: what it was called with.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(given, SparseConvTensor):
+        raise TypeError(
+            f"{type(layer).__name__} takes a SparseConvTensor, not {_named(given)}; features of sites become one by "
+            "SparseConvTensor(features, indices, spatial_shape, batch_size)"
+        )
+
+
+def require_images(layer: object, given: object, number: int) -> None:
+    """Refuse what is no list of so many sparse images.
+
+    Raises:
+        TypeError: it is something else, or an item is.
+        ValueError: there are more or fewer.
+    """
+    if not isinstance(given, (list, tuple)):
+        raise TypeError(f"{type(layer).__name__} takes a list of SparseConvTensor, not {_named(given)}")
+    for image in given:
+        require_image(layer, image)
+    if len(given) != number:
+        raise ValueError(f"{type(layer).__name__} takes {number} levels, the finest first, not {len(given)}")
+
+
+def require_features(layer: object, given: object) -> None:
+    """Refuse what is no table of the features of sites.
+
+    Raises:
+        TypeError: it is no tensor.
+    """
+    if not isinstance(given, torch.Tensor):
+        hint = "; call image.replace_feature(layer(image.features))" if isinstance(given, SparseConvTensor) else ""
+        raise TypeError(f"{type(layer).__name__} takes the (N, C) features of sites, not {_named(given)}{hint}")
+
+
+def _named(given: object) -> str:
+    return f"{type(given).__name__} {tuple(given.shape)}" if isinstance(given, torch.Tensor) else type(given).__name__

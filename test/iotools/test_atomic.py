@@ -5,6 +5,8 @@ import pytest
 
 from mlreco.atomic import atomic_path
 from mlreco.errors import UserError
+from mlreco.iotools.hdf5file import atomic_hdf5
+from mlreco.iotools.partial import partial_hdf5
 
 
 def test_appears_at_the_end_with_usual_permissions(tmp_path):
@@ -51,3 +53,15 @@ def test_bad_places(tmp_path):
     for place, reason in ((tmp_path / "no" / "x", "folder does not exist"), (tmp_path, "it is a folder")):
         with pytest.raises(UserError, match=reason), atomic_path(place):
             pass
+
+
+@pytest.mark.parametrize("name", ["x.root", "x.ROOT", "y.csv", "y.html", "y.ckpt"])
+def test_hdf5_under_the_name_of_another_format(tmp_path, name):
+    libver = ("v110", "v110")
+    for opening in (atomic_hdf5(tmp_path / name, libver), partial_hdf5(tmp_path / name, libver, {})):
+        with (
+            pytest.raises(UserError, match=r"would be written as HDF5, not as \.\w+; give it a name that ends in \.h5"),
+            opening,
+        ):
+            pass
+    assert not list(tmp_path.iterdir())

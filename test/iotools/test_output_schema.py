@@ -9,7 +9,7 @@ from test_output_as_input import make_event
 
 from mlreco.errors import UserError
 from mlreco.iotools import HDF5Reader, HDF5Writer, OutputEventsReader
-from mlreco.iotools.output.schema import check_values
+from mlreco.iotools.output.products import check_values
 from mlreco.iotools.skipped import Skipped
 from mlreco.semantics import PILARNET
 

@@ -381,3 +381,21 @@ def test_a_file_that_was_closed_opens_again_and_one_that_is_gone_is_told(sample,
     copy.unlink()
     with pytest.raises(UserError, match=r"copy\.h5: no such file"):
         _ = events[2]
+
+
+@pytest.mark.parametrize(
+    ("products", "told"),
+    [
+        ({"energies": ENERGIES[:2]}, "product 'energies' has 2 rows and not those of 'coordinates', 3"),
+        ({"voxel_size": np.full((2, 3), 0.3)}, "product 'voxel_size' has 2 rows and not one an event, 1"),
+        ({"semantics": np.int8(1)}, "product 'semantics' is a single number and has no rows"),
+        ({"fragment_classes": np.zeros(1, np.int8)}, "'fragments' holds 1; the event has 1 fragments, numbered from 0"),
+    ],
+)
+def test_an_event_of_arrays_that_do_not_fit(products, told):
+    with pytest.raises(UserError, match=f"^event 7: .*{told}$"):
+        Event({"coordinates": COORDINATES, "fragments": np.array([0, 0, 1]), **products}, name="event 7")
+
+
+def test_an_event_may_have_other_products():
+    assert Event({"coordinates": COORDINATES, "mine": np.zeros(5), "one": 3.5})["one"] == 3.5

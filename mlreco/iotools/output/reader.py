@@ -17,15 +17,9 @@ from mlreco.iotools.hdf5_tables import stored_table
 from mlreco.iotools.output.digest import check_digest
 from mlreco.iotools.output.layout import FORMAT, from_attribute
 from mlreco.iotools.output.parts import PARTS, Parts, is_virtual, parts_of
-from mlreco.iotools.output.schema import (
-    check_info,
-    check_lengths,
-    check_offsets,
-    check_product,
-    check_products,
-    check_rows,
-    check_values,
-)
+from mlreco.iotools.output.products import check_product, check_values
+from mlreco.iotools.output.references import DanglingError, References, check_rows
+from mlreco.iotools.output.schema import check_info, check_lengths, check_offsets, check_products, class_count
 from mlreco.iotools.output.skipped_table import read_skipped
 
 _WANTED = "an output file of mlreco"
@@ -124,7 +118,7 @@ class HDF5Reader:
 
         Raises:
             IndexError: the range does not lie in the file.
-            UserError: no such product, or damaged data.
+            UserError: no such product, or damaged data, such as a number that stands for no row of another product.
         """
         if not 0 <= first <= end <= len(self):
             raise IndexError(f"{self.path}: no events {first} to {end}; there are {len(self)}")
@@ -141,6 +135,11 @@ class HDF5Reader:
                 where = f"event {first}" if end - first < 2 else f"events {first} to {end - 1}"
                 raise UserError(f"{self.path}: {where}: product '{name}' cannot be read: {text}") from None
             selected[name] = (values, offsets - offsets[0])
+        try:
+            self._references.check(selected, lambda name: self._offsets[name][first : end + 1])
+        except DanglingError as error:
+            where = f"event {first + error.event}: product '{error.product}'"
+            raise UserError(f"{self.path}: {where}: damaged output file: {error}") from None
         return selected
 
     def row_counts(self, product: str) -> np.ndarray:
@@ -206,6 +205,7 @@ class HDF5Reader:
         """Read the offsets and the names of columns of all products that are arrays, and check their types."""
         self.columns: dict[str, tuple[str, ...]] = {}
         self._offsets: dict[str, np.ndarray] = {}
+        classes = class_count(self.info)
         for name in sorted(groups):
             group = groups[name]
             if from_attribute(group.attrs.get("kind", "array")) != "array":
@@ -223,9 +223,10 @@ class HDF5Reader:
                 values = self._stored(group, name, "values")
                 dtype, row_shape = values.dtype, values.shape[1:]
                 self._check(check_offsets, offsets, len(values), self.info.get("complete", False), where=where)
-            self._check(check_product, name, dtype, row_shape, self.columns.get(name), where=where)
+            self._check(check_product, name, dtype, row_shape, self.columns.get(name), classes, where=where)
             self._offsets[name] = offsets[()].astype(np.int64)
         self.products = tuple(self._offsets)
+        self._references = References(self.products, classes)
 
     def _stored(self, group: h5py.Group, product: str, table: str) -> h5py.Dataset:
         found = stored_table(group[table], f"{self.path}: product '{product}': table '{table}'")

@@ -27,7 +27,9 @@ from mlreco.iotools.output.layout import (
     storable,
     to_attribute,
 )
-from mlreco.iotools.output.schema import check_info, check_product, check_values
+from mlreco.iotools.output.products import check_product, check_values
+from mlreco.iotools.output.references import DanglingError, References, check_rows
+from mlreco.iotools.output.schema import check_info, class_count
 from mlreco.iotools.output.skipped_table import write_skipped
 from mlreco.iotools.skipped import Skipped
 
@@ -101,6 +103,8 @@ class HDF5Writer:
         self._stack = contextlib.ExitStack()
         self._output: AtomicFile | None = None
         self._tables: dict[str, _Table] = {}
+        self._classes: int | None = None
+        self._references = References(())
         self._buffered = 0
         self._skipped: tuple[Skipped, ...] = ()
         self.num_events = 0
@@ -152,6 +156,7 @@ class HDF5Writer:
         number = {len(offsets) - 1 for _, offsets in events.values()}
         if len(number) > 1:
             raise ValueError(f"products have {sorted(number)} events")
+        self._check_references(events)
         for name, (values, offsets) in events.items():
             table = self._tables[name]
             if values.shape[1:] != table.row_shape or not np.can_cast(values.dtype, table.dtype, "same_kind"):
@@ -222,6 +227,19 @@ class HDF5Writer:
         self._buffered = 0
         self._opened().check()
 
+    def _check_references(self, events: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        """Refuse events that no reader would take: rows or numbers of one product do not fit those of another."""
+        try:
+            check_rows({name: offsets for name, (_, offsets) in events.items()})
+            self._references.check(events, lambda name: events[name][1])
+        except DanglingError as error:
+            where = f"event {self.num_events + error.event}: product '{error.product}'"
+            raise UserError(f"{self.path}: {where} {error}; its producers do not fit together") from None
+        except ValueError as error:
+            raise UserError(
+                f"{self.path}: event {self.num_events}: {error}; its producers do not fit together"
+            ) from None
+
     def _opened(self) -> AtomicFile:
         if self._output is None:
             raise ValueError("HDF5Writer is used outside its with block")
@@ -243,15 +261,18 @@ class HDF5Writer:
         }
         for name, value in {**standard, **given, "complete": False}.items():
             info.attrs[name] = to_attribute(value)
-        check_info({name: from_attribute(info.attrs[name]) for name in info.attrs})
+        stored = {name: from_attribute(info.attrs[name]) for name in info.attrs}
+        check_info(stored)
+        self._classes = class_count(stored)
         file.create_group("products")
 
     def _create_tables(self, arrays: Mapping[str, np.ndarray]) -> None:
+        self._references = References(arrays, self._classes)
         for name, values in arrays.items():
             if values.ndim == 0:
                 raise ValueError(f"product '{name}' must have rows")
             try:
-                check_product(name, values.dtype, values.shape[1:], self._columns.get(name))
+                check_product(name, values.dtype, values.shape[1:], self._columns.get(name), self._classes)
             except ValueError as error:
                 raise ValueError(f"product '{name}' {error}") from None
             group = self._create_group(name)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from mlreco.sparse.as_made import is_own
+from mlreco.sparse.tensor import require_features
 
 
 class Meeting(Protocol):
@@ -30,7 +31,12 @@ class VoxelBatchNorm(nn.BatchNorm1d):
     meeting: Meeting | None = None
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the normalised (N, C) features."""
+        """Return the normalised (N, C) features.
+
+        Raises:
+            TypeError: no tensor, such as a whole image.
+        """
+        require_features(self, features)
         if self.training and self.meeting is not None:
             return self._with_others(features, self.meeting)
         if len(features) < 2:

@@ -8,6 +8,7 @@ from torch import nn
 from mlreco.sparse.as_made import is_made, is_own
 from mlreco.sparse.engine import engine_of
 from mlreco.sparse.layers.norm import VoxelBatchNorm
+from mlreco.sparse.tensor import require_features
 from mlreco.sparse.untraced import untraced
 
 
@@ -26,7 +27,12 @@ class NormActivation(nn.Module):
 
     @untraced
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Return the normalised, rectified (N, C) features."""
+        """Return the normalised, rectified (N, C) features.
+
+        Raises:
+            TypeError: no tensor, such as a whole image.
+        """
+        require_features(self, features)
         return engine_of(features).norm_act(self, features)
 
     def by_parts(self, features: torch.Tensor) -> torch.Tensor:

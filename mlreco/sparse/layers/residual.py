@@ -9,7 +9,7 @@ from mlreco.sparse.convolutions import SparseConvolution, SubMConv3d
 from mlreco.sparse.engine import engine_of
 from mlreco.sparse.layers.norm_activation import NormActivation
 from mlreco.sparse.precision import residual_sum
-from mlreco.sparse.tensor import SparseConvTensor
+from mlreco.sparse.tensor import SparseConvTensor, require_image
 from mlreco.sparse.untraced import untraced
 
 
@@ -41,7 +41,12 @@ class ResidualBlock(nn.Module):
 
     @untraced
     def forward(self, image: SparseConvTensor) -> SparseConvTensor:
-        """Return the block's output on the same sites."""
+        """Return the block's output on the same sites.
+
+        Raises:
+            TypeError: no image.
+        """
+        require_image(self, image)
         return engine_of(image.features).block(self, image)
 
     def by_parts(self, image: SparseConvTensor) -> SparseConvTensor:

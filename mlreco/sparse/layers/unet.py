@@ -18,7 +18,7 @@ from mlreco.sparse.layers.members import Level, Members, in_sequence, members
 from mlreco.sparse.layers.norm_activation import NormActivation
 from mlreco.sparse.layers.residual import ResidualBlock, activate_and_convolve
 from mlreco.sparse.maps.sites import require_same_sites
-from mlreco.sparse.tensor import SparseConvTensor
+from mlreco.sparse.tensor import SparseConvTensor, require_image, require_images
 from mlreco.sparse.untraced import untraced
 
 Filters = int | Sequence[int]
@@ -99,8 +99,10 @@ class UNetEncoder(nn.Module):
         """Return the image at every level.
 
         Raises:
+            TypeError: no image.
             ValueError: the spatial shape is no multiple of 2^(depth - 1): see `padded_shape`.
         """
+        require_image(self, image)
         depth, shape = len(self.downsamplings) + 1, image.spatial_shape
         if padded_shape(shape, depth) != shape:
             raise ValueError(
@@ -164,7 +166,13 @@ class UNetDecoder(nn.Module):
 
     @untraced
     def forward(self, levels: list[SparseConvTensor]) -> SparseConvTensor:
-        """Return features on the sites and rows of the finest of the levels given."""
+        """Return features on the sites and rows of the finest of the levels given.
+
+        Raises:
+            TypeError: no list of images.
+            ValueError: more or fewer levels than the decoder has.
+        """
+        require_images(self, levels, len(self.blocks) + 1)
         return engine_of(levels[-1].features).decode(self, levels)
 
     def by_parts(self, levels: list[SparseConvTensor]) -> SparseConvTensor:
