@@ -99,7 +99,7 @@ class InOrder:
         depth: how many calls may wait.
     """
 
-    def __init__(self, depth: int = 8) -> None:
+    def __init__(self, depth: int = 4) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="finish")
         self._calls: deque[Future] = deque()
         self._depth = depth

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from mlreco.models.assembly import build_chain
 from mlreco.models.layers.precision import autocast
 from mlreco.models.transfer import BatchOnItsWay, send
 from mlreco.post_processing.factories import build_post_processors
+from mlreco.post_processing.processor import products_to_add
 
 TIME_COLUMNS = ("io", "network", "post_processing")
 """Columns of the product ``times``: seconds of each event, without the time for compiling kernels. The time of a batch
@@ -106,19 +107,26 @@ class Reconstruction:
         times = tuple(seconds / voxels.batch_size for seconds in (batch.seconds, network, processed))
         return [(event, times) for event in events_of(batch.host, voxels, arrays, other_products(products))]
 
-    def finish(self, event: dict[str, np.ndarray], before: Seconds) -> Seconds:
-        """Run the post-processors that have not run on the whole batch, and add their products and ``times``.
+    def finish(self, batch: Sequence[tuple[dict[str, np.ndarray], Seconds]]) -> list[Seconds]:
+        """Run the post-processors that have not run on the network's device, and add their products and ``times``.
 
         Products that stages make for post-processors only are removed.
 
+        Args:
+            batch: the events of a batch of :meth:`networks`; changed in place.
+
         Returns:
-            The seconds by ``TIME_COLUMNS``.
+            The seconds of each event by ``TIME_COLUMNS``.
         """
         watch = Stopwatch()
-        for processor in remaining(self.processors, event):
-            event.update(processor(event, self.chain.scheme))
-        for name in self._unwritten:
-            event.pop(name, None)
-        times = (*before[:2], before[2] + watch.lap())
-        event["times"] = np.array([times], np.float32)
+        events = [event for event, _ in batch]
+        for processor in remaining(self.processors, events[0]):
+            for event, added in zip(events, products_to_add(processor, events, self.chain.scheme), strict=True):
+                event.update(added)
+        spent = watch.lap() / len(events)
+        times = [(*before[:2], before[2] + spent) for _, before in batch]
+        for event, seconds in zip(events, times, strict=True):
+            for name in self._unwritten:
+                event.pop(name, None)
+            event["times"] = np.array([seconds], np.float32)
         return times

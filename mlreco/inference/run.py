@@ -137,7 +137,7 @@ def _reconstruct(loader: Loader, reconstruction: Reconstruction, finish: _Finish
     Args:
         loader: of the batches.
         reconstruction: the chain and its post-processing.
-        finish: called with each event and the outputs of the networks.
+        finish: called with the events of each batch and the outputs of the networks.
         most: number of batches after which to stop.
 
     Returns:
@@ -146,9 +146,9 @@ def _reconstruct(loader: Loader, reconstruction: Reconstruction, finish: _Finish
     familiarity = Familiarity(reconstruction.trained)
     with InOrder() as finisher, unchanging(reconstruction.chain), short_turns():
         for events in reconstruction.networks(loader, most):
-            for event, seconds in events:
+            for event, _ in events:
                 familiarity.add(event)
-                finisher.submit(finish, event, seconds)
+            finisher.submit(finish, events)
         finisher.wait()
     _refuse_lost_events(loader, finish.writer, most)
     warning = familiarity.warning()
@@ -214,7 +214,7 @@ def output_info(config: Config, reconstruction: Reconstruction, files: Iterable[
 
 
 class _Finish:
-    """Post-processes and writes events, and adds up the time of each step."""
+    """Post-processes and writes the events of batches, and adds up the time of each step."""
 
     def __init__(
         self,
@@ -229,12 +229,13 @@ class _Finish:
         self.progress = progress
         self.seconds = dict.fromkeys((*TIME_COLUMNS, "writing"), 0.0)
 
-    def __call__(self, event: dict[str, np.ndarray], before: Seconds) -> None:
-        times = self.reconstruction.finish(event, before)
+    def __call__(self, batch: Sequence[tuple[dict[str, np.ndarray], Seconds]]) -> None:
+        times = self.reconstruction.finish(batch)
         watch = compiling.Stopwatch()
-        if self.keep is not None:
-            event = {name: rows for name, rows in event.items() if self.keep(name)}
-        self.writer.append(event)
-        for name, seconds in zip(self.seconds, (*times, watch.lap()), strict=True):
-            self.seconds[name] += seconds
-        self.progress.advance()
+        for (event, _), spent in zip(batch, times, strict=True):
+            if self.keep is not None:
+                event = {name: rows for name, rows in event.items() if self.keep(name)}
+            self.writer.append(event)
+            for name, seconds in zip(self.seconds, (*spent, watch.lap()), strict=True):
+                self.seconds[name] += seconds
+            self.progress.advance()

@@ -47,13 +47,6 @@ class LabelledImage:
     confidences: np.ndarray | None = None
     interactions: np.ndarray | None = None
 
-    def corners(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the lowest and the highest corner of the image, (3,) cm; NaN where its shape is not known."""
-        if self.shape is None:
-            return np.full(3, np.nan), np.full(3, np.nan)
-        low = np.asarray(self.origin, np.float64)
-        return low, low + np.asarray(self.shape) * np.asarray(self.voxel_size, np.float64)
-
     @classmethod
     def from_products(
         cls, event: Mapping[str, np.ndarray], scheme: ClassScheme, instances: str | None = None
@@ -88,22 +81,3 @@ _OPTIONAL = {
     "seediness": "seediness",
 }
 _OF_INSTANCES = {"confidences": "instance_confidences", "interactions": "instance_interactions"}
-
-
-def interactions_of(image: LabelledImage, numbers: np.ndarray) -> np.ndarray | None:
-    """Return the interaction in which a stage has put each particle, (K,) int64; None where none has.
-
-    Args:
-        image: the event.
-        numbers: (K,) numbers of the particles.
-
-    Raises:
-        UserError: there are more particles than interactions are told for.
-    """
-    if image.interactions is None:
-        return None
-    if len(numbers) and numbers.max() >= len(image.interactions):
-        raise UserError(
-            f"particle {numbers.max()} has no row in the interactions of {len(image.interactions)} particles"
-        )
-    return np.asarray(image.interactions, np.int64)[numbers]

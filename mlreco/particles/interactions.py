@@ -35,9 +35,10 @@ MOST_VOTE = 5.0
 
 @dataclass(frozen=True)
 class Measured:
-    """What is known of the K particles of an event before they are related; N voxels.
+    """What is known of K particles before they are related to others of their events; N voxels.
 
     Attributes:
+        events: (K,) int64 event of each, ascending.
         kinds: (K,) `Kind` of each.
         sizes: (K,) number of voxels.
         energies: (K,) MeV.
@@ -47,10 +48,11 @@ class Measured:
         shower_errors: (K,) uncertainty of their directions, rad.
         proximity: their closest approaches.
         positions: (N, 3) their voxels, cm.
-        together: (K,) numbers, the same for particles that a stage has put in one interaction, -1 for those that it has
-            put in none; None where no stage does.
+        together: (K,) numbers, the same for particles that a stage has put in one interaction, not for those of two
+            events; -1 for those that it has put in none; None where no stage does.
     """
 
+    events: np.ndarray
     kinds: np.ndarray
     sizes: np.ndarray
     energies: np.ndarray
@@ -72,13 +74,20 @@ class Measured:
         """(S,) int64 places of the showers."""
         return np.flatnonzero(self.kinds == Kind.SHOWER)
 
+    @property
+    def circles(self) -> np.ndarray:
+        """(K,) int64, the same for particles that may be related: of an event and, where a stage tells, interaction."""
+        if self.together is None:
+            return self.events
+        return np.where(self.together >= 0, self.together, -1 - self.events)
+
 
 @dataclass(frozen=True)
 class Relations:
-    """How the K particles of an event belong together.
+    """How K particles belong together.
 
     Attributes:
-        interaction: (K,) int64 number of the interaction, from 0 without gaps.
+        interaction: (K,) int64 place of the interaction, those of the first event first.
         primary: (K,) bool: it comes from the vertex.
         parent: (K,) int64 place of the particle it came out of; -1 for primaries and where that is not known.
         backward: (K,) bool: it moves from the second end of its path to the first (of a shower: in the second sense).
@@ -87,6 +96,7 @@ class Relations:
             nothing but the track itself tells.
         vertices: (I, 3) float64 vertex of each interaction, cm; NaN where it cannot be known.
         spreads: (I,) float64 uncertainty of the vertex in each axis, cm; NaN where one particle alone tells it.
+        events: (I,) int64 event of each interaction, ascending.
     """
 
     interaction: np.ndarray
@@ -97,6 +107,12 @@ class Relations:
     origins: np.ndarray
     vertices: np.ndarray
     spreads: np.ndarray
+    events: np.ndarray
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """(I,) int64 number of each interaction in its event, from 0 without gaps."""
+        return np.arange(len(self.events)) - np.searchsorted(self.events, self.events)
 
 
 @dataclass
@@ -111,7 +127,7 @@ class _Grouping:
 
 
 def find_interactions(event: Measured) -> Relations:
-    """Group the particles of an event: as a stage has done, where one has, else by geometry.
+    """Group the particles of events: as a stage has done, where one has, else by geometry.
 
     Geometry tells in any case where they start, which come from the vertex, and out of which they came; Michel and
     delta electrons are in the interaction of their track.
@@ -128,15 +144,22 @@ def find_interactions(event: Measured) -> Relations:
     _attach_showers(found, event, points)
     _pair_showers(found, event)
     primary = _group_the_rest(found, event)
-    _, interaction = np.unique(found.group, return_inverse=True)
+    interaction = _placed(found.group, event.events)
     if event.together is not None:
         together = np.where((found.parent >= 0) & ~event.tracks, event.together[found.parent], event.together)
-        interaction, primary = _as_told(together, interaction, primary, event.energies)
+        interaction, primary = _as_told(together, interaction, primary, event)
     vertices, spreads, members = _vertices(interaction, primary, event, found.backward)
     origins = _origins_in_parents(found, event, junctions, points, contacts)
     told = primary & (members[interaction] > 1)
     origins[told] = vertices[interaction[told]]
-    return Relations(interaction, primary, found.parent, found.backward, found.odds, origins, vertices, spreads)
+    events = np.empty(len(vertices), np.int64)
+    events[interaction] = event.events
+    return Relations(interaction, primary, found.parent, found.backward, found.odds, origins, vertices, spreads, events)
+
+
+def _placed(labels: np.ndarray, events: np.ndarray) -> np.ndarray:
+    """Return the place of each label, from 0, among all labels by event and number, (K,) int64."""
+    return np.unique(events * (labels.max(initial=0) + 1) + labels, return_inverse=True)[1]
 
 
 def _contacts(event: Measured) -> Contacts:
@@ -144,7 +167,8 @@ def _contacts(event: Measured) -> Contacts:
     contacts = find_contacts(event.proximity, event.trajectories, event.tracks, event.positions)
     if event.together is None:
         return contacts
-    keep = ~event.tracks[contacts.other] | (event.together[contacts.track] == event.together[contacts.other])
+    circles = event.circles
+    keep = ~event.tracks[contacts.other] | (circles[contacts.track] == circles[contacts.other])
     return Contacts(*(getattr(contacts, field.name)[keep] for field in fields(Contacts)))
 
 
@@ -227,17 +251,16 @@ class _Points:
 
 def _attach(event: Measured, points: _Points, priors: np.ndarray) -> Attachments:
     """Return to which junction each shower points, of those in its interaction."""
-    showers, chosen = event.showers, event.electromagnetic
-    together = np.zeros(len(event.kinds), np.int64) if event.together is None else event.together
+    showers, chosen, circles = event.showers, event.electromagnetic, event.circles
     return attach_showers(
         showers.positions[chosen],
         showers.directions[chosen],
         event.shower_errors[chosen],
         showers.sense[chosen],
-        together[chosen],
+        circles[chosen],
         points.positions,
         priors,
-        together[points.track],
+        circles[points.track],
     )
 
 
@@ -274,9 +297,12 @@ def _pair_showers(found: _Grouping, event: Measured) -> None:
     """Give showers whose lines meet behind their starts a group of their own."""
     chosen, showers = event.electromagnetic, event.showers
     lone = chosen[(found.group[chosen] < 0) & (event.energies[chosen] >= SMALL_ENERGY)]
-    together = np.zeros(len(lone), np.int64) if event.together is None else event.together[lone]
     odds, members, sides = crossing_pairs(
-        showers.positions[lone], showers.directions[lone], event.shower_errors[lone], showers.sense[lone], together
+        showers.positions[lone],
+        showers.directions[lone],
+        event.shower_errors[lone],
+        showers.sense[lone],
+        event.circles[lone],
     )
     for pair in np.argsort(-odds, kind="stable"):
         both = lone[members[pair]]
@@ -313,16 +339,16 @@ def _adopt_debris(group: np.ndarray, debris: np.ndarray, proximity: Proximity) -
 
 
 def _as_told(
-    together: np.ndarray, group: np.ndarray, primary: np.ndarray, energies: np.ndarray
+    together: np.ndarray, group: np.ndarray, primary: np.ndarray, event: Measured
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the interactions that a stage tells, and which particles are primary there.
 
     Of several groups of geometry in one interaction the one with most primaries, then most energy, has its vertex.
     """
     labels = np.where(together >= 0, together, together.max(initial=-1) + 1 + group)
-    _, interaction = np.unique(labels, return_inverse=True)
+    interaction = _placed(labels, event.events)
     primaries = np.bincount(group, primary)
-    energy = np.bincount(group, np.nan_to_num(energies))
+    energy = np.bincount(group, np.nan_to_num(event.energies))
     order = np.lexsort((group, energy[group], primaries[group], interaction))
     last = np.append(np.flatnonzero(np.diff(interaction[order])), len(order) - 1)
     main = np.empty(len(last), np.int64)

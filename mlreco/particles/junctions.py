@@ -205,31 +205,27 @@ def _connect(
 
 
 @compiled
-def _tracks_at(junctions: np.ndarray, tracks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the junctions of both ends of each track, and the tracks of junction j: ``at[first[j]:first[j + 1]]``."""
-    n = len(tracks)
-    of_end, counts = np.full((n, 2), -1, np.int64), np.zeros(2 * n, np.int64)
-    for t in range(n):
-        if tracks[t]:
-            for side in range(2):
-                of_end[t, side] = junctions[2 * t + side]
-                counts[of_end[t, side]] += 1
+def _tracks_at(of_end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the tracks of junction j, ``at[first[j]:first[j + 1]]``, from the junctions of both ends of each track."""
+    n = len(of_end)
     first = np.zeros(2 * n + 1, np.int64)
-    first[1:] = np.cumsum(counts)
-    fill, at = first[:-1].copy(), np.empty(first[-1], np.int64)
     for t in range(n):
-        if tracks[t]:
-            for side in range(2):
-                at[fill[of_end[t, side]]] = t
-                fill[of_end[t, side]] += 1
-    return of_end, first, at
+        for side in range(2):
+            first[of_end[t, side] + 1] += 1
+    first = np.cumsum(first)
+    fill, at = first[:-1].copy(), np.empty(2 * n, np.int64)
+    for t in range(n):
+        for side in range(2):
+            at[fill[of_end[t, side]]] = t
+            fill[of_end[t, side]] += 1
+    return first, at
 
 
 @compiled
 def _walk(
     root: int, of_end: np.ndarray, first: np.ndarray, at: np.ndarray, branch_at: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Move outwards from a junction; return the tracks in the order in which they are reached.
+    """Move outwards from a junction of a group of n tracks; return the tracks in the order in which they are reached.
 
     Also returns the end at which each of these starts, and for all tracks through which one they are reached. A branch
     starts at the side of another track: it is reached through that track.
@@ -262,8 +258,6 @@ def _walk(
 
 @compiled
 def _best_vertex(
-    group: int,
-    groups: np.ndarray,
     of_end: np.ndarray,
     first: np.ndarray,
     at: np.ndarray,
@@ -271,14 +265,12 @@ def _best_vertex(
     evidence: np.ndarray,
     votes: np.ndarray,
 ) -> tuple[int, np.ndarray]:
-    """Return the junction at which a group of tracks starts, and the best score of either sense of each, (n, 2)."""
-    best, chosen, size = -np.inf, -1, 0
-    agree = np.full((len(groups), 2), -np.inf)
-    for t in range(len(groups)):
-        size += of_end[t, 0] >= 0 and groups[t] == group
-    for node in range(2 * len(groups)):
+    """Return the junction at which a group of n tracks starts, and the best score of either sense of each, (n, 2)."""
+    n, best, chosen = len(of_end), -np.inf, -1
+    agree = np.full((n, 2), -np.inf)
+    for node in range(2 * n):
         meeting = first[node + 1] - first[node]
-        if meeting == 0 or groups[node // 2] != group:
+        if meeting == 0:
             continue
         order, start_of, _ = _walk(node, of_end, first, at, branch_at)
         score = END_ODDS * (meeting - 1) + votes[node]
@@ -288,10 +280,32 @@ def _best_vertex(
             score += (0.5 - start_of[i]) * evidence[order[i]]
         for i in range(len(order)):
             agree[order[i], start_of[i]] = max(agree[order[i], start_of[i]], score)
-        score -= MOST * (size - len(order))
+        score -= MOST * (n - len(order))
         if score > best:
             best, chosen = score, node
     return chosen, agree
+
+
+@compiled
+def _tracks_of_groups(groups: np.ndarray, tracks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the tracks of group g, ``members[first[g]:first[g + 1]]``, and the place of each track among them."""
+    n = len(tracks)
+    number, found = np.full(n, -1, np.int64), 0
+    for t in range(n):
+        if tracks[t] and groups[t] == t:
+            number[t] = found
+            found += 1
+    first, place = np.zeros(found + 1, np.int64), np.full(n, -1, np.int64)
+    for t in range(n):
+        if tracks[t]:
+            place[t] = first[number[groups[t]] + 1]
+            first[number[groups[t]] + 1] += 1
+    first = np.cumsum(first)
+    members = np.empty(first[-1], np.int64)
+    for t in range(n):
+        if tracks[t]:
+            members[first[number[groups[t]]] + place[t]] = t
+    return first, members, place
 
 
 @compiled
@@ -309,21 +323,30 @@ def _orient(
     """Return the fields of `Junctions`; tracks that no walk from the vertex reaches move as their evidence says."""
     n = len(tracks)
     junctions, groups, branch_at = _connect(track, other, mates, end, from_end, reach)
-    of_end, first, at = _tracks_at(junctions, tracks)
-    group, vertex, parent = np.full(n, -1, np.int64), np.empty(n, np.int64), np.full(n, -1, np.int64)
+    group_first, members, place = _tracks_of_groups(groups, tracks)
+    of_end, group, parent = np.full((n, 2), -1, np.int64), np.full(n, -1, np.int64), np.full(n, -1, np.int64)
+    vertex = np.empty(len(group_first) - 1, np.int64)
     backward, odds = evidence < 0, np.abs(evidence)
-    found = 0
-    for t in range(n):
-        if not tracks[t] or groups[t] != t:
-            continue
-        vertex[found], agree = _best_vertex(t, groups, of_end, first, at, branch_at, evidence, votes)
-        order, start_of, came = _walk(vertex[found], of_end, first, at, branch_at)
+    for g in range(len(vertex)):
+        own = members[group_first[g] : group_first[g + 1]]
+        ends, branches = np.empty((len(own), 2), np.int64), np.empty((len(own), 2), np.int64)
+        own_votes = np.empty(2 * len(own))
+        for i in range(len(own)):
+            a = own[i]
+            group[a] = g
+            for side in range(2):
+                at_end = junctions[2 * a + side]
+                of_end[a, side] = at_end
+                ends[i, side] = 2 * place[at_end // 2] + at_end % 2
+                branches[i, side] = place[branch_at[a, side]] if branch_at[a, side] >= 0 else -1
+                own_votes[2 * i + side] = votes[2 * a + side]
+        first, at = _tracks_at(ends)
+        start, agree = _best_vertex(ends, first, at, branches, evidence[own], own_votes)
+        vertex[g] = 2 * own[start // 2] + start % 2
+        order, start_of, came = _walk(start, ends, first, at, branches)
         for i in range(len(order)):
-            a = order[i]
-            backward[a], parent[a] = start_of[i] == 1, came[a]
-            odds[a] = min(MOST, agree[a, start_of[i]] - agree[a, 1 - start_of[i]])
-        for a in range(n):
-            if tracks[a] and groups[a] == t:
-                group[a] = found
-        found += 1
-    return of_end, backward, odds, group, vertex[:found], parent
+            a = own[order[i]]
+            backward[a] = start_of[i] == 1
+            parent[a] = own[came[order[i]]] if came[order[i]] >= 0 else -1
+            odds[a] = min(MOST, agree[order[i], start_of[i]] - agree[order[i], 1 - start_of[i]])
+    return of_end, backward, odds, group, vertex, parent

@@ -10,8 +10,8 @@ from mlreco.particles.directions import start_directions
 from mlreco.particles.geometry import means, principal_axes
 from mlreco.particles.grouping import ParticleVoxels
 from mlreco.particles.identity import photon_probability
-from mlreco.particles.image import LabelledImage
 from mlreco.particles.interactions import Relations
+from mlreco.particles.joined import JoinedImages, of_particles
 from mlreco.particles.kinds import Kind, most_common
 from mlreco.particles.liquid_argon import MASSES
 from mlreco.particles.profiles import NEAR, Profiles
@@ -45,12 +45,12 @@ def empty_table(count: int, scheme_columns: np.dtype) -> np.ndarray:
     return table
 
 
-def describe_voxels(voxels: ParticleVoxels, image: LabelledImage) -> np.ndarray:
+def describe_voxels(voxels: ParticleVoxels, images: JoinedImages) -> np.ndarray:
     """Return the table of K particles with what sums and means over voxels tell."""
-    table = empty_table(len(voxels), particle_type(image.scheme))
+    table = empty_table(len(voxels), particle_type(images.scheme))
     owners, counts = voxels.owners, voxels.counts
     table["particle"], table["voxels"] = voxels.numbers, counts
-    table["semantic"] = most_common(np.asarray(image.semantics)[voxels.rows], owners, len(voxels))
+    table["semantic"] = most_common(images.semantics[voxels.rows], owners, len(voxels))
     if not len(voxels):
         return table
     table["energy"] = np.bincount(owners, voxels.energies, len(voxels))
@@ -59,21 +59,23 @@ def describe_voxels(voxels: ParticleVoxels, image: LabelledImage) -> np.ndarray:
     put_vectors(table, "axis", axes)
     for number, column in enumerate(spreads.T, 1):
         table[f"spread_{number}"] = column
-    columns = {"margin": image.margins, "seediness": image.seediness}
+    columns = {"margin": images.margins, "seediness": images.seediness}
     for name, values in columns.items():
         if values is not None:
-            table[name] = means(np.asarray(values)[voxels.rows, None], owners, counts)[:, 0]
-    if image.confidences is not None and voxels.numbers[-1] < len(image.confidences):
-        table["confidence"] = image.confidences[voxels.numbers]
-    if image.scores is not None:
-        for name, column in zip(image.scheme.classes, means(image.scores[voxels.rows], owners, counts).T, strict=True):
+            table[name] = means(values[voxels.rows, None], owners, counts)[:, 0]
+    if images.confidences is not None:
+        confidences, known = of_particles(images.confidences, voxels)
+        table["confidence"] = np.where(known, confidences, np.nan)
+    if images.scores is not None:
+        scores = means(images.scores[voxels.rows], owners, counts)
+        for name, column in zip(images.scheme.classes, scores.T, strict=True):
             table[f"score_{name}"] = column
     return table
 
 
 def relate(table: np.ndarray, relations: Relations, proximity: Proximity) -> None:
     """Fill in interactions, parents and the nearest particle."""
-    table["interaction"] = relations.interaction
+    table["interaction"] = relations.numbers[relations.interaction]
     table["primary"] = relations.primary
     table["parent"] = np.where(relations.parent >= 0, table["particle"][relations.parent], -1)
     table["sense_confidence"] = 1 / (1 + np.exp(-np.abs(relations.odds)))
@@ -180,12 +182,13 @@ def measure_showers(table: np.ndarray, kinds: np.ndarray, showers: ShowerStarts,
     table["vertex_distance"] = np.where(members[relations.interaction] > 1, from_vertex, np.nan)
 
 
-def contain(table: np.ndarray, voxels: ParticleVoxels, image: LabelledImage, margin: float) -> None:
-    """Fill in the distance to the nearest wall of the image, and whether it is more than a margin."""
-    if image.shape is None:
+def contain(table: np.ndarray, voxels: ParticleVoxels, images: JoinedImages, margin: float) -> None:
+    """Fill in the distance to the nearest wall of its image, and whether it is more than a margin."""
+    if images.shapes is None:
         return
-    low, high = image.corners()
-    distance = np.minimum(voxels.positions - low, high - voxels.positions)
+    low, high = images.corners()
+    events = np.repeat(voxels.events, voxels.counts)
+    distance = np.minimum(voxels.positions - low[events], high[events] - voxels.positions)
     table["wall_distance"] = np.minimum.reduceat(distance, voxels.starts[:-1]).min(axis=1)
     table["contained"] = table["wall_distance"] > margin
 
@@ -220,7 +223,7 @@ def interaction_table(table: np.ndarray, relations: Relations) -> np.ndarray:
     """Return the table of interactions."""
     count = len(relations.vertices)
     rows = empty_table(count, INTERACTION)
-    rows["interaction"] = np.arange(count)
+    rows["interaction"] = relations.numbers
     rows["particles"] = np.bincount(relations.interaction, minlength=count)
     rows["primaries"] = np.bincount(relations.interaction, relations.primary, count)
     put_vectors(rows, "vertex", relations.vertices)
@@ -231,8 +234,8 @@ def interaction_table(table: np.ndarray, relations: Relations) -> np.ndarray:
 
 def dedx_table(
     table: np.ndarray, kinds: np.ndarray, profiles: Profiles, trajectories: Trajectories, relations: Relations
-) -> np.ndarray:
-    """Return the steps along tracks, those of each from its first end to its second."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the steps along tracks, those of each from its first end to its second, and the rows of their tracks."""
     owners = np.repeat(np.arange(len(table)), np.diff(profiles.starts))
     keep = kinds[owners] == Kind.TRACK
     owners = owners[keep]
@@ -243,7 +246,7 @@ def dedx_table(
     rows["distance"] = np.where(backward, length - first, first)
     rows["residual_range"] = np.where(backward, first, length - first)
     rows["width"], rows["dedx"] = profiles.width[keep], profiles.dedx[keep]
-    return rows
+    return rows, owners
 
 
 def _ionisation(profiles: Profiles, backward: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from mlreco.errors import UserError
 from mlreco.particles.image import LabelledImage
 from mlreco.particles.matching import match_particles
-from mlreco.particles.reconstruction import reconstruct_particles
+from mlreco.particles.reconstruction import reconstruct_events
 from mlreco.particles.truth import true_particles
 from mlreco.post_processing.processor import PostProcessor
 from mlreco.semantics import ClassScheme
@@ -34,10 +35,25 @@ class ParticleBuilder(PostProcessor):
 
     def process(self, event: dict[str, np.ndarray], scheme: ClassScheme) -> dict[str, np.ndarray]:
         """Return the tables of an event."""
-        image = LabelledImage.from_products(event, scheme, self.instances)
-        found = reconstruct_particles(image, self.containment_margin)
-        tables = {"particles": found.particles, "interactions": found.interactions, "track_dedx": found.dedx}
-        return tables | _truth(event, image.instances, found.particles)
+        return self._tables([event], scheme)[0]
+
+    def of_events(self, events: Sequence[dict[str, np.ndarray]], scheme: ClassScheme) -> list[dict[str, np.ndarray]]:
+        """Return the tables of several events: their particles are measured together."""
+        if any(name not in event for event in events for name in self.requires):
+            return super().of_events(events, scheme)
+        try:
+            return self._tables(events, scheme)
+        except UserError:  # raised again by the event that it is about, which the message names
+            return super().of_events(events, scheme)
+
+    def _tables(self, events: Sequence[Mapping[str, np.ndarray]], scheme: ClassScheme) -> list[dict[str, np.ndarray]]:
+        images = [LabelledImage.from_products(event, scheme, self.instances) for event in events]
+        found = reconstruct_events(images, self.containment_margin)
+        return [
+            {"particles": tables.particles, "interactions": tables.interactions, "track_dedx": tables.dedx}
+            | _truth(event, image.instances, tables.particles)
+            for event, image, tables in zip(events, images, found, strict=True)
+        ]
 
 
 def _truth(event: Mapping[str, np.ndarray], instances: np.ndarray, particles: np.ndarray) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Closest approach of the particles of an event: which are near each other, where, and which is the nearest."""
+"""Closest approach of the particles of each event: which are near each other, where, and which is the nearest."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class Proximity:
-    """Distances between centres of voxels of different particles; K particles, T pairs.
+    """Distances between centres of voxels of different particles of an event; K particles, T pairs.
 
     Attributes:
-        nearest: (K,) int64 place of the particle nearest to each; -1 where there is only one.
-        distance: (K,) float64 distance to it, cm; NaN where there is only one.
+        nearest: (K,) int64 place of the particle nearest to each; -1 for the only one of an event.
+        distance: (K,) float64 distance to it, cm; NaN for the only one of an event.
         pairs: (T, 2) int64 places of the particles that come near each other, the smaller first.
         gaps: (T,) float64 distance of each pair, cm.
         voxels: (T, 2) int64 the voxels between which it is measured.
@@ -34,7 +34,7 @@ class Proximity:
 
 
 def find_neighbours(voxels: ParticleVoxels, landmarks: Landmarks, reach: float) -> Proximity:
-    """Return the closest approaches of particles.
+    """Return the closest approaches of particles to others of their events.
 
     Args:
         voxels: K particles.
@@ -44,10 +44,11 @@ def find_neighbours(voxels: ParticleVoxels, landmarks: Landmarks, reach: float) 
     order, starts, radii = _around_landmarks(voxels.positions, landmarks.owners, landmarks.positions)
     around = order, starts, landmarks.positions, radii, landmarks.starts
     lows, highs = _boxes(voxels.positions, voxels.starts)
-    pairs, gaps, meeting = _near_pairs(voxels.positions, around, lows, highs, reach)
+    companions = voxels.companions
+    pairs, gaps, meeting = _near_pairs(voxels.positions, around, lows, highs, companions, reach)
     nearest, distance = np.full(len(voxels), -1, np.int64), np.full(len(voxels), np.inf)
     _take_least(nearest, distance, pairs, gaps)
-    _search_all(nearest, distance, voxels.positions, around, lows, highs)
+    _search_all(nearest, distance, voxels.positions, around, lows, highs, companions)
     return Proximity(nearest, np.where(nearest >= 0, distance, np.nan), pairs, gaps, meeting)
 
 
@@ -114,13 +115,13 @@ def _between(
 
 @compiled
 def _near_pairs(
-    positions: np.ndarray, around: tuple, lows: np.ndarray, highs: np.ndarray, reach: float
+    positions: np.ndarray, around: tuple, lows: np.ndarray, highs: np.ndarray, companions: np.ndarray, reach: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the pairs of particles within reach, their distances, and the voxels between which these are."""
     count, room, found = len(lows), 64, 0
     pairs, gaps, meeting = np.empty((room, 2), np.int64), np.empty(room), np.empty((room, 2), np.int64)
     for p in range(count):
-        for q in range(p + 1, count):
+        for q in range(p + 1, companions[p, 1]):
             if _to_box(lows[p], highs[p], lows, highs, q) > reach + _ROUNDING:
                 continue
             gap, i, j = _closest(positions, around, lows, highs, p, q, reach)
@@ -196,16 +197,22 @@ def _take_least(nearest: np.ndarray, distance: np.ndarray, pairs: np.ndarray, ga
 
 @compiled
 def _search_all(
-    nearest: np.ndarray, distance: np.ndarray, positions: np.ndarray, around: tuple, lows: np.ndarray, highs: np.ndarray
+    nearest: np.ndarray,
+    distance: np.ndarray,
+    positions: np.ndarray,
+    around: tuple,
+    lows: np.ndarray,
+    highs: np.ndarray,
+    companions: np.ndarray,
 ) -> None:
-    """Find the nearest of the particles that have none yet among all others."""
+    """Find the nearest of the particles that have none yet among all others of their event."""
     order, starts, points, radii, point_starts = around
     missing = nearest < 0
     for p in range(len(nearest)):
         if not missing[p]:
             continue
         for a in range(point_starts[p], point_starts[p + 1]):
-            for q in range(len(nearest)):
+            for q in range(companions[p, 0], companions[p, 1]):
                 if q == p or _to_box(points[a], points[a], lows, highs, q) - radii[a] - _ROUNDING >= distance[p]:
                     continue
                 for b in range(point_starts[q], point_starts[q + 1]):

@@ -1,15 +1,17 @@
-"""From the voxels and instances of an event to its tables of particles, interactions and dE/dx."""
+"""From the voxels and instances of events to their tables of particles, interactions and dE/dx."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from mlreco.particles.columns import DEDX, INTERACTION, vectors_of
 from mlreco.particles.grouping import group_voxels
-from mlreco.particles.image import LabelledImage, interactions_of
+from mlreco.particles.image import LabelledImage
 from mlreco.particles.interactions import Measured, find_interactions
+from mlreco.particles.joined import JoinedImages, interactions_of
 from mlreco.particles.kinds import Kind, kinds_of
 from mlreco.particles.landmarks import find_landmarks
 from mlreco.particles.measures import (
@@ -65,11 +67,30 @@ def reconstruct_particles(image: LabelledImage, containment_margin: float = 3.0)
     Raises:
         UserError: arrays of the image do not fit together.
     """
-    voxels = group_voxels(image.coordinates, image.energies, image.instances, image.origin, image.voxel_size)
-    table = describe_voxels(voxels, image)
+    return reconstruct_events([image], containment_margin)[0]
+
+
+def reconstruct_events(images: Sequence[LabelledImage], containment_margin: float = 3.0) -> list[EventParticles]:
+    """Measure the particles of several events, each as if it were alone; faster than one after the other.
+
+    Args:
+        images: the events.
+        containment_margin: as in `reconstruct_particles`.
+
+    Raises:
+        UserError: arrays of an image do not fit together.
+    """
+    return [event for joined in JoinedImages.alike(images) for event in _reconstruct(joined, containment_margin)]
+
+
+def _reconstruct(images: JoinedImages, containment_margin: float) -> list[EventParticles]:
+    voxels = group_voxels(
+        images.coordinates, images.energies, images.instances, images.origins, images.voxel_size, images.voxels
+    )
+    table = describe_voxels(voxels, images)
     if not len(voxels):
-        return EventParticles(table, np.zeros(0, INTERACTION), np.zeros(0, DEDX))
-    kinds = kinds_of(table["semantic"], image.scheme)
+        return [EventParticles(table, np.zeros(0, INTERACTION), np.zeros(0, DEDX)) for _ in images.voxels]
+    kinds = kinds_of(table["semantic"], images.scheme)
     axes = vectors_of(table, "axis")
     coarser = max(1.0, voxels.voxel_size.max() / USUAL_VOXEL)
     landmarks = find_landmarks(voxels, axes, coarser * LANDMARK_RADIUS)
@@ -81,6 +102,7 @@ def reconstruct_particles(image: LabelledImage, containment_margin: float = 3.0)
     proximity = find_neighbours(voxels, landmarks, NEIGHBOUR_REACH)
     relations = find_interactions(
         Measured(
+            voxels.events,
             kinds,
             table["voxels"],
             table["energy"],
@@ -90,14 +112,21 @@ def reconstruct_particles(image: LabelledImage, containment_margin: float = 3.0)
             direction_error(table["energy"]),
             proximity,
             voxels.positions,
-            interactions_of(image, voxels.numbers),
+            interactions_of(images, voxels),
         )
     )
     relate(table, relations, proximity)
-    walls = way_to_walls(trajectories, *image.corners(), voxels.voxel_size)
+    low, high = (corners[voxels.events] for corners in images.corners())
+    walls = way_to_walls(trajectories, low, high, voxels.voxel_size)
     measure_lines(table, kinds, voxels, trajectories, profiles, relations, stopping, walls)
     measure_showers(table, kinds, showers, relations)
-    contain(table, voxels, image, containment_margin)
+    contain(table, voxels, images, containment_margin)
     identify(table, kinds)
-    steps = dedx_table(table, kinds, profiles, trajectories, relations)
-    return EventParticles(table, interaction_table(table, relations), steps)
+    steps, tracks = dedx_table(table, kinds, profiles, trajectories, relations)
+    edges = np.arange(1, len(images.voxels))
+    columns = (
+        np.split(table, voxels.event_starts[1:-1]),
+        np.split(interaction_table(table, relations), np.searchsorted(relations.events, edges)),
+        np.split(steps, np.searchsorted(tracks, voxels.event_starts[1:-1])),
+    )
+    return [EventParticles(*tables) for tables in zip(*columns, strict=True)]

@@ -15,15 +15,15 @@ def way_to_walls(trajectories: Trajectories, low: np.ndarray, high: np.ndarray, 
 
     Args:
         trajectories: of K particles.
-        low: (3,) lowest corner of the image, cm.
-        high: (3,) highest corner, cm.
+        low: (K, 3) lowest corner of the image of each, cm.
+        high: (K, 3) highest corner, cm.
         voxel_size: (3,) edges of a voxel, cm.
 
     Returns:
         (K, 2) cm; NaN at ends inside.
     """
     outward = trajectories.outward
-    left = np.where(outward > 0, high - trajectories.ends, trajectories.ends - low)
+    left = np.where(outward > 0, high[:, None] - trajectories.ends, trajectories.ends - low[:, None])
     speed = np.abs(outward)
     way = left / np.where(speed > 0, speed, np.nan)
     crossed = speed @ voxel_size

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -44,9 +46,31 @@ class PostProcessor(ABC):
         except UserError as error:
             raise UserError(f"{type(self).__name__}: {_identity(event)}{error}") from error
 
+    def of_events(self, events: Sequence[dict[str, np.ndarray]], scheme: ClassScheme) -> list[dict[str, np.ndarray]]:
+        """Return the products to add to each of several events, as calls for each would.
+
+        Overridden by post-processors for which one call for all is faster.
+
+        Raises:
+            UserError: as for the first event for which the call raises.
+        """
+        return [self(event, scheme) for event in events]
+
     @abstractmethod
     def process(self, event: dict[str, np.ndarray], scheme: ClassScheme) -> dict[str, np.ndarray]:
         """Return the products to add; ``requires`` are there."""
+
+
+def products_to_add(
+    processor: Callable[..., dict[str, np.ndarray]], events: Sequence[dict[str, np.ndarray]], scheme: ClassScheme
+) -> list[dict[str, np.ndarray]]:
+    """Return what a post-processor adds to each of several events; those of other packages take one at a time.
+
+    Raises:
+        UserError: the post-processor raises it for an event.
+    """
+    together: Any = getattr(processor, "of_events", None)
+    return [processor(event, scheme) for event in events] if together is None else together(events, scheme)
 
 
 def _identity(event: dict[str, np.ndarray]) -> str:

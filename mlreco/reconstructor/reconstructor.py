@@ -249,8 +249,8 @@ class Reconstructor:
     def _finished(self, batches: Iterable[Batch]) -> Iterator[dict[str, np.ndarray]]:
         """Yield the products of the events of batches."""
         for events in self._reconstruction.networks(batches):
-            for products, seconds in events:
-                self._reconstruction.finish(products, seconds)
+            self._reconstruction.finish(events)
+            for products, _ in events:
                 yield products
 
     def _predict(self, given: Sequence[GivenEvent]) -> list[Event]:
