@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +81,10 @@ def waiting(run: Callable[[], object], device: torch.device) -> Callable[[], Non
 
 
 def measure(settings: Settings, device: torch.device, device_only: bool = False) -> Iterator[Measurement]:
-    """Time inference and the clusterer by event, and a training step; on the device and, unless left out, the CPU."""
+    """Time inference and the clusterer by event, and a training step; on the device and, unless left out, the CPU.
+
+    A case that fails is told, with its traceback, and left out.
+    """
 
     def wanted(contenders: Sequence[Contender]) -> list[Contender]:
         return [one for one in contenders if not device_only or one.name != OURS]
@@ -89,12 +94,27 @@ def measure(settings: Settings, device: torch.device, device_only: bool = False)
     for voxels, instances in ((200, 5), (300, 10)) if settings.quick else ((3_500, 15), (16_300, 50)):
         for events in (1, 2) if settings.quick else (1, 16):
             task = Task(events, voxels, **network_size)
-            yield from _by_event(wanted(_network(task, device, threads, training=False)), events, settings)
-            yield from _by_event(wanted(_clusterers(task, instances, device, threads)), events, settings)
+            for make in (
+                partial(_network, task, device, threads, training=False),
+                partial(_clusterers, task, instances, device, threads),
+            ):
+                yield from _unless_it_fails(lambda make=make, n=events: _by_event(wanted(make()), n, settings))
         task = Task(2 if settings.quick else 32, voxels, **network_size)
-        steps = wanted(_network(task, device, threads, training=True))
-        for measured in interleave(steps, replace(settings, rounds=1)):
-            yield replace(measured, note=f"{1 / measured.least:.2f} iterations/s")
+        yield from _unless_it_fails(
+            lambda task=task: _training_steps(wanted(_network(task, device, threads, training=True)), settings)
+        )
+
+
+def _unless_it_fails(measured: Callable[[], Iterable[Measurement]]) -> Iterator[Measurement]:
+    try:
+        yield from measured()
+    except Exception as error:
+        traceback.print_exception(error)
+
+
+def _training_steps(contenders: Sequence[Contender], settings: Settings) -> Iterator[Measurement]:
+    for measured in interleave(contenders, replace(settings, rounds=1)):
+        yield replace(measured, note=f"{1 / measured.least:.2f} iterations/s")
 
 
 def _network(task: Task, device: torch.device, threads: int, training: bool) -> list[Contender]:
@@ -129,7 +149,7 @@ def _by_event(contenders: Sequence[Contender], events: int, settings: Settings) 
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Measure, print a table, write JSON and the table."""
+    """Measure, write JSON and a table after every case, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=RESULTS, metavar="FOLDER", help="where results go")
     parser.add_argument("--rounds", type=int, default=5, help="turns of every contender")
@@ -142,14 +162,17 @@ def main(words: Sequence[str] | None = None) -> None:
         return
     settings = Settings(1 if arguments.quick else arguments.rounds, (machine.usable_cpus(),), arguments.quick)
     found = {**machine.describe(), "gpu": torch.cuda.get_device_name(), "tf32": arguments.tf32}
-    with tf32(arguments.tf32):
-        results = {"gpu": list(measure(settings, torch.device("cuda", 0), arguments.device_only))}
-    text = report.markdown(results, {"gpu": f"{TITLE}, on {found['gpu']}"}, found)
-    print(text)
     arguments.output.mkdir(parents=True, exist_ok=True)
     stem = arguments.output / ("gpu_tf32" if arguments.tf32 else "gpu")
-    report.write_json(stem.with_suffix(".json"), results, found, asdict(settings))
-    write_text(stem.with_suffix(".md"), text)
+    results: dict[str, list[Measurement]] = {"gpu": []}
+    text = ""
+    with tf32(arguments.tf32):
+        for measured in measure(settings, torch.device("cuda", 0), arguments.device_only):
+            results["gpu"].append(measured)  # and written at once: the device may be taken away at any time
+            text = report.markdown(results, {"gpu": f"{TITLE}, on {found['gpu']}"}, found)
+            report.write_json(stem.with_suffix(".json"), results, found, asdict(settings))
+            write_text(stem.with_suffix(".md"), text)
+    print(text)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,11 @@ TINY = (
     "trainval.ema=0.9",
     "trainval.lr_scheduler={name: OneCycleLR, args: {max_lr: 0.01}}",
 )
+MIXED = (
+    "iotool.dataset.data_keys=null",
+    "iotool.dataset.sources={a: {data_keys: [A], weight: [[0, 1], [9, 3]]}, b: {data_keys: [B], weight: 2}}",
+    "iotool.dataset.max_voxels=[[0, 700], [8, 9000]]",
+)
 KINDS = {
     "plain": ("trainval.checkpoint_step=1", "trainval.keep_last=2"),
     "workers": ("iotool.num_workers=1", "trainval.checkpoint_step=3"),
@@ -46,11 +51,22 @@ KINDS = {
         f"trainval.validation={{data_keys: [{SAMPLE}], step: 3, events: 3, background: true}}",
         "trainval.checkpoint_step=2",
     ),
-    "mixed": (
-        "iotool.dataset.data_keys=null",
-        "iotool.dataset.sources={a: {data_keys: [A], weight: [[0, 1], [9, 3]]}, b: {data_keys: [B], weight: 2}}",
-        "iotool.dataset.max_voxels=[[0, 700], [8, 9000]]",
+    "mixed": (*MIXED, "trainval.checkpoint_step=2"),
+    "plateau": (
+        *MIXED,
+        f"trainval.validation={{data_keys: [{SAMPLE}], step: 2, events: 3}}",
+        "trainval.lr_scheduler={name: ReduceLROnPlateau, args: {patience: 0, factor: 0.5}}",
+        "trainval.warmup=3",
+        "trainval.checkpoint_step=3",
+        "trainval.keep_last=1",
+    ),
+    "patience": (
+        *MIXED,
+        f"trainval.validation={{data_keys: [{SAMPLE}], step: 2, events: 3, background: true}}",
+        "trainval.best=ari_all",
+        "trainval.patience=1",
         "trainval.checkpoint_step=2",
+        "iotool.num_workers=1",
     ),
 }
 MOST = 6
@@ -65,7 +81,7 @@ def words_of(folder, kind):
     """Return the words of a training after ``mlreco train``."""
     places = (f"trainval.weight_prefix={folder}/weights/snapshot", f"trainval.log_dir={folder}/log")
     more = [one.replace("[A]", f"[{folder}/../a.h5]").replace("[B]", f"[{folder}/../b.h5]") for one in KINDS[kind]]
-    events = [] if kind == "mixed" else ["-s", str(SAMPLE)]
+    events = [] if set(MIXED) <= set(KINDS[kind]) else ["-s", str(SAMPLE)]
     settings = [word for setting in (*TINY, *places, *more) for word in ("--set", setting)]
     return [str(ROOT / "config/spice.cfg"), "--resume-or-start", *events, *settings]
 
@@ -168,12 +184,17 @@ def same(first, second):
     return first == second
 
 
+def last_iteration(folder):
+    """Return where a training has ended, which may be before all iterations are done."""
+    return max(int(path.stem.rpartition("-")[2]) for path in (folder / "weights").glob("snapshot-*[0-9].ckpt"))
+
+
 def differences(found, expected):
     """Return what of a training is not as it is without a break."""
     from mlreco.checkpoints import read_checkpoint
 
-    wrong = []
-    for name in (f"snapshot-{ITERATIONS}.ckpt", "snapshot-best.ckpt"):
+    wrong, end = [], last_iteration(expected)
+    for name in (f"snapshot-{end}.ckpt", "snapshot-best.ckpt"):
         paths = [folder / "weights" / name for folder in (found, expected)]
         if [path.exists() for path in paths] == [False, False]:
             continue
@@ -184,7 +205,7 @@ def differences(found, expected):
         if table(found, name) != table(expected, name):
             wrong.append(f"{name}: {[row['iter'] for row in table(found, name)]}")
     iterations = [row["iter"] for row in table(found, "train_log")]
-    if iterations != [str(number + 1) for number in range(ITERATIONS)]:
+    if iterations != [str(number + 1) for number in range(end)]:
         wrong.append(f"iterations {iterations}")
     left = [path.name for path in (found / "weights").iterdir() if path.name.startswith(".") or path.suffix == ".lock"]
     return wrong + [f"left: {name}" for name in left]
