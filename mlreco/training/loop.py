@@ -128,7 +128,7 @@ class Training:
 
         batches = self.loader.steps(requested)
         self._validate(requested, reporter)
-        while self.state.iteration < self.iterations:
+        while self.state.iteration < self.iterations and not self.validations.is_no_longer_better:
             timer = Stopwatch()
             with self.team.telling_losses():
                 row, weights = self._iterate(self._next(batches, interruption), timer)
@@ -138,9 +138,8 @@ class Training:
             self._validate(requested, reporter)
             if self.state.iteration % self.trainval["checkpoint_step"] == 0:
                 self._save()
-            if self.validations.is_no_longer_better:
-                self.validations.tell_end()
-                return
+        if self.validations.is_no_longer_better:
+            self.validations.tell_end()
 
     def _validate(self, ended: Callable[[], bool], reporter: Reporter | None) -> None:
         """Validate if it is time for it.

@@ -88,8 +88,14 @@ class Validations:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the training was already ended early before it was resumed."""
-        return not self._is_beside and self.is_no_longer_better
+        """Whether the training was already ended early before it was resumed.
+
+        In the background that is where the next validation was due, not where the numbers of the last one came.
+        """
+        selection, patience = self._state.selection, self._trainval["patience"]
+        if not self._is_beside or patience is None:
+            return self.is_no_longer_better
+        return selection.misses >= patience and not selection.pending and self._is_due(self._state.iteration)
 
     @property
     def is_unfinished(self) -> bool:

@@ -1,6 +1,7 @@
 """Validation in a process of its own: the same numbers, and the training's own unchanged."""
 
 import os
+import pickle
 import signal
 import time
 
@@ -10,9 +11,12 @@ from test_training import ROOT, rows, states_equal, tiny_config
 from mlreco.checkpoints import read_checkpoint, read_metadata
 from mlreco.errors import UserError
 from mlreco.interrupt import Stopped
+from mlreco.iotools.workers import WaitEnded
+from mlreco.pipes import pipes_of
 from mlreco.training import train
 from mlreco.training.background import BackgroundValidator
 from mlreco.training.prefix import checkpoints
+from mlreco.training.validation import Validator
 
 SAMPLE = ROOT / "config/sample/thin_sample.h5"
 
@@ -68,6 +72,47 @@ def test_patience_ends_where_the_next_validation_is_due(tmp_path, capsys):
     best = max(values, key=values.get)
     assert max(values) == best + 2 and int(last.stem.split("-")[1]) == best + 4
     assert f"ended after {best + 4} iterations: 1 validations were not better" in capsys.readouterr().err
+    with pytest.raises(UserError, match=r"nothing left to train: validations became no better .* trainval.patience"):
+        train(tiny_config(tmp_path, "trainval.iterations=90", *options), resume="latest")
+    assert train(tiny_config(tmp_path, "trainval.iterations=90", *options), resume="latest-if-any") == last
+    more = train(tiny_config(tmp_path, f"trainval.iterations={best + 5}", *options, "trainval.patience=9"), resume=last)
+    assert [int(row["iter"]) for row in log_of(tmp_path)][-2:] == [best + 4, best + 5] and more != last
+
+
+@pytest.mark.parametrize("background", ["false", "true"])
+def test_a_training_that_is_ended_in_its_last_validation_does_not_train_on(tmp_path, monkeypatch, background):
+    """The validation after which patience ends is interrupted by SIGTERM, and made with ``--resume``."""
+    stuck = "trainval.optimizer={name: SGD, args: {lr: 1e-30}}"
+    options = [validation(background), "trainval.patience=1", "trainval.best=ari_all", stuck, "trainval.iterations=90"]
+    whole = train(tiny_config(tmp_path / "whole", *options))
+    end = int(whole.stem.split("-")[1])
+    kind, name = (BackgroundValidator, "numbers") if background == "true" else (Validator, "numbers")
+    numbers, begun = getattr(kind, name), len(log_of(tmp_path / "whole"))
+    calls = []
+
+    def interrupted(validator, *arguments, **options):
+        calls.append(validator)
+        if len(calls) == begun + (background == "false"):  # the first call of the latter looks for a number alone
+            signal.raise_signal(signal.SIGTERM)
+            raise WaitEnded
+        return numbers(validator, *arguments, **options)
+
+    monkeypatch.setattr(kind, name, interrupted)
+    if background == "true":
+        monkeypatch.setattr(kind, "has_come", lambda validator, seconds=0.0: False)
+        numbers = fetched
+    with pytest.raises(Stopped):
+        train(tiny_config(tmp_path / "parts", *options))
+    monkeypatch.undo()
+    last = train(tiny_config(tmp_path / "parts", *options), resume="latest")
+    assert int(last.stem.split("-")[1]) == end
+    assert log_of(tmp_path / "parts") == log_of(tmp_path / "whole")
+    assert log_of(tmp_path / "parts", "train_log")[-1]["iter"] == str(end)
+
+
+def fetched(validator, ended):
+    """Wait for the numbers of the process, however it is asked whether they have come."""
+    return pickle.load(pipes_of(validator._running())[1])["numbers"]
 
 
 def test_a_process_that_is_killed_ends_the_training_with_its_state_saved(tmp_path, monkeypatch):
