@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlreco.compiled import compiled
+
 
 def means(values: np.ndarray, owners: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Return the means of (N, D) values over groups, (K, D).
@@ -13,8 +15,17 @@ def means(values: np.ndarray, owners: np.ndarray, counts: np.ndarray) -> np.ndar
         owners: (N,) number of the group of each.
         counts: (K,) sizes of the groups.
     """
-    columns = [np.bincount(owners, column, len(counts)) for column in values.T]
-    return np.stack(columns, axis=1) / counts[:, None]
+    return _sums(values, owners, len(counts)) / counts[:, None]
+
+
+@compiled
+def _sums(values: np.ndarray, owners: np.ndarray, count: int) -> np.ndarray:
+    """Return the float64 sums of (N, D) values over groups, (K, D)."""
+    sums = np.zeros((count, values.shape[1]))
+    for row in range(len(values)):
+        for column in range(values.shape[1]):
+            sums[owners[row], column] += values[row, column]
+    return sums
 
 
 def principal_axes(
@@ -54,13 +65,35 @@ def _moments(
     positions: np.ndarray, owners: np.ndarray, weights: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return weighted centres (K, 3), variances along the principal axes, ascending (K, 3), and the axes (K, 3, 3)."""
-    totals = np.bincount(owners, weights, count)
-    sums = np.stack([np.bincount(owners, weights * column, count) for column in positions.T], axis=1)
-    centres = sums / totals[:, None]
-    offsets = (positions - centres[owners]).T
-    products = np.empty((count, 3, 3))
-    for i in range(3):
-        for j in range(i + 1):
-            products[:, i, j] = products[:, j, i] = np.bincount(owners, weights * offsets[i] * offsets[j], count)
-    variances, axes = np.linalg.eigh(products / totals[:, None, None])
+    centres, matrices = _covariances(positions, owners, weights, count)
+    variances, axes = np.linalg.eigh(matrices)
     return centres, variances, axes
+
+
+@compiled
+def _covariances(
+    positions: np.ndarray, owners: np.ndarray, weights: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return weighted centres (K, 3) and covariances (K, 3, 3)."""
+    totals, centres, products = np.zeros(count), np.zeros((count, 3)), np.zeros((count, 3, 3))
+    for row in range(len(positions)):
+        totals[owners[row]] += weights[row]
+        for i in range(3):
+            centres[owners[row], i] += weights[row] * positions[row, i]
+    for group in range(count):
+        for i in range(3):
+            centres[group, i] /= totals[group]
+    offset = np.empty(3)
+    for row in range(len(positions)):
+        group = owners[row]
+        for i in range(3):
+            offset[i] = positions[row, i] - centres[group, i]
+        for i in range(3):
+            for j in range(i + 1):
+                products[group, i, j] += weights[row] * offset[i] * offset[j]
+    for group in range(count):
+        for i in range(3):
+            for j in range(i + 1):
+                products[group, i, j] /= totals[group]
+                products[group, j, i] = products[group, i, j]
+    return centres, products

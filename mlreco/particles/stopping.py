@@ -133,11 +133,12 @@ def expected_steps(
 
 
 @cache
-def _expected() -> tuple[np.ndarray, np.ndarray]:
-    """Return (2, G) log median and relative width of dE/dx at residual ranges 0.25 cm apart."""
+def _expected() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (2, G) log median, relative width and its logarithm of dE/dx at residual ranges 0.25 cm apart."""
     ranges = np.arange(_GRID / 2, _REACH, _GRID)
     mean = np.stack([stopping_power(ranges, particle) for particle in PARTICLES])
-    return expected_steps(mean, np.gradient(np.log(mean), _GRID, axis=1))
+    log_median, width = expected_steps(mean, np.gradient(np.log(mean), _GRID, axis=1))
+    return log_median, width, np.log(width)
 
 
 @compiled
@@ -150,6 +151,7 @@ def _add(
     left: np.ndarray,
     median: np.ndarray,
     width: np.ndarray,
+    log_width: np.ndarray,
 ) -> None:
     for p in range(len(lengths)):
         first, end = starts[p], starts[p + 1]
@@ -164,9 +166,8 @@ def _add(
                     cell = min(int((ahead + left[r]) / _GRID), median.shape[1] - 1)
                     for kind in range(median.shape[0]):
                         pull = (logs[b] - median[kind, cell]) / width[kind, cell]
-                        values[p, kind, sense, r] -= 0.5 * (FREEDOM + 1) * np.log1p(pull * pull / FREEDOM) + np.log(
-                            width[kind, cell]
-                        )
+                        tail = 0.5 * (FREEDOM + 1) * np.log1p(pull * pull / FREEDOM)
+                        values[p, kind, sense, r] -= tail + log_width[kind, cell]
 
 
 def _log_sum(values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:

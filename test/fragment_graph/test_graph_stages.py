@@ -218,6 +218,23 @@ def test_fragments_are_the_components_of_links_within_a_class():
     assert np.array_equal(again, found[rows])
 
 
+@settings(max_examples=15)
+@given(st.integers(0, 10_000), st.sampled_from([1.8, 4.0, 9.0]))
+def test_fragments_of_several_events_are_those_of_each(seed, reach):
+    """Links longer than 8 voxels are found by a tree."""
+    rng = np.random.default_rng(seed)
+    events = [np.unique(rng.integers(0, 7, (rng.integers(0, 40), 3)), axis=0) for _ in range(4)]
+    voxels = [
+        (xyz, rng.normal(size=(len(xyz), 2)), rng.random((len(xyz), 5)), rng.integers(-1, 2, len(xyz)))
+        for xyz in events
+    ]
+    thresholds = dict.fromkeys(PILARNET.classes, FragmentThresholds(reach, 2.0, 2.0))
+    of_each = [make_fragments(*arrays, thresholds, PILARNET) for arrays in voxels]
+    joined, number = map(np.concatenate, zip(*voxels, strict=True)), np.repeat(np.arange(4), list(map(len, events)))
+    found = make_fragments(*joined, thresholds, PILARNET, number)
+    np.testing.assert_array_equal(found, np.concatenate(of_each))
+
+
 @settings(max_examples=25)
 @given(st.integers(0, 10_000), st.sampled_from([0.6, 1.0, 1.8, 2.5, 4.0]), st.sampled_from([0, 900_000]))
 def test_looking_lines_up_links_what_a_tree_links(seed, reach, far):

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from mlreco.errors import UserError
 from mlreco.post_processing import metrics
-from mlreco.post_processing.contingency import contingency, without_small_instances
+from mlreco.post_processing.contingency import contingency, distinct, without_small_instances
 
 METRICS = [
     metrics.purity,
@@ -116,3 +116,20 @@ def test_small_true_instances_are_left_out_on_both_sides():
     assert kept_true.tolist() == [0] * 10
     assert kept_predicted.tolist() == list(range(10))
     assert len(without_small_instances(true, predicted, 0)[0]) == 20
+
+
+@given(
+    hnp.arrays(
+        st.sampled_from([np.int8, np.int32, np.int64, np.uint64]), st.integers(0, 30), elements=st.integers(0, 40)
+    ),
+    st.sampled_from([1, 3, 1 << 55]),
+    st.integers(-1, 1),
+)
+def test_distinct_values_are_those_of_numpy(values, spread, shift):
+    if values.dtype == np.int64:
+        values = (values + shift) * spread
+    for found, expected in zip(
+        distinct(values), np.unique(values, return_inverse=True, return_counts=True), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    assert distinct(values)[0].dtype == values.dtype

@@ -92,13 +92,12 @@ class Fragmenter(nn.Module):
         arrays["scores"] = self._scores(products)
         arrays["coordinates"] = image.indices[:, 1:].cpu().numpy()
         arrays["energies"] = image.features[:, 3].detach().float().cpu().numpy()
-        fragments, graphs = np.full(len(events), -1, np.int32), []
+        fragments, graphs = self._cut(arrays, events), []
         ends = np.searchsorted(events, np.arange(image.batch_size), side="right")
         for number, end in enumerate(ends):
             rows = slice(int(ends[number - 1]) if number else 0, int(end))
             event = {name: array[rows] for name, array in arrays.items()}
             event["image_shape"] = np.asarray(products["image_shapes"][number])
-            fragments[rows] = self._cut(event)
             graph = build_graph(event, fragments[rows], self.scheme, self.reach)
             wanted = self.training or self.write_graphs
             truth = _truth(fragments[rows], event, labels, rows, number) if wanted else None
@@ -110,9 +109,9 @@ class Fragmenter(nn.Module):
         }
         return {**products, **_tables(graphs)} if self.write_graphs else products
 
-    def _cut(self, event: Mapping[str, np.ndarray]) -> np.ndarray:
-        arrays = event["coordinates"], event["embeddings"], event["scores"], event["semantics"]
-        return make_fragments(*arrays, self.thresholds, self.scheme)
+    def _cut(self, voxels: Mapping[str, np.ndarray], events: np.ndarray) -> np.ndarray:
+        arrays = voxels["coordinates"], voxels["embeddings"], voxels["scores"], voxels["semantics"]
+        return make_fragments(*arrays, self.thresholds, self.scheme, events)
 
     def _scores(self, products: Mapping[str, Any]) -> np.ndarray:
         semantics = products["semantics"]

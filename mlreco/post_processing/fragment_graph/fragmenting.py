@@ -65,10 +65,11 @@ def make_fragments(
     semantics: np.ndarray,
     thresholds: dict[str, FragmentThresholds],
     scheme: ClassScheme,
+    events: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Cut the voxels of an event into fragments.
+    """Cut the voxels of events into fragments.
 
-    Voxels i and j of one class are linked where ``(|x_i - x_j| / voxel_distance)^2 + (|e_i - e_j| /
+    Voxels i and j of one class and event are linked where ``(|x_i - x_j| / voxel_distance)^2 + (|e_i - e_j| /
     embedding_distance)^2 + (|s_i - s_j| / score_distance)^2 <= 1``; a connected component is a fragment. Neither the
     partition nor the numbers depend on the order of rows.
 
@@ -79,14 +80,16 @@ def make_fragments(
         semantics: (N,) integers, class; voxels of class -1 get no fragment.
         thresholds: of every class.
         scheme: names of the classes.
+        events: (N,) integers from 0, event of each voxel, ascending; None for voxels of one event.
 
     Returns:
-        (N,) int32 fragment of each voxel in the order in which a Morton curve meets them, -1 for none.
+        (N,) int32 fragment of each voxel in its event, in the order in which a Morton curve meets them; -1 for none.
 
     Raises:
         UserError: a class that the scheme does not have, or a value that is not finite.
     """
-    _require_finite(embeddings, scores)
+    events = np.zeros(len(coordinates), np.int64) if events is None else events
+    _require_finite(embeddings, scores, events)
     if len(semantics) and int(semantics.max()) >= len(scheme):
         text = f"semantics hold {int(semantics.max())}"
         raise UserError(f"{text}; class scheme '{scheme.name}' ends at {len(scheme) - 1}")
@@ -97,30 +100,36 @@ def make_fragments(
             continue
         reach = thresholds[name]
         alike = ((embeddings[rows], reach.embedding_distance), (scores[rows], reach.score_distance))
-        labels[rows] = linked_voxels(coordinates[rows], reach.voxel_distance, alike) + count
+        linked = linked_voxels(coordinates[rows], reach.voxel_distance, alike, events=events[rows])
+        labels[rows] = linked + count
         count = int(labels.max()) + 1
-    return _numbered(labels, morton_codes(np.ascontiguousarray(coordinates, np.int64)), count)
+    return _numbered(labels, morton_codes(np.ascontiguousarray(coordinates, np.int64)), events, count)
+
+
+def _numbered(labels: np.ndarray, codes: np.ndarray, events: np.ndarray, count: int) -> np.ndarray:
+    """Return (N,) int32 the same partition, parts of each event numbered by their least code; -1 stays."""
+    first, event_of = _beginnings(labels, codes, events, count)
+    order = np.lexsort((first, event_of))
+    number = np.full(count + 1, NO_FRAGMENT, np.int32)
+    number[order] = np.arange(count) - np.searchsorted(event_of[order], event_of[order])
+    return number[labels]
 
 
 @compiled
-def _numbered(labels: np.ndarray, codes: np.ndarray, count: int) -> np.ndarray:
-    """Return (N,) int32 the same partition, its parts numbered in the order of their lowest codes; -1 stays -1."""
-    first = np.full(count, np.iinfo(np.int64).max)
+def _beginnings(labels: np.ndarray, codes: np.ndarray, events: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least code of each of ``count`` parts, and its event."""
+    first, event_of = np.full(count, np.iinfo(np.int64).max), np.empty(count, np.int64)
     for row in range(len(labels)):
-        if labels[row] != NO_FRAGMENT:
-            first[labels[row]] = min(first[labels[row]], codes[row])
-    number = np.empty(count, np.int32)
-    number[np.argsort(first)] = np.arange(count)
-    fragments = np.full(len(labels), NO_FRAGMENT, np.int32)
-    for row in range(len(labels)):
-        if labels[row] != NO_FRAGMENT:
-            fragments[row] = number[labels[row]]
-    return fragments
+        label = labels[row]
+        if label != NO_FRAGMENT:
+            first[label], event_of[label] = min(first[label], codes[row]), events[row]
+    return first, event_of
 
 
-def _require_finite(embeddings: np.ndarray, scores: np.ndarray) -> None:
+def _require_finite(embeddings: np.ndarray, scores: np.ndarray, events: np.ndarray) -> None:
     for name, values in (("embeddings", embeddings), ("class scores", scores)):
-        bad = ~np.isfinite(values).all(axis=1)
-        if bad.any():
-            row = int(np.argmax(bad))
-            raise UserError(f"{name} hold {values[row].tolist()} in row {row}; finite numbers are needed")
+        finite = np.isfinite(values)
+        if not finite.all():
+            row = int(np.argmin(finite.all(axis=1)))
+            place = row - int(np.searchsorted(events, events[row]))
+            raise UserError(f"{name} hold {values[row].tolist()} in row {place}; finite numbers are needed")

@@ -20,17 +20,22 @@ _LARGEST_IMAGE = 1 << 62
 
 
 def linked_voxels(
-    coordinates: np.ndarray, reach: float, alike: Sequence[tuple[np.ndarray, float]], swept: float = MOST_SWEPT
+    coordinates: np.ndarray,
+    reach: float,
+    alike: Sequence[tuple[np.ndarray, float]],
+    swept: float = MOST_SWEPT,
+    events: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the component of each voxel.
 
-    Voxels i and j are linked where ``(|x_i - x_j| / reach)^2 + sum_k (|v_ki - v_kj| / d_k)^2 <= 1``.
+    Voxels i and j of an event are linked where ``(|x_i - x_j| / reach)^2 + sum_k (|v_ki - v_kj| / d_k)^2 <= 1``.
 
     Args:
         coordinates: (N, 3) integers.
         reach: distance in voxels, above 0.
         alike: values (N, ...) of the voxels and the distance d_k in each, above 0 and perhaps infinite.
         swept: the longest reach for which neighbours are looked up line by line.
+        events: (N,) integers from 0, event of each voxel; None for voxels of one event.
 
     Returns:
         (N,) int64 numbers from 0 in the order of the first rows.
@@ -38,9 +43,10 @@ def linked_voxels(
     alike = [(values, distance) for values, distance in alike if math.isfinite(distance)]
     if not len(coordinates):
         return np.empty(0, np.int64)
-    numbers = _numbers(coordinates, math.floor(reach)) if reach <= swept else None
+    events = np.zeros(len(coordinates), np.int64) if events is None else events
+    numbers = _numbers(coordinates, events, math.floor(reach)) if reach <= swept else None
     if numbers is None:
-        spaces = ((coordinates, reach), *alike)
+        spaces = ((coordinates, reach), *alike, (events[:, None], 0.5))  # 2 from one event to the next
         return linked_components(np.hstack([values / distance for values, distance in spaces]), 1.0)
     keys, strides = numbers
     order = np.argsort(keys, kind="stable")
@@ -52,17 +58,18 @@ def linked_voxels(
     return in_order_of_rows(roots)
 
 
-def _numbers(coordinates: np.ndarray, longest: int) -> tuple[np.ndarray, tuple[int, int]] | None:
+def _numbers(coordinates: np.ndarray, events: np.ndarray, longest: int) -> tuple[np.ndarray, tuple[int, int]] | None:
     """Return the (N,) numbers of voxels, and those between neighbours along the first and the second axis.
 
-    There is room beside each line and plane for the ``longest`` link: no number there is that of a voxel elsewhere.
-    None where the image has too many voxels.
+    There is room beside each line, plane and event for the ``longest`` link: no number there is that of a voxel
+    elsewhere. None where the images have too many voxels.
     """
     places = coordinates.astype(np.int64) - coordinates.min(axis=0)
     depth, height, width = (int(size) + 1 + longest for size in places.max(axis=0))
-    if depth * height * width >= _LARGEST_IMAGE:
+    if (int(events.max()) + 1) * depth * height * width >= _LARGEST_IMAGE:
         return None
-    return (places[:, 0] * height + places[:, 1]) * width + places[:, 2], (height * width, width)
+    planes = events.astype(np.int64) * depth + places[:, 0]
+    return (planes * height + places[:, 1]) * width + places[:, 2], (height * width, width)
 
 
 def _lines(reach: float, strides: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
