@@ -17,6 +17,8 @@ def not_finite(tensors: Mapping[str, Tensor]) -> str | None:
     floating = {name: value.detach() for name, value in tensors.items() if value.is_floating_point() and value.numel()}
     if not floating:
         return None
-    largest = torch.stack([norm.double() for norm in torch._foreach_norm(list(floating.values()), torch.inf)])
+    norms = list(torch._foreach_norm(list(floating.values()), torch.inf))
+    alike = len({norm.dtype for norm in norms}) == 1
+    largest = torch.stack(norms if alike else [norm.double() for norm in norms])
     bad = (~largest.isfinite()).nonzero()
     return list(floating)[int(bad[0])] if len(bad) else None

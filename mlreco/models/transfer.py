@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 
-from mlreco.graph_batch import GraphBatch
+from mlreco.graph_batch import GraphBatch, GraphTruth
 from mlreco.models.labels import Labels
 from mlreco.voxels import VoxelBatch
 
@@ -44,19 +44,20 @@ class BatchOnItsWay:
         """Return the batch on the device; work queued from now on waits for the copy, the host does not."""
         if self.done is not None:
             for blob in self.copies.values():
-                for tensor in _tensors(blob):
+                for tensor in tensors_of(blob):
                     stream = torch.cuda.current_stream(tensor.device)
                     stream.wait_event(self.done)
                     tensor.record_stream(stream)
         return self.copies
 
 
-def _tensors(blob: Any) -> list[torch.Tensor]:
-    if isinstance(blob, VoxelBatch):
-        return [blob.coordinates, blob.features]
-    if isinstance(blob, Labels):
-        return [tensor for tensor in (blob.semantics, blob.instances, blob.interactions) if tensor is not None]
-    return []
+def tensors_of(blob: Any) -> list[torch.Tensor]:
+    """Return the tensors of what :func:`to_device` moves; none of anything else."""
+    if not isinstance(blob, (VoxelBatch, GraphBatch, GraphTruth, Labels)):
+        return []
+    values = [getattr(blob, field.name) for field in fields(blob)]
+    tensors = [value for value in values if isinstance(value, torch.Tensor)]
+    return tensors + [tensor for value in values for tensor in tensors_of(value)]
 
 
 def send(batches: Iterable[tuple[Mapping[str, Any], float]], device: torch.device) -> Iterator[BatchOnItsWay]:

@@ -38,7 +38,7 @@ def softmax_by_row(logits: torch.Tensor) -> torch.Tensor:
 def linear_by_row(values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """Return values @ weight.T + bias, (N, O) of (N, I), for few outputs; each row is independent of the others.
 
-    Every product and every sum is rounded separately, which vector instructions and the C library do alike.
+    Every product and every sum is rounded separately, which vector instructions and the C library do alike. For CPUs.
     """
     result = bias[:, None].expand(len(bias), len(values)).clone()
     for column, factors in zip(values.T.contiguous(), weight.T, strict=True):
