@@ -108,7 +108,7 @@ def table(arguments: argparse.Namespace, columns: dict[str, Numbers]) -> str:
         "",
         f"Written by `python -m benchmarks.physics` on {today} from {count}`{arguments.events.name}`"
         + (f" and `{arguments.pi0.name}`" if arguments.pi0 else "")
-        + (f"; the chain is `{Path(arguments.chain).name}`" if arguments.chain else "")
+        + (f"; the chain is `{Path(arguments.chain).name.removesuffix('.h5')}`" if arguments.chain else "")
         + ". Uncertainties are statistical, 68 %; in parentheses the number of particles or events. The pages of "
         "`mlreco analyse` say what each number is of.",
         "",

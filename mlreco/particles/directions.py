@@ -10,6 +10,10 @@ from mlreco.particles.trajectory import Trajectories
 REACH = 4.0
 """Length over which a straight line is fitted, cm: there scattering and the size of voxels matter alike."""
 
+LEAST_ERROR = 0.02
+"""What a fit of many voxels is uncertain by all the same, rad: those beside each other share where the line is in them,
+and other particles take some. With it 68 % of simulated tracks are within their errors."""
+
 
 def start_directions(
     positions: np.ndarray,
@@ -45,6 +49,7 @@ def start_directions(
         np.asarray(backward, np.bool_),
         near,
         reach,
+        LEAST_ERROR,
     )
 
 
@@ -59,6 +64,7 @@ def _fit(
     backward: np.ndarray,
     near: float,
     reach: float,
+    least_error: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     count = len(starts) - 1
     directions, errors, fitted = np.full((count, 3), np.nan), np.full(count, np.nan), np.full(count, np.nan)
@@ -100,5 +106,5 @@ def _fit(
         directions[p] = unit
         fitted[p] = min(reach, lengths[p])
         variance = max(residual / total / 2, 0.003)
-        errors[p] = 1.51 * np.sqrt(variance / (used * square_s / total))
+        errors[p] = np.hypot(least_error, 1.51 * np.sqrt(variance / (used * square_s / total)))
     return directions, errors, fitted

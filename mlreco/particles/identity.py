@@ -2,11 +2,15 @@
 
 Inputs: the median dE/dx over the first 3 cm, and the distance from the vertex to the start where the vertex is known.
 An electron ionises once (about 1.9 MeV/cm), a pair from a photon twice; log dE/dx has the widths of `WIDTH`, with the
-tails of a Student t with 3 degrees of freedom. A photon that converts goes an exponential distance first, an electron
-starts at the vertex to within the uncertainty of both. Electrons and photons are taken to be equally many.
+tails of a Student t with 3 degrees of freedom. Some photons ionise once, for they scatter off an electron or share
+their energy unevenly; some electrons radiate at once; and voxels of others lie on the start. A photon that converts
+goes an exponential distance first, an electron starts at the vertex to within the uncertainty of both, or the vertex is
+wrong. Electrons and photons are taken to be equally many.
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
@@ -17,8 +21,14 @@ ELECTRON_DEDX, PHOTON_DEDX = 2.0, 4.1
 
 WIDTH = 0.13
 FREEDOM = 3.0
+AS_THE_OTHER = {"photon": 0.15, "electron": 0.1}
+"""Part of the photons that ionise as electrons do, and of electrons that ionise as pairs."""
+
 GAP_ERROR = 0.6
 """Uncertainty of the distance from the vertex to the start, cm."""
+
+GAP_WRONG = 0.1
+"""Part of the electrons whose distance is one from a wrong vertex."""
 
 
 def photon_probability(start_dedx: np.ndarray, gap: np.ndarray) -> np.ndarray:
@@ -31,15 +41,18 @@ def photon_probability(start_dedx: np.ndarray, gap: np.ndarray) -> np.ndarray:
     Returns:
         (K,) probabilities, NaN where neither input is known.
     """
-    dedx = np.where(start_dedx > 0, start_dedx, np.nan)
-    by_dedx = _log_tail(np.log(dedx / PHOTON_DEDX) / WIDTH) - _log_tail(np.log(dedx / ELECTRON_DEDX) / WIDTH)
-    photon = np.exp(-gap / CONVERSION) / CONVERSION
-    electron = np.exp(_log_tail(gap / GAP_ERROR)) / GAP_ERROR
-    by_gap = np.log(photon) - np.log(electron)
-    odds = np.nan_to_num(by_dedx) + np.nan_to_num(by_gap)
-    known = ~(np.isnan(by_dedx) & np.isnan(by_gap))
-    return np.where(known, 1 / (1 + np.exp(-odds)), np.nan)
+    log_dedx = np.log(np.where(start_dedx > 0, start_dedx, np.nan))
+    once, twice = (_student((log_dedx - np.log(peak)) / WIDTH) for peak in (ELECTRON_DEDX, PHOTON_DEDX))
+    of_photons, of_electrons = AS_THE_OTHER["photon"], AS_THE_OTHER["electron"]
+    by_dedx = (1 - of_photons) * twice + of_photons * once
+    by_dedx /= (1 - of_electrons) * once + of_electrons * twice
+    anywhere = np.exp(-gap / CONVERSION) / CONVERSION
+    by_gap = anywhere / ((1 - GAP_WRONG) * 2 * _student(gap / GAP_ERROR) / GAP_ERROR + GAP_WRONG * anywhere)
+    odds = np.where(np.isnan(by_dedx), 1.0, by_dedx) * np.where(np.isnan(by_gap), 1.0, by_gap)
+    return np.where(np.isnan(by_dedx) & np.isnan(by_gap), np.nan, odds / (1 + odds))
 
 
-def _log_tail(pull: np.ndarray) -> np.ndarray:
-    return -0.5 * (FREEDOM + 1) * np.log1p(pull * pull / FREEDOM)
+def _student(pull: np.ndarray) -> np.ndarray:
+    """Return the density of a Student t of `FREEDOM`."""
+    constant = math.gamma((FREEDOM + 1) / 2) / math.gamma(FREEDOM / 2) / math.sqrt(FREEDOM * math.pi)
+    return constant * (1 + pull**2 / FREEDOM) ** (-(FREEDOM + 1) / 2)

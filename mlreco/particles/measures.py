@@ -18,7 +18,7 @@ from mlreco.particles.profiles import NEAR, Profiles
 from mlreco.particles.proximity import Proximity
 from mlreco.particles.scattering import hidden_by_smoothing, scattering_angle
 from mlreco.particles.showers import ShowerStarts, direction_error
-from mlreco.particles.stopping import StoppingLikelihood
+from mlreco.particles.stopping import PARTICLES, StoppingLikelihood
 from mlreco.particles.trajectory import Trajectories
 
 END_STEPS = 6
@@ -116,13 +116,20 @@ def measure_lines(
     lengths = trajectories.lengths + beyond[rows, 1 - side]
     path = lengths + np.where(tracks, np.maximum(before, -trajectories.lengths / 2), beyond[rows, side])
     _measure_ranges(table, measured, path, trajectories.spacing, float(voxels.voxel_size.max()))
-    table["direction_error"] = np.hypot(errors, _scattered(table, kinds, fitted))
+    scattered = _scattered(table, kinds, fitted, path, stopping.left(relations.backward))
+    table["direction_error"] = np.hypot(errors, scattered)
 
 
-def _scattered(table: np.ndarray, kinds: np.ndarray, fitted: np.ndarray) -> np.ndarray:
-    """Return by how much scattering turns the lines fitted at the starts, (K,) rad; 0 where no energy is known."""
+def _scattered(
+    table: np.ndarray, kinds: np.ndarray, fitted: np.ndarray, path: np.ndarray, left: np.ndarray
+) -> np.ndarray:
+    """Return by how much scattering turns the lines fitted at the starts, (K,) rad; 0 where no energy is known.
+
+    Tracks have the energy of a range as long as their path and what they probably have left, (K, 2) cm.
+    """
     heavy = table["score_proton"] > LIKELY
-    energy = np.where(heavy, table["range_energy_proton"], table["range_energy_muon"])
+    energies = [kinetic_energy(path + more, particle) for more, particle in zip(left.T, PARTICLES, strict=True)]
+    energy = np.where(np.isfinite(table["range_energy_muon"]), np.where(heavy, energies[1], energies[0]), np.nan)
     mass = np.where(heavy, MASSES["proton"], MASSES["muon"])
     electrons = (kinds == Kind.MICHEL) | (kinds == Kind.DELTA)
     energy = np.where(electrons, table["energy"], energy)

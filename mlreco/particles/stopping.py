@@ -79,6 +79,12 @@ class StoppingLikelihood:
         one = self._in_sense(backward)
         return _logistic(_log_sum(one[:, :, :1], (1, 2)) - _log_sum(one[:, :, 1:], (1, 2)))
 
+    def left(self, backward: np.ndarray) -> np.ndarray:
+        """Return the mean range that a track of known sense has left where it ends, (K, 2) cm, a column a particle."""
+        one = self._in_sense(backward)
+        weights = np.exp(one - one.max(axis=2, keepdims=True))
+        return weights @ np.array(LEFT) / weights.sum(axis=2)
+
     def _weighted(self) -> np.ndarray:
         return self.values + _log_prior()[:, None, :]
 

@@ -17,7 +17,7 @@ import numpy as np
 from mlreco.compiled import compiled
 from mlreco.particles.liquid_argon import RADIATION_LENGTH
 
-ACROSS, ALONG = 0.1, 0.3
+ACROSS, ALONG = 0.05, 0.5
 """Uncertainties of the start of a track, cm: across its direction, and along it, where a vertex hides voxels."""
 
 LEAST_STIFFNESS = 1e-3

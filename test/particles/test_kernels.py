@@ -9,6 +9,7 @@ from scipy.spatial.distance import cdist
 
 from mlreco.particles.geometry import principal_axes
 from mlreco.particles.grouping import group_voxels
+from mlreco.particles.identity import photon_probability
 from mlreco.particles.kinds import most_common
 from mlreco.particles.landmarks import find_landmarks
 from mlreco.particles.matching import match_particles
@@ -133,3 +134,23 @@ def test_the_most_common_value_of_groups(pairs):
         members = values[owners == group]
         expected = -1 if not len(members) else min(np.unique(members), key=lambda v: (-(members == v).sum(), v))
         assert found[group] == expected
+
+
+def test_electron_or_photon_is_bayes_rule():
+    """Against the densities of SciPy; what nothing tells is not known."""
+    from scipy.stats import expon, t
+
+    def densities(dedx, gap):
+        once, twice = (t.pdf(np.log(dedx / peak) / 0.13, 3) / 0.13 for peak in (2.0, 4.1))
+        free = expon.pdf(gap, scale=9 / 7 * 14)
+        return (0.85 * twice + 0.15 * once) * free, (0.9 * once + 0.1 * twice) * (
+            0.9 * 2 * t.pdf(gap / 0.6, 3) / 0.6 + 0.1 * free
+        )
+
+    dedx, gap = np.array([1.9, 4.2, 2.8, 1.9, 30.0, 0.01]), np.array([0.3, 12.0, 2.0, 25.0, 0.0, 400.0])
+    photon, electron = densities(dedx, gap)
+    np.testing.assert_allclose(photon_probability(dedx, gap), photon / (photon + electron), rtol=1e-9)
+    nothing = np.full(6, np.nan)
+    assert np.isnan(photon_probability(nothing, nothing)).all()
+    assert (photon_probability(dedx, nothing)[:2] > 0.5).tolist() == [False, True]
+    assert (photon_probability(nothing, gap)[:2] > 0.5).tolist() == [False, True]

@@ -38,6 +38,11 @@ class _Showers:
         """Energy over true energy."""
         return self.table["kinetic_energy"] / self.true
 
+    @property
+    def pull(self) -> np.ndarray:
+        """Angle over its uncertainty."""
+        return self.angle / np.degrees(self.table["direction_error"])
+
 
 @dataclass(frozen=True)
 class _Binned:
@@ -64,6 +69,7 @@ def analyse(sample: Sample) -> Result:
         Number("energy resolution a of a + b / sqrt(E / GeV)", *binned.constant, "%", len(showers.true)),
         Number("energy resolution b", *binned.stochastic, "%", len(showers.true)),
         quantile("angle times sqrt(E / GeV), 68 %", showers.angle * np.sqrt(showers.true / 1000), 0.68, "deg"),
+        quantile("angle over its uncertainty, 68 %", showers.pull, 0.68, "", 1.0),
         quantile("distance of start, 68 %", showers.first, 0.68, "cm"),
         fraction("photons called photon", called[photon]),
         fraction("electrons not called photon", ~called[~photon]),
