@@ -34,12 +34,12 @@ class Interruption:
     end of the context where the process is about to leave with its exit status. Elsewhere, as in a notebook, every
     signal has its former meaning again at the end of the context.
 
-    Attributes:
-        requested: whether a signal has come.
+    Args:
+        also: another reason to end, asked whenever it is asked whether a signal has come.
     """
 
-    def __init__(self) -> None:
-        self.requested = False
+    def __init__(self, also: Callable[[], bool] = lambda: False) -> None:
+        self._noted, self._also = False, also
         self._by_hand = False
         self._before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
 
@@ -55,10 +55,15 @@ class Interruption:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for number, handler in self._before.items():
-            if _process_ends and self.requested and number != signal.SIGINT:
+            if _process_ends and self._noted and number != signal.SIGINT:
                 signal.signal(number, signal.SIG_IGN)  # a function would not outlast the end of the interpreter
             else:
                 signal.signal(number, handler)
+
+    @property
+    def requested(self) -> bool:
+        """Whether the run is to end: a signal has come, or there is the other reason."""
+        return self._noted or self._also()
 
     def stop(self, text: str) -> KeyboardInterrupt:
         """Return what to raise once everything is saved.
@@ -73,7 +78,7 @@ class Interruption:
             if self._by_hand:
                 raise KeyboardInterrupt
             self._by_hand = True
-        self.requested = True
+        self._noted = True
 
 
 class Terminated(KeyboardInterrupt):

@@ -92,7 +92,7 @@ class Training:
         if self.team.is_first:
             for text in self.loader.dataset.remarks:
                 remark(text)
-        with Interruption() as interruption, self._reporter() as reporter:
+        with Interruption(self.team.has_lost_its_launcher) as interruption, self._reporter() as reporter:
             if reporter is not None:
                 describe_run(reporter.path, self.state)
             ended = self._train_until_the_end(interruption, reporter)

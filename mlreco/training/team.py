@@ -21,6 +21,8 @@ GOES_ON, ENDS, FAILED = 0, 1, 2
 """State of a process before an iteration: it goes on, it was told to end, or it cannot go on."""
 _LOST = ("gloo", "NCCL", "Connection", "ProcessGroup", "process group")
 """Words in the errors that torch raises when another process is gone."""
+_OF_LAUNCHER = "TORCHELASTIC_RUN_ID"
+"""Variable by which ``torchrun`` tells the processes that it looks after."""
 _CPU = torch.device("cpu")
 
 
@@ -34,6 +36,7 @@ class Team:
         local_rank: number of this process on its machine.
         device: where its network runs.
         ranks_here: how many there are on this machine.
+        launcher: process that started this one and looks after it; None where none does.
     """
 
     rank: int = 0
@@ -41,11 +44,16 @@ class Team:
     local_rank: int = 0
     device: torch.device = _CPU
     ranks_here: int = 1
+    launcher: int | None = None
 
     @property
     def is_first(self) -> bool:
         """Whether this is the process that writes."""
         return self.rank == 0
+
+    def has_lost_its_launcher(self) -> bool:
+        """Tell whether the launcher was killed, so that nobody would end this process with the others."""
+        return self.launcher is not None and os.getppid() != self.launcher
 
     @property
     def shard(self) -> Shard:
@@ -139,6 +147,7 @@ def team_of_environment(gpus: str) -> Iterator[Team]:
         int(os.environ.get(name, default))
         for name, default in (("RANK", 0), ("WORLD_SIZE", 1), ("LOCAL_RANK", 0), ("LOCAL_WORLD_SIZE", 1))
     )
+    launcher = os.getppid() if _OF_LAUNCHER in os.environ else None
     device = device_of(_own_gpu(gpus, local))
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -154,7 +163,7 @@ def team_of_environment(gpus: str) -> Iterator[Team]:
         text = str(error).splitlines()[0][:200]
         raise UserError(f"process {rank} of {ranks} cannot reach the others at {place}: {text}") from error
     try:
-        yield Team(rank, ranks, local, device, on_this_machine)
+        yield Team(rank, ranks, local, device, on_this_machine, launcher)
     finally:
         distributed.destroy_process_group()
 

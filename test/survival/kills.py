@@ -71,6 +71,8 @@ KINDS = {
 }
 MOST = 6
 """Kills of one training."""
+ORPHANED = 120.0
+"""Seconds in which processes end whose launcher was killed."""
 WITH_NOTICE = 0.25
 """Share of kills that are a SIGTERM, after which a training saves."""
 SAME = ("state_dict", "trained_state_dict", "optimizer", "scheduler", "random", "iteration", "epoch", "batches")
@@ -149,14 +151,38 @@ def kill(child, one_of_them, rng):
         wait(child)
         return
     if one_of_them:
-        found = Path(f"/proc/{child}/task/{child}/children").read_text().split()
+        found = children_of(child)
         if found:
-            os.kill(int(rng.choice(found)), signal.SIGKILL)
+            os.kill(rng.choice(found), signal.SIGKILL)
             wait(child)
             return
+    started = children_of(child)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)
     wait(child)
+    if rng.random() < 0.5:  # else the launcher alone was killed, which sees to the others
+        for other in started:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(other, signal.SIGKILL)
+    deadline = time.monotonic() + ORPHANED
+    while any(map(is_running, started)):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"processes {started} go on though their launcher was killed")
+        time.sleep(0.05)
+
+
+def children_of(process):
+    try:
+        return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def is_running(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def table(folder, name):

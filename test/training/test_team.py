@@ -120,6 +120,20 @@ def test_processes_are_ended_together_go_on_exactly_and_train_as_one_would(tmp_p
             assert float(ours[name]) == pytest.approx(float(single[name]), rel=1e-3, nan_ok=True), name
 
 
+def test_processes_whose_launcher_is_killed_save_and_end(tmp_path):
+    log = tmp_path / "log/train_log-0000000.csv"
+    with ended_at_last(torchrun(tmp_path, "trainval.iterations=9999", "trainval.checkpoint_step=1000")) as process:
+        deadline = time.monotonic() + 400
+        while not (log.exists() and len(log.read_text().splitlines()) > 1):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        process.kill()
+        said = process.communicate(timeout=300)[1]  # the others hold the pipe until they end
+    ((done, saved),) = checkpoints(f"{tmp_path}/weights/snapshot")
+    assert done == len(rows(log)) and said.count(f"saved {saved} after {done} iterations") == 2
+    assert (tmp_path / "weights/snapshot.interrupted").exists()
+
+
 def test_what_one_process_cannot_read_ends_all_with_its_message(tmp_path):
     events = tmp_path / "bad.h5"
     events.write_bytes(SAMPLE.read_bytes())
