@@ -28,7 +28,7 @@ _REASONS = {
 
 
 def refuse_to_replace(output: str | Path, inputs: Iterable[str | Path]) -> None:
-    """Check that a file to write is none of those that are read.
+    """Check that a file to write is not one of those that are read.
 
     Raises:
         UserError: it is.
@@ -145,7 +145,7 @@ def write_text(path: str | Path, text: str, over_inputs: bool = False) -> None:
         UserError: as in ``atomic_path``.
     """
     with atomic_path(path, over_inputs) as temporary:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files may be no UTF-8
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files may not be valid UTF-8
 
 
 def publish(temporary: Path, final: Path) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_off_while_importing(library: str) -> Iterator[None]:
-    """Keep the collector off inside the block, and exempt for good what exists at its end (``gc.freeze``).
+    """Switch the collector off inside the block, and exempt all objects at its end from collection (``gc.freeze``).
 
     The modules of a library live until the process ends, but the collector searches all of them for unreachable cycles
     again and again while their number grows. Measured while torch was imported and a configuration read: 506

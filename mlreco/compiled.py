@@ -1,4 +1,4 @@
-"""The one way in which this package compiles functions with numba: kept on disk where there is a place for it."""
+"""The way in which this package compiles functions with numba and keeps the machine code on disk."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from numba.core.dispatcher import Dispatcher
 _PACKAGE = __name__.partition(".")[0]
 
 if hasattr(FunctionIdentity, "_unique_ids"):
-    # numba numbers what it compiles from 1 in each process, and the number is all that tells the names of two
-    # functions of one source line and the same arguments apart (the quicksort of ``sort`` and that of ``argsort``).
-    # Where kept code of two processes meets, one name would stand for both, and the machine code loaded first would
-    # run in place of the other: wrong numbers or a crash (numba issue 10486). Random numbers do not meet, not even
+    # numba numbers compiled functions from 1 in each process, and only this number distinguishes the names of two
+    # functions of one source line and the same arguments (the quicksort of ``sort`` and that of ``argsort``).
+    # If a process loads code that two others have kept, both may have one name, and the machine code loaded first would
+    # run instead of the other: wrong numbers or a crash (numba issue 10486). Random numbers do not collide, not even
     # those of processes that were forked from one.
     _numbers: Any = iter(lambda: secrets.randbits(64), None)
     FunctionIdentity._unique_ids = _numbers
@@ -55,7 +55,7 @@ def compiled(function: Callable | None = None, **options: Any) -> Any:
     options = {"nogil": True, **options}
     try:
         made = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # numba has found no folder
+    except RuntimeError:  # numba has found no writable folder
         return numba.njit(**options)(function)
     watch(made, lambda: stamp_of(function))
     return made
@@ -66,7 +66,7 @@ def compiled_callback(signature: Any) -> Callable[[Callable], Any]:
 
     def decorate(function: Callable) -> CFunc:
         made = CFunc(function, (signature.args, signature.return_type), {}, {})
-        with suppress(RuntimeError):  # numba has found no folder
+        with suppress(RuntimeError):  # numba has found no writable folder
             made.enable_caching()
             watch(made, lambda: stamp_of(function))
         made.compile()
@@ -78,12 +78,12 @@ def compiled_callback(signature: Any) -> Callable[[Callable], Any]:
 def watch(made: Any, stamp: Callable[[], Hashable]) -> None:
     """Have code on disk made again when a stamp has changed.
 
-    numba looks at the file of the function alone, but what is in other files has gone into the code, too, and so has
-    the way in which this one has it compiled. Where numba keeps its index otherwise, its own rule stays.
+    numba checks only the file of the function, but the code also depends on functions and constants in other files, and
+    on the options of compilation. With a version of numba whose index has another form, numba's own rule applies.
 
     Args:
         made: what numba has made of a function.
-        stamp: what must be as it was when the code was made.
+        stamp: returns what must be unchanged since the code was compiled.
     """
     index: Any = getattr(getattr(made, "_cache", None), "_cache_file", None)
     if hasattr(index, "_source_stamp"):
@@ -106,7 +106,7 @@ def file_stamp(file: str | Path) -> tuple[str, int, int]:
 
 
 def _collect(function: FunctionType, files: set[str], constants: set[str], seen: set[FunctionType]) -> None:
-    """Add what a function and those that it calls are made from."""
+    """Add the files and constants of a function and of the functions that it calls."""
     if function in seen:
         return
     seen.add(function)
@@ -121,7 +121,7 @@ def _collect(function: FunctionType, files: set[str], constants: set[str], seen:
 
 
 def _used_by(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    """Yield the names that a function takes from outside, with what they stand for."""
+    """Yield the global names that a function uses, with their values."""
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         yield name, cell.cell_contents
     names = list(_names(function.__code__))

@@ -1,4 +1,4 @@
-"""Time spent on compiling kernels or loading compiled ones: it occurs once per process and counts in no rate."""
+"""Time for compiling or loading kernels, which occurs once per process and is left out of all rates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from numba.core import event
 
 _PATIENCE = 3.0
-"""Seconds of compiling after which the user is told what the run is waiting for."""
+"""Seconds of compiling after which the user is informed."""
 _LOCK_EVENT, _COMPILE_EVENT = "numba:compiler_lock", "numba:compile"
 """Events that numba reports: a thread waits for the compiler's lock or holds it; a function is compiled."""
 
@@ -88,7 +88,7 @@ def kernels() -> int:
 
 
 def tell_when_slow(tell: Callable[[], None] | None) -> None:
-    """Call something, once, as soon as kernels have been compiled for some seconds; None calls nothing any more."""
+    """Call a function once, as soon as kernels have been compiled for some seconds; None cancels this."""
     _watch.tell = tell
 
 

@@ -1,4 +1,4 @@
-"""What the program says to the person at the terminal: results on stdout, remarks on stderr."""
+"""Output for the user at a terminal: results on stdout, remarks on stderr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers that change while a training goes on."""
+"""Numbers that depend on the iteration of a training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Course:
-    """A number by iteration: on straight lines between some points, and constant before the first and after the last.
+    """A number by iteration: interpolated linearly between points, and constant before the first and after the last.
 
     Attributes:
         iterations: (P,) rising numbers of completed iterations.

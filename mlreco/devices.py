@@ -1,4 +1,4 @@
-"""Copies from the host to a device for which the host does not wait."""
+"""Copies from the host to a device without waiting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gradients of gradients of functions whose gradient is written by hand."""
+"""Second derivatives of functions whose gradient is implemented by hand."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def gradients_with_graph(
     """Return the gradients of a function as torch operations, so that they can be differentiated again.
 
     A ``torch.autograd.Function`` calls it in its ``backward`` where gradients are recorded there, that is, where the
-    caller asked for ``create_graph=True``: what compiled code or in-place operations return has no graph, and a loss
-    made of it (a gradient penalty) would be a constant, in silence.
+    caller asked for ``create_graph=True``: the results of compiled code and in-place operations have no graph, and a
+    loss of them (a gradient penalty) would silently be a constant.
 
     Args:
         reference: computes the same as the function, from differentiable torch operations.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in the input, the configuration or the environment, told in one line.
+    """A mistake in the input, the configuration or the environment, described in one line.
 
     The message names the file, event or key and says what would be right. The command line prints it and exits
     with status 2.
@@ -15,7 +15,7 @@ class UserError(Exception):
 
 
 class WriteError(UserError):
-    """A file cannot be written: the disk, the folder or a permission, and not what was to be written."""
+    """A file cannot be written because of the disk, the folder or a permission."""
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:

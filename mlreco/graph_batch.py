@@ -14,7 +14,7 @@ from mlreco.post_processing.fragment_graph import FragmentTruth, LabelledGraph
 
 @dataclass(frozen=True)
 class GraphTruth:
-    """What is true of the fragments of a batch, -1 where unknown.
+    """The truth of the fragments of a batch, -1 where unknown.
 
     Attributes:
         instances: (F,) int64, unique over the events.

@@ -1,4 +1,4 @@
-"""Files that a command reads: each is a regular file, is noted, and is not written over by the same command."""
+"""Files that a command reads: only regular files, which the same command does not overwrite."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _noted: dict[tuple[int, int], str] | None = None
 
 @contextlib.contextmanager
 def noting_inputs() -> Iterator[None]:
-    """List what is read within the block, so that no writer replaces it; what a block around it read stays in the list.
+    """List the files that are read within the block, so that no writer replaces them; nested blocks add to the list.
 
     A command is such a block, and a training. A program that calls the package may else read a file and then write a
     new one in its place.
@@ -122,7 +122,7 @@ def refuse_to_replace_inputs(path: str | Path, instead: str = "write to another 
 
 
 def refuse_to_replace_others(path: str | Path) -> None:
-    """Check that there is nothing but a regular file in the place of one to write.
+    """Check that a file to write does not exist or is a regular file.
 
     Raises:
         UserError: there is a folder, a device or the like.
@@ -134,5 +134,5 @@ def refuse_to_replace_others(path: str | Path) -> None:
 
 
 def _other_kind(found: os.stat_result) -> str:
-    """Return what something is that is no regular file; nothing where it is one."""
+    """Return the kind of something that is no regular file; an empty text for a regular file."""
     return next((text for is_kind, text in _KINDS if is_kind(found.st_mode)), "")

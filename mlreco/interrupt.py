@@ -1,4 +1,4 @@
-"""Signals that let the running iteration end, and SIGTERM that lets what is unfinished be removed."""
+"""Signals that end a run after the current iteration, and SIGTERM, after which unfinished files are removed."""
 
 from __future__ import annotations
 

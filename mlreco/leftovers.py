@@ -1,4 +1,4 @@
-"""Unfinished files of processes that were killed: how they are called, and their removal."""
+"""Names of unfinished files, and the removal of those of processes that were killed."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from mlreco.locks import try_lock
 _MARK = ".unfinished"
 _LONGEST = 100
 _HOURS = 24
-"""Age after which an unfinished file is a leftover, where the file system has no locks to tell."""
+"""Hours after which an unfinished file counts as abandoned if the file system has no locks."""
 
 
 def unfinished_file(final: Path) -> tuple[int, Path]:
-    """Make the file under which another one is written, beside it, locked for as long as its handle is open.
+    """Make the temporary file for another one, in its folder, locked as long as its handle is open.
 
     Args:
         final: the name that it gets when it is finished.

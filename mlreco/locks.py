@@ -1,4 +1,4 @@
-"""Locks between processes on files, as the HDF5 library takes them: where the file system has none, there is none."""
+"""Locks on files between processes, as the HDF5 library takes them; without effect where the system has none."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import IO, Any
 
 _WITHOUT_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP)
 _SETTING = "HDF5_USE_FILE_LOCKING"
-"""Variable of the environment with which users of the HDF5 library do without locks."""
+"""Environment variable with which users of the HDF5 library switch off locks."""
 
 DO_WITHOUT = f"{_SETTING}=FALSE in the environment does without locks"
-"""What to do where locks fail."""
+"""Hint for the user where locks fail."""
 
 
 def lock(file: IO[Any], exclusive: bool) -> None:
@@ -20,13 +20,13 @@ def lock(file: IO[Any], exclusive: bool) -> None:
 
     Args:
         file: the file.
-        exclusive: whether no other process may have a lock on it, or none that is exclusive.
+        exclusive: whether no other process may have any lock on it, rather than no exclusive lock.
 
-    A lock for reading is taken where there can be one: whatever else the file system says, the file can be read.
+    A failure to lock a file for reading is ignored, since the file can still be read.
 
     Raises:
         BlockingIOError: another process has such a lock.
-        OSError: a lock for writing fails in another way than that there are none.
+        OSError: a lock for writing fails although the file system has locks.
     """
     if os.environ.get(_SETTING, "").upper() in ("FALSE", "0"):
         return

@@ -1,4 +1,4 @@
-"""The pipes to and from a process that works for this one."""
+"""The pipes to and from a helper process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, elsewhere a line from time to time."""
+"""Progress of a run: a bar on a terminal, elsewhere a line from time to time."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ class Progress:
     """A bar with rate and time left on stderr; where stderr is no terminal, lines, none in a run of a few seconds.
 
     Args:
-        description: what is going on.
+        description: name of the activity.
         total: number of steps; None where it is not known.
         initial: steps done before.
         unit: what a step is, in the rate (``ev`` gives events/s).
         shown: whether anything is shown.
-        lines: whether lines are, where stderr is no terminal; without them it is only told that kernels are compiled.
+        lines: whether lines are written where stderr is no terminal; without them only the compilation of kernels is
+            reported.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Progress:
 
 
 class _Lines:
-    """Lines that tell how far a run is; time for compiling kernels is in no rate."""
+    """Progress as lines; rates leave out the time for compiling kernels."""
 
     def __init__(self, description: str, total: int | None, initial: int, unit: str) -> None:
         self._description, self._total, self._unit = description, total, unit

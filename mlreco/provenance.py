@@ -1,4 +1,4 @@
-"""Where numbers come from: versions, revision of the source, machine."""
+"""Provenance of results: versions, revision of the source, machine."""
 
 from __future__ import annotations
 

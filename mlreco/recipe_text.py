@@ -1,4 +1,4 @@
-"""What a configuration says, in a few lines: its stages, where their weights come from, what follows them."""
+"""A description of a configuration in a few lines: its stages, their weights, the post-processing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def recipe_lines(path: Path, title: str | None = None) -> tuple[list[str], list[
 
     Args:
         path: the file.
-        title: what it is called; its path by default.
+        title: name of the configuration; its path by default.
 
     Returns:
         The lines, and the checkpoints that it names.

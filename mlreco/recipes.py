@@ -36,7 +36,7 @@ def read_recipe(
     sources: Sequence[str | Path] = (),
     sha256: str | None = None,
 ) -> Recipe:
-    """Return what a name stands for.
+    """Return the chain of a name.
 
     Args:
         source: a configuration file, the name of a shipped configuration (``thin``), or a checkpoint of ``mlreco

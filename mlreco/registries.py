@@ -6,7 +6,7 @@ from mlreco.registry import Registry
 
 
 def registries() -> list[Registry]:
-    """Return the registries, imported here: what they register is not."""
+    """Return the registries; the registered objects are not imported."""
     from mlreco.iotools.collate import COLLATES
     from mlreco.iotools.factories import DATASETS
     from mlreco.iotools.parsers import PARSERS

@@ -23,7 +23,7 @@ EXTRAS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """Something registered.
+    """A registered object.
 
     Attributes:
         name: what configurations call it.

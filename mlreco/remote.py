@@ -1,4 +1,4 @@
-"""Weights from elsewhere: a URL or a file of the Hugging Face hub, kept in the user's cache folder."""
+"""Weights from a URL or the Hugging Face hub, kept in the user's cache folder."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CACHE_VARIABLE = "MLRECO_CACHE"
 """Environment variable with the folder where weights are kept, instead of that of the operating system."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SECONDS = 30
-"""Time to wait for an answer."""
+"""Seconds to wait for an answer."""
 
 
 def is_remote(source: str | Path) -> bool:
@@ -49,7 +49,7 @@ def fetch(source: str, sha256: str | None = None) -> Path:
         pooch.retrieve(
             address, f"sha256:{wanted}", fname=name, path=folder, downloader=pooch.HTTPDownloader(timeout=_SECONDS)
         )
-    except ValueError as error:  # a checksum, or an address that is none
+    except ValueError as error:  # a malformed checksum or address
         if "hash" not in str(error):
             raise _unreachable(address, error) from None
         raise UserError(f"{address}: the file has another checksum than sha256={wanted}; it was not kept") from None

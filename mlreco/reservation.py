@@ -1,4 +1,4 @@
-"""A lock file: what a process writes, no other process writes at the same time."""
+"""A lock file that keeps other processes from writing the same files at the same time."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _locked(path: Path, doing: str, instead: str) -> IO[str]:
     """
     file = None
     try:
-        while file is None or not _is_still(path, file.fileno()):  # who had it may have removed it meanwhile
+        while file is None or not _is_still(path, file.fileno()):  # its owner may have removed it meanwhile
             file = path.open("a+", encoding="utf-8")
             lock(file, exclusive=True)
         return file
@@ -67,7 +67,7 @@ def _is_still(path: Path, handle: int) -> bool:
 
 
 def _owner(path: Path) -> str:
-    """Return who holds a lock file, as it says: `` (process 12 on here)``."""
+    """Return the owner that a lock file names: `` (process 12 on here)``."""
     with contextlib.suppress(OSError):
         text = path.read_text(encoding="utf-8", errors="replace").strip()
         if text:

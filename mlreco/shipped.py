@@ -1,4 +1,4 @@
-"""What travels with the package: configurations by name, with their weights and a sample of events."""
+"""Files that are shipped with the package: configurations, weights and a sample of events, by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CONFIG_SUFFIXES = (".cfg", ".yaml", ".yml")
 """Endings of the names of configuration files, shipped or not."""
 
 DEMO = "demo"
-"""Name of the configuration of ``mlreco demo``, which is one of the others."""
+"""Name of the shipped configuration that ``mlreco demo`` uses."""
 
 _PROSE = re.compile("# ?[^ ]")
 """A line of a comment that is no indented example."""

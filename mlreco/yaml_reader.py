@@ -1,4 +1,4 @@
-"""YAML text to plain Python values, with the line that every key came from."""
+"""Reads YAML text to plain Python values, with the line of every key."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from mlreco.frozen import thaw
 from mlreco.inputs import read_text
 
 KeyPath = tuple[str, ...]
-"""Way to a value: keys of mappings and numbers of list items, as text."""
+"""Path to a value: keys of mappings and numbers of list items, as text."""
 
 
 NO_SECTIONS = "a configuration is a mapping of sections (iotool:, model:, ...)"
-"""What is said of another text."""
+"""Message for any other text."""
 
 _MOST_CHARACTERS = 2_000_000
-"""Of a text; configurations have some thousands."""
+"""Longest text that is read; configurations have some thousands."""
 
 _MOST_REPEATED = 10_000
-"""Values that aliases may add to those that are written."""
+"""Number of values that aliases may add to those in the text."""
 
 _PLACED_ITEMS = 1_000
-"""Items of a list that have a place of their own in messages."""
+"""Number of items of a list whose lines are recorded."""
 
 _YAML = "tag:yaml.org,2002:"
 _MEANINGLESS = tuple(f"{_YAML}{name}" for name in ("binary", "omap", "pairs", "set", "timestamp"))
-"""Types of YAML that no key of a configuration has."""
+"""Types of YAML that do not occur in configurations."""
 
 
 class Loader(yaml.SafeLoader):

@@ -40,8 +40,8 @@ def build_chain(
     Args:
         config: the whole configuration.
         weights: a checkpoint that comes before those that the configuration names.
-        to_train: whether the weights are only where a training begins.
-        device: where it goes; that of ``trainval.gpus`` if None.
+        to_train: whether the weights are the beginning of a training.
+        device: device of the chain; that of ``trainval.gpus`` if None.
 
     Returns:
         the chain, and the names of the stages that got weights from a file.

@@ -1,4 +1,4 @@
-"""The section ``model`` of a configuration as what it describes: stages, their losses, their weights."""
+"""The stages, losses and weights that the section ``model`` of a configuration describes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from mlreco.semantics import ClassScheme, class_scheme
 
 NAME = "name"
-"""Key of a block that says which stage it is of, where its own name does not."""
+"""Key of a block with the name of its stage, where the block has another name."""
 WEIGHT_KEYS = ("model_path", "model_name", "freeze_weights")
-"""Keys of a block that say where the weights of its stage come from; the rest are arguments of the stage."""
+"""Keys of a block for the weights of its stage; all others are arguments of the stage."""
 BLOCK_KEYS = (NAME, *WEIGHT_KEYS)
 LOSS_SUFFIX = "_loss"
 """Block ``spice_loss`` holds the arguments of the loss of block ``spice``."""

@@ -1,4 +1,4 @@
-"""The chain: stages that take products and give products, checked before anything runs."""
+"""The chain of stages, each of which makes products from others; checked before anything runs."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class ChainLoss(StageLoss):
 
     Args:
         losses: loss of every stage by its name.
-        factors: what the loss of a stage is multiplied by in the sum (``trainval.loss_weights``); 1 where not given.
+        factors: factor of the loss of a stage in the sum (``trainval.loss_weights``); 1 where not given.
 
     Raises:
-        UserError: a factor of a stage that there is not.
+        UserError: a factor of an unknown stage.
     """
 
     def __init__(self, losses: Mapping[str, StageLoss], factors: Mapping[str, float] | None = None) -> None:
@@ -75,7 +75,7 @@ class ChainLoss(StageLoss):
         return sum(value if self.factors[name] == 1.0 else self.factors[name] * value for name, value in losses.items())
 
     def weights(self, labels: Labels, events: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return by stage how much the loss of a batch counts beside those of others (:meth:`StageLoss.weight`)."""
+        """Return by stage the weight of a batch in means over several batches (:meth:`StageLoss.weight`)."""
         return {name: cast(StageLoss, loss).weight(labels, events) for name, loss in self.losses.items()}
 
 
@@ -144,7 +144,7 @@ class Chain(nn.Module):
         }
 
     def unwritten(self) -> list[str]:
-        """Return the names of the products that are for post-processors alone."""
+        """Return the names of the products that only post-processors use."""
         dropping = [stage for stage in self.stages.values() if isinstance(stage, DropsProducts)]
         return [name for stage in dropping for name in stage.unwritten]
 
@@ -179,7 +179,7 @@ class Chain(nn.Module):
         return graph.event_of_nodes() if isinstance(graph, GraphBatch) else self.voxels(batch).coordinates[:, 0]
 
     def labels(self, batch: Mapping[str, Any]) -> Labels:
-        """Return the labels of these voxels, as far as the batch tells; graphs hold theirs themselves."""
+        """Return the labels of these voxels that the batch has; graphs contain their own labels."""
         given = batch.get("labels")
         if isinstance(given, Labels):
             return given

@@ -1,4 +1,4 @@
-"""Products whose rows are not those of the input voxels: so many rows for each event."""
+"""Products whose rows are not those of the input voxels, with a number of rows for each event."""
 
 from __future__ import annotations
 

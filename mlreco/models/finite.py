@@ -1,4 +1,4 @@
-"""Whether the numbers of a network are numbers."""
+"""Check that the parameters of a network are finite."""
 
 from __future__ import annotations
 

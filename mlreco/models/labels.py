@@ -16,7 +16,7 @@ from mlreco.voxels import VoxelBatch
 
 @dataclass(frozen=True)
 class Labels:
-    """What is known of the input voxels; None where the batch does not tell.
+    """The labels of the input voxels; None where the batch does not have them.
 
     Attributes:
         semantics: (N,) int64 true class, UNKNOWN where none is given.
@@ -73,14 +73,14 @@ def _take(column: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
 def labels_from(batch: Mapping[str, object], voxels: VoxelBatch, names: Iterable[str]) -> Labels:
     """Return the labels found in the blobs of those names.
 
-    A blob with a ``cluster`` column tells instances (and interactions, in the column of that name); one without tells
-    classes as its only feature. Where there is no blob of the second kind, the ``semantic`` column of the first tells
-    the classes. A blob of particle tables with positions in voxels tells where each instance begins.
+    A blob with a ``cluster`` column has instances (and interactions, in the column of that name); one without has
+    classes as its only feature. Where there is no blob of the second kind, the classes are the ``semantic`` column of
+    the first. A blob of particle tables with positions in voxels has the beginning of each instance.
 
     Args:
         batch: the blobs of a batch by name.
         voxels: the network's input.
-        names: names of label blobs (``model.loss_input``); one that the batch lacks is passed over.
+        names: names of label blobs (``model.loss_input``); names that the batch does not have are ignored.
 
     Raises:
         UserError: a blob is of none of these kinds.

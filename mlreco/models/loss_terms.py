@@ -1,4 +1,4 @@
-"""The terms of a loss with what each is a mean over, so that those of several batches combine to those of all."""
+"""The terms of a loss with their denominators, so that the terms of several batches can be averaged."""
 
 from __future__ import annotations
 

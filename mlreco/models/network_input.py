@@ -1,4 +1,4 @@
-"""From a batch of voxels to the sparse image that the networks take."""
+"""The sparse image for the networks from a batch of voxels."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ def sparse_image(voxels: VoxelBatch, depth: int) -> SparseConvTensor:
     """
     features = torch.cat([normalised_coordinates(voxels), voxels.features[:, :1]], dim=1)
     shape = padded_shape(voxels.spatial_shape, depth)
-    # The readers have checked what is on a device already; to look again would be to wait for the device.
+    # The readers have checked the voxels; checking them again on a device would wait for the device.
     image_of = SparseConvTensor.trusted if voxels.coordinates.is_cuda else SparseConvTensor
     return image_of(features, voxels.coordinates, shape, voxels.batch_size)

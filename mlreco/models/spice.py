@@ -20,7 +20,7 @@ from mlreco.semantics import ClassScheme
 from mlreco.sparse import SparseConvTensor, UNetDecoder, UNetEncoder
 
 SEMANTICS = {"predicted": "segmentation", "true": "labels"}
-"""Where the classes in which SPICE clusters come from, and the product that tells them."""
+"""Sources of the classes in which SPICE clusters, and the products that have them."""
 
 
 def semantics_source(semantics: str | bool, stage: str) -> str:
@@ -50,7 +50,7 @@ def voxel_semantics(source: str, stage: str, products: Mapping[str, Any]) -> tor
 def embedding_products(
     image: SparseConvTensor, embedding: torch.Tensor, seediness: torch.Tensor
 ) -> dict[str, torch.Tensor]:
-    """Return embedding, margin and seediness from what the last layers computed.
+    """Return embedding, margin and seediness from the outputs of the last layers.
 
     Args:
         image: the input image; its first three features are the normalised coordinates.

@@ -1,4 +1,4 @@
-"""What the chain asks of a stage.
+"""The interface of a stage.
 
 A stage is a torch module with three class attributes: ``requires`` and ``provides``, names of products, and ``Loss``,
 the class of its loss. ``forward`` takes the products made so far and returns its own. Products known to every stage:
@@ -63,7 +63,7 @@ class Stage(Protocol):
 
 @runtime_checkable
 class DropsProducts(Protocol):
-    """A stage some of whose products are for post-processors alone.
+    """A stage with products that only post-processors use.
 
     Attributes:
         unwritten: their names; they are dropped before an event is written.

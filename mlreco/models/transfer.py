@@ -1,4 +1,4 @@
-"""Batches between devices."""
+"""Copies batches to devices."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class BatchOnItsWay:
         host: the batch where it was read.
         seconds: time that its reading took.
         copies: its copy on the device, not to be used before ``arrived``.
-        done: what the device notes when the copy is complete; None where there is nothing to wait for.
+        done: event that the device records when the copy is complete; None where there is nothing to wait for.
     """
 
     host: Mapping[str, Any]
@@ -64,8 +64,9 @@ def send(batches: Iterable[tuple[Mapping[str, Any], float]], device: torch.devic
     """Send batches to a device as they come; on CUDA beside the work on earlier ones, on a stream of their own.
 
     Args:
-        batches: batches with the seconds that their reading took; page-locked, or the copy waits for itself.
-        device: where they go.
+        batches: batches with the seconds that their reading took. They should be page-locked, otherwise the host waits
+            for the copy.
+        device: the target.
     """
     if device.type != "cuda":
         for batch, seconds in batches:

@@ -1,4 +1,4 @@
-"""Loading weights into a model: every tensor finds its place, or nothing is loaded."""
+"""Loading weights into a model: all tensors must fit, or nothing is loaded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mlreco.models.finite import not_finite
 
 @runtime_checkable
 class ChecksWeights(Protocol):
-    """A stage that can tell more of weights than their shapes do."""
+    """A stage that checks more of its weights than their shapes."""
 
     def check_state(self, state: Mapping[str, torch.Tensor], source: str) -> None:
         """Raise a UserError that begins with ``source`` for weights that do not belong to the stage."""
@@ -73,7 +73,7 @@ def load_chain_weights(
         chain: the model; its section names the weights of single stages.
         preferred: checkpoint of a chain that the user asked for (``--weights``).
         fallback: checkpoint of a chain for stages without their own (``trainval.model_path``).
-        to_train: whether the weights are only where a training begins.
+        to_train: whether the weights are the beginning of a training.
 
     Returns:
         names of the stages that got weights.
