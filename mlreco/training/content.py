@@ -29,6 +29,7 @@ class _Batches(_Part):
 class _Log(_Part):
     path: str
     bytes: NotNegative
+    unwritten: dict[str, int | float] = {}
 
 
 class _Reports(_Part):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import itertools
 import os
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from mlreco.atomic import make_folder, write_failure
 
 
 class CSVLog:
-    """Rows of named numbers, written and flushed as they come.
+    """Rows of named numbers, written as they come, each of them whole or not at all.
 
     The columns are those of the first row: ``iter, epoch, titer, tsum, ...`` and every loss term. A resumed training
     goes on in the file of the one before, after the last row that its checkpoint knew of: later rows are removed,
@@ -45,31 +46,50 @@ class CSVLog:
             if continued is not None:
                 os.truncate(continued, min(before["bytes"], continued.stat().st_size))
                 self._columns = _header(continued)
-            self._file = self.path.open("a" if continued else "x", newline="", encoding="utf-8")
+            self._file = self.path.open("ab" if continued else "xb", buffering=0)
+            self._bytes = os.fstat(self._file.fileno()).st_size
         except OSError as error:
             raise write_failure(self.path, error) or error from error
+        self._unwritten: Mapping[str, float] = {}
+        if continued is not None and before.get("unwritten"):
+            self.record(before["unwritten"])
 
     def record(self, row: Mapping[str, float]) -> None:
         """Append a row; numbers that the file has no column for are left out.
 
         Raises:
+            UserError: the disk is full; the row is then a part of :meth:`state`.
+        """
+        columns = self._columns or list(row)
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, columns, extrasaction="ignore", restval="")
+        if not self._columns:
+            writer.writeheader()
+        writer.writerow({key: _text(value) for key, value in row.items()})
+        self._unwritten = dict(row)
+        self._write(text.getvalue().encode())
+        self._columns, self._unwritten = columns, {}
+
+    def _write(self, text: bytes) -> None:
+        """Append text as a whole, or leave the file as it was.
+
+        Raises:
             UserError: the disk is full.
         """
+        left = memoryview(text)
         try:
-            begun = bool(self._columns)
-            self._columns = self._columns or list(row)
-            writer = csv.DictWriter(self._file, self._columns, extrasaction="ignore", restval="")
-            if not begun:
-                writer.writeheader()
-            writer.writerow({key: _text(value) for key, value in row.items()})
-            self._file.flush()
+            while left:
+                left = left[self._file.write(left) :]
         except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._file.fileno(), self._bytes)
             raise write_failure(self.path, error) or error from error
+        self._bytes += len(text)
 
     def state(self) -> dict[str, Any]:
-        """Return the state of the log, for a training that continues from here."""
-        self._file.flush()
-        return {"path": str(self.path.resolve()), "bytes": os.fstat(self._file.fileno()).st_size}
+        """Return the state of the log, for a training that continues from here, with a row that it could not write."""
+        state = {"path": str(self.path.resolve()), "bytes": self._bytes}
+        return {**state, "unwritten": dict(self._unwritten)} if self._unwritten else state
 
     def __enter__(self) -> CSVLog:
         return self

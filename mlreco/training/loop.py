@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,13 +133,25 @@ class Training:
             with self.team.telling_losses():
                 row, weights = self._iterate(self._next(batches, interruption), timer)
             if reporter is not None:
-                reporter.record(row, weights)
-                self.state.reports = reporter.state()
+                self._report(reporter, row, weights)
             self._validate(requested, reporter)
             if self.state.iteration % self.trainval["checkpoint_step"] == 0:
                 self._save()
         if self.validations.is_no_longer_better:
             self.validations.tell_end()
+
+    def _report(self, reporter: Reporter, row: Mapping[str, float], weights: Mapping[str, float]) -> None:
+        """Record the numbers of an iteration.
+
+        Raises:
+            UserError: the log cannot be written; the state is saved, and the row is written when it goes on.
+        """
+        try:
+            reporter.record(row, weights)
+        except UserError as error:
+            self.state.reports = reporter.state()
+            raise UserError(f"{error}; {self._save_at_fault()}") from error
+        self.state.reports = reporter.state()
 
     def _validate(self, ended: Callable[[], bool], reporter: Reporter | None) -> None:
         """Validate if it is time for it.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import copy
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from mlreco.console import remark
+from mlreco.errors import UserError
 from mlreco.iotools.workers import WaitEnded
 from mlreco.models.chain import Chain
 from mlreco.training.background import BackgroundValidator
@@ -142,10 +145,28 @@ class Validations:
         if stopped:
             raise WaitEnded
         done = self._state.iteration
-        self._take(done, numbers, reporter)
+        with self._as_before_where_it_fails():
+            self._take(done, numbers, reporter)
+            if reporter is not None and self._state.selection.iteration == done:
+                keep_best(self._trainval["weight_prefix"], self._save())
         self._settled = self._state.selection
-        if reporter is not None and self._settled.iteration == done:
-            keep_best(self._trainval["weight_prefix"], self._save())
+
+    @contextlib.contextmanager
+    def _as_before_where_it_fails(self) -> Iterator[None]:
+        """Undo what a validation has changed where its row or the best checkpoint cannot be written: it comes again."""
+        state = self._state
+        before = state.selection, state.numbers, state.reports
+        schedule = copy.deepcopy(state.scheduler.state_dict()) if state.scheduler else None
+        rates = [group["lr"] for group in state.optimizer.param_groups]
+        try:
+            yield
+        except UserError:
+            state.selection, state.numbers, state.reports = before
+            if state.scheduler:
+                state.scheduler.load_state_dict(schedule)
+            for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
+            raise
 
     def _take(self, iteration: int, numbers: Mapping[str, float], reporter: Reporter | None) -> None:
         best = self._trainval["best"]
@@ -187,10 +208,11 @@ class Validations:
         if not pending or not isinstance(self._validator, BackgroundValidator):
             return
         numbers = self._validator.numbers(ended)
-        self._take(pending, numbers, reporter)
-        if self._state.selection.iteration == pending:
-            prefix = self._trainval["weight_prefix"]
-            keep_best_with(prefix, checkpoint_path(prefix, pending), numbers, self._state.selection)
+        with self._as_before_where_it_fails():
+            self._take(pending, numbers, reporter)
+            if self._state.selection.iteration == pending:
+                prefix = self._trainval["weight_prefix"]
+                keep_best_with(prefix, checkpoint_path(prefix, pending), numbers, self._state.selection)
 
     def _settle(self, ended: Callable[[], bool], reporter: Reporter | None) -> None:
         """Wait for the running validation, and share its numbers with all processes."""

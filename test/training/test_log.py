@@ -1,12 +1,14 @@
 """The log: means over the interval, no row lost or repeated, what is needed to repeat a run."""
 
+import errno
 import json
 import math
 import shutil
 
 import pytest
-from test_training import ROOT, rows, tiny_config
+from test_training import ROOT, rows, states_equal, tiny_config
 
+from mlreco.checkpoints import read_checkpoint
 from mlreco.config import load_config
 from mlreco.errors import UserError
 from mlreco.training import train
@@ -55,6 +57,51 @@ def test_a_log_goes_on_where_the_checkpoint_stands(tmp_path):
     train(tiny_config(tmp_path / "parts", "trainval.iterations=7", *options), resume="latest")
     assert untimed(rows(log)) == untimed(rows(tmp_path / "whole/log/train_log-0000000.csv"))
     assert [path.name for path in log.parent.glob("*.csv")] == [log.name]
+
+
+class FullDisk:
+    """A file of whose rows one is written in part, and then the disk is full."""
+
+    def __init__(self, file, rows):
+        self.file, self.left = file, rows
+
+    def write(self, text):
+        self.left -= 1
+        if self.left >= 0:
+            return self.file.write(text)
+        if self.left == -1:
+            return self.file.write(bytes(text)[:5])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
+@pytest.mark.parametrize(("log_name", "rows_before", "done"), [("train_log", 2, 3), ("validation_log", 1, 4)])
+def test_a_full_disk_under_a_log_loses_nothing(tmp_path, monkeypatch, log_name, rows_before, done):
+    validation = f"trainval.validation={{data_keys: [{ROOT / 'config/sample/thin_sample.h5'}], step: 2, events: 3}}"
+    plateau = "trainval.lr_scheduler={name: ReduceLROnPlateau, args: {patience: 0, factor: 0.5, threshold: 0.9}}"
+    options = [validation, plateau, "trainval.checkpoint_step=100"]
+    whole = train(tiny_config(tmp_path / "whole", "trainval.iterations=6", *options))
+    begin = CSVLog.__init__
+
+    def on_a_full_disk(log, *arguments):
+        begin(log, *arguments)
+        if log.path.name.startswith(log_name):
+            log._file = FullDisk(log._file, rows_before)
+
+    monkeypatch.setattr(CSVLog, "__init__", on_a_full_disk)
+    with pytest.raises(UserError, match=rf"{log_name}.*the disk is full; saved .*snapshot-{done}.ckpt after {done}"):
+        train(tiny_config(tmp_path / "parts", "trainval.iterations=6", *options))
+    assert len(rows(tmp_path / f"parts/log/{log_name}-0000000.csv")) == rows_before
+    monkeypatch.undo()
+    last = train(tiny_config(tmp_path / "parts", "trainval.iterations=6", *options), resume="latest")
+    for name in ("train_log", "validation_log"):
+        found, expected = (untimed(rows(tmp_path / f"{part}/log/{name}-0000000.csv")) for part in ("parts", "whole"))
+        assert found == expected, name
+    first, second = read_checkpoint(last), read_checkpoint(whole)
+    for part in ("state_dict", "optimizer", "scheduler", "selection", "random"):
+        assert states_equal(first[part], second[part]), part
 
 
 def test_the_log_of_another_folder_is_left_alone(tmp_path):
