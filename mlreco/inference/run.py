@@ -232,10 +232,10 @@ class _Finish:
     def __call__(self, batch: Sequence[tuple[dict[str, np.ndarray], Seconds]]) -> None:
         times = self.reconstruction.finish(batch)
         watch = compiling.Stopwatch()
-        for (event, _), spent in zip(batch, times, strict=True):
-            if self.keep is not None:
-                event = {name: rows for name, rows in event.items() if self.keep(name)}
-            self.writer.append(event)
-            for name, seconds in zip(self.seconds, (*spent, watch.lap()), strict=True):
-                self.seconds[name] += seconds
-            self.progress.advance()
+        events = [event for event, _ in batch]
+        if self.keep is not None:
+            events = [{name: rows for name, rows in event.items() if self.keep(name)} for event in events]
+        self.writer.append_batch(events)
+        for name, seconds in zip(self.seconds, (*map(sum, zip(*times, strict=True)), watch.lap()), strict=True):
+            self.seconds[name] += seconds
+        self.progress.advance(len(events))

@@ -67,6 +67,41 @@ def test_the_file_does_not_depend_on_when_it_is_written(tmp_path, monkeypatch):
     assert [flushed.count(f"{most}.h5") for most in (0, 100_000, 1 << 40)] == [7, 3, 1]
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.lists(st.integers(0, 20), min_size=1, max_size=4), min_size=1, max_size=4), st.booleans())
+def test_batches_are_written_as_events_one_by_one(tmp_path_factory, batches, mixed):
+    """Also where the types of the events of a batch differ, so that they cannot be joined."""
+    folder, rng = tmp_path_factory.mktemp("out"), np.random.default_rng(0)
+    made = [[make_event(rng, rows) for rows in counts] for counts in batches]
+    if mixed:
+        made[-1][-1]["energies"] = made[-1][-1]["energies"].astype(np.float64)
+    contents = []
+    for path, append in (
+        (folder / "batches.h5", lambda writer, batch: writer.append_batch(batch)),
+        (folder / "events.h5", lambda writer, batch: [writer.append(event) for event in batch]),
+    ):
+        with HDF5Writer(path, {"classes": ["HIP"], "date": "today"}) as writer:
+            for batch in made:
+                append(writer, batch)
+        contents.append(path.read_bytes())
+    assert contents[0] == contents[1]
+
+
+@pytest.mark.parametrize("before", [0, 2])
+def test_an_error_in_a_batch_names_its_event(tmp_path, before):
+    rng = np.random.default_rng(0)
+    batch = [make_event(rng, rows) for rows in (3, 4, 5)]
+    batch[1]["energies"][2] = np.nan
+    path = tmp_path / "out.h5"
+    with pytest.raises(UserError, match=f"event {before + 1}: product 'energies' holds nan"), HDF5Writer(path, {}) as w:
+        for rows in range(before):
+            w.append(make_event(rng, rows))
+        w.append_batch(batch)
+    with pytest.raises(ValueError, match="product 'voxels' must have rows"), HDF5Writer(path, {}) as w:
+        w.append_batch([{**event, "voxels": np.array(len(event["energies"]))} for event in batch])
+    assert not path.exists()
+
+
 def test_layout_and_attributes(tmp_path):
     path = tmp_path / "out.h5"
     long_text = "key: value\n" * 20000

@@ -139,6 +139,20 @@ class HDF5Writer:
             {name: (rows, np.array([0, len(rows)]) if rows.ndim else _NONE) for name, rows in arrays.items()}
         )
 
+    def append_batch(self, events: Sequence[Mapping[str, np.ndarray]]) -> None:
+        """Add several events, checked and kept together: faster than one after the other.
+
+        Raises:
+            ValueError: as in `append`, for the first event that cannot be added; those before it are.
+            UserError: likewise.
+        """
+        joined = _joined([{name: np.asarray(values) for name, values in event.items()} for event in events])
+        if joined is not None and self._fit(joined):
+            self._keep(joined)
+        else:
+            for event in events:
+                self.append(event)
+
     def append_events(self, events: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
         """Add consecutive events at once.
 
@@ -149,6 +163,18 @@ class HDF5Writer:
             ValueError: as in `append`, or products differ in the number of events.
             UserError: as in `append`.
         """
+        self._check(events)
+        self._keep(events)
+
+    def _fit(self, events: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> bool:
+        try:
+            self._check(events)
+        except (ValueError, UserError):
+            return False
+        return True
+
+    def _check(self, events: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        """Refuse events that do not fit the tables, which the first ones make."""
         if not self._tables:
             self._create_tables({name: rows for name, (rows, _) in events.items()})
         if events.keys() != self._tables.keys():
@@ -157,7 +183,7 @@ class HDF5Writer:
         if len(number) > 1:
             raise ValueError(f"products have {sorted(number)} events")
         self._check_references(events)
-        for name, (values, offsets) in events.items():
+        for name, (values, _) in events.items():
             table = self._tables[name]
             if values.shape[1:] != table.row_shape or not np.can_cast(values.dtype, table.dtype, "same_kind"):
                 raise ValueError(
@@ -169,10 +195,15 @@ class HDF5Writer:
             except ValueError as error:
                 where = f"{self.path}: event {self.num_events}: product '{name}'"
                 raise UserError(f"{where} {error}; the weights or the event are not sound") from None
+
+    def _keep(self, events: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
+        """Buffer events that were checked, and write when there are many."""
+        for name, (values, offsets) in events.items():
+            table = self._tables[name]
             table.waiting.append(values.astype(table.dtype))
             table.counts.append(np.diff(offsets))
             self._buffered += values.nbytes
-        self.num_events += max(number, default=1)
+        self.num_events += max((len(offsets) - 1 for _, offsets in events.values()), default=1)
         if self._buffered > _BUFFERED_BYTES:
             self.flush()
 
@@ -275,6 +306,7 @@ class HDF5Writer:
                 check_product(name, values.dtype, values.shape[1:], self._columns.get(name), self._classes)
             except ValueError as error:
                 raise ValueError(f"product '{name}' {error}") from None
+        for name, values in arrays.items():
             group = self._create_group(name)
             offsets = create_table(group, "event_offsets", (), np.dtype(np.int64))
             extend_table(offsets, np.zeros(1, dtype=np.int64))
@@ -302,3 +334,15 @@ class HDF5Writer:
         info["products"] = sorted(self._tables)
         columns = {name: names for name, names in self._columns.items() if name in self._tables}
         info[DIGEST] = digest({name: from_attribute(info[name]) for name in info}, columns, self._skipped)
+
+
+def _joined(events: Sequence[Mapping[str, np.ndarray]]) -> dict[str, tuple[np.ndarray, np.ndarray]] | None:
+    """Return events as `HDF5Writer.append_events` takes them; None where they are not all alike."""
+    kinds = {tuple((name, rows.dtype, rows.shape[1:], rows.ndim) for name, rows in event.items()) for event in events}
+    if len(kinds) != 1 or any(not ndim for *_, ndim in next(iter(kinds))):
+        return None
+    joined = {}
+    for name in events[0]:
+        rows = [event[name] for event in events]
+        joined[name] = np.concatenate(rows), np.append(0, np.cumsum([len(values) for values in rows]))
+    return joined
