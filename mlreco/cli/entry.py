@@ -1,4 +1,4 @@
-"""From the words of the command line to a command, and from what happens to an exit status."""
+"""Entry point of the command line: runs a command and returns its exit status."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BY_BATCHES = ("inference", "train", commands.OLD_FORM)
 """Commands whose memory grows with the size of a batch."""
 
 _PACKAGES = {"sklearn": "scikit-learn", "spconv": "mlreco[cuda]", "yaml": "pyyaml"}
-"""What is imported -> what is installed, where the names differ."""
+"""Name of a module -> name of its package, where they differ."""
 
 
 class _Parser(argparse.ArgumentParser):

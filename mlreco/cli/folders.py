@@ -1,4 +1,4 @@
-"""Folders that a command makes for what it will write: gone again where it is refused before it has written."""
+"""Output folders that a command makes, and removes again if it fails before it has written anything."""
 
 from __future__ import annotations
 

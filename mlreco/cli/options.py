@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they act on a configuration."""
+"""Options that several commands share, and their effect on the configuration."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def not_negative(text: str) -> int:
 
 
 def read_config(arguments: argparse.Namespace) -> Recipe:
-    """Return the configuration that the options of `add_config_options` describe, and tell its notices.
+    """Return the configuration that the options of `add_config_options` describe, and print its notices.
 
     Returns:
         the configuration, and the checkpoint where it came from one.

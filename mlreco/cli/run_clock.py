@@ -1,4 +1,4 @@
-"""How long a command has worked, and how long it has waited for compiled kernels."""
+"""The working time of a command, and the time that it waited for compiled kernels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 import time
 
 _WORTH_TELLING = 0.5
-"""Seconds that are told."""
+"""Shorter waits are not reported, in seconds."""
 
 
 class RunClock:

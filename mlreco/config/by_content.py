@@ -1,4 +1,4 @@
-"""A part of a configuration with the content of files in the place of their names, to compare it with another."""
+"""Replaces the names of files in a configuration by their content, to compare configurations."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from mlreco.inputs import file_digest, read_text
 from mlreco.yaml_reader import read_yaml
 
 _VALUES = "thresholds"
-"""Key whose file holds what may also be written in its place."""
+"""Key with the name of a file of values, which may also be written in the configuration itself."""
 _MOST_BYTES = 1_000_000
 
 
 def by_content(part: Any, key: str = "") -> Any:
-    """Return plain values in which files are what they hold: thresholds their values, others their SHA-256.
+    """Return plain values in which files are replaced by their content: thresholds by values, others by SHA-256.
 
-    So a file that was moved or renamed is the same, and one that was changed is another. A text counts as the name of
-    a file if it has an ending or a folder and there is such a file.
+    So a file that was moved or renamed compares as equal, and one that was changed does not. A text counts as the name
+    of a file if it has an ending or a folder and there is such a file.
 
     Args:
         part: of a checked configuration; not the data and weights, which are compared in other ways.

@@ -1,4 +1,4 @@
-"""Values against the typed sections; every mistake becomes one line with file, key and nearest valid word."""
+"""Checks values against the typed sections; a mistake becomes one line with file, key and nearest valid word."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mlreco.yaml_reader import KeyPath
 
 IGNORED_SECTIONS = ("analysis",)
 OTHER_NAMES: dict[str, tuple[str, ...]] = {"IOTool": ("collate",), "Dataset": ("file_keys", "data_dirs", "data_key")}
-"""Keys that a section takes beside its fields."""
+"""Keys of a section that are not its fields."""
 
 
 def check_sections(tree: Tree) -> dict[str, Any]:

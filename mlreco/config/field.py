@@ -1,4 +1,4 @@
-"""Configurations as lartpc_mlreco3d writes them: its words for what this program has too, a line for each other key.
+"""Translates configurations of lartpc_mlreco3d; each key without a counterpart gives a line.
 
 Only the form changes here. Values are checked afterwards, like those of any configuration.
 """
@@ -17,13 +17,13 @@ from mlreco.semantics import SCHEMES
 from mlreco.yaml_reader import KeyPath
 
 STAGE_NAMES = {"uresnet_lonely": "uresnet"}
-"""Names of stages there -> here."""
+"""Names of stages in lartpc_mlreco3d -> in this program."""
 
 DEFAULT_SCHEME = "pilarnet"
 
 _RENAMED = {"num_strides": "depth", "mask_loss_fn": "mask_loss"}
 _LIFTED = {"uresnet": (), "spice": ("network_base", "uresnet", "uresnet_encoder")}
-"""Sections of a stage whose keys are keys of the stage here."""
+"""Sections of a stage whose keys belong to the stage itself in this program."""
 
 _IDLE = ("spatial_size", "input_kernel", "input_kernel_size", "num_input", "features")
 """Keys of stages without effect: images may have any size, and the first convolution is always the same."""

@@ -1,4 +1,4 @@
-"""The losses of SPICE in lartpc_mlreco3d: their names and weights in the terms of this program's loss."""
+"""Translates names and weights of the losses of SPICE in lartpc_mlreco3d to this program's loss."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parsers that configurations of lartpc_mlreco3d name, and this program does not have or calls otherwise."""
+"""Parsers in configurations of lartpc_mlreco3d that this program does not have, or that have other names here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names in section ``iotool``: dataset, reader, sampler, collation, augmentation, parsers."""
+"""Checks the names in section ``iotool``: dataset, reader, sampler, collation, augmentation, parsers."""
 
 from __future__ import annotations
 

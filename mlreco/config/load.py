@@ -1,4 +1,4 @@
-"""The door of the configuration layer: a file and overrides in, a checked configuration out."""
+"""Loads a file with overrides to a checked configuration."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def parse_config(
 
 
 def _changed(tree: Tree, overrides: Sequence[str], sources: Sequence[str | Path]) -> Tree:
-    """Apply what the command line says."""
+    """Apply the options of the command line."""
     for assignment in overrides:
         tree.override(assignment)
     if sources:
@@ -87,7 +87,7 @@ def _changed(tree: Tree, overrides: Sequence[str], sources: Sequence[str | Path]
 
 
 def _use_sources(tree: Tree, sources: list[str]) -> None:
-    """Make the dataset read some files and nothing else."""
+    """Make the dataset read only the given files."""
     place = f"--source {' '.join(sources)}"
     tree.assign(("iotool", "dataset", "data_keys"), sources, place)
     dataset = tree.values["iotool"]["dataset"]

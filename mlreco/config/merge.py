@@ -1,4 +1,4 @@
-"""Several layers of a configuration made into one: included files, the file itself, overrides of the command line."""
+"""Merges the layers of a configuration: included files, the file itself, overrides of the command line."""
 
 from __future__ import annotations
 

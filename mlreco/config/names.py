@@ -1,4 +1,4 @@
-"""Names in a configuration against what they call: stages, post-processors, classes, entries of the schema."""
+"""Checks the names in a configuration: stages, post-processors, classes, entries of the schema."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PostProcessor = Callable[[str], Callable[..., Any]]
 FREEZE_WORDS = ("freeze_weight", "freeze")
 """Older spellings of ``freeze_weights``."""
 FILLED_IN = ("class_scheme",)
-"""Arguments that the chain and the post-processing fill in."""
+"""Arguments that the program fills in."""
 
 
 def check_names(
@@ -90,7 +90,7 @@ def _block(name: str, block: Mapping[str, Any], tree: Tree) -> dict[str, Any]:
 def _move_thresholds(
     blocks: dict[str, dict[str, Any]], processors: dict[str, dict[str, Any]], tree: Tree
 ) -> dict[str, dict[str, Any]]:
-    """Return the post-processors with ``thresholds`` of a block ``spice`` given to the clusterer that they are for."""
+    """Return the post-processors, with the ``thresholds`` of a block ``spice`` moved to their clusterer."""
     for name, block in blocks.items():
         if (block.get("name") or name) == "spice" and "thresholds" in block:
             path = ("model", "modules", name, "thresholds")

@@ -1,4 +1,4 @@
-"""Relative paths of input files: from the folder of the file that names them, then from that of the main file."""
+"""Relative paths of input files, which start from the folder of the file that names them or of the main file."""
 
 from __future__ import annotations
 

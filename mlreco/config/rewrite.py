@@ -1,4 +1,4 @@
-"""Steps by which a configuration in another form becomes one of this program's, each key's line kept for messages."""
+"""Steps of the translation of a configuration, which keep the line of each key for messages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def move(tree: Tree, old: KeyPath, new: KeyPath) -> None:
 
 
 def drop(tree: Tree, path: KeyPath, tell: Tell, why: str = NO_EFFECT) -> None:
-    """Remove a key and tell it."""
+    """Remove a key and report it."""
     tell(f"{tree.place(path)}: {'.'.join(path)}: {why}")
     del holder(tree, path)[path[-1]]
 

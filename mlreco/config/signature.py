@@ -1,4 +1,4 @@
-"""Arguments in a configuration against the signature of what they are for."""
+"""Checks arguments in a configuration against the signature of the class or function that they are for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHECKED = (bool, int, float, str, list, tuple, dict, type(None))
 
 @dataclass(frozen=True)
 class Parameters:
-    """The keyword arguments that something takes.
+    """The keyword arguments of a class or function.
 
     Attributes:
         types: name -> annotation, or `inspect.Parameter.empty`.

@@ -1,4 +1,4 @@
-"""The front door for Python: trained chains on arrays and files, and events as objects."""
+"""The Python interface: trained chains on arrays and files, and events as objects."""
 
 from __future__ import annotations
 

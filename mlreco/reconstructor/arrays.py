@@ -1,4 +1,4 @@
-"""Arrays that a user gives, checked and brought into the form in which the readers hand out an image."""
+"""Checks arrays of a user and converts them to an image like those of the readers."""
 
 from __future__ import annotations
 

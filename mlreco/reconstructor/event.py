@@ -1,4 +1,4 @@
-"""An event as an object: named arrays, one row a voxel, and what can be done with them."""
+"""An event as an object: named arrays, mostly with one row a voxel, and methods to show, tabulate and save it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _FORMS = (".h5", ".hdf5", ".html")
 
 
 def has_row_per_voxel(name: str, values: np.ndarray, voxels: int) -> bool:
-    """Whether a product has a row for each voxel: tables of particles and the like may be as long by chance."""
+    """Whether a product has a row for each voxel: tables of particles may have the same number of rows by chance."""
     if name in IDENTITY or name.startswith(_OF_PARTS) or values.dtype.names is not None:
         return False
     return len(values) == voxels
@@ -41,14 +41,14 @@ class Event(Mapping[str, np.ndarray]):
 
     Args:
         products: name -> array.
-        info: what holds for all events of a file or a chain: ``classes``, ``class_scheme``, ``cfg`` and others.
+        info: attributes of the file or chain of the event: ``classes``, ``class_scheme``, ``cfg`` and others.
         row_of_input: (M,) row of each voxel that was given to `Reconstructor.predict`, where some were merged.
         name: what the event is called.
 
     Attributes:
         coordinates: (N, 3) int32 voxel numbers x, y, z.
         energies: (N,) float32, MeV.
-        semantics: (N,) int8 classes in which was clustered, numbers of `classes`.
+        semantics: (N,) int8 classes in which the voxels were clustered, numbers of `classes`.
         fragments: (N,) int32 pieces that the clusterer found, -1 for none.
         embeddings: (N, 3) float32.
         margins: (N,) float32.
@@ -58,7 +58,7 @@ class Event(Mapping[str, np.ndarray]):
         instances_true: (N,) int32 true instances, where labels are known.
         info: as given.
         name: as given.
-        warnings: what the user should know of this event, a line each.
+        warnings: warnings about this event, a line each.
 
     Raises:
         UserError: products do not fit together, such as energies for more voxels than there are coordinates.

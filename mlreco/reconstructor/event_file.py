@@ -1,4 +1,4 @@
-"""Files of events, of any kind that is read, as sequences of events."""
+"""Files of events of any supported kind, as sequences of events."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class EventFile(Sequence[Event]):
     Attributes:
         path: the file.
         products: names of the arrays of its events.
-        info: what the file tells of itself.
+        info: attributes of the file.
     """
 
     path: Path

@@ -1,4 +1,4 @@
-"""What a user gives to a reconstruction, arrays or events, one or several, as a batch."""
+"""The input of `Reconstructor.predict`, one or several events as arrays or objects, as a batch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mlreco.voxels import ImageMeta
 
 @dataclass(frozen=True)
 class Given:
-    """Arguments of `Reconstructor.predict`, where they are described, as they were given."""
+    """The arguments of `Reconstructor.predict`, which describes them, as they were given."""
 
     coordinates: Any
     energies: Any
@@ -135,7 +135,7 @@ def _is_list_of_events(coordinates: Any) -> bool:
 
 
 def _refuse_names(given: Any) -> None:
-    """Refuse what is neither an event nor the coordinates of one, before anything else is missed."""
+    """Refuse a name of a file or a mapping of events, before another argument is reported as missing."""
     if isinstance(given, Path) or (isinstance(given, str) and Path(given).suffix):
         raise UserError(f"{given}: files are reconstructed by predict_file; predict takes arrays or events")
     if isinstance(given, Mapping) and any(isinstance(one, Event) for one in given.values()):

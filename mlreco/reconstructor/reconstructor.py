@@ -1,4 +1,4 @@
-"""A trained chain that reconstructs events: arrays or files in, events out."""
+"""A trained chain that reconstructs events from arrays or files."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from mlreco.remote import is_remote, local_checkpoint
 from mlreco.sparse import unchanging
 
 DEFAULT_SHAPE = 512
-"""Voxels along an edge of the image where nobody says: that of the events that the shipped chains were trained on."""
+"""Default number of voxels along an edge of the image, that of the training events of the shipped chains."""
 ARRAYS = "arrays"
-"""Name of the source of events that were given as arrays."""
+"""Name in place of the input file for events that were given as arrays."""
 
 ENOUGH = 20
-"""Events of a stream after which is told whether they look like those of the training."""
+"""Number of events of a stream after which they are compared with those of the training."""
 
 
 class UnfamiliarEvents(UserWarning):
@@ -43,7 +43,7 @@ class UnfamiliarEvents(UserWarning):
 
 
 class Reconstructor:
-    """A trained chain: networks, clusterer and what else its configuration names.
+    """A trained chain: networks, clusterer and further post-processing, as its configuration says.
 
     Made by `from_pretrained`. One object reconstructs any number of events. Threads may share one: their calls of
     `predict` take turns. Other processes get one by pickle, and read its weights from the same files.
@@ -132,7 +132,7 @@ class Reconstructor:
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """Number of voxels along x, y, z of the images that the chain was trained on, 512 where it does not tell."""
+        """Number of voxels along x, y, z of the images that the chain was trained on, 512 where this is not known."""
         trained = self._reconstruction.trained
         shapes = trained.image_shapes if trained else ()
         return shapes[0] if len(shapes) == 1 else (DEFAULT_SHAPE,) * 3
@@ -307,7 +307,7 @@ def _in_order(products: dict[str, np.ndarray], order: np.ndarray) -> dict[str, n
 
 
 def _remarks(event: GivenEvent, warning: str | None) -> tuple[str, ...]:
-    """Return what the user should know of an event."""
+    """Return the remarks on an event."""
     remarks = [warning] if warning else []
     if event.row is not None:
         merged = len(event.row) - len(event.order)
@@ -317,6 +317,6 @@ def _remarks(event: GivenEvent, warning: str | None) -> tuple[str, ...]:
 
 
 def _warn(text: str | None) -> None:
-    """Tell a user of Python what the command line writes to stderr."""
+    """Warn about what the command line would write to stderr."""
     if text:
         warnings.warn(text, UnfamiliarEvents, stacklevel=4)

@@ -77,17 +77,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class _Results:
-    """What is told of an output file.
+    """The results of the evaluation of an output file.
 
     Attributes:
         evaluation: of its instances.
         segmentation: of its classes, where a network predicted them.
         corrected: of the classes that the graph network corrected, where one did.
-        found: which true instances were found, where classes of predicted ones are told.
-        interactions: of its interactions, where the truth is told and a graph network made them.
-        baselines: name -> evaluation of what it makes of the same events.
+        found: the true instances that were found, where the classes of predicted ones are known.
+        interactions: evaluation of its interactions, where they are in the truth and a graph network made them.
+        baselines: name -> evaluation of its fragments of the same events.
         tables: contingency tables behind ``evaluation``.
-        failures: kind -> what went wrong.
+        failures: kind of failure -> the events in which it occurs.
         skipped: events of the input that are not in the file.
         warnings: of the inference.
     """

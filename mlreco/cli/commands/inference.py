@@ -68,7 +68,7 @@ def _check_options(arguments: argparse.Namespace) -> None:
 
 
 def _produce(config: Config, weights: Path | None, arguments: argparse.Namespace) -> None:
-    """Reconstruct many files and say what became of them.
+    """Reconstruct many files and report on them.
 
     Raises:
         UserError: some have no output.
@@ -84,7 +84,7 @@ def _produce(config: Config, weights: Path | None, arguments: argparse.Namespace
 
 
 def infer(config: Config, output: Path, weights: Path | None, profile: bool = False) -> None:
-    """Run inference and say what was written and, if asked, where the time went."""
+    """Run an inference and report what was written and, on request, the time of each step."""
     output = output_file(output)
 
     from mlreco.inference import run_inference
@@ -96,7 +96,7 @@ def infer(config: Config, output: Path, weights: Path | None, profile: bool = Fa
 
 
 def tell(output: Path, summary: InferenceSummary) -> None:
-    """Say what was read and written, and what was left out."""
+    """Report what was read, written and left out."""
     from mlreco.iotools.skipped import count_text, skipped_lines
 
     for text in (*summary.remarks, *skipped_lines(summary.skipped)):

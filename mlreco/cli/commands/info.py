@@ -68,7 +68,7 @@ def _named(word: str) -> list[tuple[str | None, Path]]:
 
 
 def _describe(title: str | None, file: Path, arguments: argparse.Namespace) -> None:
-    """Say what a file holds, and after a configuration what its checkpoints hold."""
+    """Report the content of a file; for a configuration also that of its checkpoints."""
     from mlreco.iotools.filekind import ARCHIVE, file_kind
     from mlreco.shipped import CONFIG_SUFFIXES
 

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Train and say where the weights are."""
+    """Train and report where the weights are."""
     if arguments.config is None:
         if arguments.resume in (None, LATEST, LATEST_IF_ANY):
             raise UserError("the following arguments are required: CONFIG or --resume FILE (see 'mlreco train --help')")
@@ -47,10 +47,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def train_and_tell(config: Config, resume: str | None, weights: Path | None, sources_given: bool) -> None:
-    """Train and say where the weights are.
+    """Train and report where the weights are.
 
     Raises:
-        UserError: nobody said on which events.
+        UserError: no events to train on were given.
     """
     from mlreco.config.sections.iotool import SIMULATED
     from mlreco.training import train

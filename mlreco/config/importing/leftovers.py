@@ -1,4 +1,4 @@
-"""Keys that are left when everything known has been translated: each is told and taken out."""
+"""Removes and reports the keys that are left after the translation."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def drop_weights(tree: Tree, tell: Tell) -> None:
 
 
 def drop_unknown_keys(tree: Tree, tell: Tell) -> None:
-    """Take out what the sections, the stages and the post-processing here do not know."""
+    """Remove keys that the sections, stages and post-processors of this program do not have."""
     for path, kind, also in _TYPED:
         names = {field.alias or name for name, field in kind.model_fields.items()}
         _drop_all_but(tree, path, {*names, *also, *OTHER_NAMES.get(kind.__name__, ())}, tell)

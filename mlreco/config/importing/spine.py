@@ -67,7 +67,7 @@ def is_spine(tree: Tree) -> bool:
 
 
 def translate_spine(tree: Tree, tell: Tell) -> None:
-    """Rewrite the sections; keys without a counterpart are told and left out.
+    """Rewrite the sections; keys without a counterpart are reported and left out.
 
     Raises:
         UserError: a network of another form than those here.
@@ -227,7 +227,7 @@ def _parser(block: Any, path: KeyPath, tree: Tree, tell: Tell) -> dict[str, Any]
 
 
 def _take(tree: Tree, old: KeyPath, new: KeyPath, names: dict[str, str]) -> None:
-    """Move keys that have a value; those without are left out, for the defaults here."""
+    """Move keys that have a value; keys without a value are left out, so that the defaults apply."""
     block = get(tree, old)
     for key in [key for key in names if isinstance(block, dict) and key in block]:
         if block[key] is None:

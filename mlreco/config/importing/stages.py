@@ -1,4 +1,4 @@
-"""Stages of the chains of lartpc_mlreco3d and SPINE: which block belongs to which, and what is missing here."""
+"""Stages of the chains of lartpc_mlreco3d and SPINE: their blocks, and what this program lacks for them."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ ENABLED_BY: dict[str, tuple[str, ...]] = {
 
 
 def needs(block: str) -> str | None:
-    """Return what would be needed for a block that has no counterpart; None for blocks that are no stage."""
+    """Return what this program would need for a block without counterpart; None for blocks that are no stage."""
     fitting = [name for name in MISSING if block.startswith(name)]
     return MISSING[max(fitting, key=len)] if fitting else None

@@ -1,4 +1,4 @@
-"""Types that the sections share: strict about kinds of values, generous about the ways to write a number."""
+"""Types that the sections share: strict about the types of values, tolerant about the notation of numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Section(BaseModel):
 
 
 class Named(Section):
-    """Something called by name with arguments: an optimiser, a schedule."""
+    """A name with arguments, such as an optimiser or a schedule."""
 
     name: str
     args: dict[str, Any] = {}

@@ -46,7 +46,7 @@ def _numbers(value: Any) -> Any:
 
 
 def _all_files(value: Any) -> Any:
-    """Return 0, all files, for -1, which says it in the field's files."""
+    """Return 0, which means all files, for -1, which means it in configurations of lartpc_mlreco3d."""
     return 0 if value == -1 else value
 
 
@@ -81,7 +81,7 @@ SIMULATED = "SimulatedDataset"
 def _files_of(folder: Any, part: str) -> Any:
     """Return the pattern of the files of a folder whose names contain a text; the folder itself for an empty one."""
     if not isinstance(folder, str):
-        return folder  # refused when the types are checked
+        return folder  # the check of types refuses it
     return f"{glob.escape(folder)}/*{glob.escape(part)}*" if part else folder
 
 
@@ -97,7 +97,7 @@ class Source(Section):
 
     Attributes:
         data_keys: files, globs, folders or ``.txt`` lists.
-        simulation: what is simulated while training, instead of files (extra ``simulate``).
+        simulation: options of events that are simulated while training, instead of files (extra ``simulate``).
         weight: share of the events of a batch, relative to the other sources: a number, or ``[[iteration, number],
             ...]`` with straight lines between; the number of its events if absent.
     """
@@ -203,8 +203,8 @@ class IOTool(Section):
         augment: name of an augmentation -> its argument; training only. The widths ``charge_scale`` and
             ``charge_jitter`` may change: ``[[iteration, number], ...]`` with straight lines between.
         pin_memory: page-locked batches, for CUDA; if absent, where the network runs on CUDA.
-        on_error: what an event that cannot be read does: ``raise`` ends the run, ``skip`` leaves it out, counted and
-            listed.
+        on_error: what to do with an event that cannot be read: ``raise`` ends the run, ``skip`` leaves it out, counts
+            and lists it.
         dataset: the events.
     """
 

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from mlreco.config.sections.base import Call, Count, Integer, Named, Names, Positive, Section
 
 IGNORED = ("concat_result", "debug", "minibatch_size", "restore_optimizer", "unwrapper")
-"""Keys of lartpc_mlreco3d that steer parts of it which this program does not have."""
+"""Keys for parts of lartpc_mlreco3d that this program does not have."""
 
 
 def _gpus(value: Any) -> Any:
@@ -30,14 +30,14 @@ def _amp(value: Any) -> Any:
 
 
 class Validation(Section):
-    """Events that are validated on while training.
+    """Validation on other events during the training.
 
     Attributes:
         data_keys: files, patterns, folders or ``.txt`` lists; the schema is that of the training.
         step: iterations between validations.
         events: at most so many events, evenly spread over the files.
-        background: whether a process of its own validates on the CPU while the training goes on; numbers come later,
-            and `patience` ends where the next validation is due. It wants a core that the training does not use.
+        background: whether a separate process validates on the CPU while the training goes on. Its numbers come later,
+            and `patience` is checked when the next validation is due. It needs a core that the training does not use.
         clustering: whether the post-processing runs and its instances are compared with the true ones.
     """
 
@@ -59,10 +59,11 @@ class TrainVal(Section):
         epochs: passes over the events to train for, instead of `iterations`.
         report_step: iterations between rows of the log, which are means over them.
         checkpoint_step: iterations between checkpoints.
-        keep_last: checkpoints that stay; the older ones are removed, but for the best; all if absent.
+        keep_last: number of checkpoints that are kept beside the best one; older ones are removed. All are kept if
+            absent.
         validation: events that are validated on while training.
-        best: number of the validation by which the best checkpoint, ``<weight_prefix>-best.ckpt``, is told: the
-            smallest loss, or the largest of any other.
+        best: number of the validation that decides on the best checkpoint, ``<weight_prefix>-best.ckpt``: the smallest
+            loss, or the largest value of any other number.
         patience: validations without a better one after which the training ends; none if absent.
         weight_prefix: path and beginning of the names of checkpoints.
         log_dir: folder of the logs; a run leaves there its CSV log, its configuration and its circumstances.
