@@ -1,1 +1,1 @@
-"""What is read off an output file: tables, figures and numbers of physics."""
+"""Physics analyses of output files: tables, figures and numbers."""

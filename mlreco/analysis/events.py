@@ -1,4 +1,4 @@
-"""Events of an output file with their tables of particles, made where the file does not have them."""
+"""Events of an output file with their tables of particles, which are computed if the file does not have them."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ class Result:
 
     Attributes:
         title: headline of the figure.
-        numbers: what is concluded.
+        numbers: the results.
         columns: name -> (n,) values: what the figure shows, a row a particle or an event.
         draw: draws the figure into a ``matplotlib.figure.Figure``.
-        note: what to know when reading it.
+        note: explanation for the reader.
     """
 
     title: str

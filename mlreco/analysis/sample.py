@@ -16,7 +16,7 @@ from mlreco.progress import Progress
 from mlreco.semantics import ClassScheme
 
 GOOD_IOU = 0.5
-"""A reconstructed particle is a true one if they share more than this, intersection over union: at most one does."""
+"""A reconstructed particle matches a true one if their intersection over union is above this; at most one does."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Sample:
         matched: (K,) row of `truth` of each particle, -1 for none that it shares more than half with.
         found: (T,) row of `particles` of each true particle, likewise; None without labels.
         owners: (B,) row of `particles` of each step.
-        has_truth: whether the input told what its particles are.
+        has_truth: whether the input has the kinds of its particles.
     """
 
     path: Path
@@ -50,7 +50,7 @@ class Sample:
 
     @property
     def has_truth(self) -> bool:
-        """Whether the input told the kinds of its particles, not only their voxels."""
+        """Whether the input has the kinds of its particles, not only their voxels."""
         return self.truth is not None and bool((self.truth["pdg"] != 0).any())
 
     @property
@@ -89,7 +89,7 @@ class Sample:
 
 
 def read_sample(path: str | Path) -> Sample:
-    """Read the particles of an output file, or make them where it has none.
+    """Read the particles of an output file, or compute them if it has none.
 
     Raises:
         UserError: no output file, damaged, empty, or without instances.

@@ -1,6 +1,6 @@
-"""Particles as SPINE's objects: a file that its reader turns into ``RecoParticle`` and ``RecoInteraction``.
+"""Writes particles to a file that SPINE's reader turns into ``RecoParticle`` and ``RecoInteraction``.
 
-Fields are those of SPINE 1.4. What is not written has SPINE's own defaults; what is not known is NaN or -1.
+Fields are those of SPINE 1.4. Fields that are not written have SPINE's defaults; unknown values are NaN or -1.
 """
 
 from __future__ import annotations

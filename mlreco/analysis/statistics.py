@@ -29,7 +29,7 @@ class Number:
         error: its statistical uncertainty (68 %).
         unit: of both; empty for none.
         count: particles or events it is made of.
-        expected: what it should be, as far as that is known; NaN else.
+        expected: the expected value; NaN where it is not known.
     """
 
     name: str
@@ -67,7 +67,7 @@ def quantile(name: str, values: np.ndarray, part: float, unit: str = "", expecte
 
 
 def fraction(name: str, flags: np.ndarray, expected: float = np.nan) -> Number:
-    """Return how often something holds; the error is half the 68 % interval of Clopper and Pearson."""
+    """Return the fraction of true values; the error is half the 68 % interval of Clopper and Pearson."""
     count, yes = len(flags), int(np.sum(flags))
     if not count:
         return Number(name, np.nan, np.nan, "", 0, expected)

@@ -1,4 +1,4 @@
-"""Checkpoint files: read as a whole or refused, and what each of them tells about itself.
+"""Checkpoint files, which are read as a whole or refused, and their metadata.
 
 from mlreco.checkpoints import read_checkpoint, read_metadata
 metadata = read_metadata("weights/mine-20000.ckpt")

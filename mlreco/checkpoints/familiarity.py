@@ -1,4 +1,4 @@
-"""Whether events look like those that weights were trained on."""
+"""Comparison of events with those that weights were trained on."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 from mlreco.checkpoints.metadata import DataFingerprint
 
 _SAME_SIZE = 0.05
-"""Relative difference of edges of voxels that is none."""
+"""Relative difference of edges of voxels up to which they count as equal."""
 _BEYOND = 1.5
-"""How far beyond the range of the training events the typical number of voxels of an event may be."""
+"""Factor by which the typical number of voxels of an event may be outside the range of the training events."""
 _FEW = 50
-"""Voxels of an event whose median energy says little."""
+"""Number of voxels below which the median energy of an event is not used."""
 
 
 @dataclass
 class EventsSeen:
-    """What events look like, collected one after another.
+    """Properties of events, collected one after another.
 
     Attributes:
         voxels: number of voxels of each event that has any.
@@ -32,7 +32,7 @@ class EventsSeen:
     voxel_sizes: dict[tuple[float, ...], int] = field(default_factory=dict)
 
     def add(self, energies: np.ndarray, voxel_size: Sequence[float]) -> None:
-        """Add an event; an empty one tells nothing.
+        """Add an event; an empty one is ignored.
 
         Args:
             energies: (N,) MeV.

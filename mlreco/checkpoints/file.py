@@ -1,4 +1,4 @@
-"""Checkpoint files: written completely or not at all, and read only if every byte is as it was written.
+"""Checkpoint files: written completely or not at all, and read only if their checksums are right.
 
 A checkpoint is what ``torch.save`` writes: a zip archive with a checksum of each of its entries, at which torch itself
 does not look.
@@ -21,7 +21,7 @@ from mlreco.errors import UserError
 from mlreco.inputs import input_file
 
 _MOST_EXPANSION = 20
-"""How many times larger than the file its content may be; compressed weights are at most twice."""
+"""Largest ratio of the content to the file; that of compressed weights is at most 2."""
 _ALWAYS_ALLOWED = 64 << 20
 """Bytes of content that any file may have."""
 _PIECE = 1 << 20
@@ -46,7 +46,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except Exception as error:  # whatever torch or zipfile meet in a damaged file
+    except Exception as error:  # torch and zipfile raise many types on damaged files
         raise UserError(f"{path}: not a checkpoint of mlreco, or damaged") from error
     if not isinstance(content, Mapping) or "state_dict" not in content:
         raise UserError(f"{path}: not a checkpoint of mlreco: it has no 'state_dict'")
@@ -65,7 +65,7 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     Raises:
         UserError: the disk is full or the folder cannot be written.
     """
-    buffer = io.BytesIO()  # torch, writing to a file itself, hides why a write failed
+    buffer = io.BytesIO()  # torch hides the reason of a failed write to a file
     torch.save(dict(content), buffer)
     with atomic_path(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())

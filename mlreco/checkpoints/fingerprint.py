@@ -1,4 +1,4 @@
-"""The fingerprint of events: what they look like, and which they are."""
+"""The fingerprint of events: their typical properties and a digest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlreco.voxels import EventVoxels
 
 PROBABILITIES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 SAMPLED = 64
-"""Events that are looked at."""
+"""Number of events that are read."""
 _FILES = 100
 _SHAPES = 10
 
@@ -36,9 +36,9 @@ def fingerprint(events: Events, image: str, sampled: int = SAMPLED) -> DataFinge
     """Return the fingerprint of events.
 
     Args:
-        events: the dataset; events that cannot be read are passed over.
+        events: the dataset; events that cannot be read are left out.
         image: schema key of the network's input.
-        sampled: how many events are looked at, evenly spread.
+        sampled: how many events are read, evenly spread.
     """
     hashed = hashlib.sha256(str(len(events)).encode())
     images: list[EventVoxels] = []
@@ -77,7 +77,7 @@ def _spread(events: Events, count: int) -> list[int]:
 
 
 def _digest(hashed: Any, event: Mapping[str, Any]) -> None:
-    """Add the numbers of an event, whatever the file is called that they stand in."""
+    """Add the numbers of an event to the digest; the name of its file does not matter."""
     for key in sorted(event):
         blob = event[key]
         if key in ("index", "source"):

@@ -1,7 +1,7 @@
-"""What a checkpoint tells about itself: configuration, classes, versions, data and history.
+"""Metadata of a checkpoint: configuration, classes, versions, data and history.
 
-It stands in the file as JSON text under the key ``metadata``. :func:`read_metadata` returns it, also of older
-checkpoints, as far as these tell.
+They are JSON text under the key ``metadata`` of the file. For older checkpoints :func:`read_metadata` returns what they
+have.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NotNegative = Annotated[int, Field(ge=0)]
 
 
 class _Part(BaseModel):
-    """A part of the metadata; keys of later versions are passed over."""
+    """A part of the metadata; keys of later versions are ignored."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=(), ser_json_inf_nan="constants")
 
@@ -48,16 +48,16 @@ class Quantiles(_Part):
         return self
 
     def at(self, probability: float) -> float:
-        """Return a quantile, between two that are known on the line through them."""
+        """Return a quantile, interpolated linearly."""
         return float(np.interp(probability, self.probabilities, self.values))
 
 
 class DataFingerprint(_Part):
-    """What events look like, as the network gets them but for augmentation; from events spread evenly over the files.
+    """Properties of events as the network gets them, without augmentation, from events spread evenly over the files.
 
     Attributes:
         files: the files, the first hundred of them.
-        events: number of events in all files; where they are endless, as many as can be numbered.
+        events: number of events in all files; for simulated events without end the highest number.
         endless: whether simulated events are among them, which have no last one.
         sampled: events that the numbers below are made of.
         voxel_size: edges of a voxel, cm.
@@ -116,15 +116,15 @@ class Run(_Part):
 
 
 class Metadata(_Part):
-    """What a checkpoint tells about itself.
+    """Metadata of a checkpoint.
 
     Attributes:
         format_version: of this table.
-        config: the whole configuration as YAML text; empty where an old checkpoint does not tell.
+        config: the whole configuration as YAML text; empty if an old checkpoint does not have it.
         class_scheme: numbering of the classes that the weights were trained in; empty where it is not known.
         classes: their names, in order.
         versions: of the program that wrote the file, and what it computes with.
-        data: the training events; None where an old checkpoint does not tell.
+        data: the training events; None if an old checkpoint does not have them.
         validated_on: digest of the events that are validated on, as `data` has one; empty for none.
         settings: what a training that continues must share: dotted key -> value.
         history: the runs that made the weights, the first one first.
@@ -144,7 +144,7 @@ class Metadata(_Part):
 
 
 def read_metadata(path: str | Path) -> Metadata:
-    """Return what a checkpoint tells about itself.
+    """Return the metadata of a checkpoint.
 
     Raises:
         UserError: the file is missing, damaged or no checkpoint.
@@ -153,7 +153,7 @@ def read_metadata(path: str | Path) -> Metadata:
 
 
 def metadata_of(checkpoint: Mapping[str, Any], path: str | Path) -> Metadata:
-    """Return what the content of a checkpoint tells about itself, as far as an older one does.
+    """Return the metadata in the content of a checkpoint; those that an older one lacks are empty.
 
     Args:
         checkpoint: content of the file (:func:`read_checkpoint`).
@@ -174,7 +174,7 @@ def metadata_of(checkpoint: Mapping[str, Any], path: str | Path) -> Metadata:
 
 
 def _of_older(checkpoint: Mapping[str, Any], path: str | Path) -> Metadata:
-    """Return what a checkpoint without metadata tells."""
+    """Return what is known of a checkpoint without metadata."""
     text, version = checkpoint.get("config"), checkpoint.get("mlreco_version")
     versions = {"mlreco": version} if isinstance(version, str) else {}
     if not isinstance(text, str):

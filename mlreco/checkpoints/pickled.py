@@ -30,7 +30,7 @@ _CODES = {
 
 
 def _nothing(*arguments: Any) -> None:
-    """Stand for a function that makes a tensor."""
+    """Placeholder for a function that makes a tensor."""
 
 
 _KINDS = {
@@ -58,7 +58,7 @@ _MADE_OF = {
     **{f"torch.{name}Storage": kind.itemsize for name, kind in _KINDS.items()},
     **dict.fromkeys(map(str, _KINDS.values())),
 }
-"""By the names of what a checkpoint is made of, what stands for it; for numbers in an entry, the bytes of one."""
+"""Name of a function or class in a checkpoint -> its placeholder; for types of numbers, the bytes of one number."""
 
 
 def check_pickle(archive: zipfile.ZipFile, path: Path) -> None:
@@ -84,7 +84,7 @@ def check_pickle(archive: zipfile.ZipFile, path: Path) -> None:
 
 
 class _Looker(pickle.Unpickler):
-    """Goes through a pickle and makes nothing but containers and plain values.
+    """Reads a pickle and makes only containers and plain values.
 
     Args:
         data: the pickle.
@@ -98,7 +98,7 @@ class _Looker(pickle.Unpickler):
         self._sizes, self._root, self._path = sizes, root, path
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a function or a class."""
+        """Return the placeholder for a function or a class."""
         full = f"{module}.{name}"
         if full not in _MADE_OF:
             raise UserError(f"{self._path}: asks for '{full}', of which no checkpoint is made")

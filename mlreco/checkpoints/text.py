@@ -1,4 +1,4 @@
-"""What a checkpoint tells about itself, in words."""
+"""The metadata of a checkpoint as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One attempt to reconstruct one file, and what is to be thought of its failure."""
+"""One attempt to reconstruct one file, and the kind of its failure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _told: set[str] = set()
 
 @dataclass(frozen=True)
 class Maker:
-    """What makes the outputs of a production.
+    """Makes the outputs of a production.
 
     Attributes:
         config: a checked configuration.
@@ -57,7 +57,7 @@ def attempt(one: Input, maker: Maker) -> Done | Failed:
     checksum = ""
     try:
         done = finished(maker.folder, one, maker.fingerprint, {})
-        if done is not None:  # of a process that died before it could say so
+        if done is not None:  # from a process that died before it recorded it
             return done
         before = one.path.stat()
         checksum = _checksum(one.path)

@@ -1,4 +1,4 @@
-"""What became of the files so far, kept on the disk."""
+"""The results of a production so far, written to the manifest."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mlreco.production.manifest import Done, Failed, Manifest, Plan, manifest_na
 _INTERVAL = 20.0
 """Seconds between two versions of the manifest of a running production; more where it takes long to write."""
 _SHARE = 0.02
-"""Of the time that may be spent on writing it."""
+"""Part of the time that may be spent on writing it."""
 
 
 class Book:
-    """Takes down what became of files and writes the manifest from time to time.
+    """Records the result of each file and writes the manifest from time to time.
 
     Args:
         folder: the output folder.
@@ -36,7 +36,7 @@ class Book:
         self._next = time.monotonic() + _INTERVAL
 
     def enter(self, one: Input, outcome: Done | Failed) -> None:
-        """Take down what became of a file; a later attempt replaces an earlier one, and is counted.
+        """Record the result of a file; a later attempt replaces an earlier one, and is counted.
 
         Raises:
             WriteError: the manifest cannot be written.
@@ -49,7 +49,7 @@ class Book:
             self.write()
 
     def outcome(self, one: Input) -> Done | Failed | None:
-        """Return what became of a file; None where it was not tried."""
+        """Return the result of a file; None where it was not tried."""
         return self._found.get(one)
 
     def todo(self) -> list[Input]:
@@ -57,12 +57,12 @@ class Book:
         return [one for one in self._inputs if one not in self._found]
 
     def worth_another_attempt(self) -> list[Input]:
-        """Return the files whose failure may not come again."""
+        """Return the files with failures that may be temporary."""
         found = ((one, self._found.get(one)) for one in self._inputs)
         return [one for one, outcome in found if isinstance(outcome, Failed) and outcome.kind == "transient"]
 
     def manifest(self) -> Manifest:
-        """Return the manifest as it is now."""
+        """Return the current manifest."""
         outcomes = [self._found.get(one) for one in self._inputs]
         return Manifest(
             finished=None not in outcomes,

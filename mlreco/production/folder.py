@@ -1,4 +1,4 @@
-"""The output folder of a production, which tells by ``production.json`` whose it is."""
+"""The output folder of a production, identified by its ``production.json``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN = 3
 
 
 def claim(folder: Path, identity: Identity) -> None:
-    """Make the folder of a production, or find that it is there.
+    """Make the folder of a production, or check that an existing one belongs to it.
 
     Args:
         folder: the output folder.

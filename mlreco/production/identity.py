@@ -1,4 +1,4 @@
-"""What makes the numbers of a production: settings, weights and program."""
+"""The identity of a production: settings, weights and program, which determine its numbers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ABSENT = object()
 
 
 class Identity(BaseModel):
-    """What two outputs have in common whose events may stand in one data set.
+    """The properties that are equal for all outputs of one data set.
 
     Attributes:
         mlreco: version of the program.
@@ -54,7 +54,7 @@ class Identity(BaseModel):
 
 
 def identity_of(config: Mapping[str, Any], reconstruction: Reconstruction) -> Identity:
-    """Return the identity of what a chain makes.
+    """Return the identity of the outputs of a chain.
 
     Files that the configuration names count by what they hold, and so do the modules of other packages that make
     products.

@@ -1,4 +1,4 @@
-"""The manifests of the shards of a production as one, and what is missing."""
+"""Joins the manifests of the shards of a production and reports what is missing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def list_name(plan: Plan) -> str:
 
 
 def write_list(folder: Path, plan: Plan, inputs: Sequence[Input]) -> None:
-    """Write the list of all files, from which the names of missing ones are told; once for all shards.
+    """Write the list of all files, which names those that are missing; once for all shards.
 
     Raises:
         WriteError: it cannot be written.

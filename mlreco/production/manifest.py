@@ -1,4 +1,4 @@
-"""The manifest of a production: what became of every file."""
+"""The manifest of a production: the result of every file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mlreco.errors import UserError
 from mlreco.inputs import read_text
 
 VERSION = 1
-"""Of the form of a manifest."""
+"""Version of the form of a manifest."""
 _LONGEST = 1 << 30
 """Bytes of a manifest that are read."""
 _SHOWN = 5
@@ -57,7 +57,7 @@ class Done(_Part):
         events_out: events of the output.
         skipped: the others.
         products: products of the output; those of labels are missing where the input has none.
-        warnings: what the user should know of its events.
+        warnings: warnings about its events.
         seconds: how long it took.
         date: when its output was begun.
         host: where.
@@ -131,7 +131,7 @@ class Plan(_Part):
 
 
 class Manifest(_Part):
-    """What became of the files of a production, or of one of its shards, in the order of the inputs.
+    """The results of the files of a production, or of one of its shards, in the order of the inputs.
 
     Attributes:
         version: of this form.
@@ -181,7 +181,7 @@ class Manifest(_Part):
         return f"{files} done, {self.events_out} of {self.events_in} events{skipped}"
 
     def problems(self) -> list[str]:
-        """Return why the outputs are not those of all files, each event once; nothing where they are."""
+        """Return the reasons why the outputs do not hold all files, each event once; empty where they do."""
         found = [
             f"{one.input} has the content of {before.input}: its events are reconstructed twice"
             for before, one in self.repeated()[:_SHOWN]
@@ -195,7 +195,7 @@ class Manifest(_Part):
         return found
 
     def _failures(self) -> str:
-        """Return which files have no output, and what to do about it."""
+        """Return the files without output, and what to do about them."""
         again = [one for one in self.failed if one.kind == "transient"]
         named = "; ".join(f"{one.input}: {one.reason}" for one in self.failed[:_SHOWN])
         more = f"; and {len(self.failed) - _SHOWN} more, see the manifest" if len(self.failed) > _SHOWN else ""

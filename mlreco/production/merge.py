@@ -1,4 +1,4 @@
-"""Several outputs as one: by naming the parts, or by copying their events."""
+"""Merges outputs, by a file that names the parts or by copying their events."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _AT_ONCE = 256
 
 @dataclass(frozen=True)
 class _Content:
-    """What is compared and joined of a part.
+    """The content of a part that is compared and joined.
 
     Attributes:
         path: the file.
@@ -93,7 +93,7 @@ def merge(output: str | Path, parts: Sequence[str | Path], copy: bool = False) -
 
 
 def _files(parts: Sequence[str | Path]) -> list[Path]:
-    """Return the outputs that are meant, in their order.
+    """Return the outputs to merge, in their order.
 
     Raises:
         UserError: one is given twice, or a manifest does not hold for its outputs.
@@ -137,7 +137,7 @@ def _of_manifest(path: Path) -> list[Path]:
 
 
 def _read(path: Path) -> _Content:
-    """Return what is compared and joined of an output.
+    """Return the content of an output that is compared and joined.
 
     Raises:
         UserError: it cannot be read.
@@ -174,7 +174,7 @@ def _refuse_another_kind(first: _Content, other: _Content) -> None:
     def refuse(text: str) -> UserError:
         return UserError(f"{other.path} does not fit {first.path}: {text}")
 
-    if not first.types or not other.types:  # without an event, nobody knows which products there would be
+    if not first.types or not other.types:  # without an event the products are not known
         raise refuse(f"{(other if first.types else first).path} has no products")
     for name in sorted({*first.types, *other.types}):
         if name not in other.types or name not in first.types:
@@ -213,7 +213,7 @@ def _info(contents: Sequence[_Content]) -> dict[str, Any]:
 
 
 def _part(one: _Content, output: Path) -> Part:
-    """Return how a merged file names a part.
+    """Return the entry of a part in the merged file.
 
     Raises:
         UserError: the part lies elsewhere, or is merged itself.

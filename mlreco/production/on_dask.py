@@ -1,4 +1,4 @@
-"""A production on the workers of a dask cluster: one that runs already, or processes of this machine."""
+"""A production on the workers of a dask cluster, an existing one or processes of this machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from mlreco.provenance import host
 
 LOCAL = "local"
 _SECONDS = 15
-"""How long a scheduler may take to answer."""
+"""Seconds that a scheduler may take to answer."""
 _LOGS = (
     "distributed",
     "distributed.client",
@@ -38,14 +38,14 @@ _LOGS = (
     "tornado.application",
 )
 _STARTS = 3
-"""How often the processes of this machine are started where one dies over it."""
+"""How often the processes of this machine are started again if one dies at the start."""
 _LOOK = 5.0
-"""Seconds between two looks at whether they are all there."""
+"""Seconds between two checks whether all have started."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What a worker needs to know of a production.
+    """The data of a production that a worker needs.
 
     Attributes:
         config: a checked configuration.
@@ -74,7 +74,7 @@ class DaskEngine:
         self._client, self._order = client, order
 
     def __call__(self, files: Sequence[Input]) -> Iterator[tuple[Input, Done | Failed]]:
-        """Yield files as they are done, with what became of them.
+        """Yield files as they are done, with their results.
 
         Raises:
             UserError: an output cannot be written, a worker is another program, or the scheduler is gone.
@@ -162,7 +162,7 @@ def reconstruct(order: Order, one: Input) -> Done | Failed:
 
 _one_at_a_time = threading.Lock()
 _makers: dict[str, Maker] = {}
-"""The chain of this worker, which stays for the next file."""
+"""The chain of this worker, which is kept for the next file."""
 
 
 @contextlib.contextmanager
@@ -203,7 +203,7 @@ def _started(distributed: ModuleType, workers: int, tries: int = _STARTS) -> Any
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep dask from telling of every worker that dies; what becomes of files is told here."""
+    """Silence dask's messages about workers that die; the results of files are reported here."""
     loggers = [logging.getLogger(name) for name in _LOGS]
     before = [logger.level for logger in loggers]
     for logger in loggers:

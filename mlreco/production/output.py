@@ -1,4 +1,4 @@
-"""What an output of a production says of itself, and whether it is whole."""
+"""The provenance of an output of a production, and the check that it is complete."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _AT_ONCE = 32
 
 
 class Made(BaseModel):
-    """What an output was made from.
+    """The provenance of an output.
 
     Attributes:
         input: the file, an absolute path.
@@ -45,7 +45,7 @@ class Made(BaseModel):
 
 
 def made_from(reader: HDF5Reader) -> Made | None:
-    """Return what an output was made from; None where it does not tell."""
+    """Return the provenance of an output; None where it has none."""
     try:
         return Made.model_validate_json(reader.info.get(PRODUCTION) or "")
     except ValidationError:
@@ -129,7 +129,7 @@ def _made(path: Path) -> Made | None:
 
 
 def _sound(read: Callable[[], T]) -> T:
-    """Return what is read of an output that stands in the folder.
+    """Return the provenance and content of an output in the folder.
 
     Raises:
         UserError: it cannot be read; says what to do.

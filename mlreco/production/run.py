@@ -45,15 +45,15 @@ def produce(
 ) -> Manifest:
     """Reconstruct the files of a configuration, each into an output of its own name in a folder.
 
-    Files that have their output are passed over. One that cannot be reconstructed does not keep the others from it.
-    The manifest is written while the production runs and when it ends, in whatever way.
+    Files that have an output are skipped. A file that cannot be reconstructed does not stop the others. The manifest is
+    written while the production runs and when it ends, in whatever way.
 
     Args:
         config: a checked configuration.
         folder: where the outputs go; it is made.
         weights: checkpoint that comes before those that the configuration names.
         shard: number of a part of the files, counted from 1, and how many parts there are; all files if None.
-        retries: how often a file is tried again whose failure may not come again.
+        retries: how often a file is tried again after a failure that may be temporary.
         cluster: address of a dask scheduler, ``local`` or ``local:N``; this process alone if None.
 
     Returns:
@@ -91,7 +91,7 @@ def produce(
 
 
 def _work(book: Book, engine: Callable[[Sequence[Input]], Outcomes], retries: int) -> None:
-    """Reconstruct what is left, then try again what may go well another time."""
+    """Reconstruct the files that are left, then try files with temporary failures again."""
     teller = _Teller(len(book.todo()))
     for one, outcome in engine(book.todo()):
         book.enter(one, outcome)
@@ -111,7 +111,7 @@ def _work(book: Book, engine: Callable[[Sequence[Input]], Outcomes], retries: in
 
 @contextlib.contextmanager
 def _kept(book: Book) -> Iterator[None]:
-    """Write the manifest at the end, also where a failure ends the block; that failure is the one to tell."""
+    """Write the manifest at the end, also where an error ends the block; that error is the one that is raised."""
     try:
         yield
     except BaseException:
@@ -122,7 +122,7 @@ def _kept(book: Book) -> Iterator[None]:
 
 
 def _pass_over(book: Book, folder: Path, fingerprint: str) -> None:
-    """Take down the files that have their output.
+    """Record the files that have their output.
 
     Raises:
         UserError: something else stands in the place of an output.
@@ -138,7 +138,7 @@ def _pass_over(book: Book, folder: Path, fingerprint: str) -> None:
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    """Return the checksums of outputs that the manifests of a folder tell; those that cannot be read tell none."""
+    """Return the checksums of outputs in the manifests of a folder; manifests that cannot be read are ignored."""
     found = {}
     for path in sorted(folder.glob("manifest*.json")):
         with contextlib.suppress(UserError):
@@ -194,7 +194,7 @@ def _refuse_several_kinds(inputs: Sequence[Input]) -> None:
 
 
 class _Teller:
-    """Says what became of files, one line each, and warnings once."""
+    """Prints the result of each file, one line each, and each warning once."""
 
     def __init__(self, total: int) -> None:
         self._number, self._total = 0, total

@@ -1,4 +1,4 @@
-"""From Geant4's deposits to an image whose every voxel has an energy, a class and an instance."""
+"""Makes images from Geant4's deposits; every voxel has an energy, a class and an instance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FEWEST_VOXELS = 3
 """A delta or hadron with fewer voxels of its own, before smearing, joins the charged particle that made it."""
 
 _FAINT_MEV = 0.01
-"""A deposit in a voxel below this does not count as a voxel of its own."""
+"""Energy below which a deposit in a voxel does not count as a voxel."""
 
 _LOW_ENERGY_VOXELS = 5
 """A secondary instance of at most so many voxels, before smearing, is a low-energy scatter."""

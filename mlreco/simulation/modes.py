@@ -1,4 +1,4 @@
-"""The two kinds of images, and what one voxel or track counts as in them."""
+"""The two kinds of images, and their rules for voxels and tracks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is simulated."""
+"""Options of a simulation."""
 
 from __future__ import annotations
 

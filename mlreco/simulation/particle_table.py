@@ -74,7 +74,7 @@ def particle_table(
 
 
 def _tell_tracks(table: np.ndarray, track: np.ndarray, processes: Sequence[str]) -> None:
-    """Write what is known of the track (K,) that begins each instance."""
+    """Write the data of the track (K,) that begins each instance."""
     momentum = np.sqrt(track["kinetic"] * (track["kinetic"] + 2 * track["mass"]))[:, None] * track["direction"]
     table["px"], table["py"], table["pz"] = momentum.T
     table["trackid"], table["pdg"] = track["id"], track["pdg"]

@@ -13,7 +13,7 @@ from mlreco.simulation.process import SimulationProcess
 from mlreco.simulation.products import SimulatedEvent
 
 _AHEAD = 4
-"""Events under way or waiting for each worker: enough that none waits for a slow event before its own."""
+"""Events in work or waiting for each worker, enough that no worker waits for a slow event."""
 
 
 class Pool:

@@ -1,4 +1,4 @@
-"""What is shot in an event: particles with energies, positions and directions."""
+"""The primary particles of an event, with energies, positions and directions."""
 
 from __future__ import annotations
 

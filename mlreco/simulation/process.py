@@ -1,4 +1,4 @@
-"""A worker process as the one that uses it sees it, replaced where it dies."""
+"""The interface to a worker process, which is replaced if it dies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ STARTS = 5
 """How often a worker may die while Geant4 starts, which has nothing to do with an event."""
 
 _DEATHS = (BrokenPipeError, EOFError, pickle.UnpicklingError)
-"""What speaking to a worker that has died raises."""
+"""Exceptions of the communication with a worker that has died."""
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SECONDS_TO_END = 5
@@ -79,7 +79,7 @@ class SimulationProcess:
     def _running(self) -> subprocess.Popen:
         """Return a worker whose Geant4 has started."""
         if self._owner != os.getpid():
-            self._worker = None  # that of the process this one was forked from
+            self._worker = None  # it belongs to the process from which this one was forked
         if self._worker is not None:
             return self._worker
         self._owner = os.getpid()
@@ -94,17 +94,17 @@ class SimulationProcess:
         raise UserError(f"Geant4 died {STARTS} times while it started ({ended})")
 
     def _bury(self) -> str:
-        """Count a worker that died, and tell how."""
+        """Count a worker that died, and return how it died."""
         self.deaths += 1
         return self._end()
 
     def _end(self) -> str:
-        """Close the worker's input, wait for its end and tell how it came."""
+        """Close the worker's input, wait for its end and return how it ended."""
         worker, self._worker = self._worker, None
         if worker is None or self._owner != os.getpid():
             return "not started"
         for pipe in pipes_of(worker):
-            with contextlib.suppress(BrokenPipeError):  # a dead worker needs no more of what was not sent
+            with contextlib.suppress(BrokenPipeError):  # the rest need not be sent to a dead worker
                 pipe.close()
         try:
             code = worker.wait(_SECONDS_TO_END)
@@ -115,7 +115,7 @@ class SimulationProcess:
 
 
 def _start() -> subprocess.Popen:
-    """Start a worker that finds this very package, has one thread, and does not hear Ctrl-C."""
+    """Start a worker that imports this package, has one thread, and ignores Ctrl-C."""
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     return subprocess.Popen(
         [sys.executable, "-c", "from mlreco.simulation.worker import main; main()"],

@@ -1,4 +1,4 @@
-"""Simulated events into LArCV3 files."""
+"""Writes simulated events to LArCV3 files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SECONDS_BETWEEN_WRITES = 5.0
 
 @dataclass(frozen=True)
 class Production:
-    """What a production did.
+    """The result of a production.
 
     Attributes:
         outputs: mode -> the file written.

@@ -16,7 +16,7 @@ from mlreco.analysis.statistics import Number, fraction, median, quantile, width
 NAME = "tracks"
 HELP = "start, end, direction, length and sense of tracks against the truth"
 SHORTEST = 3.0
-"""Tracks below this true length, cm, are left out; below this length where the truth tells no ends."""
+"""Tracks below this true length, cm, are left out; below this reconstructed length where the truth has no ends."""
 
 
 NOTE = (

@@ -1,4 +1,4 @@
-"""What is recorded of an event, and where Geant4's objects hold it.
+"""The recorded data of an event, and their places in Geant4's objects.
 
 The offsets are those of Geant4 11 in the wheels of `library.VERSIONS`; `tracker` checks them when it starts.
 """

@@ -1,8 +1,8 @@
-"""The Geant4 library inside ``geant4-pybind``: loading it without data sets, and what its Python names do not reach.
+"""The Geant4 library inside ``geant4-pybind``: loading it without data sets, and classes without Python bindings.
 
 The bindings leave out most physics constructors, and those that they have need two gigabytes of data files. The
 classes used here need none; they are constructed by the names that the C++ compiler gave them (Itanium C++ ABI), which
-the wheel exports. What is constructed so lives until the process ends.
+the wheel exports. Such objects live until the process ends.
 """
 
 from __future__ import annotations
