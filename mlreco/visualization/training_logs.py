@@ -12,6 +12,8 @@ from mlreco.errors import UserError
 from mlreco.inputs import input_file
 
 TRAINING, VALIDATION = "train_log", "validation_log"
+_LARGEST = 1 << 53
+"""Iterations up to here are exact as floats, which curves consist of."""
 Table = dict[str, np.ndarray]
 """Column to its (rows,) numbers; ``iter`` rises, NaN where a row has no number."""
 
@@ -84,8 +86,20 @@ def _rows(file: Path) -> list[dict[str, float]]:
     try:
         return [
             {name: float(text) for name, text in zip(header, line, strict=True) if text and np.isfinite(float(text))}
-            | {"iter": int(line[header.index("iter")])}
+            | {"iter": _iteration(line[header.index("iter")])}
             for line in body
         ]
     except ValueError as error:
         raise UserError(f"{file}: no log of a training: {error}") from None
+
+
+def _iteration(text: str) -> int:
+    """Return the number of an iteration; a curve holds it as a float.
+
+    Raises:
+        ValueError: it is none, or larger than floats are exact.
+    """
+    number = int(text)
+    if abs(number) > _LARGEST:
+        raise ValueError(f"iteration {text[:20]} is beyond {_LARGEST:.0e}")
+    return number

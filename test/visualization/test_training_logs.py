@@ -70,7 +70,10 @@ def test_only_regular_files_are_read(tmp_path):
         read_run(tmp_path / "x.csv")
 
 
-@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "iter,loss\n1,x\n2,3\n", "iter,loss\n1\n2,3\n", "\0\xff"])
+NO_LOGS = ["", "a,b\n1,2\n", "iter,loss\n1,x\n2,3\n", "iter,loss\n1\n2,3\n", "\0\xff", f"iter,loss\n{'9' * 400},1\n"]
+
+
+@pytest.mark.parametrize("text", NO_LOGS)
 def test_what_is_no_log_is_refused(tmp_path, text):
     (tmp_path / "x.csv").write_text(text, encoding="latin-1")
     with pytest.raises(UserError, match=r"x.csv: (no log of a training|cannot be read)"):
