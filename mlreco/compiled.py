@@ -13,8 +13,11 @@ from typing import Any, TypeVar, overload
 import numba
 import numpy as np
 from numba.core.bytecode import FunctionIdentity
+from numba.core.caching import FunctionCache
 from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
+
+from mlreco.console import remark
 
 _PACKAGE = __name__.partition(".")[0]
 
@@ -53,11 +56,8 @@ def compiled(function: Callable | None = None, **options: Any) -> Any:
     if function is None:
         return lambda function: compiled(function, **options)
     options = {"nogil": True, **options}
-    try:
-        made = numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # numba has found no writable folder
-        return numba.njit(**options)(function)
-    watch(made, lambda: stamp_of(function))
+    made = numba.njit(**options)(function)
+    keep(made, function)
     return made
 
 
@@ -66,13 +66,67 @@ def compiled_callback(signature: Any) -> Callable[[Callable], Any]:
 
     def decorate(function: Callable) -> CFunc:
         made = CFunc(function, (signature.args, signature.return_type), {}, {})
-        with suppress(RuntimeError):  # numba has found no writable folder
-            made.enable_caching()
-            watch(made, lambda: stamp_of(function))
+        keep(made, function)
         made.compile()
         return made
 
     return decorate
+
+
+class Kept(FunctionCache):
+    """Machine code on disk, of which a fault costs time and nothing else.
+
+    numba lets a run end where its folder is full or what lies there is damaged.
+    """
+
+    _is_lost = False
+    """Whether code of this process could not be kept."""
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return what was kept; None where there is nothing, or it is damaged: it is made again."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:  # unpickling damaged bytes can raise anything
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep code; where that is not possible any more, say so once."""
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            self.disable()
+            if not Kept._is_lost:
+                Kept._is_lost = True
+                remark(f"compiled kernels cannot be kept in {self.cache_path}: {error.strerror or error}; {AGAIN}")
+
+
+AGAIN = "later runs compile them again, unless NUMBA_CACHE_DIR names a folder with room that can be written"
+"""What holds of kernels that cannot be kept."""
+_without_place = 0
+"""Functions for whose code there is no folder."""
+
+
+def are_kept() -> bool:
+    """Tell whether what this process compiles is there for later ones, as far as is known."""
+    return not (_without_place or Kept._is_lost)
+
+
+def keep(made: Any, function: Callable) -> None:
+    """Have the machine code of a function kept, where there is a folder for it, until what it is made of changes.
+
+    Args:
+        made: what numba has made of the function.
+        function: the function.
+    """
+    global _without_place
+    try:
+        made._cache = Kept(function)
+    except RuntimeError:  # numba has found no writable folder
+        _without_place += 1
+        return
+    watch(made, lambda: stamp_of(function))
 
 
 def watch(made: Any, stamp: Callable[[], Hashable]) -> None:

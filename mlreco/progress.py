@@ -66,9 +66,9 @@ class Progress:
 
     def _tell_of_compiling(self) -> None:
         if not self._bar.disable:
-            self._bar.set_postfix_str(COMPILING)
+            self._bar.set_postfix_str(_of_compiling())
         elif self._is_shown:
-            remark(COMPILING)
+            remark(_of_compiling())
 
     def __enter__(self) -> Progress:
         compiling = _compiler_watch()
@@ -124,6 +124,12 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.{digits}f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def _of_compiling() -> str:
+    """Return what to say while kernels are compiled."""
+    compiled = sys.modules.get("mlreco.compiled")
+    return COMPILING if compiled is None or compiled.are_kept() else f"compiling kernels: {compiled.AGAIN}"
 
 
 def _compiling() -> float:

@@ -59,6 +59,7 @@ def test_a_function_and_a_callback_without_a_place(monkeypatch):
         raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(caching._CacheLocator, "ensure_cache_path", refuse)
+    monkeypatch.setattr(compiling, "_without_place", 0)
 
     @compiled
     def double(x):
@@ -75,6 +76,7 @@ def test_a_function_and_a_callback_without_a_place(monkeypatch):
     assert double(4) == 8
     assert inverse(0.0) == np.inf
     assert half.ctypes(4.0) == 2.0
+    assert not compiling.are_kept()
 
 
 CALLEE = """
@@ -209,3 +211,55 @@ def test_a_kept_callback_is_made_again_when_a_constant_of_another_file_changes(t
         command = [sys.executable, "-c", "import callback"]
         said.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.split())
     assert said == [["20.0", "0"], ["20.0", "1"], ["30.0", "0"]]
+
+
+def test_kept_code_that_is_damaged_is_made_again(tmp_path):
+    """Whatever a crash of the machine left of it: nothing, a part, something else; of the index and of the code."""
+    (tmp_path / "callee.py").write_text(CALLEE.format(factor=2, table=[0]))
+    code = (
+        "import callee; from mlreco import compiled as c; "
+        "print(callee.scaled(1), sum(callee.scaled.stats.cache_hits.values()), c.are_kept())"
+    )
+    environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "NUMBA_CACHE_DIR": str(tmp_path / "kept")}
+
+    def run():
+        command = [sys.executable, "-B", "-c", code]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+
+    assert run().stdout.split() == ["2", "0", "True"]
+    for ending, damage in (("nbi", b""), ("nbc", b""), ("nbc", None), ("nbi", b"no pickle")):
+        (file,) = (tmp_path / "kept").rglob(f"*.{ending}")
+        file.write_bytes(file.read_bytes()[:-100] if damage is None else damage)
+        again = run()
+        assert (again.stdout.split(), again.stderr) == (["2", "0", "True"], "")
+    assert run().stdout.split() == ["2", "1", "True"]
+
+
+def test_a_full_disk_costs_time_alone(monkeypatch, capsys):
+    from numba.core import caching
+
+    from mlreco import progress
+    from mlreco.cli.run_clock import told_once
+
+    def full(file, key, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(caching.IndexDataCacheFile, "save", full)
+    monkeypatch.setattr(compiling.Kept, "_is_lost", False)
+    monkeypatch.setattr(compiling, "_without_place", 0)
+    assert compiling.are_kept() and progress._of_compiling() == progress.COMPILING
+
+    @compiled
+    def triple(x):
+        return 3 * x
+
+    @compiled_callback(types.float64(types.float64))
+    def third(x):
+        return x / 3
+
+    assert triple(4) == 12 and triple(0.5) == 1.5 and third.ctypes(6.0) == 2.0
+    assert not compiling.are_kept()
+    told = capsys.readouterr().err
+    assert told.count("No space left on device; later runs compile them again") == 1 == told.count("\n")
+    assert progress._of_compiling() == f"compiling kernels: {compiling.AGAIN}"
+    assert told_once(2, 3) == "; compiling kernels: 2.0 s"

@@ -35,7 +35,9 @@ def told_once(seconds: float, kernels: int) -> str:
     """
     if seconds <= _WORTH_TELLING:
         return ""
-    return f"; {'compiling kernels, once' if kernels else 'loading compiled kernels'}: {seconds:.1f} s"
+    compiled = sys.modules.get("mlreco.compiled")
+    once = ", once" if compiled is None or compiled.are_kept() else ""
+    return f"; {f'compiling kernels{once}' if kernels else 'loading compiled kernels'}: {seconds:.1f} s"
 
 
 def _compiler() -> tuple[float, int]:

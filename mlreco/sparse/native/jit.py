@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 from numba import types
 from numba.core.ccallback import CFunc
 
-from mlreco.compiled import compiled, file_stamp, stamp_of, watch
+from mlreco.compiled import compiled, file_stamp, keep, watch
 
 _OPTIONS = {"error_model": "numpy", "boundscheck": False}
 _SIGNATURE = types.void(types.int64, types.int64)
@@ -69,9 +68,8 @@ class SharedKernel:
 
     def _compile(self) -> CFunc:
         code = CFunc(self._function, (_SIGNATURE.args, _SIGNATURE.return_type), {}, dict(_OPTIONS))
-        with suppress(RuntimeError):  # no writable cache folder
-            code.enable_caching()
-        watch(code, lambda: (stamp_of(self._function), _stamps()))
+        keep(code, self._function)
+        watch(code, _stamps)
         code.compile()
         return code
 
