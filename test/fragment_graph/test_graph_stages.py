@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from weakref import WeakSet
 
 import numpy as np
 import pytest
@@ -309,8 +310,8 @@ def test_the_file_of_fragments_holds_what_the_chain_scored(trained):
 
 def test_graphs_are_the_same_from_memory_and_from_the_file(trained, monkeypatch):
     readers = []
-    for most in (0, 2 << 30):
-        monkeypatch.setattr("mlreco.iotools.output.graphs.KEPT_BYTES", most)
+    for share in (0, 0.25):
+        monkeypatch.setattr("mlreco.iotools.output.graphs.KEPT_SHARE", share)
         readers.append(FragmentReader(trained / "fragments.h5"))
         for index in (0, 2, 0, 1, 2):
             one = readers[-1].graph(index, "fragments")
@@ -318,6 +319,22 @@ def test_graphs_are_the_same_from_memory_and_from_the_file(trained, monkeypatch)
             for part, same in ((one.graph, other.graph), (one.truth, other.truth)):
                 assert all(np.array_equal(vars(part)[name], vars(same)[name]) for name in vars(part))
     assert [len(reader._kept) for reader in readers] == [0, 3]
+
+
+def test_events_of_all_files_share_the_memory(trained, monkeypatch):
+    graphs = "mlreco.iotools.output.graphs"
+    monkeypatch.setattr(f"{graphs}._KEEPING", WeakSet())
+    first = FragmentReader(trained / "fragments.h5")
+    for index in range(2):
+        first.graph(index, "fragments")
+    bytes_kept = sum(rows.nbytes for event in first._kept.values() for rows in event.values())
+    monkeypatch.setattr(f"{graphs}._memory", lambda: 4 * bytes_kept)
+    second = FragmentReader(trained / "fragments.h5")
+    second.graph(0, "fragments")
+    assert (len(first._kept), len(second._kept)) == (2, 0)
+    del first
+    second.graph(0, "fragments")
+    assert len(second._kept) == 1
 
 
 def test_reclustering_again_gives_the_same_instances_and_another_clusterer_drops_them(trained):

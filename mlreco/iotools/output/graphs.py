@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -17,15 +19,18 @@ PRODUCT = "graph_fragments"
 GRAPH, TRUTH = "graph_", "truth_"
 """Beginnings of the names of the tables in the file; the rest are the names of the attributes."""
 
-KEPT_BYTES = 2 << 30
-"""Bytes of memory for events that were read."""
+KEPT_SHARE = 0.25
+"""Share of the machine's memory for events that were read, of all files together."""
+
+_KEEPING: WeakSet[FragmentReader] = WeakSet()
+"""Readers of this process that keep events."""
 
 
 class FragmentReader:
     """Graphs of the events of one file that ``mlreco fragments`` wrote.
 
-    Events stay in memory once they are read, the first ``KEPT_BYTES`` of them: a training reads each many times, and
-    unpacking them takes longer than learning from them.
+    Events stay in memory once they are read, until those of all files take ``KEPT_SHARE`` of it: a training reads each
+    many times, and unpacking them takes longer than learning from them.
 
     Args:
         path: the file.
@@ -99,9 +104,10 @@ class FragmentReader:
             return self._kept[index]
         event = self._reader.event(index, [*self._graphs, *(self._truths if labelled else ())])
         size = sum(rows.nbytes for rows in event.values())
-        if self._kept_bytes + size <= KEPT_BYTES:
+        if sum(reader._kept_bytes for reader in _KEEPING) + size <= _memory() * KEPT_SHARE:
             self._kept[index] = event
             self._kept_bytes += size
+            _KEEPING.add(self)
         return event
 
     def sparse3d(self, index: int, producer: str) -> Any:
@@ -120,6 +126,11 @@ class FragmentReader:
 
     def _unknown(self, product: str) -> UserError:
         return UserError(f"{self.path}: no product '{product}'; the file holds {PRODUCT}")
+
+
+def _memory() -> int:
+    """Bytes of memory of the machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _attributes(event: dict[str, np.ndarray], beginning: str) -> dict[str, np.ndarray]:
