@@ -43,7 +43,8 @@ class Number:
         """Return it as one line."""
         unit = f" {self.unit}" if self.unit else ""
         known = f", expected {self.expected:.4g}" if np.isfinite(self.expected) else ""
-        return f"{self.name}: {self.value:.4g} +- {self.error:.2g}{unit} ({self.count}{known})"
+        value = "not known" if np.isnan(self.value) else f"{self.value:.4g} +- {self.error:.2g}{unit}"
+        return f"{self.name}: {value} ({self.count}{known})"
 
 
 def median(name: str, values: np.ndarray, unit: str = "", expected: float = np.nan) -> Number:

@@ -41,7 +41,7 @@ def photon_probability(start_dedx: np.ndarray, gap: np.ndarray) -> np.ndarray:
     Returns:
         (K,) probabilities, NaN where neither input is known.
     """
-    log_dedx = np.log(np.where(start_dedx > 0, start_dedx, np.nan))
+    log_dedx = np.log(np.where((start_dedx > 0) & np.isfinite(start_dedx), start_dedx, np.nan))
     once, twice = (_student((log_dedx - np.log(peak)) / WIDTH) for peak in (ELECTRON_DEDX, PHOTON_DEDX))
     of_photons, of_electrons = AS_THE_OTHER["photon"], AS_THE_OTHER["electron"]
     by_dedx = (1 - of_photons) * twice + of_photons * once

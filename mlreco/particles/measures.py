@@ -117,7 +117,7 @@ def measure_lines(
     path = lengths + np.where(tracks, np.maximum(before, -trajectories.lengths / 2), beyond[rows, side])
     _measure_ranges(table, measured, path, trajectories.spacing, float(voxels.voxel_size.max()))
     scattered = _scattered(table, kinds, fitted, path, stopping.left(relations.backward))
-    table["direction_error"] = np.hypot(errors, scattered)
+    table["direction_error"] = np.minimum(np.hypot(errors, scattered), np.pi / 2)
 
 
 def _scattered(
@@ -183,7 +183,8 @@ def measure_showers(table: np.ndarray, kinds: np.ndarray, showers: ShowerStarts,
         vectors[wanted] = values
         put_vectors(table, name, vectors)
     table["dedx_start"][wanted] = showers.dedx[wanted, side]
-    table["direction_error"][wanted] = direction_error(table["energy"][wanted])
+    known = np.isfinite(ends["direction"]).all(axis=1)
+    table["direction_error"][wanted] = np.where(known, direction_error(table["energy"][wanted]), np.nan)
     from_vertex = np.linalg.norm(vectors_of(table, "start") - relations.vertices[relations.interaction], axis=1)
     members = np.bincount(relations.interaction, relations.primary, len(relations.vertices))
     table["vertex_distance"] = np.where(members[relations.interaction] > 1, from_vertex, np.nan)
@@ -221,7 +222,8 @@ def identify(table: np.ndarray, kinds: np.ndarray) -> None:
     table["pdg"] = pdg
     by_range = np.where(pdg == PROTON, table["range_energy_proton"], table["range_energy_muon"])
     stops = (table["stops"] > LIKELY) & (table["contained"] != 0)
-    energy = np.where(tracks, np.where(stops, by_range, np.nan), table["energy"])
+    seen = np.where((table["energy"] > 0) & np.isfinite(table["energy"]), table["energy"], np.nan)
+    energy = np.where(tracks, np.where(stops, by_range, np.nan), seen)
     energy = np.where(showers, energy / SHOWER_RESPONSE, energy)
     table["kinetic_energy"] = np.where(pdg >= 0, energy, np.nan)
 

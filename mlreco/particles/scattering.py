@@ -69,7 +69,7 @@ def _hidden_paths(particle: str, spacing: float, voxel: float) -> tuple[np.ndarr
 
 def _plane_angle(energy: np.ndarray, length: np.ndarray, mass: float | np.ndarray) -> np.ndarray:
     """Return the root of the variance of the angle in a plane after a length, rad."""
-    energy = np.where(energy > 0, energy, np.nan)
+    energy = np.where((energy > 0) & np.isfinite(energy), energy, np.nan)
     momentum_beta = energy * (energy + 2 * mass) / (energy + mass)
     thickness = np.where(length > 0, length, np.nan) / RADIATION_LENGTH
     return HIGHLAND / momentum_beta * np.sqrt(thickness) * np.maximum(0.5, 1 + 0.038 * np.log(thickness))

@@ -100,7 +100,7 @@ def stopping_likelihood(profiles: Profiles, lengths: np.ndarray) -> StoppingLike
         lengths: (K,) path lengths, cm.
     """
     values = np.zeros((len(lengths), len(PARTICLES), 2, len(LEFT)))
-    usable = np.where(profiles.dedx > 0, profiles.dedx, np.nan)
+    usable = np.where((profiles.dedx > 0) & np.isfinite(profiles.dedx), profiles.dedx, np.nan)
     _add(values, np.log(usable), profiles.distance, profiles.starts, lengths, np.array(LEFT), *_expected())
     return StoppingLikelihood(CORRELATION * values)
 

@@ -18,6 +18,7 @@ def test_medians_widths_and_quantiles_of_a_gaussian():
     assert found.count == 4000
     assert found.text().startswith("m: ")
     assert np.isnan(median("m", np.array([1.0, np.nan])).value)
+    assert median("m", np.array([1.0, np.nan]), "cm", 2.0).text() == "m: not known (1, expected 2)"
 
 
 @pytest.mark.parametrize(("yes", "no"), [(0, 5), (5, 0), (3, 7), (400, 100)])
@@ -42,6 +43,9 @@ def test_the_end_point_of_decays_is_found():
     assert fit.parameters[1] == pytest.approx(3, abs=1)
     sharp = michel.fit_end_point(52.83 * x[52.83 * x > michel.LEAST], michel.SHARP)
     assert sharp.parameters[0] == pytest.approx(52.83, abs=0.3), "true energies have no resolution that moves the edge"
+    flying = np.append(52.83 * x[:400], [55.1, 56.6])
+    sharp = michel.fit_end_point(flying[flying > michel.LEAST], michel.SHARP)
+    assert sharp.parameters[0] == pytest.approx(52.83, abs=0.6), "nor do muons that decayed in flight"
 
 
 def test_a_peak_on_a_background_is_found():

@@ -42,7 +42,15 @@ def test_a_particle_of_one_voxel(name):
     row = reconstruct_particles(bare([[5, 6, 7]], np.array([1.5]), semantics, shape=(10, 10, 10))).particles[0]
     assert (row["voxels"], row["energy"], row["contained"], row["parent"]) == (1, 1.5, 0, -1)
     assert [row["start_x"], row["end_x"], row["centroid_z"]] == pytest.approx([1.65, 1.65, 2.25])
-    for unknown in ("length", "direction_x", "dedx", "range_energy_muon", "nearest_distance", "vertex_distance"):
+    for unknown in (
+        "length",
+        "direction_x",
+        "direction_error",
+        "dedx",
+        "range_energy_muon",
+        "nearest_distance",
+        "vertex_distance",
+    ):
         assert np.isnan(row[unknown]), unknown
 
 
@@ -83,7 +91,7 @@ def test_a_ring_has_a_length_and_two_ends_that_touch():
     assert np.linalg.norm(vectors_of(table, "end") - vectors_of(table, "start")) < 3
 
 
-@pytest.mark.parametrize("energy", [None, 0.0, np.nan, -1.0])
+@pytest.mark.parametrize("energy", [None, 0.0, np.nan, -1.0, np.inf])
 @pytest.mark.parametrize("name", PILARNET.classes)
 def test_images_without_sensible_energies(energy, name):
     """Geometry is known all the same."""
@@ -97,12 +105,9 @@ def test_images_without_sensible_energies(energy, name):
     chord = np.linalg.norm(vectors_of(table, "end")[0] - vectors_of(table, "start")[0])
     assert chord == pytest.approx(extent, rel=0.05)
     assert np.isfinite(vectors_of(table, "direction")).all()
-    assert np.isnan(
-        [table["score_proton"][0], table["score_photon"][0], table["kinetic_energy"][0]]
-    ).all() or energy in (
-        0.0,
-        -1.0,
-    )
+    for unknown in ("score_proton", "score_photon", "kinetic_energy"):
+        assert np.isnan(table[unknown][0]), unknown
+    assert 0 < table["direction_error"][0] <= np.pi / 2 or name == "Shower"
     if name == "MIP":
         path = table["length"] + hidden_by_smoothing(table["length"], "muon", 1.0, 1.0)
         assert table["range_energy_muon"][0] == pytest.approx(kinetic_energy(path, "muon")[0], rel=1e-3)

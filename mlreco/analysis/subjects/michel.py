@@ -29,6 +29,9 @@ RESOLUTION = 1.5
 SHARP = 0.4
 """That of true energies, MeV: what keeps their likelihood smooth. A greater one would move the edge."""
 
+OTHERS = 0.01
+"""Part of the electrons that may have any energy: those of muons that still moved, and what is no Michel electron."""
+
 _GRID = np.linspace(0, 80, 1601)
 
 
@@ -109,7 +112,8 @@ def fit_end_point(energies: np.ndarray, resolution: float = RESOLUTION) -> Fit:
         end_point, lost = parameters
         if not (30 < end_point < 70 and LEAST_LOST <= lost < 30):
             return np.full(len(values), 1e6)
-        return -np.log(np.maximum(spectrum(values, end_point, lost, resolution), 1e-6))
+        own = spectrum(values, end_point, lost, resolution)
+        return -np.log((1 - OTHERS) * own + OTHERS / (_GRID[-1] - LEAST))
 
     found = fit_density(energies, loss, np.array([50.0, 3.0]))
     if found.parameters[1] > MOST_LOST:

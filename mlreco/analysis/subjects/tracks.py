@@ -22,7 +22,7 @@ SHORTEST = 3.0
 NOTE = (
     "Matched tracks (IoU above 0.5) of true muons, pions and protons at least 3 cm long. The statistical errors do not "
     "hold what voxels do to all tracks alike: medians of lengths are uncertain by another fifth of a voxel (0.06 cm) "
-    "and 0.2 % of the length."
+    "and 0.2 % of the length. What is beyond the axes is in their outermost bins."
 )
 
 
