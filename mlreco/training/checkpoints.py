@@ -44,6 +44,7 @@ class TrainingState:
         run: metadata of the running training.
         scaler: gradient scaler for fp16.
         skipped_steps: steps left out since their gradient overflowed in fp16.
+        left_out: file, entry and reason of events that could not be read and were skipped.
         average: moving average of the weights, where there is one.
         reports: state of the log.
         selection: the best network so far.
@@ -63,6 +64,7 @@ class TrainingState:
     run: Run = field(default_factory=lambda: Run(first_iteration=0, last_iteration=0, started=""))
     scaler: torch.amp.GradScaler = field(default_factory=lambda: torch.amp.GradScaler(enabled=False))
     skipped_steps: int = 0
+    left_out: list[tuple[str, int, str]] = field(default_factory=list)
     average: AveragedModel | None = None
     reports: dict[str, Any] = field(default_factory=dict)
     selection: Selection = field(default_factory=Selection)
@@ -127,6 +129,7 @@ def save_checkpoint(path: Path, state: TrainingState) -> None:
         "scheduler": state.scheduler.state_dict() if state.scheduler else None,
         "scaler": state.scaler.state_dict(),
         "skipped_steps": state.skipped_steps,
+        "left_out": state.left_out,
         "random": random_state(),
         "iteration": state.iteration,
         "epoch": state.epoch,
@@ -218,6 +221,7 @@ def restore(saved: Saved, state: TrainingState) -> None:
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
         raise UserError(f"{path}: its state does not fit trainval.optimizer and trainval.freeze: {error}") from error
     state.skipped_steps, state.iteration = content.skipped_steps, content.iteration
+    state.left_out = content.left_out
     state.epoch, state.seconds, state.batches = content.epoch, content.seconds, content.batches.model_dump()
     state.reports = content.reports.model_dump(exclude_none=True)
     state.selection = Selection.from_state(content.selection.model_dump())

@@ -56,6 +56,7 @@ class Content(_Part):
     scheduler: dict[str, Any] | None
     scaler: dict[str, Any] = {}
     skipped_steps: NotNegative = 0
+    left_out: list[tuple[str, int, str]] = []
     random: dict[str, Any]
     iteration: NotNegative
     epoch: Annotated[float, Field(ge=0, allow_inf_nan=False)]

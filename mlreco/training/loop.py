@@ -13,7 +13,6 @@ from mlreco.console import remark
 from mlreco.errors import UserError
 from mlreco.interrupt import Interruption
 from mlreco.iotools.collate import Batch
-from mlreco.iotools.skipped import SHOWN
 from mlreco.iotools.workers import WaitEnded
 from mlreco.models.chain import ChainLoss
 from mlreco.training.background import BackgroundValidator
@@ -21,6 +20,7 @@ from mlreco.training.checkpoints import TrainingState, save_checkpoint
 from mlreco.training.diverged import write_batch
 from mlreco.training.keeping import keep_last
 from mlreco.training.learner import Learner, Lessons
+from mlreco.training.left_out import LeftOut
 from mlreco.training.parts import Terms
 from mlreco.training.prefix import checkpoint_path
 from mlreco.training.report import Reporter
@@ -66,7 +66,7 @@ class Training:
         self.loader = loader
         self.iterations = iterations
         self._saved: Path | None = None
-        self._told = 0
+        self.left_out = LeftOut(team, state.left_out)
         self.validations = Validations(self.trainval, state, iterations, team, validator, self._save)
 
     @property
@@ -165,15 +165,6 @@ class Training:
         except UserError as error:
             raise UserError(f"{error}; {self._save_at_fault()}") from error
 
-    def _tell_skipped(self) -> None:
-        """Report events that were skipped for the first time; beyond a few only their number."""
-        skipped = self.loader.skipped
-        for one in skipped[self._told : SHOWN]:
-            remark(f"skipped {one}")
-        if len(skipped) > SHOWN >= self._told:
-            remark("... further ones are only counted, in the column 'skipped' of the log")
-        self._told = len(skipped)
-
     def _save(self, again: bool = False) -> Path:
         """Write a checkpoint, unless it is there and is not to be written again, and return its path."""
         path = checkpoint_path(self.trainval["weight_prefix"], self.state.iteration)
@@ -218,7 +209,7 @@ class Training:
 
     def _iterate(self, parts: Sequence[Batch], timer: Stopwatch) -> tuple[dict[str, float], dict[str, float]]:
         """Train on one batch and return its numbers, and the weights of its terms beside those of other batches."""
-        self._tell_skipped()
+        events = self.left_out.collect(self.loader.skipped, sum(len(part["index"]) for part in parts))
         times = {"tio": timer.lap(), "tforward": 0.0, "tbackward": 0.0}
 
         def lap(name: str) -> None:
@@ -237,6 +228,7 @@ class Training:
         self.state.iteration += 1
         self.state.batches = self.loader.state_dict()
         self.state.epoch = self.loader.epoch
+        self.state.left_out = self.left_out.state()
         self.state.seconds += sum(times.values())
         self.state.seconds_of_run += sum(times.values())
         terms, weights = self.learner.numbers(lessons)
@@ -246,10 +238,10 @@ class Training:
             "titer": sum(times.values()),
             "tsum": self.state.seconds,
             **times,
-            "events": sum(len(part["index"]) for part in parts) * self.team.ranks,
+            "events": events,
             "lr": rate,
             "gradient_norm": step.norm,
-            "skipped": len(self.loader.skipped),
+            "skipped": len(self.left_out),
             **self._scaling(),
             **terms,
         }

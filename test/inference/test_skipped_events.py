@@ -89,3 +89,7 @@ def test_training_counts_and_tells(tmp_path, capsys, sources):
     (log,) = (tmp_path / "log").glob("*.csv")
     rows = [line.split(",") for line in log.read_text().splitlines()]
     assert [row[rows[0].index("skipped")] for row in rows[1:]] == ["2", "3", "3", "4"]
+    code, _, err = run(capsys, *command, "--iterations", 6, "--resume")
+    assert code == 0 and "skipped" not in err
+    rows = [line.split(",") for line in log.read_text().splitlines()]
+    assert [row[rows[0].index("skipped")] for row in rows[1:]] == ["2", "3", "3", "4", "4", "4"]
