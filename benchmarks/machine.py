@@ -40,8 +40,8 @@ def usable_cpus() -> int:
 
 def describe() -> dict[str, Any]:
     """Return date, CPU, load and versions."""
-    from mlreco import __version__
     from mlreco.sparse import UNIT
+    from mlreco.version import __version__
 
     versions = {}
     for package in PACKAGES:

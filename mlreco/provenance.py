@@ -9,7 +9,7 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from mlreco import __version__
+from mlreco.version import __version__
 
 PACKAGES = ("torch", "numpy", "numba", "h5py", "spconv", "spconv-cu126", "uproot")
 

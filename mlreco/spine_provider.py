@@ -49,12 +49,12 @@ class FragmentationStage(ChainStage):
     provides = frozenset({"fragment_clusts", "fragment_shapes"})
 
     def __init__(self, name: str, chain: str = "thin", min_voxels: int = 1, voxel_size: float = VOXEL_SIZE) -> None:
-        import mlreco
+        from mlreco.reconstructor import Reconstructor
 
         super().__init__(name)
         self.min_voxels = min_voxels
         self.voxel_size = voxel_size
-        self.reconstructor = mlreco.Reconstructor.from_pretrained(chain)
+        self.reconstructor = Reconstructor.from_pretrained(chain)
 
     def forward(self, state: ChainState) -> StageResult:
         """Return the fragments of all events of a batch, as rows of its voxels, and their shapes."""

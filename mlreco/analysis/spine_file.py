@@ -14,7 +14,6 @@ from typing import Any
 import h5py
 import numpy as np
 
-from mlreco import __version__
 from mlreco.analysis.events import events_with_particles, scheme_of
 from mlreco.errors import UserError
 from mlreco.iotools.hdf5file import atomic_hdf5
@@ -25,6 +24,7 @@ from mlreco.particles.csda import STOPPING
 from mlreco.post_processing.predicted import predicted_instances
 from mlreco.progress import Progress
 from mlreco.semantics import ClassScheme
+from mlreco.version import __version__
 
 SHAPES = {"Shower": 0, "HIP": 1, "MIP": 1, "Track": 1, "Michel": 2, "Delta": 3, "LowE": 4}
 PIDS = {22: 0, 11: 1, 13: 2, 211: 3, 2212: 4}

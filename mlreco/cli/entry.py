@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from mlreco import __version__
 from mlreco.allocator import keep_freed_memory
 from mlreco.cli import commands
 from mlreco.cli.folders import removing_unused_folders
@@ -21,6 +20,7 @@ from mlreco.inputs import noting_inputs
 from mlreco.interrupt import Stopped, Terminated, ending_on_sigterm
 from mlreco.shipped import CONFIG_SUFFIXES
 from mlreco.threads import let_idle_threads_sleep
+from mlreco.version import __version__
 
 OK, BUG, USER_ERROR, INTERRUPTED, BROKEN_PIPE, TERMINATED = 0, 1, 2, 130, 141, 143
 BY_BATCHES = ("inference", "train", commands.OLD_FORM)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlreco import __version__, compiling
+from mlreco import compiling
 from mlreco.atomic import refuse_to_replace
 from mlreco.config import Config
 from mlreco.errors import UserError
@@ -28,6 +28,7 @@ from mlreco.models.layers.precision import tf32
 from mlreco.post_processing.factories import thresholds_text
 from mlreco.progress import Progress
 from mlreco.sparse import unchanging
+from mlreco.version import __version__
 
 COLUMNS = {"times": TIME_COLUMNS}
 """Names of the columns of products of the output."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from mlreco import __version__
 from mlreco.atomic import refuse_to_replace
 from mlreco.errors import UserError, nearest
 from mlreco.interrupt import Interruption
@@ -22,6 +21,7 @@ from mlreco.iotools.larcv3.writer import LIBRARY_VERSIONS, LArCV3Writer
 from mlreco.iotools.output.layout import storable
 from mlreco.iotools.partial import partial_hdf5
 from mlreco.progress import Progress
+from mlreco.version import __version__
 
 TARGETS = ("larcv3", "cache")
 """``larcv3``: compressed, readable by the larcv library; ``cache``: the same without compression, for training."""

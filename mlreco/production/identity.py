@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from mlreco import __version__
 from mlreco.config.by_content import by_content
 from mlreco.inference.reconstruction import Reconstruction
 from mlreco.inputs import file_digest
@@ -20,6 +19,7 @@ from mlreco.iotools.readers import READERS
 from mlreco.iotools.schema import read_schema
 from mlreco.models.chain import Chain
 from mlreco.post_processing.factories import thresholds_text
+from mlreco.version import __version__
 
 _OF_WEIGHTS = ("model_path", "model_name", "freeze_weights")
 """Keys of a stage that say where its weights come from; the weights themselves are compared."""

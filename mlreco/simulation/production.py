@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlreco import __version__
 from mlreco.interrupt import Interruption
 from mlreco.iotools.larcv3.layout import SCHEME_ATTRIBUTE
 from mlreco.iotools.larcv3.writer import LIBRARY_VERSIONS, LArCV3Writer
@@ -20,6 +19,7 @@ from mlreco.simulation.geant4 import require_geant4
 from mlreco.simulation.options import Options
 from mlreco.simulation.pool import Pool
 from mlreco.simulation.products import PRODUCER
+from mlreco.version import __version__
 
 _SECONDS_BETWEEN_WRITES = 5.0
 """About as much work is lost where a production is killed."""

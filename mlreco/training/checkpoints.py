@@ -13,7 +13,6 @@ import torch
 from pydantic import ValidationError
 from torch.optim.swa_utils import AveragedModel
 
-from mlreco import __version__
 from mlreco.atomic import make_folder
 from mlreco.checkpoints import DataFingerprint, Metadata, Run, metadata_of, read_checkpoint, write_checkpoint
 from mlreco.console import remark
@@ -24,6 +23,7 @@ from mlreco.models.weights import load_state
 from mlreco.training.content import Content, of_another_kind
 from mlreco.training.selection import Selection
 from mlreco.training.settings import difference, named_files, settings_before
+from mlreco.version import __version__
 
 
 @dataclass

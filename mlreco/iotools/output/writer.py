@@ -14,7 +14,6 @@ from typing import Any
 import h5py
 import numpy as np
 
-from mlreco import __version__
 from mlreco.errors import UserError
 from mlreco.iotools.hdf5file import AtomicFile, atomic_hdf5
 from mlreco.iotools.output.digest import DIGEST, digest
@@ -32,6 +31,7 @@ from mlreco.iotools.output.references import DanglingError, References, check_ro
 from mlreco.iotools.output.schema import check_info, class_count
 from mlreco.iotools.output.skipped_table import write_skipped
 from mlreco.iotools.skipped import Skipped
+from mlreco.version import __version__
 
 _BUFFERED_BYTES = 16 << 20
 _NONE = np.zeros(2, np.int64)

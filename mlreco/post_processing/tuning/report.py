@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import yaml
 
-from mlreco import __version__
+from mlreco.version import __version__
 
 
 @dataclass(frozen=True)
