@@ -1,4 +1,4 @@
-"""Signals that end a run after the current iteration, and SIGTERM, after which unfinished files are removed."""
+"""Signals that end a run: a training after the current iteration, other commands once unfinished files are removed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from typing import Any
 SAVED = 75
 """Exit status of a training that a batch system ended and that ``--resume`` continues (EX_TEMPFAIL: try again)."""
 
-_NOTED = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+"""With these batch systems warn or end a process, and a closed terminal or a limit on processor time does."""
+_LEFT_IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+"""Of these, those that stay ignored where whoever started the process has it so, as ``nohup``."""
 _process_ends = False
 """Whether the process ends with the block of `ending_on_sigterm` that is running."""
 
@@ -27,8 +30,16 @@ class Stopped(KeyboardInterrupt):
     exit_status = SAVED
 
 
+def _handled() -> Iterator[signal.Signals]:
+    """Yield the signals of ``ENDING`` that are not to stay ignored, nor handled by something else than Python."""
+    for number in ENDING:
+        handler = signal.getsignal(number)
+        if handler is not None and (number not in _LEFT_IGNORED or handler is not signal.SIG_IGN):
+            yield number
+
+
 class Interruption:
-    """Context in which SIGINT, SIGTERM and SIGUSR1 are only noted; a second SIGINT interrupts at once.
+    """Context in which SIGINT and the signals ``ENDING`` are only noted; a second SIGINT interrupts at once.
 
     Batch systems may send SIGTERM several times, to the process and to its group: these count as one, also after the
     end of the context where the process is about to leave with its exit status. Elsewhere, as in a notebook, every
@@ -44,7 +55,7 @@ class Interruption:
         self._before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
 
     def __enter__(self) -> Interruption:
-        for number in _NOTED:
+        for number in (signal.SIGINT, *_handled()):
             try:
                 self._before[number] = signal.signal(number, self._note)
             except ValueError:
@@ -82,41 +93,52 @@ class Interruption:
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM, as batch systems send it."""
+    """A signal of ``ENDING``.
+
+    Attributes:
+        number: of the signal.
+    """
+
+    def __init__(self, number: int = signal.SIGTERM) -> None:
+        super().__init__()
+        self.number = number
 
 
 @contextlib.contextmanager
-def ending_on_sigterm(process_ends: bool = False) -> Iterator[None]:
-    """Raise `Terminated` on SIGTERM within the block, which would end the process at once and leave its files behind.
+def ending_on_signals(process_ends: bool = False) -> Iterator[None]:
+    """Raise `Terminated` on a signal of ``ENDING`` within the block; it would end the process at once and leave files.
 
     An `Interruption` within comes first. In another thread than the main one the block changes nothing.
 
     Args:
-        process_ends: whether the process ends after the block: a SIGTERM that has come then stays ignored, since batch
-            systems send it again and the exit status is to tell what happened.
+        process_ends: whether the process ends after the block: signals that have come then stay ignored, since batch
+            systems send them again and the exit status is to tell what happened.
     """
     global _process_ends
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    is_ending = False
+    came: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> None:
-        nonlocal is_ending
-        is_ending = True
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # batch systems send it again; the end is on its way
-        raise Terminated
+        came.append(number)
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)  # batch systems send more of them; the end is on its way
+        raise Terminated(number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    before = {number: signal.getsignal(number) for number in _handled()}
+    for number in before:
+        signal.signal(number, end)
     outer, _process_ends = _process_ends, process_ends
     try:
         yield
     except Exception as error:  # code that the signal came into may have raised something else instead
-        if is_ending:
-            raise Terminated from error
+        if came:
+            raise Terminated(came[0]) from error
         raise
     finally:
         _process_ends = outer
-        if not process_ends or signal.getsignal(signal.SIGTERM) is end:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            if not process_ends or signal.getsignal(number) is end:
+                signal.signal(number, handler)

@@ -14,7 +14,7 @@ from mlreco.atomic import atomic_path, write_text
 from mlreco.cli import main
 from mlreco.errors import UserError
 from mlreco.inputs import input_file, let_replace, noting_inputs, read_text, refuse_to_replace_inputs
-from mlreco.interrupt import Terminated, ending_on_sigterm
+from mlreco.interrupt import ENDING, Interruption, Terminated, ending_on_signals
 from mlreco.iotools import expand_sources, open_reader
 from mlreco.iotools.conversion import convert
 
@@ -149,13 +149,27 @@ def test_where_there_are_no_locks_age_tells(tmp_path, monkeypatch):
     assert {file.name for file in tmp_path.iterdir()} == {"o.h5", young.name}
 
 
-def test_sigterm_ends_the_block_and_the_handler_comes_back(tmp_path):
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(Terminated), ending_on_sigterm(), atomic_path(tmp_path / "o.h5"):
-        os.kill(os.getpid(), signal.SIGTERM)
+@pytest.mark.parametrize("number", ENDING)
+def test_a_signal_ends_the_block_and_the_handler_comes_back(tmp_path, number):
+    before = {one: signal.getsignal(one) for one in ENDING}
+    with pytest.raises(Terminated) as ended, ending_on_signals(), atomic_path(tmp_path / "o.h5"):
+        os.kill(os.getpid(), number)
         time.sleep(5)
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert ended.value.number == number
+    assert before == {one: signal.getsignal(one) for one in ENDING}
     assert not list(tmp_path.iterdir())
+
+
+def test_a_hangup_that_is_ignored_stays_so():
+    """``nohup`` is to let a command go on when its terminal is closed."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with ending_on_signals(), Interruption() as interruption:
+            signal.raise_signal(signal.SIGHUP)
+            assert not interruption.requested
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_an_error_instead_of_the_signal_counts_as_the_signal():
@@ -166,9 +180,9 @@ def test_an_error_instead_of_the_signal_counts_as_the_signal():
         except KeyboardInterrupt:
             raise RuntimeError("a library's own words") from None
 
-    with pytest.raises(Terminated), ending_on_sigterm():
+    with pytest.raises(Terminated), ending_on_signals():
         work()
-    with pytest.raises(RuntimeError), ending_on_sigterm():
+    with pytest.raises(RuntimeError), ending_on_signals():
         raise RuntimeError
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,12 +18,12 @@ from mlreco.cli.folders import removing_unused_folders
 from mlreco.console import remark, write_what_the_terminal_cannot
 from mlreco.errors import UserError, nearest
 from mlreco.inputs import noting_inputs
-from mlreco.interrupt import Stopped, Terminated, ending_on_sigterm
+from mlreco.interrupt import Stopped, Terminated, ending_on_signals
 from mlreco.shipped import CONFIG_SUFFIXES
 from mlreco.threads import let_idle_threads_sleep
 from mlreco.version import __version__
 
-OK, BUG, USER_ERROR, INTERRUPTED, BROKEN_PIPE, TERMINATED = 0, 1, 2, 130, 141, 143
+OK, BUG, USER_ERROR, INTERRUPTED, BROKEN_PIPE, SIGNALLED = 0, 1, 2, 130, 141, 128
 BY_BATCHES = ("inference", "train", commands.OLD_FORM)
 """Commands whose memory grows with the size of a batch."""
 
@@ -45,21 +46,21 @@ def main(argv: Sequence[str] | None = None) -> int:
             command.
 
     Returns:
-        0; 2 for a user's mistake, told in one line; 1 for a bug, with its traceback; 130 after Ctrl-C; 143 after
-        SIGTERM, or 75 for a training that SIGTERM or SIGUSR1 ended after it was saved.
+        0; 2 for a user's mistake, told in one line; 1 for a bug, with its traceback; 130 after Ctrl-C; 128 and the
+        number of another signal that ended it, 143 after SIGTERM; 75 for a training that was saved first.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     let_idle_threads_sleep()
     keep_freed_memory()
     write_what_the_terminal_cannot()
     try:
-        with noting_inputs(), ending_on_sigterm(process_ends=argv is None), removing_unused_folders():
+        with noting_inputs(), ending_on_signals(process_ends=argv is None), removing_unused_folders():
             return run_command(words)
     except UserError as error:
         return _refuse(str(error))
-    except Terminated:
-        remark("ended by SIGTERM")
-        return TERMINATED
+    except Terminated as end:
+        remark(f"ended by {signal.Signals(end.number).name}")
+        return SIGNALLED + end.number
     except KeyboardInterrupt as stop:
         remark(f"interrupted: {stop}" if str(stop) else "interrupted")
         return stop.exit_status if isinstance(stop, Stopped) else INTERRUPTED

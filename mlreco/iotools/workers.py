@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from mlreco.errors import UserError
+from mlreco.interrupt import ENDING
 
 POLL = 2
 """Seconds between two checks whether the workers live and whether the wait is to end."""
@@ -31,7 +32,7 @@ def leave_signals_to_the_main_process(worker: int) -> None:
 
     The main process saves first and ends its workers then.
     """
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+    for number in (signal.SIGINT, *ENDING):
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -50,9 +50,9 @@ def train(config: Config, *, resume: str | Path | None = None, weights: str | Pa
     """Train the chain of a configuration.
 
     Writes ``<weight_prefix>-<iteration>.ckpt`` every ``checkpoint_step`` iterations and at the end, and a CSV log with
-    a row every ``report_step`` iterations. The first Ctrl-C, SIGTERM or SIGUSR1 ends the running iteration, saves and
-    raises. The last good state is also saved where a training ends in another way (a worker was killed, data are
-    damaged, a loss is no number).
+    a row every ``report_step`` iterations. The first Ctrl-C, or a signal of a batch system (`mlreco.interrupt.ENDING`),
+    ends the running iteration, saves and raises. The last good state is also saved where a training ends in another
+    way (a worker was killed, data are damaged, a loss is no number).
 
     Args:
         config: a checked configuration (:func:`mlreco.config.load_config`), with its YAML text in ``text``.

@@ -15,7 +15,7 @@ from test_training import ROOT, TINY, rows, states_equal, tiny_config
 
 from mlreco.checkpoints import read_checkpoint
 from mlreco.errors import UserError
-from mlreco.interrupt import SAVED, Interruption, Stopped, ending_on_sigterm
+from mlreco.interrupt import ENDING, SAVED, Interruption, Stopped, ending_on_signals
 from mlreco.iotools import HDF5Reader, LArCVDataset, loader_factory
 from mlreco.iotools.handover import _Piped
 from mlreco.iotools.workers import POLL, WaitEnded
@@ -72,6 +72,10 @@ def warning(process):
     process.send_signal(signal.SIGUSR1)
 
 
+def the_terminal_is_closed(process):
+    os.killpg(process.pid, signal.SIGHUP)
+
+
 def kill_a_worker(process):
     os.kill(children(process)[0], signal.SIGKILL)
 
@@ -82,6 +86,7 @@ def kill_a_worker(process):
         (by_hand, 0, 130, "interrupted: saved"),
         (to_the_group_twice, 1, SAVED, "interrupted: saved"),
         (warning, 0, SAVED, "interrupted: saved"),
+        (the_terminal_is_closed, 1, SAVED, "interrupted: saved"),
         (kill_a_worker, 1, 2, "a process that reads events was killed; .* GB of memory and .* of shared memory"),
     ],
 )
@@ -105,10 +110,10 @@ def test_what_ends_a_training_saves_it(tmp_path, end, workers, status, said):
 
 
 def test_only_a_second_ctrl_c_interrupts_at_once():
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR1)}
+    before = {number: signal.getsignal(number) for number in ENDING}
     with Interruption() as interruption:
-        for _ in range(3):
-            signal.raise_signal(signal.SIGTERM)
+        for number in (signal.SIGTERM, *ENDING):
+            signal.raise_signal(number)
         assert interruption.requested and isinstance(interruption.stop(""), Stopped)
         signal.raise_signal(signal.SIGINT)
         assert not isinstance(interruption.stop(""), Stopped)
@@ -119,14 +124,14 @@ def test_only_a_second_ctrl_c_interrupts_at_once():
 
 @pytest.mark.parametrize("process_ends", [False, True])
 def test_signals_mean_again_what_they_did_unless_the_process_ends(process_ends):
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, *ENDING)}
     try:
-        with ending_on_sigterm(process_ends), Interruption():
+        with ending_on_signals(process_ends), Interruption():
             signal.raise_signal(signal.SIGTERM)
         after = {number: signal.getsignal(number) for number in before}
-        ignored = dict.fromkeys((signal.SIGTERM, signal.SIGUSR1), signal.SIG_IGN) if process_ends else {}
+        ignored = dict.fromkeys(ENDING, signal.SIG_IGN) if process_ends else {}
         assert after == before | ignored
-        with ending_on_sigterm(process_ends), Interruption():
+        with ending_on_signals(process_ends), Interruption():
             pass
         assert after == {number: signal.getsignal(number) for number in before}
     finally:
