@@ -184,7 +184,8 @@ def measure_showers(table: np.ndarray, kinds: np.ndarray, showers: ShowerStarts,
         put_vectors(table, name, vectors)
     table["dedx_start"][wanted] = showers.dedx[wanted, side]
     known = np.isfinite(ends["direction"]).all(axis=1)
-    table["direction_error"][wanted] = np.where(known, direction_error(table["energy"][wanted]), np.nan)
+    errors = np.minimum(direction_error(table["energy"][wanted]), np.pi / 2)
+    table["direction_error"][wanted] = np.where(known, errors, np.nan)
     from_vertex = np.linalg.norm(vectors_of(table, "start") - relations.vertices[relations.interaction], axis=1)
     members = np.bincount(relations.interaction, relations.primary, len(relations.vertices))
     table["vertex_distance"] = np.where(members[relations.interaction] > 1, from_vertex, np.nan)

@@ -41,14 +41,15 @@ ANGLE_SCATTERING, ANGLE_LEAST = 9.8, 0.064
 
 
 def direction_error(energies: np.ndarray) -> np.ndarray:
-    """Return the uncertainty of the direction of showers: the angle within which 68 % are, rad, at most a right angle.
+    """Return the uncertainty of the direction of showers: the angle within which 68 % are, rad.
+
+    Below some MeV it is more than any angle: such a shower points nowhere.
 
     Args:
         energies: calorimetric energies, MeV.
     """
     energies = np.asarray(energies, np.float64)
-    spread = np.hypot(ANGLE_SCATTERING / np.where(energies > 0, energies, np.nan), ANGLE_LEAST)
-    return np.minimum(spread, np.pi / 2)
+    return np.hypot(ANGLE_SCATTERING / np.where(energies > 0, energies, np.nan), ANGLE_LEAST)
 
 
 @dataclass(frozen=True)

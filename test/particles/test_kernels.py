@@ -14,7 +14,9 @@ from mlreco.particles.kinds import most_common
 from mlreco.particles.landmarks import find_landmarks
 from mlreco.particles.matching import match_particles
 from mlreco.particles.proximity import find_neighbours
+from mlreco.particles.showers import direction_error
 from mlreco.particles.skeleton import find_lines
+from mlreco.particles.vertices import pointing_odds
 
 
 def event(seed, particles=4, voxels=60, spread=12):
@@ -154,3 +156,10 @@ def test_electron_or_photon_is_bayes_rule():
     assert np.isnan(photon_probability(nothing, nothing)).all()
     assert (photon_probability(dedx, nothing)[:2] > 0.5).tolist() == [False, True]
     assert (photon_probability(nothing, gap)[:2] > 0.5).tolist() == [False, True]
+
+
+def test_a_blob_of_a_few_mev_points_nowhere():
+    """Its odds of coming from a point ahead of it are far below those that make it belong there."""
+    start, along, point = np.array([10.0, 0, 0]), np.array([1.0, 0, 0]), np.zeros(3)
+    blob, shower = (pointing_odds(start, along, float(direction_error(energy)), point) for energy in (1.0, 100.0))
+    assert shower > 3 > 1 > blob
