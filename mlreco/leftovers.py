@@ -42,11 +42,24 @@ def remove_leftovers(final: Path) -> None:
     Args:
         final: the name.
     """
-    pattern = re.compile(rf"{re.escape(_prefix(final))}[a-z0-9_]{{8}}({re.escape(_MARK)})?{re.escape(final.suffix)}")
+    remove_leftovers_of(final.parent, re.escape(final.name[:_LONGEST]), final.suffix)
+
+
+def remove_leftovers_of(folder: Path, names: str, suffix: str) -> None:
+    """Remove unfinished files of several final names whose writers are gone.
+
+    Those of writers that are still at work are locked, and stay.
+
+    Args:
+        folder: where they are.
+        names: a pattern of the final names.
+        suffix: of all of these names.
+    """
+    pattern = re.compile(rf"\.(?:{names})\.[a-z0-9_]{{8}}({re.escape(_MARK)})?{re.escape(suffix)}")
     with contextlib.suppress(OSError):
-        names = [name for name in os.listdir(final.parent) if pattern.fullmatch(name)]
-        for name in names:
-            _remove(final.parent / name)
+        for name in os.listdir(folder):
+            if pattern.fullmatch(name):
+                _remove(folder / name)
 
 
 def _remove(path: Path) -> None:

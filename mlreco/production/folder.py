@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from mlreco.atomic import make_folder, write_failure, write_text
 from mlreco.errors import UserError
 from mlreco.inputs import read_text
-from mlreco.leftovers import unfinished_file
+from mlreco.leftovers import remove_leftovers, unfinished_file
 from mlreco.production.identity import Identity, differences
 
 IDENTITY = "production.json"
@@ -56,6 +56,7 @@ def _write_first(path: Path, text: str) -> None:
         WriteError: it cannot be written.
     """
     temporary = None
+    remove_leftovers(path)
     try:
         handle, temporary = unfinished_file(path)
         with open(handle, "w", encoding="utf-8") as file:

@@ -10,6 +10,7 @@ from pathlib import Path
 from mlreco.console import remark
 from mlreco.errors import UserError
 from mlreco.inputs import let_replace, refuse_to_replace_inputs
+from mlreco.leftovers import remove_leftovers_of
 from mlreco.reservation import reserved as locked
 from mlreco.training.checkpoints import Saved, read_training
 
@@ -53,15 +54,9 @@ def reserved(weight_prefix: str) -> Iterator[None]:
     """
     elsewhere = "choose another trainval.weight_prefix"
     with locked(Path(f"{weight_prefix}.lock"), "another training{owner} writes checkpoints of this name", elsewhere):
-        _remove_leftovers(weight_prefix)
+        prefix = Path(weight_prefix)
+        remove_leftovers_of(prefix.parent, rf"{re.escape(prefix.name)}-(?:\d+|best)\.ckpt", ".ckpt")
         yield
-
-
-def _remove_leftovers(weight_prefix: str) -> None:
-    """Remove what trainings that were killed had begun to write."""
-    for _, path in _matching(weight_prefix, r"\.{name}-(\d+)\.ckpt\.[a-z0-9_]{{8}}\.ckpt"):
-        with contextlib.suppress(OSError):
-            path.unlink()
 
 
 def refuse_to_overwrite(weight_prefix: str) -> None:

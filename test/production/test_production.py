@@ -17,9 +17,11 @@ from mlreco.errors import UserError
 from mlreco.inference import run_inference
 from mlreco.inputs import file_digest
 from mlreco.iotools import HDF5Reader
+from mlreco.leftovers import unfinished_file
 from mlreco.models.chain import Chain
 from mlreco.production import attempt, produce, read_manifest, run
-from mlreco.production.identity import identity_of
+from mlreco.production.folder import IDENTITY, claim
+from mlreco.production.identity import Identity, identity_of
 from mlreco.production.inputs import list_inputs, output_names
 from mlreco.provenance import versions
 
@@ -226,6 +228,13 @@ def test_bad_lists_of_files(tmp_path, files, weights):
     output = tmp_path / "made.h5"
     run_inference(tiny_config([files[0]]), output, weights=weights)
     refuse([files[0], output], "one production has files of one kind")
+
+
+def test_what_a_killed_process_left_in_a_folder_is_removed(tmp_path):
+    handle, left = unfinished_file(tmp_path / IDENTITY)
+    os.close(handle)
+    claim(tmp_path, Identity(mlreco="1", weights="", settings={}))
+    assert not left.exists() and [path.name for path in tmp_path.iterdir()] == [IDENTITY]
 
 
 def test_a_folder_that_may_not_be_written(tmp_path, files, weights, monkeypatch):

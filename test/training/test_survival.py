@@ -19,6 +19,7 @@ from mlreco.interrupt import ENDING, SAVED, Interruption, Stopped, ending_on_sig
 from mlreco.iotools import HDF5Reader, LArCVDataset, loader_factory
 from mlreco.iotools.handover import _Piped
 from mlreco.iotools.workers import POLL, WaitEnded
+from mlreco.leftovers import unfinished_file
 from mlreco.models.finite import not_finite
 from mlreco.training import train
 from mlreco.training.prefix import checkpoints, reserved
@@ -252,14 +253,16 @@ def test_two_trainings_do_not_share_a_prefix(tmp_path):
 def test_leftovers_of_a_killed_training_are_removed(tmp_path):
     folder = tmp_path / "weights"
     folder.mkdir()
-    for name in (".snapshot-7.ckpt.ab12cd_8.ckpt", ".other-7.ckpt.ab12cd_8.ckpt", ".snapshot-7.ckpt"):
+    left = [unfinished_file(folder / name) for name in ("snapshot-7.ckpt", "snapshot-best.ckpt", "other-7.ckpt")]
+    for handle, _ in left:
+        os.close(handle)
+    at_work, kept = unfinished_file(folder / "snapshot-8.ckpt")
+    for name in (".snapshot-7.ckpt.ab12cd_8.ckpt", ".snapshot-7.ckpt"):  # the first of an older version
         (folder / name).write_bytes(b"half")
     train(tiny_config(tmp_path, "trainval.iterations=1"))
-    assert sorted(path.name for path in folder.iterdir()) == [
-        ".other-7.ckpt.ab12cd_8.ckpt",
-        ".snapshot-7.ckpt",
-        "snapshot-1.ckpt",
-    ]
+    os.close(at_work)
+    expected = {left[-1][1].name, kept.name, ".snapshot-7.ckpt", "snapshot-1.ckpt"}
+    assert {path.name for path in folder.iterdir()} == expected
 
 
 def test_resuming_passes_over_damaged_checkpoints_and_says_so(tmp_path, capsys):
