@@ -2,8 +2,8 @@
 
     python -m benchmarks.precision_numbers config/thin.cfg config/fat.cfg [--source EVENTS.h5] -o FILE.md
 
-runs each configuration with ``trainval.amp`` off, fp16 and bf16 and writes a table. Without a GPU (``--gpus``) the
-rounding of operands and results is the same, the order of sums is not.
+runs each configuration, a chain with a fragment graph, with ``trainval.amp`` off, fp16 and bf16 and writes a table.
+Without a GPU (``--gpus``) the rounding of operands and results is the same, the order of sums is not.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.program import mlreco
+from mlreco.atomic import write_text
 from mlreco.iotools import HDF5Reader
 from mlreco.post_processing.metrics import adjusted_rand_index
 
@@ -24,9 +25,10 @@ AMP = ("off", "fp16", "bf16")
 
 
 def agreement(first: Path, second: Path) -> float:
-    """Return the mean over events of the ARI between the fragments of two output files."""
+    """Return the mean over events of the ARI between the instances of two output files."""
     with HDF5Reader(first) as a, HDF5Reader(second) as b:
-        return float(np.mean([adjusted_rand_index(x["fragments"], y["fragments"]) for x, y in zip(a, b, strict=True)]))
+        pairs = zip(a, b, strict=True)
+        return float(np.mean([adjusted_rand_index(x["instances"], y["instances"]) for x, y in pairs]))
 
 
 def rows(config: Path, arguments: argparse.Namespace, folder: Path) -> list[str]:
@@ -69,12 +71,13 @@ def main() -> None:
     head = [
         "# Mixed precision beside float32",
         "",
-        f"Written by `benchmarks/precision_numbers.py` on {today}, on {device}. ARI: mean over events, all classes.",
+        f"Written by `python -m benchmarks.precision_numbers` on {today}, on {device}. ARI: mean over events, all "
+        "classes.",
         "",
-        "| configuration | events | amp | ARI with the truth | difference | ARI with the float32 fragments |",
+        "| configuration | events | amp | ARI with the truth | difference | ARI with those of float32 |",
         "|---|---|---|---|---|---|",
     ]
-    arguments.output.write_text("\n".join([*head, *table, ""]), encoding="utf-8")
+    write_text(arguments.output, "\n".join([*head, *table, ""]))
 
 
 if __name__ == "__main__":

@@ -88,6 +88,21 @@ def test_passes_without_gradients_give_what_torch_gives(graphs):
         torch.testing.assert_close(values, wanted[name].detach(), rtol=1e-5, atol=1e-5, msg=name)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("gradients", [False, True])
+def test_mixed_precision_changes_no_score(graphs, dtype, gradients):
+    network = Grappa(PILARNET, width=16, link_width=8, rounds=2).eval()
+    for of_side in network.rounds.node_updates[0].weights:
+        of_side.bias.data += 12  # exp(12) is beyond float16
+    batch = join_graphs(graphs)
+    with torch.set_grad_enabled(gradients):
+        wanted = network({"fragment_graph": batch})["graph_logits"]
+        with torch.autocast("cpu", dtype):
+            found = network({"fragment_graph": batch})["graph_logits"]
+    for name, values in found.items():
+        assert torch.equal(values, wanted[name]) and values.isfinite().all(), name
+
+
 def test_changed_weights_are_noticed(graphs):
     network = Grappa(PILARNET, width=16, link_width=8, rounds=1).eval()
     scores_of(network, graphs)

@@ -82,8 +82,16 @@ class Grappa(nn.Module):
             )
 
     def forward(self, products: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the scores of pairs (log-odds) and of fragments (probabilities), and the logits for the loss."""
+        """Return the scores of pairs (log-odds) and of fragments (probabilities), and the logits for the loss.
+
+        They are computed in float32, also where the rest of the chain is in half precision: the weights of pairs are
+        exponentials, the largest of which float16 does not hold.
+        """
         graph: GraphBatch = products["fragment_graph"]
+        with torch.autocast(graph.nodes.device.type, enabled=False):
+            return self._scores(graph)
+
+    def _scores(self, graph: GraphBatch) -> dict[str, Any]:
         edges = graph.local_edges()
         fragments, pairs = self._outputs(graph, edges)
         prior = torch.log(graph.nodes[:, self.classes] + 1e-3)
