@@ -91,6 +91,7 @@ def measure_lines(
     relations: Relations,
     stopping: StoppingLikelihood,
     walls: np.ndarray,
+    proximity: Proximity,
 ) -> None:
     """Fill in what the paths of particles tell; showers and others have ends and a length too, but no dE/dx."""
     rows = np.arange(len(table))
@@ -101,7 +102,7 @@ def measure_lines(
     put_vectors(table, "end", ends[rows, 1 - side])
     tracks = kinds == Kind.TRACK
     directions, errors, fitted = start_directions(
-        voxels.positions, voxels.weights, voxels.starts, trajectories, relations.backward, NEAR
+        voxels, trajectories, relations.backward, proximity, np.isfinite(table["margin"]), NEAR
     )
     put_vectors(table, "direction", directions)
     table["dedx"], table["dedx_start"], table["dedx_end"] = _ionisation(profiles, relations.backward)

@@ -118,7 +118,7 @@ def _reconstruct(images: JoinedImages, containment_margin: float) -> list[EventP
     relate(table, relations, proximity)
     low, high = (corners[voxels.events] for corners in images.corners())
     walls = way_to_walls(trajectories, low, high, voxels.voxel_size)
-    measure_lines(table, kinds, voxels, trajectories, profiles, relations, stopping, walls)
+    measure_lines(table, kinds, voxels, trajectories, profiles, relations, stopping, walls, proximity)
     measure_showers(table, kinds, showers, relations)
     contain(table, voxels, images, containment_margin)
     identify(table, kinds)
