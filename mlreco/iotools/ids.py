@@ -7,6 +7,8 @@ count only where they are the largest of the column's own type.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 UNSET = -1
@@ -28,12 +30,21 @@ def unset_ids(column: np.ndarray) -> np.ndarray:
     Returns:
         (N,) bool.
     """
+    unset = column < 0
     if column.dtype.kind == "f":
-        tops = np.array(SENTINELS, dtype=column.dtype)
-        return ~np.isfinite(column) | (column < 0) | np.isin(column, tops)
-    largest = int(np.iinfo(column.dtype).max)
-    unset = np.isin(column, np.array([top for top in {*SENTINELS, largest} if top <= largest], dtype=column.dtype))
-    return unset | (column < 0) if column.dtype.kind == "i" else unset
+        unset |= ~np.isfinite(column)
+    for top in _tops(column.dtype):  # on columns as short as those of particles many times as fast as np.isin
+        unset |= column == top
+    return unset
+
+
+@cache
+def _tops(kind: np.dtype) -> tuple[np.generic, ...]:
+    """Return the numbers of a type that mean "not set"."""
+    if kind.kind == "f":
+        return tuple(np.array(SENTINELS, kind))
+    largest = int(np.iinfo(kind).max)
+    return tuple(np.array([top for top in {*SENTINELS, largest} if top <= largest], kind))
 
 
 def known_ids(column: np.ndarray, name: str) -> np.ndarray:
