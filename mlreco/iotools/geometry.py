@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 
@@ -50,6 +51,12 @@ def sound_geometries(shapes: np.ndarray, origins: np.ndarray, sizes: np.ndarray)
     return sound_shapes(shapes) & near & sized
 
 
+@lru_cache
+def _is_sound(shape: tuple[int, ...], origin: tuple[float, ...], voxel_size: tuple[float, ...]) -> bool:
+    """Return what `sound_geometries` says of one image; most images of a file have the same geometry."""
+    return bool(sound_geometries(np.asarray(shape), np.asarray(origin), np.asarray(voxel_size)))
+
+
 def image_geometry(
     shape: Sequence[int], origin: Sequence[float], voxel_size: Sequence[float], fail: Callable[[str], UserError]
 ) -> ImageMeta:
@@ -64,9 +71,9 @@ def image_geometry(
     Raises:
         UserError: it cannot be used; says why.
     """
-    if not sound_shapes(np.asarray(shape)):
-        raise fail(f"has an image of {' x '.join(map(str, shape))} voxels")
-    if not sound_geometries(np.asarray(shape), np.asarray(origin), np.asarray(voxel_size)):
+    if not _is_sound(tuple(shape), tuple(origin), tuple(voxel_size)):
+        if not sound_shapes(np.asarray(shape)):
+            raise fail(f"has an image of {' x '.join(map(str, shape))} voxels")
         where = ", ".join(f"{place:.6g}" for place in origin)
         edges = " x ".join(f"{edge:.6g}" for edge in voxel_size)
         raise fail(f"has an image with its origin at ({where}) cm and voxels of {edges} cm")
