@@ -52,13 +52,17 @@ def folded(rounds: Rounds, node_head: nn.Module, link_head: nn.Module) -> Folded
     parts = (rounds, node_head, link_head)
     if torch.is_grad_enabled() or torch.is_autocast_enabled("cpu") or all_are_watched():
         return None
-    if not all(_is_ordinary(module) for part in parts for module in part.modules()):
+    if not remembered(rounds, "ordinary", list, lambda: _are_ordinary(parts)):
         return None
 
     def tensors() -> list[Tensor]:
         return [tensor for part in parts for tensor in (*part.parameters(), *part.buffers())]
 
     return remembered(rounds, "folded", tensors, lambda: _fold(*parts))
+
+
+def _are_ordinary(parts: Sequence[nn.Module]) -> bool:
+    return all(_is_ordinary(module) for part in parts for module in part.modules())
 
 
 def _is_ordinary(module: nn.Module) -> bool:
