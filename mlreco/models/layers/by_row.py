@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+
+from mlreco.compiled import compiled
+
+_ROWS = 64
+"""Rows that :func:`linear_by_row` computes together."""
 
 
 def by_row(function: Callable[[torch.Tensor], torch.Tensor], values: torch.Tensor) -> torch.Tensor:
@@ -38,9 +44,31 @@ def softmax_by_row(logits: torch.Tensor) -> torch.Tensor:
 def linear_by_row(values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
     """Return values @ weight.T + bias, (N, O) of (N, I), for few outputs; each row is independent of the others.
 
-    Every product and every sum is rounded separately, which vector instructions and the C library do alike. For CPUs.
+    Every product and every sum is rounded separately, one after the other. For CPUs, without gradients.
     """
-    result = bias[:, None].expand(len(bias), len(values)).clone()
-    for column, factors in zip(values.T.contiguous(), weight.T, strict=True):
-        result += factors[:, None] * column
-    return result.T.contiguous()
+    result = torch.empty(len(values), len(bias), dtype=values.dtype)
+    rows, factors, shifts = (tensor.detach().to(values.dtype).contiguous().numpy() for tensor in (values, weight, bias))
+    _linear(rows, factors, shifts, result.numpy())
+    return result
+
+
+@compiled
+def _linear(values: np.ndarray, weight: np.ndarray, bias: np.ndarray, result: np.ndarray) -> None:
+    """Write values @ weight.T + bias; the innermost loops run over rows, so that they are vectorised."""
+    inputs = weight.shape[1]
+    columns = np.empty((inputs, _ROWS), values.dtype)
+    sums = np.empty(_ROWS, values.dtype)
+    columns[:] = 0
+    for first in range(0, len(values), _ROWS):
+        count = min(_ROWS, len(values) - first)
+        for row in range(count):
+            for i in range(inputs):
+                columns[i, row] = values[first + row, i]
+        for o in range(len(weight)):
+            sums[:] = bias[o]
+            for i in range(inputs):
+                factor = weight[o, i]
+                for row in range(_ROWS):
+                    sums[row] += factor * columns[i, row]
+            for row in range(count):
+                result[first + row, o] = sums[row]
