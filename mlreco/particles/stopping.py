@@ -47,6 +47,8 @@ FREEDOM = 4.0
 MINIMUM_IONISING = 2.15
 _GRID = 0.25
 _REACH = 2500.0
+_LARGE = 1e100
+"""Product of tails at which its logarithm is taken: float64 has room for as large a factor more."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,11 @@ def _add(
     width: np.ndarray,
     log_width: np.ndarray,
 ) -> None:
+    """Add the log likelihoods of all steps; the logarithm of the tails is taken of products of many of them."""
+    power = 0.5 * (FREEDOM + 1)
+    tails = np.empty(values.shape[1:])
     for p in range(len(lengths)):
+        tails[:] = 1.0
         first, end = starts[p], starts[p + 1]
         if end - first > 2:
             first, end = first + 1, end - 1
@@ -172,8 +178,12 @@ def _add(
                     cell = min(int((ahead + left[r]) / _GRID), median.shape[1] - 1)
                     for kind in range(median.shape[0]):
                         pull = (logs[b] - median[kind, cell]) / width[kind, cell]
-                        tail = 0.5 * (FREEDOM + 1) * np.log1p(pull * pull / FREEDOM)
-                        values[p, kind, sense, r] -= tail + log_width[kind, cell]
+                        tails[kind, sense, r] *= 1 + pull * pull / FREEDOM
+                        values[p, kind, sense, r] -= log_width[kind, cell]
+                        if tails[kind, sense, r] > _LARGE:
+                            values[p, kind, sense, r] -= power * np.log(tails[kind, sense, r])
+                            tails[kind, sense, r] = 1.0
+        values[p] -= power * np.log(tails)
 
 
 def _log_sum(values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
