@@ -37,7 +37,10 @@ class Tree:
         return _closest(self.folders, path, None)
 
     def overlay(self, other: Tree) -> None:
-        """Write another tree over this one: mappings are merged, anything else is replaced."""
+        """Write another tree over this one: mappings are merged, anything else is replaced.
+
+        Where the other tree names another parser, optimiser or schedule, the ``args`` of the one before go with it.
+        """
         self._merge(self.values, other.values, (), other)
 
     def _merge(self, into: dict[str, Any], values: Mapping[str, Any], path: KeyPath, other: Tree) -> None:
@@ -45,6 +48,9 @@ class Tree:
             child = (*path, str(key))
             if isinstance(into.get(key), dict) and isinstance(value, dict):
                 self._record(child, other)
+                if "args" in into[key] and _names_another(into[key], value):
+                    self._forget((*child, "args"))
+                    del into[key]["args"]
                 self._merge(into[key], value, child, other)
             else:
                 self._forget(child)
@@ -111,6 +117,11 @@ def _included(folder: Path, name: str) -> Path:
     """Return the file of an ``include``: beside the file that names it, or a shipped configuration by its name."""
     beside = folder / name
     return beside if beside.exists() else configurations().get(name, beside)
+
+
+def _names_another(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Tell whether a block names another parser or class than the block under it does."""
+    return any(key in after and key in before and after[key] != before[key] for key in ("parser", "name"))
 
 
 def _closest(table: Mapping[KeyPath, Any], path: KeyPath, default: Any) -> Any:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
+
+from mlreco.errors import UserError
 
 
 class LossTerms(dict[str, Tensor]):
@@ -24,7 +27,30 @@ class LossTerms(dict[str, Tensor]):
 
     @classmethod
     def joined(cls, losses: Mapping[str, Mapping[str, Tensor]]) -> LossTerms:
-        """Return the terms of several losses as ``<loss>_<term>``."""
-        values = {f"{name}_{term}": value for name, terms in losses.items() for term, value in terms.items()}
-        own = {name: terms.weights for name, terms in losses.items() if isinstance(terms, cls)}
-        return cls(values, {f"{name}_{term}": weight for name, of in own.items() for term, weight in of.items()})
+        """Return the terms of several losses as ``<loss>_<term>``.
+
+        Raises:
+            UserError: a loss has no term ``loss``, a term or weight is no scalar, or a weight belongs to no term.
+        """
+        joined = cls({})
+        for name, terms in losses.items():
+            if not isinstance(terms, Mapping) or not isinstance(terms.get("loss"), Tensor):
+                raise UserError(f"the loss of {name} must return a mapping of scalars in which 'loss' is a tensor")
+            device = terms["loss"].device
+            for term, value in terms.items():
+                joined[f"{name}_{term}"] = _scalar(value, device, f"the loss of {name}: '{term}'")
+            for term, weight in terms.weights.items() if isinstance(terms, cls) else ():
+                if term not in terms:
+                    raise UserError(f"the loss of {name}: there is a weight for '{term}', but no such term")
+                joined.weights[f"{name}_{term}"] = _scalar(weight, device, f"the loss of {name}: weight of '{term}'")
+        return joined
+
+
+def _scalar(value: object, device: torch.device, what: str) -> Tensor:
+    """Return a number, or a tensor with one, as a () tensor on the device."""
+    if isinstance(value, Tensor) and value.shape == ():
+        return value
+    if isinstance(value, int | float):
+        return torch.tensor(float(value), device=device)
+    found = f"a tensor of shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+    raise UserError(f"{what} must be a scalar, not {found}; take its mean")

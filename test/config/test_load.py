@@ -32,6 +32,22 @@ def test_include_is_merged_deeply_and_the_file_wins(write, load, text):
     assert config.iotool.dataset.data_keys == ["events.h5"]
 
 
+def test_arguments_go_with_the_parser_or_class_that_they_belong_to(write, load, text):
+    write(text, "base.cfg")
+    other = "include: base.cfg\niotool: {dataset: {schema: {segment_label: %s}}}\ntrainval: {optimizer: %s}"
+    path = write(
+        other % ("{parser: parse_sparse3d_scn, args: {sparse_event: sparse3d_a}}", "{name: SGD, args: {momentum: 0.9}}")
+    )
+    config = load(path)
+    assert config.iotool.dataset.schema["segment_label"].args == {"sparse_event": "sparse3d_a"}
+    assert config.trainval.optimizer.args == {"momentum": 0.9}
+
+    same = load(write(other % ("{args: {sparse_event: sparse3d_a}}", "{name: Adam, args: {weight_decay: 0.1}}")))
+    label = same.iotool.dataset.schema["segment_label"]
+    assert label.args == {"sparse_event_list": ["sparse3d_semantics"], "sparse_event": "sparse3d_a"}
+    assert same.trainval.optimizer.args == {"lr": 0.001, "weight_decay": 0.1}
+
+
 def test_include_within_an_include_is_relative_to_the_including_file(write, load, text):
     write(text, "a/b/deep.cfg")
     write("include: b/deep.cfg", "a/middle.cfg")

@@ -11,6 +11,7 @@ from mlreco.errors import UserError
 from mlreco.models.chain import Chain, ChainLoss
 from mlreco.models.factories import construct
 from mlreco.models.labels import labels_from
+from mlreco.models.loss_terms import LossTerms
 
 PRODUCTS = ("segmentation", "embeddings", "margins", "seediness")
 
@@ -191,3 +192,34 @@ def test_chain_loss_is_the_sum_of_the_stages(chain, model_config):
     products = chain(make_batch([90, 30]))
     terms = ChainLoss.from_config(model_config)(products, products["labels"])
     torch.testing.assert_close(terms["loss"], terms["uresnet_loss"] + terms["spice_loss"])
+
+
+class TestTermsOfAStage:
+    """What the loss of somebody's own stage returns."""
+
+    def test_numbers_are_scalars(self):
+        own = LossTerms({"loss": torch.ones(()), "accuracy": 0.5}, {"accuracy": 7})
+        terms = LossTerms.joined({"mine": own, "other": {"loss": torch.zeros(())}})
+        assert all(value.shape == () for value in (*terms.values(), *terms.weights.values()))
+        assert {name: value.item() for name, value in terms.items()} == {
+            "mine_loss": 1.0,
+            "mine_accuracy": 0.5,
+            "other_loss": 0.0,
+        }
+        assert {name: weight.item() for name, weight in terms.weights.items()} == {"mine_accuracy": 7.0}
+
+    @pytest.mark.parametrize(
+        ("terms", "message"),
+        [
+            (torch.ones(()), "the loss of mine must return a mapping of scalars in which 'loss' is a tensor"),
+            ({"accuracy": torch.ones(())}, "in which 'loss' is a tensor"),
+            ({"loss": 1.0}, "in which 'loss' is a tensor"),
+            ({"loss": torch.ones(3)}, r"'loss' must be a scalar, not a tensor of shape \(3,\); take its mean"),
+            ({"loss": torch.ones(()), "accuracy": "high"}, "'accuracy' must be a scalar, not a str"),
+            (LossTerms({"loss": torch.ones(())}, {"loss": torch.ones(2)}), r"weight of 'loss' must be a scalar"),
+            (LossTerms({"loss": torch.ones(())}, {"los": 2}), "a weight for 'los', but no such term"),
+        ],
+    )
+    def test_anything_else_is_named(self, terms, message):
+        with pytest.raises(UserError, match=message):
+            LossTerms.joined({"mine": terms})

@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
         remark(f"{done.deaths} processes died and were replaced; the events are the same")
     fresh = done.events - done.continued
     for mode, path in done.outputs.items():
-        rate = f"{fresh / max(seconds, 1e-9):.0f} events/s, {done.voxels[mode] / max(fresh, 1):.0f} voxels an event"
+        rate = f"{fresh / max(seconds, 1e-9):.3g} events/s, {done.voxels[mode] / max(fresh, 1):.0f} voxels an event"
         say(f"{path}: {done.events} {mode} events in {seconds:.1f} s ({rate})")
 
 
