@@ -159,13 +159,14 @@ def test_electron_or_photon_is_bayes_rule():
     def densities(dedx, gap):
         once, twice = (t.pdf(np.log(dedx / peak) / 0.13, 3) / 0.13 for peak in (2.0, 4.1))
         free = expon.pdf(gap, scale=9 / 7 * 14)
-        return (0.85 * twice + 0.15 * once) * free, (0.9 * once + 0.1 * twice) * (
-            0.9 * 2 * t.pdf(gap / 0.6, 3) / 0.6 + 0.1 * free
-        )
+        near = 0.9 * 2 * t.pdf(gap / 0.6, 3) / 0.6 + 0.1 * free
+        photon, electron = (0.85 * twice + 0.15 * once) * free, (0.9 * once + 0.1 * twice) * near
+        return 0.95 * photon + 0.05 * twice * free, 0.95 * electron + 0.05 * twice * free
 
     dedx, gap = np.array([1.9, 4.2, 2.8, 1.9, 30.0, 0.01]), np.array([0.3, 12.0, 2.0, 25.0, 0.0, 400.0])
     photon, electron = densities(dedx, gap)
     np.testing.assert_allclose(photon_probability(dedx, gap), photon / (photon + electron), rtol=1e-9)
+    assert photon_probability(np.array([4.1]), np.array([30.0]))[0] < 0.95, "its start may be wrong"
     nothing = np.full(6, np.nan)
     assert np.isnan(photon_probability(nothing, nothing)).all()
     assert (photon_probability(dedx, nothing)[:2] > 0.5).tolist() == [False, True]

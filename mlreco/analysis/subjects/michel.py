@@ -73,7 +73,8 @@ def analyse(sample: Sample) -> Result:
 
     note = (
         "Michel electrons at the end of a track. What they radiate is in other voxels where the images are labelled so "
-        "(thin events): it counts as lost, and where it is too much there is no end point."
+        "(thin events): it counts as lost, and where it is too much there is no end point. Voxels of neighbours that a "
+        "chain gives them are not in the model: the end point moves up with the ratio of energies below."
     )
     return Result("Michel electrons", numbers, columns, draw, note)
 
