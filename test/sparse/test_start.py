@@ -86,33 +86,39 @@ def test_tiles_of_other_cpus_compute_the_same_and_the_second_process_compiles_no
     run(tmp_path / "neon", "NEON")
 
 
-def test_without_a_place_for_the_cache_kernels_are_still_compiled(monkeypatch):
-    calls = []
+@pytest.fixture
+def no_place(monkeypatch):
+    """Nowhere is a folder that can be written; what numba raises then."""
 
-    def njit(**options):
-        calls.append(options)
-        if options.get("cache"):
-            raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: function
+    def refuse(kept, function):
+        raise RuntimeError("cannot cache function: no locator available")
 
-    monkeypatch.setattr(compiling.numba, "njit", njit)
-    assert jit.kernel(np.sum) is np.sum
-    assert "cache" not in calls[-1]
+    monkeypatch.setattr(compiling.Kept, "__init__", refuse)
+    monkeypatch.setattr(compiling, "_without_place", 0)
+
+
+def _twice(values):
+    return 2 * values
+
+
+def test_without_a_place_for_the_cache_kernels_are_still_compiled(no_place):
+    assert compiling.are_kept()
+    twice = jit.kernel(_twice)
+    assert twice(21) == 42
+    assert twice.signatures
+    assert not compiling.are_kept()
 
 
 def _write_the_worker(job, worker):
     integers_at(job)[0] = worker
 
 
-def test_without_a_place_for_the_cache_shared_kernels_are_still_compiled(monkeypatch):
-    def refuse(code):
-        raise RuntimeError("cannot cache function: no locator available")
-
-    monkeypatch.setattr(jit.CFunc, "enable_caching", refuse)
+def test_without_a_place_for_the_cache_shared_kernels_are_still_compiled(no_place):
     compiled = jit.SharedKernel(_write_the_worker).compiled
     number = np.full(1, -1)
     compiled.ctypes(number.ctypes.data, 7)
     assert number[0] == 7
+    assert not compiling.are_kept()
 
 
 @pytest.mark.parametrize(
