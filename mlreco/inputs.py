@@ -39,12 +39,13 @@ def noting_inputs() -> Iterator[None]:
         _noted = before
 
 
-def input_file(path: str | Path, what: str = "") -> os.stat_result:
+def input_file(path: str | Path, what: str = "", missing: str = "no such file") -> os.stat_result:
     """Check that a file can be opened without waiting for ever, and note it.
 
     Args:
         path: the file.
         what: what it should be, for the message about something else: ``of events``.
+        missing: the message where there is none.
 
     Raises:
         UserError: it is missing, a folder, a named pipe, a socket or a device.
@@ -52,7 +53,7 @@ def input_file(path: str | Path, what: str = "") -> os.stat_result:
     try:
         found = os.stat(path)
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise UserError(f"{path}: {missing}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
     kind = _other_kind(found)

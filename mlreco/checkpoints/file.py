@@ -36,9 +36,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         UserError: the file is missing, damaged or no checkpoint of this program.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint")
-    input_file(path)
+    input_file(path, "of weights", missing="no such checkpoint")
     try:
         _check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -1,6 +1,7 @@
 """Checkpoint files: every damaged bit is noticed, nothing but weights is believed."""
 
 import codecs
+import os
 import pickle
 import zipfile
 
@@ -183,7 +184,10 @@ def test_what_a_pickle_declares_is_compared_with_the_file(tmp_path, saved, chang
         read_checkpoint(tmp_path / "x.ckpt")
 
 
-def test_missing_files_and_folders(tmp_path):
-    for path in (tmp_path / "none.ckpt", tmp_path):
-        with pytest.raises(UserError, match="no such checkpoint"):
+def test_missing_files_and_what_is_no_file(tmp_path):
+    with pytest.raises(UserError, match=r"none\.ckpt: no such checkpoint"):
+        read_checkpoint(tmp_path / "none.ckpt")
+    os.mkfifo(tmp_path / "pipe.ckpt")
+    for path, kind in ((tmp_path, "folder"), (tmp_path / "pipe.ckpt", "named pipe")):
+        with pytest.raises(UserError, match=f"is a {kind}, not a file of weights"):
             read_checkpoint(path)
