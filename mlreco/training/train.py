@@ -137,7 +137,10 @@ def _beginning(trainval: Mapping[str, Any], resume: str | Path | None, team: Tea
         resume = "latest" if checkpoints(prefix) else None
     if resume is not None:
         saved = training_to_resume(resume, prefix)
-        return saved, saved.content.seed
+        before, wanted = saved.content.seed, trainval["seed"]
+        if team.is_first and wanted >= 0 and wanted != before:
+            remark(f"{saved.path}: goes on with its seed {before}; trainval.seed, now {wanted}, is for new ones")
+        return saved, before
     if team.is_first:
         refuse_to_overwrite(prefix)
     return None, trainval["seed"] if trainval["seed"] >= 0 else team.gathered(secrets.randbits(31))[0]

@@ -10,7 +10,7 @@ import h5py
 import pytest
 import torch
 
-from mlreco.checkpoints import read_metadata
+from mlreco.checkpoints import read_checkpoint, read_metadata
 from mlreco.config import load_config
 from mlreco.config.by_content import by_content
 from mlreco.errors import UserError
@@ -245,6 +245,15 @@ def test_a_training_replaces_of_what_it_read_only_the_checkpoint_that_it_goes_on
     mine = [f"model.modules.spice.model_path={tmp_path}/weights/snapshot-0.ckpt", "trainval.keep_last=1"]
     with pytest.raises(UserError, match=r"snapshot-0.ckpt: is an input of this .*; choose another trainval.weight_pre"):
         train(tiny_config(tmp_path, "trainval.iterations=2", *mine), resume="latest")
+
+
+def test_resuming_keeps_the_seed_and_says_so(tmp_path, capsys):
+    train(tiny_config(tmp_path, "trainval.iterations=1", "trainval.seed=4"))
+    train(tiny_config(tmp_path, "trainval.iterations=2", "trainval.seed=4"), resume="latest")
+    assert "goes on with" not in capsys.readouterr().err
+    last = train(tiny_config(tmp_path, "trainval.iterations=3", "trainval.seed=5"), resume="latest")
+    assert "goes on with its seed 4; trainval.seed, now 5," in capsys.readouterr().err
+    assert read_checkpoint(last)["seed"] == 4
 
 
 def test_resuming_needs_a_checkpoint_that_fits(tmp_path):
