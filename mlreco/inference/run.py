@@ -209,7 +209,7 @@ def output_info(config: Config, reconstruction: Reconstruction, files: Iterable[
         "classes": list(scheme.classes),
         "thresholds": thresholds_text(reconstruction.processors),
         "post_processors": list(config.get("post_processing") or {}),
-        "source_files": json.dumps([str(file) for file in files]),
+        "source_files": list(files),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ def write_batch(
         "class_scheme": chain.scheme.name,
         "classes": list(chain.scheme.classes),
         "post_processors": [],
-        "source_files": json.dumps([str(file) for file in files]),
+        "source_files": list(files),
     }
     with HDF5Writer(path, info) as writer:
         for part in parts:

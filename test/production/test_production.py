@@ -17,6 +17,7 @@ from mlreco.errors import UserError
 from mlreco.inference import run_inference
 from mlreco.inputs import file_digest
 from mlreco.iotools import HDF5Reader
+from mlreco.iotools.output.schema import source_files
 from mlreco.leftovers import unfinished_file
 from mlreco.models.chain import Chain
 from mlreco.production import attempt, produce, read_manifest, run
@@ -228,6 +229,13 @@ def test_bad_lists_of_files(tmp_path, files, weights):
     output = tmp_path / "made.h5"
     run_inference(tiny_config([files[0]]), output, weights=weights)
     refuse([files[0], output], "one production has files of one kind")
+
+
+def test_files_whose_names_are_no_utf8(tmp_path, files, weights):
+    odd = shutil.copy(files[1], tmp_path / os.fsdecode(b"caf\xe9.h5"))
+    run_inference(tiny_config([odd]), tmp_path / "o.h5", weights=weights)
+    with HDF5Reader(tmp_path / "o.h5") as reader:
+        assert len(reader) == 2 and source_files(reader.info) == [str(tmp_path / "caf\\udce9.h5")]
 
 
 def test_what_a_killed_process_left_in_a_folder_is_removed(tmp_path):

@@ -282,6 +282,8 @@ class HDF5Writer:
         given = dict(self._info)
         if not isinstance(given.get("post_processors", ""), str):
             given["post_processors"] = json.dumps(list(given["post_processors"]))
+        if not isinstance(given.get("source_files", ""), str):
+            given["source_files"] = json.dumps([storable(str(file)) for file in given["source_files"]])
         standard = {
             "cfg": "",
             "version": f"{FORMAT_VERSION}",
