@@ -38,19 +38,25 @@ def read_run(path: str | Path) -> RunLog:
 
     Args:
         path: the folder of the logs (``trainval.log_dir``), or one CSV file. Where several files have the same
-            iteration, the newest file counts.
+            iteration, the newest file counts; empty files, of trainings that ended before their first report, do not.
 
     Raises:
         UserError: there is no log, or a file is none.
     """
     path = Path(path)
     if path.is_dir():
-        training, validation = (sorted(path.glob(f"{stem}-*.csv"), key=_age) for stem in (TRAINING, VALIDATION))
+        training, validation = (
+            sorted(filter(_was_begun, path.glob(f"{stem}-*.csv")), key=_age) for stem in (TRAINING, VALIDATION)
+        )
     else:
         training, validation = [path], []
     if not training:
         raise UserError(f"{path}: holds no log of a training ({TRAINING}-*.csv)")
     return RunLog(str(path), _joined(training), _joined(validation))
+
+
+def _was_begun(path: Path) -> bool:
+    return not path.is_file() or path.stat().st_size > 0
 
 
 def _age(path: Path) -> tuple[float, str]:

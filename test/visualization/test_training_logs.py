@@ -87,3 +87,11 @@ def test_a_running_mean_is_that_of_the_values_around(count, width):
     values = np.random.default_rng(count).random(count)
     slow = [values[max(n - width // 2, 0) : n - width // 2 + width].mean() for n in range(count)]
     assert running_mean(values, width) == pytest.approx(slow)
+
+
+def test_a_training_that_ended_before_its_first_report_does_not_hide_the_others(tmp_path):
+    (tmp_path / "train_log-0000000.csv").touch()
+    with pytest.raises(UserError, match=r"holds no log of a training"):
+        read_run(tmp_path)
+    (tmp_path / "train_log-0000000_1.csv").write_text("iter,loss\n2,1.5\n")
+    assert read_run(tmp_path).training["loss"].tolist() == [1.5]
