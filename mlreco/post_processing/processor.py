@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,10 +67,20 @@ def products_to_add(
     """Return what a post-processor adds to each of several events; those of other packages take one at a time.
 
     Raises:
-        UserError: the post-processor raises it for an event.
+        UserError: the post-processor raises it for an event, or returns something else than arrays by name.
     """
     together: Any = getattr(processor, "of_events", None)
-    return [processor(event, scheme) for event in events] if together is None else together(events, scheme)
+    if together is not None:
+        return together(events, scheme)
+    added = [processor(event, scheme) for event in events]
+    for event, products in zip(events, added, strict=True):
+        is_right = isinstance(products, Mapping) and all(isinstance(x, np.ndarray) for x in products.values())
+        if not is_right:
+            raise UserError(
+                f"{type(processor).__name__}: {_identity(event)}a post-processor must return a mapping from names of"
+                " products to numpy arrays"
+            )
+    return added
 
 
 def _identity(event: dict[str, np.ndarray]) -> str:
