@@ -98,6 +98,11 @@ def file_digest(path: Path) -> str:
     return hashed.hexdigest()
 
 
+def storable(text: str) -> str:
+    """Return a text as UTF-8 can hold it; names of files may have other bytes, and no text in a file ends with NUL."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")
+
+
 def let_replace(path: str | Path) -> None:
     """Take a file from the list of those that were read: the command may write a new one in its place, or remove it."""
     with contextlib.suppress(OSError, ValueError):

@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from mlreco.checkpoints.file import read_checkpoint
 from mlreco.errors import UserError
+from mlreco.inputs import storable
 from mlreco.semantics import SCHEMES
 from mlreco.yaml_reader import read_yaml
 
 FORMAT_VERSION = 1
 NotNegative = Annotated[int, Field(ge=0)]
+Text = Annotated[str, AfterValidator(storable)]
+"""A text with names of files, which may not be valid UTF-8."""
 
 
 class _Part(BaseModel):
@@ -67,7 +70,7 @@ class DataFingerprint(_Part):
         digest: sha256 over the sampled events with their labels; the same for the same events in other files.
     """
 
-    files: tuple[str, ...] = ()
+    files: tuple[Text, ...] = ()
     events: NotNegative
     endless: bool = False
     sampled: NotNegative
@@ -105,7 +108,7 @@ class Run(_Part):
     last_iteration: NotNegative
     started: str
     seconds: float = 0.0
-    begun_from: str = ""
+    begun_from: Text = ""
     resumed: bool = False
     seed: int = 0
     processes: int = 1
@@ -132,7 +135,7 @@ class Metadata(_Part):
     """
 
     format_version: int = FORMAT_VERSION
-    config: str = ""
+    config: Text = ""
     class_scheme: str = ""
     classes: tuple[str, ...] = ()
     versions: dict[str, str] = {}

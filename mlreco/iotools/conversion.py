@@ -12,13 +12,13 @@ import numpy as np
 
 from mlreco.atomic import refuse_to_replace
 from mlreco.errors import UserError, nearest
+from mlreco.inputs import storable
 from mlreco.interrupt import Interruption
 from mlreco.iotools.eventfiles import EventFiles, check_schemes
 from mlreco.iotools.files import expand_sources
 from mlreco.iotools.interface import Reader, holds_classes, read_product
 from mlreco.iotools.larcv3.layout import KINDS, SCHEME_ATTRIBUTE
 from mlreco.iotools.larcv3.writer import LIBRARY_VERSIONS, LArCV3Writer
-from mlreco.iotools.output.layout import storable
 from mlreco.iotools.partial import partial_hdf5
 from mlreco.progress import Progress
 from mlreco.version import __version__

@@ -1,6 +1,8 @@
 """What a checkpoint tells about itself: new ones all, older ones what they can."""
 
 import math
+import os
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 
@@ -52,6 +54,15 @@ def test_a_checkpoint_carries_its_recipe(trained):
     config = read_recipe(trained).config
     assert config.model.modules.spice.filters == 4 and config.trainval.iterations == 3
     build_chain(config, trained)
+
+
+def test_events_in_files_whose_names_are_no_utf8(tmp_path):
+    odd = shutil.copy(SAMPLE, tmp_path / os.fsdecode(b"caf\xe9.h5"))
+    settings = [*TINY, f"trainval.weight_prefix={tmp_path}/w/s", f"trainval.log_dir={tmp_path}/log"]
+    train(load_config(ROOT / "config/spice.cfg", [*settings, "trainval.iterations=1"], sources=[odd]))
+    again = load_config(ROOT / "config/spice.cfg", [*settings, "trainval.iterations=2"], sources=[odd])
+    found = read_metadata(train(again, resume="latest"))
+    assert found.data is not None and found.data.files == (str(tmp_path / r"caf\udce9.h5"),)
 
 
 def test_the_fingerprint_is_that_of_the_events(trained):

@@ -8,6 +8,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from mlreco.inputs import storable
 from mlreco.iotools.output.deflate import LEVEL, deflated
 
 FORMAT = "spine_hdf5"
@@ -55,11 +56,6 @@ def extend_table(table: h5py.Dataset, rows: np.ndarray) -> None:
     elsewhere = (0,) * (rows.ndim - 1)
     for place in range(first, last, length):
         table.id.write_direct_chunk((start + place, *elsewhere), deflated(rows[place : place + length]))
-
-
-def storable(text: str) -> str:
-    """Return a text as UTF-8 can hold it; names of files may have other bytes, and no text in a file ends with NUL."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8").replace("\0", "\\0")
 
 
 def to_attribute(value: Any) -> Any:

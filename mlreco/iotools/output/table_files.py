@@ -13,7 +13,7 @@ import numpy as np
 
 from mlreco.atomic import atomic_path
 from mlreco.errors import UserError
-from mlreco.iotools.output.layout import storable
+from mlreco.inputs import storable
 
 _ROW_GROUP = 1 << 16
 """Rows that are written to a Parquet file at once."""

@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 
 from mlreco.errors import UserError
+from mlreco.inputs import storable
 from mlreco.iotools.hdf5file import AtomicFile, atomic_hdf5
 from mlreco.iotools.output.digest import DIGEST, digest
 from mlreco.iotools.output.layout import (
@@ -23,7 +24,6 @@ from mlreco.iotools.output.layout import (
     create_table,
     extend_table,
     from_attribute,
-    storable,
     to_attribute,
 )
 from mlreco.iotools.output.products import check_product, check_values
