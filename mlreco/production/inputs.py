@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlreco.errors import UserError
-from mlreco.inputs import input_file
+from mlreco.inputs import input_file, storable
 from mlreco.iotools.files import expand_sources
 
 
@@ -39,7 +39,8 @@ def list_inputs(sources: str | Path | Iterable[str | Path], folder: Path) -> lis
         folder: the output folder.
 
     Raises:
-        UserError: there are none, one is missing or no regular file, one is given twice, or lies in the output folder.
+        UserError: there are none, one is missing or no regular file, one is given twice, lies in the output folder,
+            or has a name that is no UTF-8.
     """
     paths = [Path(os.path.abspath(path)) for path in expand_sources(sources)]
     seen: dict[tuple[int, int], Path] = {}
@@ -47,6 +48,10 @@ def list_inputs(sources: str | Path | Iterable[str | Path], folder: Path) -> lis
     inside = os.path.realpath(folder)
     for path in paths:
         found = input_file(path, "of events")
+        if storable(str(path)) != str(path):
+            raise UserError(
+                f"{path}: a name that is no UTF-8, which a manifest cannot hold; rename the file or its folder"
+            )
         before = seen.setdefault((found.st_dev, found.st_ino), path)
         if before is not path:
             same = "is given twice" if before == path else f"is the same file as {before}"

@@ -236,6 +236,8 @@ def test_files_whose_names_are_no_utf8(tmp_path, files, weights):
     run_inference(tiny_config([odd]), tmp_path / "o.h5", weights=weights)
     with HDF5Reader(tmp_path / "o.h5") as reader:
         assert len(reader) == 2 and source_files(reader.info) == [str(tmp_path / "caf\\udce9.h5")]
+    with pytest.raises(UserError, match="a name that is no UTF-8, which a manifest cannot hold"):
+        produce(tiny_config([odd]), tmp_path / "out", weights=weights)
 
 
 def test_what_a_killed_process_left_in_a_folder_is_removed(tmp_path):
