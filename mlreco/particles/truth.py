@@ -82,6 +82,16 @@ def true_particles(
     return table
 
 
+MOST = 1e12
+"""MeV or cm; no particle that a detector sees has more energy, or comes from farther away."""
+
+
+def _credible(values: np.ndarray) -> np.ndarray:
+    """Return energies, momenta (MeV) or places (cm) in float64; NaN for what cannot be, as from a damaged file."""
+    values = values.astype(np.float64)
+    return np.where(np.abs(values) <= MOST, values, np.nan)
+
+
 def _take(table: np.ndarray, rows: np.ndarray, numbers: dict[str, np.ndarray]) -> None:
     names = rows.dtype.names or ()
     for name, values in numbers.items():
@@ -91,17 +101,17 @@ def _take(table: np.ndarray, rows: np.ndarray, numbers: dict[str, np.ndarray]) -
             table[name] = rows[field]
     for name, field in (("energy_deposit", "energy_deposit"), ("length", "dist_travel")):
         if field in names:
-            table[name] = rows[field]
+            table[name] = _credible(rows[field])
     for name, field in _POINTS.items():
         if field in names:
-            put_vectors(table, name, np.stack([rows[field][axis] for axis in AXES], axis=1))
+            put_vectors(table, name, np.stack([_credible(rows[field][axis]) for axis in AXES], axis=1))
     if {"px", "py", "pz"} <= set(names):
-        momentum = np.stack([rows[name].astype(np.float64) for name in ("px", "py", "pz")], axis=1)
+        momentum = np.stack([_credible(rows[name]) for name in ("px", "py", "pz")], axis=1)
         size = np.linalg.norm(momentum, axis=1)
         table["momentum"] = size
         put_vectors(table, "direction", momentum / np.where(size > 0, size, np.nan)[:, None])
         if "energy_init" in names:
-            energy = rows["energy_init"].astype(np.float64)
+            energy = _credible(rows["energy_init"])
             mass = np.sqrt(np.maximum(energy**2 - size**2, 0))
             table["kinetic_energy"] = energy - mass
     if {"trackid", "parent_trackid"} <= set(names):

@@ -122,3 +122,18 @@ def test_numbers_of_instances_may_be_of_any_size(listed):
     assert found["voxels"][found["particle"] != 1].tolist() == [1, 2]
     assert found["energy"][found["particle"] != 1].tolist() == [2, 5]
     assert found["semantic"][found["particle"] != 1].tolist() == [1, 3]
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [1e200, -1e200, 1e13, np.inf, np.nan])
+def test_numbers_that_no_particle_has_are_unknown(value):
+    names = ["px", "py", "pz", "energy_init", "energy_deposit", "dist_travel"]
+    step = np.dtype([(axis, "f8") for axis in "xyz"])
+    rows = np.ones(2, [*((name, "f8") for name in names), ("first_step", step)])
+    for name in names:
+        rows[name][1] = value
+    rows["first_step"]["y"][1] = value
+    found = true_particles(rows, np.zeros(3, int), np.zeros(3, int), np.ones(3))
+    for name in ("momentum", "direction_x", "kinetic_energy", "energy_deposit", "length", "start_y"):
+        assert np.isfinite(found[name][0]) and np.isnan(found[name][1]), name
+    assert found["start_x"].tolist() == [1, 1]
