@@ -95,8 +95,6 @@ class FragmentReader:
         labelled = all(name in self._reader.products for name in self._truths)
         event = self._event(index, labelled)
         graph = FragmentGraph(**_attributes(event, GRAPH))
-        if len(graph.edges) and not 0 <= int(graph.edges.min()) <= int(graph.edges.max()) < len(graph.nodes):
-            raise UserError(f"{self.path}: event {index}: damaged: a pair names a fragment that is not there")
         return LabelledGraph(graph, FragmentTruth(**_attributes(event, TRUTH)) if labelled else None)
 
     def _event(self, index: int, labelled: bool) -> dict[str, np.ndarray]:

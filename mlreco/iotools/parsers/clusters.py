@@ -129,12 +129,26 @@ def parse_cluster3d_clean_full(
     classes = image.features[:, 0].astype(np.int64)
     table["semantic"][:] = classes if own == wanted else _translated(classes, own, wanted, owners, particles)
     if particles is not None:
-        known = owners >= 0
-        table["group"][known] = group_numbers(particles)[owners[known]]
-        table["interaction"][known] = interaction_numbers(particles)[owners[known]]
-        table["particle_type"][known] = particle_types(particles)[owners[known]]
-        table["primary"][known] = primary_flags(particles)[owners[known]]
+        _put_particles(table, owners, particles)
     return EventVoxels(image.coordinates, features, CLUSTER_COLUMNS, image.meta)
+
+
+def _put_particles(table: dict[str, np.ndarray], owners: np.ndarray, particles: np.ndarray) -> None:
+    """Fill in the columns that particles tell of their voxels.
+
+    Args:
+        table: name of a column -> (N,).
+        owners: (N,) row of each voxel's particle, -1 for none.
+        particles: the rows.
+    """
+    known = owners >= 0
+    for name, of_particles in (
+        ("group", group_numbers),
+        ("interaction", interaction_numbers),
+        ("particle_type", particle_types),
+        ("primary", primary_flags),
+    ):
+        table[name][known] = of_particles(particles)[owners[known]]
 
 
 _scheme = class_scheme
