@@ -39,6 +39,7 @@ def particle_type(scheme: ClassScheme) -> np.dtype:
         "score_proton",
         "score_photon",
         "energy",
+        "expected_energy",
         "length",
         *(f"{point}_{axis}" for point in ("start", "end", "direction") for axis in AXES),
         "direction_error",

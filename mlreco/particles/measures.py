@@ -133,7 +133,7 @@ def _scattered(
     energy = np.where(np.isfinite(table["range_energy_muon"]), np.where(heavy, energies[1], energies[0]), np.nan)
     mass = np.where(heavy, MASSES["proton"], MASSES["muon"])
     electrons = (kinds == Kind.MICHEL) | (kinds == Kind.DELTA)
-    energy = np.where(electrons, table["energy"], energy)
+    energy = np.where(electrons, table["expected_energy"], energy)
     mass = np.where(electrons, MASSES["electron"], mass)
     return np.nan_to_num(scattering_angle(energy, fitted, mass))
 
@@ -207,7 +207,7 @@ def identify(table: np.ndarray, kinds: np.ndarray) -> None:
     """Fill in what each particle most probably is, and its kinetic energy under that hypothesis.
 
     That of tracks which stop is from their range, that of showers from their voxels and `SHOWER_RESPONSE`, that of
-    Michel and delta electrons the sum of their voxels.
+    Michel and delta electrons what is expected of their voxels.
     """
     showers = kinds == Kind.SHOWER
     primary = table["primary"] == 1
@@ -224,7 +224,8 @@ def identify(table: np.ndarray, kinds: np.ndarray) -> None:
     table["pdg"] = pdg
     by_range = np.where(pdg == PROTON, table["range_energy_proton"], table["range_energy_muon"])
     stops = (table["stops"] > LIKELY) & (table["contained"] != 0)
-    seen = np.where((table["energy"] > 0) & np.isfinite(table["energy"]), table["energy"], np.nan)
+    charge = np.where((kinds == Kind.MICHEL) | (kinds == Kind.DELTA), table["expected_energy"], table["energy"])
+    seen = np.where((charge > 0) & np.isfinite(charge), charge, np.nan)
     energy = np.where(tracks, np.where(stops, by_range, np.nan), seen)
     energy = np.where(showers, energy / SHOWER_RESPONSE, energy)
     table["kinetic_energy"] = np.where(pdg >= 0, energy, np.nan)

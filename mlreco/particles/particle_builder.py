@@ -10,9 +10,10 @@ from mlreco.errors import UserError
 from mlreco.particles.image import LabelledImage
 from mlreco.particles.matching import match_particles
 from mlreco.particles.reconstruction import reconstruct_events
+from mlreco.particles.sharing import resolve_class_bias
 from mlreco.particles.truth import true_particles
 from mlreco.post_processing.processor import PostProcessor
-from mlreco.semantics import ClassScheme
+from mlreco.semantics import PILARNET, ClassScheme
 
 
 class ParticleBuilder(PostProcessor):
@@ -25,11 +26,27 @@ class ParticleBuilder(PostProcessor):
         instances: product that holds the particle of each voxel; ``instances`` where a stage makes it, else
             ``fragments``.
         containment_margin: a particle is contained if its voxels are farther than this from the walls, cm.
+        class_bias: class name -> logarithm of the factor by which the odds of the class are too high in the chain's
+            scores, 0 for the rest: ``class_offsets`` plus the logarithm of the training's ``class_weights``. By these
+            scores Michel and delta electrons share the voxels near their track with it (``expected_energy``); without,
+            and in true classes, they do not.
+        class_scheme: the classes.
+
+    Raises:
+        UserError: ``class_bias`` has an unknown class, or a value that is no finite number.
     """
 
-    def __init__(self, instances: str | None = None, containment_margin: float = 3.0) -> None:
+    def __init__(
+        self,
+        instances: str | None = None,
+        containment_margin: float = 3.0,
+        class_bias: Mapping[str, float] | None = None,
+        class_scheme: ClassScheme = PILARNET,
+    ) -> None:
+        resolve_class_bias(class_bias, class_scheme)
         self.instances = instances
         self.containment_margin = containment_margin
+        self.class_bias = class_bias
         self.requires = ("coordinates", "energies", "semantics", *([instances] if instances else []))
         self.provides = ("particles", "interactions", "track_dedx")
 
@@ -48,7 +65,7 @@ class ParticleBuilder(PostProcessor):
 
     def _tables(self, events: Sequence[Mapping[str, np.ndarray]], scheme: ClassScheme) -> list[dict[str, np.ndarray]]:
         images = [LabelledImage.from_products(event, scheme, self.instances) for event in events]
-        found = reconstruct_events(images, self.containment_margin)
+        found = reconstruct_events(images, self.containment_margin, self.class_bias)
         return [
             {"particles": tables.particles, "interactions": tables.interactions, "track_dedx": tables.dedx}
             | _truth(event, image.instances, tables.particles)

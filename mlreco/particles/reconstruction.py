@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ from mlreco.particles.measures import (
 )
 from mlreco.particles.profiles import NEAR, STEP, dedx_profiles
 from mlreco.particles.proximity import find_neighbours
+from mlreco.particles.sharing import expected_energies, resolve_class_bias
 from mlreco.particles.showers import direction_error, find_shower_starts
 from mlreco.particles.skeleton import SMALLEST_GAP, find_lines
 from mlreco.particles.stopping import stopping_likelihood
@@ -57,33 +58,44 @@ class EventParticles:
     dedx: np.ndarray
 
 
-def reconstruct_particles(image: LabelledImage, containment_margin: float = 3.0) -> EventParticles:
+def reconstruct_particles(
+    image: LabelledImage, containment_margin: float = 3.0, class_bias: Mapping[str, float] | None = None
+) -> EventParticles:
     """Measure the particles of one event. What cannot be known is NaN, or -1 in a column of integers.
 
     Args:
         image: the event.
         containment_margin: a particle is contained if all its voxels are farther than this from the walls, cm.
+        class_bias: class name -> logarithm of the factor by which the odds of the class are too high in the scores of
+            the image, 0 for the rest; None where they are not to be used: then ``expected_energy`` is ``energy``.
 
     Raises:
-        UserError: arrays of the image do not fit together.
+        UserError: arrays of the image do not fit together, or a bias is no finite number.
     """
-    return reconstruct_events([image], containment_margin)[0]
+    return reconstruct_events([image], containment_margin, class_bias)[0]
 
 
-def reconstruct_events(images: Sequence[LabelledImage], containment_margin: float = 3.0) -> list[EventParticles]:
+def reconstruct_events(
+    images: Sequence[LabelledImage], containment_margin: float = 3.0, class_bias: Mapping[str, float] | None = None
+) -> list[EventParticles]:
     """Measure the particles of several events, each as if it were alone; faster than one after the other.
 
     Args:
         images: the events.
         containment_margin: as in `reconstruct_particles`.
+        class_bias: as in `reconstruct_particles`.
 
     Raises:
-        UserError: arrays of an image do not fit together.
+        UserError: arrays of an image do not fit together, or a bias is no finite number.
     """
-    return [event for joined in JoinedImages.alike(images) for event in _reconstruct(joined, containment_margin)]
+    return [
+        event
+        for joined in JoinedImages.alike(images)
+        for event in _reconstruct(joined, containment_margin, resolve_class_bias(class_bias, joined.scheme))
+    ]
 
 
-def _reconstruct(images: JoinedImages, containment_margin: float) -> list[EventParticles]:
+def _reconstruct(images: JoinedImages, containment_margin: float, bias: np.ndarray | None) -> list[EventParticles]:
     voxels = group_voxels(
         images.coordinates, images.energies, images.instances, images.origins, images.voxel_size, images.voxels
     )
@@ -116,6 +128,9 @@ def _reconstruct(images: JoinedImages, containment_margin: float) -> list[EventP
         )
     )
     relate(table, relations, proximity)
+    table["expected_energy"] = table["energy"]
+    if bias is not None and images.scores is not None:
+        table["expected_energy"] = expected_energies(voxels, relations.parent, table["semantic"], images.scores, bias)
     low, high = (corners[voxels.events] for corners in images.corners())
     walls = way_to_walls(trajectories, low, high, voxels.voxel_size)
     measure_lines(table, kinds, voxels, trajectories, profiles, relations, stopping, walls, proximity)

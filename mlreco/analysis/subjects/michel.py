@@ -39,12 +39,12 @@ def analyse(sample: Sample) -> Result:
     """Fit the spectrum of a muon's decay, smeared, to the energies of Michel electrons attached to a track."""
     rows = np.flatnonzero(sample.kinds == Kind.MICHEL)
     table = sample.particles[rows]
-    whole = (table["parent"] >= 0) & (table["contained"] != 0) & (table["energy"] > 0)
-    rows, table = rows[whole], table[whole]
-    energies = table["energy"].astype(np.float64)
+    charge = table["expected_energy" if "expected_energy" in table.dtype.names else "energy"].astype(np.float64)
+    whole = (table["parent"] >= 0) & (table["contained"] != 0) & (charge > 0)
+    rows, table, energies = rows[whole], table[whole], charge[whole]
     fit = fit_end_point(energies[energies > LEAST])
     numbers = [
-        _number("end point of the energy of their voxels", fit, 0, len(energies), np.nan),
+        _number("end point of the energy seen", fit, 0, len(energies), np.nan),
         _number("mean energy that is lost", fit, 1, len(energies), np.nan),
     ]
     true = np.empty(0)
@@ -55,14 +55,14 @@ def analyse(sample: Sample) -> Result:
         true = true[np.isfinite(true)]
         numbers.append(_number("end point in truth", fit_end_point(true[true > LEAST], SHARP), 0, len(true), END_POINT))
         seen = energies / (sample.true_of(rows, "kinetic_energy") + ELECTRON)
-        numbers.append(median("energy of their voxels over true energy, median", seen))
+        numbers.append(median("energy seen over true energy, median", seen))
     columns = {"event": table["event"], "particle": table["particle"], "parent": table["parent"]}
     columns["energy"] = energies
 
     def draw(figure: Any) -> None:
         axes = figure.subplots()
         edges = np.linspace(0, 70, 36)
-        histogram(axes, energies, edges, "energy (MeV)", BLUE, "voxels of the Michel electron")
+        histogram(axes, energies, edges, "energy (MeV)", BLUE, "seen")
         if len(true):
             axes.hist(true, edges, histtype="step", color=GREY, label="true energy")
         if np.isfinite(fit.parameters).all():
@@ -73,8 +73,9 @@ def analyse(sample: Sample) -> Result:
 
     note = (
         "Michel electrons at the end of a track. What they radiate is in other voxels where the images are labelled so "
-        "(thin events): it counts as lost, and where it is too much there is no end point. Voxels of neighbours that a "
-        "chain gives them are not in the model: the end point moves up with the ratio of energies below."
+        "(thin events): it counts as lost, and where it is too much there is no end point. The energy seen is the "
+        "expected one, in which the track has its part of the voxels where they meet; where the chain does not "
+        "share them, and for voxels of other neighbours, the end point moves up with the ratio of energies below."
     )
     return Result("Michel electrons", numbers, columns, draw, note)
 

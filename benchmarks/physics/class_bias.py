@@ -1,0 +1,147 @@
+"""Bias of the class scores of a chain, fitted: ``python -m benchmarks.physics.class_bias OUTPUT.h5 [OUTPUT.h5]``.
+
+The files are outputs of a chain with truth, of events that `benchmarks.physics` is not run on. The factor of a class is
+that with which the expected energies of its particles are, on average, those of the true particles that they match. The
+table goes to ``benchmarks/results/class_bias.md``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq
+
+from mlreco.analysis.events import scheme_of
+from mlreco.atomic import write_text
+from mlreco.errors import UserError
+from mlreco.iotools.output.reader import HDF5Reader
+from mlreco.particles.grouping import ParticleVoxels, group_voxels
+from mlreco.particles.image import LabelledImage
+from mlreco.particles.particle_builder import ParticleBuilder
+from mlreco.particles.sharing import expected_energies
+from mlreco.semantics import ClassScheme
+
+RESULT = Path(__file__).resolve().parents[1] / "results" / "class_bias.md"
+CLASSES = ("Delta", "Michel")
+LEAST_IOU = 0.3
+"""Particles that share less with the true one are other particles."""
+BOUND = 8.0
+"""The logarithm of a factor is looked for up to this."""
+STEP = 0.3
+"""Half the difference of logarithms over which a slope is taken."""
+
+
+class Energies(NamedTuple):
+    """Of particles of a class: energy of the voxels of the true one, of its own, and expected; MeV."""
+
+    true: np.ndarray
+    seen: np.ndarray
+    expected: np.ndarray
+
+
+class _Event(NamedTuple):
+    """What expected energies need: voxels and parents of K particles, (K,) true energies, NaN where none matches."""
+
+    voxels: ParticleVoxels
+    parents: np.ndarray
+    classes: np.ndarray
+    scores: np.ndarray
+    true: np.ndarray
+
+
+def main() -> None:
+    """Fit the bias of all chains and write the table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.physics.class_bias", description=__doc__.split("\n")[0])
+    parser.add_argument("outputs", type=Path, nargs="+", metavar="OUTPUT.h5", help="outputs of chains, with truth")
+    rows = [row for path in parser.parse_args().outputs for row in _rows(path)]
+    day = datetime.date.today().isoformat()
+    text = "\n".join(
+        [
+            "# Bias of class scores\n",
+            f"Written by `python -m benchmarks.physics.class_bias` on {day}: the `class_bias` at which the expected",
+            "energies of particles are right on average, over those with a parent that match a true one (their",
+            "number in parentheses).",
+            "Energy over that of the voxels of the true particle: median and half the central 68 %.\n",
+            "| file | class | class_bias | energy of the voxels | expected energy |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+    write_text(RESULT, text)
+    print(text)
+
+
+def _rows(path: Path) -> Iterator[str]:
+    with HDF5Reader(path) as reader:
+        scheme = scheme_of(reader)
+        events = [_event(reader[index], scheme) for index in range(len(reader))]
+    bias, errors = np.ones(len(scheme)), {}
+    for name in CLASSES:
+        number = scheme.number(name)
+
+        def off(value: float, number: int = number) -> np.ndarray:
+            bias[number] = np.exp(value)
+            found = energies(events, bias, number)
+            return found.expected - found.true
+
+        value, errors[name] = _root(off)
+        bias[number] = np.exp(value)
+    for name in CLASSES:
+        number = scheme.number(name)
+        found = energies(events, bias, number)
+        yield (
+            f"| {path.stem} | {name} ({len(found.true)}) | {np.log(bias[number]):.2f} ± {errors[name]:.2f} | "
+            f"{_spread(found.seen / found.true)} | {_spread(found.expected / found.true)} |"
+        )
+
+
+def _root(off: Callable[[float], np.ndarray]) -> tuple[float, float]:
+    """Return where the mean of a falling function is 0, and the error of that from the spread of its values."""
+    low, high = off(-BOUND).mean(), off(BOUND).mean()
+    if not low > 0 > high:
+        reason = f"energies are off by {low:.2f} to {high:.2f} MeV"
+        raise UserError(f"no bias up to {BOUND:g} makes the energies right: {reason}")
+    best = brentq(lambda value: off(value).mean(), -BOUND, BOUND, xtol=0.01)
+    values = off(best)
+    slope = (off(best + STEP).mean() - off(best - STEP).mean()) / (2 * STEP)
+    return best, abs(values.std() / np.sqrt(len(values)) / slope)
+
+
+def energies(events: Sequence[_Event], bias: np.ndarray, number: int) -> Energies:
+    """Return the energies of the particles of a class that have a parent and match a true one."""
+    columns = []
+    for event in events:
+        chosen = (event.classes == number) & (event.parents >= 0) & np.isfinite(event.true)
+        expected = expected_energies(event.voxels, event.parents, event.classes, event.scores, bias)
+        seen = np.bincount(event.voxels.owners, event.voxels.energies, len(event.voxels))
+        columns.append(np.stack([event.true[chosen], seen[chosen], expected[chosen]]))
+    return Energies(*np.concatenate(columns, axis=1))
+
+
+def _event(event: dict[str, np.ndarray], scheme: ClassScheme) -> _Event:
+    tables = ParticleBuilder()(event, scheme)
+    particles, matches = tables["particles"], tables["matches"]
+    image = LabelledImage.from_products(event, scheme)
+    if image.scores is None:
+        raise UserError("no product 'semantic_scores', which a bias could be in")
+    voxels = group_voxels(image.coordinates, image.energies, image.instances, image.origin, image.voxel_size)
+    parents = np.where(particles["parent"] >= 0, np.searchsorted(voxels.numbers, particles["parent"]), -1)
+    inside = event["instances_true"] >= 0
+    true = np.append(np.bincount(event["instances_true"][inside], event["energies"][inside]), np.nan)
+    of_true = np.where(matches["iou"] >= LEAST_IOU, true[matches["match"]], np.nan)
+    return _Event(voxels, parents, particles["semantic"], image.scores, of_true)
+
+
+def _spread(ratios: np.ndarray) -> str:
+    low, middle, high = np.percentile(ratios, [16, 50, 84])
+    return f"{middle:.3f} ± {(high - low) / 2:.3f}"
+
+
+if __name__ == "__main__":
+    main()
