@@ -1,8 +1,8 @@
 """Bias of the class scores of a chain, fitted: ``python -m benchmarks.physics.class_bias OUTPUT.h5 [OUTPUT.h5]``.
 
-The files are outputs of a chain with truth, of events that `benchmarks.physics` is not run on. The factor of a class is
-that with which the expected energies of its particles are, on average, those of the true particles that they match. The
-table goes to ``benchmarks/results/class_bias.md``.
+The files are outputs of a chain with truth, of events that `benchmarks.physics` is not run on. With the factor of a
+class, half of its particles are expected to have more energy than the true particles that they match. The table goes to
+``benchmarks/results/class_bias.md``.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ BOUND = 8.0
 """The logarithm of a factor is looked for up to this."""
 STEP = 0.3
 """Half the difference of logarithms over which a slope is taken."""
+MEDIAN_ERROR = np.sqrt(np.pi / 2)
+"""Error of a median over that of a mean, of a normal distribution."""
 
 
 class Energies(NamedTuple):
@@ -63,9 +65,9 @@ def main() -> None:
     text = "\n".join(
         [
             "# Bias of class scores\n",
-            f"Written by `python -m benchmarks.physics.class_bias` on {day}: the `class_bias` at which the expected",
-            "energies of particles are right on average, over those with a parent that match a true one (their",
-            "number in parentheses).",
+            f"Written by `python -m benchmarks.physics.class_bias` on {day}: the `class_bias` with which half of the",
+            "particles are expected to have more energy than the true ones that they match. Those with a parent count;",
+            "their number is in parentheses.",
             "Energy over that of the voxels of the true particle: median and half the central 68 %.\n",
             "| file | class | class_bias | energy of the voxels | expected energy |",
             "|---|---|---|---|---|",
@@ -102,15 +104,20 @@ def _rows(path: Path) -> Iterator[str]:
 
 
 def _root(off: Callable[[float], np.ndarray]) -> tuple[float, float]:
-    """Return where the mean of a falling function is 0, and the error of that from the spread of its values."""
-    low, high = off(-BOUND).mean(), off(BOUND).mean()
+    """Return where the median of a falling function is 0, and the error of that from the spread of its values."""
+
+    def middle(value: float) -> float:
+        return float(np.median(off(value)))
+
+    low, high = middle(-BOUND), middle(BOUND)
     if not low > 0 > high:
         reason = f"energies are off by {low:.2f} to {high:.2f} MeV"
         raise UserError(f"no bias up to {BOUND:g} makes the energies right: {reason}")
-    best = brentq(lambda value: off(value).mean(), -BOUND, BOUND, xtol=0.01)
+    best = float(brentq(middle, -BOUND, BOUND, xtol=0.01))
     values = off(best)
-    slope = (off(best + STEP).mean() - off(best - STEP).mean()) / (2 * STEP)
-    return best, abs(values.std() / np.sqrt(len(values)) / slope)
+    slope = (middle(best + STEP) - middle(best - STEP)) / (2 * STEP)
+    spread = np.diff(np.percentile(values, [16, 84]))[0] / 2
+    return best, abs(MEDIAN_ERROR * spread / np.sqrt(len(values)) / slope)
 
 
 def energies(events: Sequence[_Event], bias: np.ndarray, number: int) -> Energies:

@@ -73,6 +73,16 @@ def test_the_scores_of_an_event_do_not_depend_on_its_batch(graphs, network):
         assert torch.equal(values, torch.cat([one[name] for one in alone])), name
 
 
+def test_offsets_multiply_the_odds_of_a_class_outside_of_the_loss(graphs, network):
+    moved = Grappa(PILARNET, width=16, link_width=8, rounds=2, class_offsets={"Delta": 1.0}).eval()
+    moved.load_state_dict(network.state_dict())
+    before, after = (scores_of(one, graphs)["fragment_class_scores"][:, 3].double() for one in (network, moved))
+    torch.testing.assert_close(after / (1 - after), np.e * before / (1 - before), rtol=1e-4, atol=0)
+    batch = {"fragment_graph": join_graphs(graphs)}
+    logits = [one(batch)["graph_logits"]["class"] for one in (network, moved)]
+    torch.testing.assert_close(*logits, rtol=0, atol=0)
+
+
 def test_passes_without_gradients_give_what_torch_gives(graphs):
     torch.manual_seed(1)
     network = Grappa(PILARNET, width=24, link_width=16, rounds=2).eval()
@@ -199,6 +209,7 @@ def test_weights_of_other_features_are_refused(network):
     [
         (Grappa, {"link_width": 12}, "link_width is 12; a multiple of 8"),
         (Grappa, {"width": 0}, "too few"),
+        (Grappa, {"class_offsets": {"Muon": 1.0}}, "Muon"),
         (Fragmenter, {"semantics": "some"}, "semantics is 'some'"),
         (Fragmenter, {"near": -1}, "none may be negative"),
         (Fragmenter, {"thresholds": {"MIP": {"voxel_distance": 0}}}, "voxel_distance is 0; a number above 0"),

@@ -14,6 +14,7 @@ from mlreco.models.event_rows import EventRows
 from mlreco.models.grappa.folded import folded
 from mlreco.models.grappa.loss import GrappaLoss
 from mlreco.models.grappa.network import Rounds, head
+from mlreco.models.layers.class_offsets import ClassOffsets
 from mlreco.models.stage import StageLoss
 from mlreco.post_processing.fragment_graph import FEATURE_VERSION, feature_counts
 from mlreco.post_processing.fragment_graph.node_features import GEOMETRY
@@ -34,6 +35,11 @@ class Grappa(nn.Module):
         rounds: of message passing.
         write_pairs: whether the three tables of pairs are written to the output; ``mlreco tune --clusterer graph``, and
             ``mlreco recluster`` with ``graph_clusterer``, read them.
+        class_offsets: added outside of training to the logits of the classes of fragments, by class name; 0 where not
+            given. The loss sees the logits without them.
+
+    Raises:
+        UserError: a width or number of rounds that is too small, an unknown class, or an offset that is not finite.
 
     Attributes:
         unwritten: names of the products that are dropped once the post-processors have read them.
@@ -56,6 +62,7 @@ class Grappa(nn.Module):
         link_width: int = 32,
         rounds: int = 3,
         write_pairs: bool = False,
+        class_offsets: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.unwritten = () if write_pairs else PAIR_TABLES
@@ -67,6 +74,7 @@ class Grappa(nn.Module):
         self.rounds = Rounds(nodes, links, width, link_width, rounds)
         self.link_head = head(link_width, 2)
         self.node_head = head(width, len(class_scheme) + 1)
+        self.class_offsets = ClassOffsets(class_scheme, class_offsets)
 
     def check_state(self, state: Mapping[str, torch.Tensor], source: str) -> None:
         """Refuse weights that were trained on another version of the features.
@@ -103,7 +111,7 @@ class Grappa(nn.Module):
         }
         of_nodes = {
             "fragment_classes": graph.classes,
-            "fragment_class_scores": logits["class"].softmax(dim=1),
+            "fragment_class_scores": self.class_offsets(logits["class"]).softmax(dim=1),
             "fragment_start_scores": torch.sigmoid(logits["start"]),
         }
         of_edges = {
