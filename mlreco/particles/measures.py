@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlreco.particles.columns import DEDX, INTERACTION, particle_type, put_vectors, vectors_of
-from mlreco.particles.csda import STOPPING, kinetic_energy
+from mlreco.particles.csda import STOPPING, csda_range, kinetic_energy
 from mlreco.particles.directions import start_directions
 from mlreco.particles.geometry import means, principal_axes
 from mlreco.particles.grouping import ParticleVoxels
@@ -116,7 +116,8 @@ def measure_lines(
     before = _before_start(trajectories, directions, relations, walls, _filled(table, trajectories, side, with_energy))
     lengths = trajectories.lengths + beyond[rows, 1 - side]
     path = lengths + np.where(tracks, np.maximum(before, -trajectories.lengths / 2), beyond[rows, side])
-    _measure_ranges(table, measured, path, trajectories.spacing, float(voxels.voxel_size.max()))
+    held = _held_by_michels(table, kinds, relations.parent)
+    _measure_ranges(table, measured, path, held, trajectories.spacing, float(voxels.voxel_size.max()))
     scattered = _scattered(table, kinds, fitted, path, stopping.left(relations.backward))
     table["direction_error"] = np.minimum(np.hypot(errors, scattered), np.pi / 2)
 
@@ -161,13 +162,28 @@ def _before_start(
     return np.where(np.isnan(way), alone, np.where(np.abs(way) <= HIDDEN, way, 0.0))
 
 
-def _measure_ranges(table: np.ndarray, tracks: np.ndarray, path: np.ndarray, spacing: float, voxel: float) -> None:
-    """Fill in lengths, those of tracks that stop with what their scattering hides, and the energies of ranges."""
-    hidden = {particle: hidden_by_smoothing(path, particle, spacing, voxel) for particle in STOPPING}
-    for particle, more in hidden.items():
-        table[f"range_energy_{particle}"] = np.where(tracks, kinetic_energy(path + more, particle), np.nan)
-    more = np.where(table["score_proton"] > LIKELY, hidden["proton"], hidden["muon"])
-    table["length"] = np.where(path > 0, path + np.where(table["stops"] > LIKELY, more, 0.0), np.nan)
+def _held_by_michels(table: np.ndarray, kinds: np.ndarray, parent: np.ndarray) -> np.ndarray:
+    """Return the energy of each track that the voxels of its Michel electrons hold, (K,) MeV; below 0 the reverse."""
+    electrons = np.flatnonzero((kinds == Kind.MICHEL) & (parent >= 0))
+    energy = table["energy"][electrons].astype(np.float64) - table["expected_energy"][electrons]
+    return np.bincount(parent[electrons], np.nan_to_num(energy), len(table))
+
+
+def _measure_ranges(
+    table: np.ndarray, tracks: np.ndarray, path: np.ndarray, held: np.ndarray, spacing: float, voxel: float
+) -> None:
+    """Fill in lengths and the energies of ranges.
+
+    Tracks that stop get what their scattering hides of them, and the last of their path where a Michel electron holds
+    it: a particle with that energy (``held``, (K,) MeV) goes so far.
+    """
+    last = {particle: np.sign(held) * csda_range(np.abs(held), particle) for particle in STOPPING}
+    last = {particle: np.maximum(way, -path / 2) for particle, way in last.items()}
+    more = {particle: way + hidden_by_smoothing(path + way, particle, spacing, voxel) for particle, way in last.items()}
+    for particle, way in more.items():
+        table[f"range_energy_{particle}"] = np.where(tracks, kinetic_energy(path + way, particle), np.nan)
+    beyond = np.where(table["score_proton"] > LIKELY, more["proton"], more["muon"])
+    table["length"] = np.where(path > 0, path + np.where(table["stops"] > LIKELY, beyond, 0.0), np.nan)
 
 
 def measure_showers(table: np.ndarray, kinds: np.ndarray, showers: ShowerStarts, relations: Relations) -> None:

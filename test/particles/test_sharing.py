@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from mlreco.errors import UserError
+from mlreco.particles.csda import csda_range
 from mlreco.particles.grouping import group_voxels
 from mlreco.particles.reconstruction import reconstruct_particles
 from mlreco.particles.sharing import REACH, expected_energies
@@ -84,6 +85,17 @@ def test_what_the_scores_give_back_to_the_muon_is_not_energy_of_its_electron():
     share = 0.4 / 8 / (0.4 / 8 + 0.6)
     assert electron["expected_energy"] == pytest.approx(own + share * taken, rel=1e-2)
     assert electron["kinetic_energy"] == electron["expected_energy"]
+
+
+def test_the_muon_gets_the_range_of_what_its_electron_holds():
+    image, own, taken = decay((0.999, 0.001))
+    (short, electron), (whole, _) = (reconstruct_particles(image, class_bias=bias).particles for bias in (None, {}))
+    assert electron["energy"] == pytest.approx(own + taken, rel=1e-6)
+    assert whole["length"] - short["length"] == pytest.approx(csda_range(taken, "muon"), rel=0.02)
+    for name in ("muon", "pion"):
+        longer = csda_range(whole[f"range_energy_{name}"], name) - csda_range(short[f"range_energy_{name}"], name)
+        assert longer == pytest.approx(csda_range(taken, name), rel=0.02)
+    assert short["length"] < whole["length"] < 40
 
 
 def test_without_bias_scores_or_parent_the_expected_energy_is_that_of_the_voxels():
