@@ -4,6 +4,7 @@ The compiled engine shares even the smallest work among all threads that it is g
 """
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ CHAIN = Path(__file__).parents[1] / "config" / "chain.cfg"
 
 settings.register_profile("mlreco", deadline=None, derandomize=os.environ.get("CI") == "true")
 settings.load_profile("mlreco")
+
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # tests under ``nohup``: what they start is not
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True, scope="session")
