@@ -39,7 +39,8 @@ def analyse(sample: Sample) -> Result:
     """Fit the spectrum of a muon's decay, smeared, to the energies of Michel electrons attached to a track."""
     rows = np.flatnonzero(sample.kinds == Kind.MICHEL)
     table = sample.particles[rows]
-    charge = table["expected_energy" if "expected_energy" in table.dtype.names else "energy"].astype(np.float64)
+    column = "expected_energy" if "expected_energy" in (table.dtype.names or ()) else "energy"
+    charge = table[column].astype(np.float64)
     whole = (table["parent"] >= 0) & (table["contained"] != 0) & (charge > 0)
     rows, table, energies = rows[whole], table[whole], charge[whole]
     fit = fit_end_point(energies[energies > LEAST])
