@@ -20,6 +20,7 @@ DTYPES = {
     "graph_classes": np.int8,
     "graph_links": np.float16,
     "graph_nodes": np.float16,
+    "in_true_classes": np.int8,
     "truth_semantics": np.int8,
     "truth_starts": np.int8,
     "semantics": np.int8,

@@ -10,12 +10,14 @@ import torch
 from torch import nn
 
 from mlreco.errors import UserError
+from mlreco.models.event_rows import EventRows
 from mlreco.models.labels import Labels
 from mlreco.models.layers.by_row import by_row
 from mlreco.models.layers.head import Head
 from mlreco.models.losses.spice import SpiceLoss as InstanceLoss
 from mlreco.models.network_input import INPUT_FEATURES
 from mlreco.models.stage import StageLoss, require
+from mlreco.post_processing.predicted import IN_TRUE_CLASSES
 from mlreco.semantics import ClassScheme
 from mlreco.sparse import SparseConvTensor, UNetDecoder, UNetEncoder
 
@@ -35,16 +37,23 @@ def semantics_source(semantics: str | bool, stage: str) -> str:
     return source
 
 
-def voxel_semantics(source: str, stage: str, products: Mapping[str, Any]) -> torch.Tensor:
-    """Return the (N,) int64 class in which each voxel is to be clustered.
+def clustering_classes(source: str, stage: str, products: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the classes in which voxels are to be clustered, and the mark of where these come from.
+
+    Returns:
+        ``semantics`` (N,) int64 and, a row an event, ``in_true_classes`` int8: 1 for true, 0 for predicted classes.
 
     Raises:
         UserError: true classes are asked for and the events have none.
     """
     if source == "predicted":
-        return products["segmentation"].argmax(dim=1)
-    needed = f"semantic classes (model.modules.{stage}.semantics: true)"
-    return require(products["labels"].semantics, stage, needed, "parse_sparse3d of a semantics product")
+        semantics = products["segmentation"].argmax(dim=1)
+    else:
+        needed = f"semantic classes (model.modules.{stage}.semantics: true)"
+        semantics = require(products["labels"].semantics, stage, needed, "parse_sparse3d of a semantics product")
+    events = products["image"].batch_size
+    mark = torch.full((events,), source == "true", dtype=torch.int8)
+    return {"semantics": semantics, IN_TRUE_CLASSES: EventRows(mark, (1,) * events)}
 
 
 def embedding_products(
@@ -113,7 +122,7 @@ class Spice(nn.Module):
     """
 
     requires: tuple[str, ...] = ("image",)
-    provides: tuple[str, ...] = ("embeddings", "margins", "seediness", "semantics")
+    provides: tuple[str, ...] = ("embeddings", "margins", "seediness", "semantics", IN_TRUE_CLASSES)
     Loss: type[StageLoss] = SpiceLoss
 
     def __init__(
@@ -135,12 +144,11 @@ class Spice(nn.Module):
         self.seediness_decoder = UNetDecoder(filters, depth, reps, leakiness)
         self.seediness_head = Head(filters, 1, leakiness)
 
-    def forward(self, products: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-        """Return the embedding on the rows of ``image``.
+    def forward(self, products: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the embedding on the rows of ``image``, and the classes in which they are to be clustered.
 
         Returns:
-            ``embeddings`` (N, 3): tanh offset plus normalised coordinate; ``margins`` (N,) in (0, 2);
-            ``seediness`` (N,) in (0, 1); ``semantics`` (N,) int64, the class each voxel is to be clustered in.
+            What `embedding_products` and `clustering_classes` return.
         """
         image = products["image"]
         levels = self.encoder(image)
@@ -148,5 +156,5 @@ class Spice(nn.Module):
         seediness = self.seediness_head(self.seediness_decoder(levels).features)
         return {
             **embedding_products(image, embedding, seediness),
-            "semantics": voxel_semantics(self.semantics, "spice", products),
+            **clustering_classes(self.semantics, "spice", products),
         }

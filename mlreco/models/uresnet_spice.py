@@ -16,8 +16,9 @@ from mlreco.models.loss_terms import LossTerms
 from mlreco.models.losses.segmentation import SegmentationLoss
 from mlreco.models.losses.spice import SpiceLoss
 from mlreco.models.network_input import INPUT_FEATURES
-from mlreco.models.spice import SEMANTICS, embedding_products, semantics_source, voxel_semantics
+from mlreco.models.spice import SEMANTICS, clustering_classes, embedding_products, semantics_source
 from mlreco.models.stage import StageLoss, require
+from mlreco.post_processing.predicted import IN_TRUE_CLASSES
 from mlreco.semantics import ClassScheme
 from mlreco.sparse import UNetDecoder, UNetEncoder, level_channels
 
@@ -85,7 +86,7 @@ class UResNetSpice(nn.Module):
     """
 
     requires: tuple[str, ...] = ("image",)
-    provides: tuple[str, ...] = ("segmentation", "embeddings", "margins", "seediness", "semantics")
+    provides: tuple[str, ...] = ("segmentation", "embeddings", "margins", "seediness", "semantics", IN_TRUE_CLASSES)
     Loss: type[StageLoss] = UResNetSpiceLoss
     segmentation_decoder: UNetDecoder
     segmentation_head: Head
@@ -126,7 +127,7 @@ class UResNetSpice(nn.Module):
             self.add_module(f"{name}_head", Head(channels[0], width, leakiness))
         self.class_offsets = ClassOffsets(class_scheme, class_offsets)
 
-    def forward(self, products: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    def forward(self, products: Mapping[str, Any]) -> dict[str, Any]:
         """Return the products of both tasks on the rows of ``image``.
 
         Returns:
@@ -141,5 +142,5 @@ class UResNetSpice(nn.Module):
         return {
             "segmentation": segmentation,
             **embedding_products(image, embedding, seediness),
-            "semantics": voxel_semantics(self.semantics, "uresnet_spice", {**products, "segmentation": segmentation}),
+            **clustering_classes(self.semantics, "uresnet_spice", {**products, "segmentation": segmentation}),
         }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mlreco.errors import UserError
-from mlreco.post_processing.predicted import INSTANCES, predicted_instances
+from mlreco.post_processing.predicted import INSTANCES, is_in_true_classes, predicted_instances
 from mlreco.semantics import ClassScheme
 
 
@@ -31,6 +31,7 @@ class LabelledImage:
         seediness: (N,) seediness of the network.
         confidences: (P,) confidence in particle number 0, 1, 2, ...
         interactions: (P,) number of the interaction of particle number 0, 1, 2, ...; -1 for none.
+        in_true_classes: whether the particles were made in true classes, which are in no doubt.
     """
 
     scheme: ClassScheme
@@ -46,6 +47,7 @@ class LabelledImage:
     seediness: np.ndarray | None = None
     confidences: np.ndarray | None = None
     interactions: np.ndarray | None = None
+    in_true_classes: bool = False
 
     @classmethod
     def from_products(
@@ -70,6 +72,7 @@ class LabelledImage:
             geometry = {name: tuple(event[key][0].tolist()) for name, key in _GEOMETRY.items() if key in event}
         known = _OPTIONAL | (_OF_INSTANCES if chosen == INSTANCES else {})
         optional: dict[str, Any] = {name: event[key] for name, key in known.items() if key in event}
+        optional["in_true_classes"] = is_in_true_classes(event)
         return cls(scheme, event["coordinates"], event["semantics"], event[chosen], **geometry, **optional)
 
 

@@ -27,6 +27,7 @@ class JoinedImages:
         origins: (E, 3) corner of voxel (0, 0, 0) of each event, cm.
         shapes: (E, 3) number of voxels along each axis.
         voxels: (E,) how many voxels each event has.
+        in_true_classes: (E,) bool, whether the particles were made in true classes.
         coordinates: (N, 3) voxel numbers.
         semantics: (N,) class numbers.
         instances: (N,) number of the particle of each voxel in its event, -1 for none.
@@ -43,6 +44,7 @@ class JoinedImages:
     origins: np.ndarray
     shapes: np.ndarray | None
     voxels: np.ndarray
+    in_true_classes: np.ndarray
     coordinates: np.ndarray
     semantics: np.ndarray
     instances: np.ndarray
@@ -89,6 +91,7 @@ class JoinedImages:
             np.array([image.origin for image in images], np.float64),
             None if first.shape is None else np.array([image.shape for image in images]),
             voxels,
+            np.array([image.in_true_classes for image in images]),
             np.concatenate(coordinates),
             confidences=told.get("confidences"),
             interactions=told.get("interactions"),

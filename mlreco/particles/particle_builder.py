@@ -28,8 +28,8 @@ class ParticleBuilder(PostProcessor):
         containment_margin: a particle is contained if its voxels are farther than this from the walls, cm.
         class_bias: class name -> logarithm of the factor by which the odds of the class are too high in the chain's
             scores, 0 for the rest: ``class_offsets`` plus the logarithm of the training's ``class_weights``. By these
-            scores Michel and delta electrons share the voxels near their track with it (``expected_energy``); without,
-            and in true classes, they do not.
+            scores Michel and delta electrons share the voxels near their track with it (``expected_energy``); without
+            it, and in events that were clustered in true classes (``in_true_classes``), they do not.
         class_scheme: the classes.
 
     Raises:

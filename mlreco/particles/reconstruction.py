@@ -67,7 +67,8 @@ def reconstruct_particles(
         image: the event.
         containment_margin: a particle is contained if all its voxels are farther than this from the walls, cm.
         class_bias: class name -> logarithm of the factor by which the odds of the class are too high in the scores of
-            the image, 0 for the rest; None where they are not to be used: then ``expected_energy`` is ``energy``.
+            the image, 0 for the rest; None where they are not to be used: then, and for particles in true classes,
+            ``expected_energy`` is ``energy``.
 
     Raises:
         UserError: arrays of the image do not fit together, or a bias is no finite number.
@@ -130,7 +131,8 @@ def _reconstruct(images: JoinedImages, containment_margin: float, bias: np.ndarr
     relate(table, relations, proximity)
     table["expected_energy"] = table["energy"]
     if bias is not None and images.scores is not None:
-        table["expected_energy"] = expected_energies(voxels, relations.parent, table["semantic"], images.scores, bias)
+        parents = np.where(images.in_true_classes[voxels.events], -1, relations.parent)
+        table["expected_energy"] = expected_energies(voxels, parents, table["semantic"], images.scores, bias)
     low, high = (corners[voxels.events] for corners in images.corners())
     walls = way_to_walls(trajectories, low, high, voxels.voxel_size)
     measure_lines(table, kinds, voxels, trajectories, profiles, relations, stopping, walls, proximity)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlreco.errors import UserError
+from mlreco.iotools.output.products import EVENT, PRODUCTS
 from mlreco.iotools.output.references import check_event
 from mlreco.iotools.output.schema import class_count
 from mlreco.particles.image import LabelledImage
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import pandas
     import plotly.graph_objects as go
 
-IDENTITY = ("event_id", "source", "image_shape", "image_origin", "voxel_size", "times")
+IDENTITY = tuple(name for name, product in PRODUCTS.items() if product.rows == EVENT)
 """Products with one row an event."""
 INSTANCES, FRAGMENTS = "instances", "fragments"
 _OF_PARTS = ("fragment_", "instance_")

@@ -401,6 +401,9 @@ def test_mistakes_are_told_in_a_line(trained, tmp_path):
     true = ["model.modules.uresnet_spice.semantics=true", FEW]
     with pytest.raises(UserError, match=r"fragmenter\.semantics is 'predicted' and SPICE clusters in other classes"):
         cache_fragments(load_config(THIN, true), tmp_path / "x.h5")
+    half = ["model.modules.fragmenter.semantics=true", FEW]
+    with pytest.raises(UserError, match=r"fragmenter\.semantics is 'true' and SPICE clusters in predicted classes"):
+        cache_fragments(load_config(THIN, half), tmp_path / "x.h5")
     with pytest.raises(UserError, match="no product 'sparse3d_pcluster'"):
         run_inference(load_config(CONFIG / "thin.cfg", sources=[trained / "fragments.h5"]), tmp_path / "x.h5")
     assert not (tmp_path / "x.h5").exists()

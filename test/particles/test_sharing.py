@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 from mlreco.errors import UserError
 from mlreco.particles.csda import csda_range
 from mlreco.particles.grouping import group_voxels
+from mlreco.particles.particle_builder import ParticleBuilder
 from mlreco.particles.reconstruction import reconstruct_particles
 from mlreco.particles.sharing import REACH, expected_energies
 from mlreco.semantics import PILARNET
@@ -105,6 +106,30 @@ def test_without_bias_scores_or_parent_the_expected_energy_is_that_of_the_voxels
         np.testing.assert_array_equal(table["expected_energy"], table["energy"])
     without = replace(image, energies=None)
     assert np.isnan(reconstruct_particles(without, class_bias={}).particles["expected_energy"]).all()
+
+
+def test_particles_in_true_classes_have_the_energies_of_their_voxels():
+    image, *_ = decay((0.6, 0.4))
+    sums = np.bincount(image.instances, image.energies)
+    event = {
+        "coordinates": image.coordinates,
+        "energies": image.energies,
+        "semantics": image.semantics,
+        "semantic_scores": image.scores,
+        "instances": image.instances,
+        "image_origin": np.array([image.origin]),
+        "voxel_size": np.array([image.voxel_size]),
+    }
+    marks = [{}] + [{"in_true_classes": np.array([mark], np.int8)} for mark in (0, 1)]
+    events = [event | mark for mark in marks]
+    builder = ParticleBuilder(class_bias={"Michel": np.log(8)})
+    unmarked, predicted, true = (tables["particles"] for tables in builder.of_events(events, PILARNET))
+    assert unmarked.tobytes() == predicted.tobytes()
+    assert predicted["expected_energy"][1] < 0.99 * sums[1]
+    np.testing.assert_allclose(true["expected_energy"], sums, rtol=1e-6)
+    assert true["kinetic_energy"][1] == true["expected_energy"][1]
+    alone = ParticleBuilder(class_bias=None)(event, PILARNET)["particles"]
+    assert true.tobytes() == alone.tobytes() == builder(events[2], PILARNET)["particles"].tobytes()
 
 
 @pytest.mark.parametrize("bias", [{"Muon": 1.0}, {"Michel": float("nan")}, {"Michel": "much"}, {"Michel": True}])

@@ -112,5 +112,8 @@ def test_corrected_classes_are_told_beside_those_of_the_network():
     assert evaluate_corrected(reader).table().startswith("corrected classes: 1.0000 of 120")
     true = "model: {modules: {uresnet_spice: {semantics: true}}}"
     assert evaluate_corrected(MemoryReader(event, cfg=true)) is None, "made in true classes"
+    marks = [dict(event, in_true_classes=np.array([mark], np.int8)) for mark in (0, 1)]
+    assert evaluate_corrected(MemoryReader(*marks, cfg=true)).confusion.sum() == 120, "the mark says it of each event"
+    assert evaluate_corrected(MemoryReader(marks[1])) is None
     without = {name: values for name, values in event.items() if name != "instances"}
     assert evaluate_corrected(MemoryReader(without)) is None, "nothing corrects classes"

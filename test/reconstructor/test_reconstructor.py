@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mlreco
+from mlreco.inference.recluster import recluster
 from mlreco.inference.run import run_inference
 from mlreco.models.layers.by_row import by_row, linear_by_row, softmax_by_row
+from mlreco.particles.particle_builder import ParticleBuilder
 from mlreco.recipes import read_recipe
 from mlreco.reconstructor.event import has_row_per_voxel
+from mlreco.semantics import PILARNET
 
 OF_THE_FILE = {"event_id", "source", "times"}
 GEOMETRY = {"image_shape", "image_origin", "voxel_size"}
@@ -73,6 +76,13 @@ def test_reconstruct_file_is_the_command_line(thin, tmp_path, command_line_outpu
             assert np.array_equal(a.embeddings, b.embeddings)
 
 
+def shared_energy(event):
+    """Return how much of the energy of an event is counted for other particles than those of its voxels, MeV."""
+    inside = event["instances"] >= 0
+    sums = np.bincount(event["instances"][inside], event["energies"][inside])
+    return np.abs(event["particles"]["expected_energy"] - sums).sum()
+
+
 def test_true_classes_can_be_given(sample, tmp_path):
     overrides = ["model.modules.uresnet_spice.semantics=true", "model.modules.fragmenter.semantics=true"]
     chain = mlreco.Reconstructor.from_pretrained("thin", overrides=overrides)
@@ -83,6 +93,16 @@ def test_true_classes_can_be_given(sample, tmp_path):
     with mlreco.open(tmp_path / "true.h5") as there:
         assert np.array_equal(by_arrays.fragments, there[2].fragments)
         assert np.array_equal(chain.predict(event).fragments, there[2].fragments)
+        assert by_arrays.in_true_classes.tolist() == there[2].in_true_classes.tolist() == [1]
+        assert max(map(shared_energy, [by_arrays, *there])) < 0.1
+        bias = chain.config["post_processing"]["particle_builder"]
+        unmarked = [{name: rows for name, rows in one.items() if name != "in_true_classes"} for one in there]
+        builder = ParticleBuilder(**bias)
+        assert max(shared_energy(one | builder(one, PILARNET)) for one in unmarked) > 1, "as in earlier versions"
+    again = tmp_path / "again.h5"
+    recluster(tmp_path / "true.h5", {"linked_clusterer": {}, "particle_builder": bias}, again)
+    with mlreco.open(again) as there:
+        assert max(shared_energy({**one, "instances": one.instances}) for one in there) < 0.1
     with pytest.raises(mlreco.UserError, match="true semantic classes"):
         chain.predict(event.coordinates, event.energies, voxel_size=0.3)
 

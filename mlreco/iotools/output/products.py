@@ -74,6 +74,7 @@ PRODUCTS: dict[str, Product] = {
     "image_shape": Product(EVENT, "iu", (3,)),
     "image_origin": Product(EVENT, "f", (3,)),
     "voxel_size": Product(EVENT, "f", (3,), float(np.finfo(np.float32).tiny)),
+    "in_true_classes": Product(EVENT, "iu", (), 0, 1),
     "times": Product(EVENT, "f", (None,)),
 }
 """Products of plain numbers by name. Those of plugins are not listed; they may have any numbers."""

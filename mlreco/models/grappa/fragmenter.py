@@ -23,6 +23,7 @@ from mlreco.post_processing.fragment_graph import (
     make_fragments,
     resolve_fragment_thresholds,
 )
+from mlreco.post_processing.predicted import IN_TRUE_CLASSES
 from mlreco.post_processing.settings.class_values import Given
 from mlreco.semantics import ClassScheme
 
@@ -116,6 +117,12 @@ class Fragmenter(nn.Module):
     def _scores(self, products: Mapping[str, Any]) -> np.ndarray:
         semantics = products["semantics"]
         if self.semantics == "true":
+            mark = products.get(IN_TRUE_CLASSES)
+            if mark is not None and not mark.values.all():
+                raise UserError(
+                    "model.modules.fragmenter.semantics is 'true' and SPICE clusters in predicted classes; set it to"
+                    " predicted"
+                )
             found = semantics.cpu().numpy()[:, None] == np.arange(len(self.scheme))
             return found.astype(np.float32)
         if not torch.equal(semantics, products["segmentation"].argmax(dim=1)):

@@ -11,7 +11,7 @@ import numpy as np
 
 from mlreco.post_processing.evaluation.evaluate import EventReader
 from mlreco.post_processing.evaluation.text_table import aligned, decimal
-from mlreco.post_processing.predicted import predicted_classes
+from mlreco.post_processing.predicted import IN_TRUE_CLASSES, is_in_true_classes, predicted_classes
 from mlreco.yaml_reader import read_yaml
 
 TRUE, PREDICTED, CORRECTED = "semantics_true", "semantics_predicted", "semantics"
@@ -91,15 +91,16 @@ def evaluate_segmentation(reader: EventReader, events: Iterable[int] | None = No
 def evaluate_corrected(reader: EventReader, events: Iterable[int] | None = None) -> SegmentationEvaluation | None:
     """Compare the classes that the graph network corrected with the true ones; None where it corrected none.
 
-    It corrects none where fragments were made in true classes.
+    It corrects none in events whose fragments were made in true classes: those are left out.
 
     Args:
         reader: an output file.
         events: numbers of the events; all if None.
     """
-    if predicted_classes(reader.products) != CORRECTED or _clusters_in_true_classes(reader):
+    if predicted_classes(reader.products) != CORRECTED:
         return None
-    return _evaluated(reader, CORRECTED, events, "corrected classes")
+    chosen = _in_predicted_classes(reader, range(len(reader)) if events is None else events)
+    return _evaluated(reader, CORRECTED, chosen, "corrected classes") if chosen else None
 
 
 def _evaluated(
@@ -117,11 +118,14 @@ def _evaluated(
     return SegmentationEvaluation(classes, confusion, unknown, name)
 
 
-def _clusters_in_true_classes(reader: EventReader) -> bool:
-    """Tell whether a stage of the chain that made a file worked in the true classes."""
+def _in_predicted_classes(reader: EventReader, events: Iterable[int]) -> list[int]:
+    """Return which of the events were clustered in predicted classes."""
+    if IN_TRUE_CLASSES in reader.products:
+        return [index for index in events if not is_in_true_classes(reader.event(index, (IN_TRUE_CLASSES,)))]
     config = read_yaml(reader.info.get("cfg") or "", "the configuration of the file") or {}
     modules = (config.get("model") or {}).get("modules") or {}
-    return any(isinstance(block, Mapping) and block.get("semantics") in (True, "true") for block in modules.values())
+    in_true = any(isinstance(one, Mapping) and one.get("semantics") in (True, "true") for one in modules.values())
+    return [] if in_true else list(events)  # files of earlier versions do not mark their events
 
 
 def confusion_matrix(true: np.ndarray, predicted: np.ndarray, n_classes: int) -> np.ndarray:
