@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mlreco.config import load_config
 from mlreco.models.blocks import ModelSection
@@ -34,7 +36,13 @@ def recipe_lines(path: Path, title: str | None = None) -> tuple[list[str], list[
         weights = block.model_path or whole
         lines.append(f"  stage {block.name}{of}{f', weights {weights}' if weights else ''}")
     for name, arguments in config["post_processing"].items():
-        thresholds = (arguments or {}).get("thresholds")
-        lines.append(f"  then {name}{f', thresholds {thresholds}' if isinstance(thresholds, str) else ''}")
+        lines.append(f"  then {name}{_thresholds((arguments or {}).get('thresholds'))}")
     named = [block.model_path for block in model.blocks] + [whole]
     return lines, [Path(one) for one in dict.fromkeys(named) if one]
+
+
+def _thresholds(given: Mapping[str, Any] | str | None) -> str:
+    """Tell the files of the thresholds of a post-processor; nothing where there are none."""
+    if isinstance(given, Mapping):
+        given = ", ".join(f"{name}: {file}" for name, file in given.items() if isinstance(file, str))
+    return f", thresholds {given}" if given else ""

@@ -30,7 +30,7 @@ def by_content(part: Any, key: str = "") -> Any:
         UserError: a file cannot be read.
     """
     if isinstance(part, Mapping):
-        return {name: by_content(value, name) for name, value in part.items()}
+        return {name: by_content(value, key if key == _VALUES else name) for name, value in part.items()}
     if isinstance(part, list | tuple):
         return [by_content(value, key) for value in part]
     if not isinstance(part, str) or not _is_a_file(part):

@@ -12,6 +12,7 @@ from mlreco.config.signature import Parameters
 from mlreco.config.torch_names import check_torch_names
 from mlreco.errors import UserError, nearest
 from mlreco.models.blocks import BLOCK_KEYS, LOSS_SUFFIX, is_loss
+from mlreco.post_processing.settings.class_values import IN_PREDICTED, IN_TRUE
 from mlreco.semantics import SCHEMES
 from mlreco.yaml_reader import KeyPath
 
@@ -135,10 +136,15 @@ def _check_processor(
     problem = Parameters.of(target, FILLED_IN).problem(arguments)
     if problem:
         _fail(tree, (*path, problem[0]), problem[1])
-    thresholds = arguments.get("thresholds")
-    for class_name in thresholds if isinstance(thresholds, Mapping) else ():
-        if class_name not in class_names:
-            _fail(tree, (*path, "thresholds", str(class_name)), f"no such class{nearest(str(class_name), class_names)}")
+    _check_class_names(arguments.get("thresholds"), (*path, "thresholds"), class_names, tree)
+
+
+def _check_class_names(thresholds: Any, path: KeyPath, class_names: tuple[str, ...], tree: Tree) -> None:
+    for name, values in thresholds.items() if isinstance(thresholds, Mapping) else ():
+        if name in (IN_PREDICTED, IN_TRUE):
+            _check_class_names(values, (*path, name), class_names, tree)
+        elif name not in class_names:
+            _fail(tree, (*path, str(name)), f"no such class{nearest(str(name), class_names)}")
 
 
 def _fail(tree: Tree, path: KeyPath, sentence: str, shown: KeyPath | None = None) -> None:

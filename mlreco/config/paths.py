@@ -76,3 +76,6 @@ def _texts(holder: dict[str, Any], key: str, path: KeyPath) -> Iterator[tuple[Ke
     elif isinstance(value, list):
         for number in range(len(value)):
             yield (*path, str(number)), value, number
+    elif isinstance(value, dict):
+        for name in value:
+            yield from _texts(value, name, (*path, str(name)))

@@ -13,6 +13,7 @@ from mlreco.errors import UserError
 from mlreco.iotools import HDF5Reader, HDF5Writer
 from mlreco.iotools.output.carried import of_the_events
 from mlreco.post_processing.factories import build_post_processors, thresholds_text
+from mlreco.post_processing.predicted import IN_TRUE_CLASSES, is_in_true_classes
 from mlreco.progress import Progress
 from mlreco.semantics import class_scheme
 
@@ -67,7 +68,7 @@ def recluster(
         scheme = class_scheme(str(reader.info["class_scheme"]))
         processors = build_post_processors(post_processing, scheme)
         info = {name: value for name, value in of_the_events(reader.info).items() if name not in _NEW}
-        info["thresholds"] = thresholds_text(processors)
+        info["thresholds"] = thresholds_text(processors, _in_true_classes(reader))
         info["post_processors"] = list(post_processing)
         info["reclustered_from"] = str(source)
         info["cfg"] = info.get("cfg", "") if cfg is None else cfg
@@ -90,6 +91,12 @@ def recluster(
                 progress.advance()
             writer.list_skipped(reader.skipped)
             return writer.num_events
+
+
+def _in_true_classes(reader: HDF5Reader) -> bool:
+    """Tell whether the first event was clustered in true classes, as the others then were."""
+    marked = IN_TRUE_CLASSES in reader.products and len(reader) > 0
+    return marked and is_in_true_classes(reader.event(0, (IN_TRUE_CLASSES,)))
 
 
 def _kept(products: Sequence[str], processors: Sequence[Any]) -> list[str]:

@@ -207,7 +207,7 @@ def output_info(config: Config, reconstruction: Reconstruction, files: Iterable[
         "cfg": config.text,
         "class_scheme": scheme.name,
         "classes": list(scheme.classes),
-        "thresholds": thresholds_text(reconstruction.processors),
+        "thresholds": thresholds_text(reconstruction.processors, reconstruction.chain.in_true_classes),
         "post_processors": list(config.get("post_processing") or {}),
         "source_files": list(files),
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),

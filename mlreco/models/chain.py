@@ -16,6 +16,7 @@ from mlreco.models.labels import Labels, labels_from
 from mlreco.models.loss_terms import LossTerms
 from mlreco.models.network_input import sparse_image
 from mlreco.models.stage import DropsProducts, Stage, StageLoss
+from mlreco.post_processing.predicted import IN_TRUE_CLASSES
 from mlreco.semantics import ClassScheme
 from mlreco.voxels import VoxelBatch
 
@@ -142,6 +143,12 @@ class Chain(nn.Module):
             "image_shapes": tuple(meta.shape for meta in voxels.metas),
             "labels": self.labels(batch),
         }
+
+    @property
+    def in_true_classes(self) -> bool:
+        """Whether a stage says that voxels are clustered in true classes."""
+        sources = [cast(Any, stage) for stage in self.stages.values() if IN_TRUE_CLASSES in cast(Stage, stage).provides]
+        return any(stage.semantics == "true" for stage in sources)
 
     def unwritten(self) -> list[str]:
         """Return the names of the products that only post-processors use."""

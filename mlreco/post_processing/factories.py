@@ -103,9 +103,18 @@ def build_post_processors(config: Mapping[str, Mapping[str, Any] | None], scheme
     return [_build(name, dict(arguments or {}), scheme) for name, arguments in config.items()]
 
 
-def thresholds_text(processors: Iterable[Any]) -> str:
-    """Return the thresholds of the clusterers among post-processors, as output files hold them: JSON by class name."""
-    return json.dumps({k: v for p in processors for k, v in getattr(p, "thresholds", {}).items()})
+def thresholds_text(processors: Iterable[Any], in_true_classes: bool) -> str:
+    """Return the thresholds of the clusterers among post-processors, as output files hold them: JSON by class name.
+
+    Args:
+        processors: the post-processors.
+        in_true_classes: whether the events are clustered in true classes, for which a clusterer may have others.
+    """
+    used: dict[str, Any] = {}
+    for processor in processors:
+        thresholds = getattr(processor, "thresholds", {})
+        used |= getattr(processor, "thresholds_in_true_classes", thresholds) if in_true_classes else thresholds
+    return json.dumps(used)
 
 
 def _build(name: str, arguments: dict[str, Any], scheme: ClassScheme) -> Any:

@@ -70,7 +70,7 @@ def identity_of(config: Mapping[str, Any], reconstruction: Reconstruction) -> Id
     settings = {
         "model": model,
         "post_processing": by_content(config.get("post_processing") or {}),
-        "thresholds": json.loads(thresholds_text(reconstruction.processors)),
+        "thresholds": json.loads(thresholds_text(reconstruction.processors, reconstruction.chain.in_true_classes)),
         "iotool": by_content({key: iotool[key] for key in _READING if key in iotool}),
         "dataset": by_content(dataset),
         "trainval": {key: config["trainval"][key] for key in _PRECISION},

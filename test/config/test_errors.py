@@ -60,6 +60,9 @@ OVERRIDES = {
     "post_processing.cut.thresholds.Showr.seed=1": (
         "post_processing.cut.thresholds.Showr: no such class; did you mean 'Shower'?"
     ),
+    "post_processing.cut.thresholds={true_classes: {Showr: {seed: 1}}}": (
+        "post_processing.cut.thresholds.true_classes.Showr: no such class; did you mean 'Shower'?"
+    ),
     "modell.x=1": "modell: unknown key; did you mean 'model'?",
     "iotool.batch_size.x=1": "'iotool.batch_size' is a value, not a section",
     "iotool.dataset.data_keys.4=a.h5": "'iotool.dataset.data_keys' is a list of 1 items",

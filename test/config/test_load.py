@@ -286,6 +286,16 @@ class TestPaths:
         path = write(text.replace("[events.h5]", "['*.h5', no*.h5]"), "chains/my.cfg")
         assert load(path).iotool.dataset.data_keys == ["chains/*.h5", "no*.h5"]
 
+    def test_thresholds_for_either_classes(self, load, write, text):
+        for name in ("a.yaml", "b.yaml"):
+            write("", f"chains/{name}")
+        apart = "{predicted_classes: a.yaml, true_classes: b.yaml}"
+        found = load(write(text.replace("{HIP: {seed: 0.5}}", apart), "chains/x.cfg"))
+        assert found.post_processing.cut.thresholds == {
+            "predicted_classes": "chains/a.yaml",
+            "true_classes": "chains/b.yaml",
+        }
+
     def test_override_is_relative_to_the_working_directory(self, config, load, write, text):
         write("", "chains/a.h5")
         assert load(write(text, "chains/x.cfg"), sources=["a.h5"]).iotool.dataset.data_keys == ["a.h5"]

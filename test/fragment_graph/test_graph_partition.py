@@ -15,7 +15,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from mlreco.errors import UserError
-from mlreco.post_processing.factories import build_post_processors, clusterer_of
+from mlreco.post_processing.factories import build_post_processors, clusterer_of, thresholds_text
 from mlreco.post_processing.fragment_graph.agglomeration import AVERAGE, SUM, agglomerate
 from mlreco.post_processing.fragment_graph.contraction import contract
 from mlreco.post_processing.fragment_graph.partition import (
@@ -225,9 +225,23 @@ def test_the_post_processor_makes_instances_and_corrects_classes():
     assert kept(event_of_graph(), PILARNET)["semantics"].tolist() == [1, 1, 1, 3, -1, 3]
 
 
+def test_events_in_true_classes_have_thresholds_of_their_own(tmp_path):
+    alone, joined = ({name: {"small": 1, "merge": merge} for name in PILARNET.classes} for merge in (0, -9))
+    (tmp_path / "joined.yaml").write_text(json.dumps(joined))
+    given = {"predicted_classes": alone, "true_classes": str(tmp_path / "joined.yaml")}
+    (processor,) = build_post_processors({"graph_clusterer": {"thresholds": given}}, PILARNET)
+    for mark, instances, of_file in (({}, [0, 1], 0), (0, [0, 1], 0), (1, [0, 0], -9)):
+        event = event_of_graph() | (mark if isinstance(mark, dict) else {"in_true_classes": np.array([mark])})
+        assert processor(event, PILARNET)["instances"][1:3].tolist() == instances
+        text = thresholds_text([processor], mark == 1)
+        assert {values["merge"] for values in json.loads(text).values()} == {of_file}
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
+        ({"thresholds": {"true_classes": {}, "MIP": {"merge": 1}}}, "give predicted_classes and true_classes"),
+        ({"thresholds": {"predicted_classes": {"Muon": {}}, "true_classes": {}}}, "no class 'Muon'"),
         ({"linkage": "avrage"}, "no linkage 'avrage'; did you mean 'average'"),
         ({"together": float("inf")}, "together is inf; a finite number"),
         ({"thresholds": {"MIP": {"merge": float("nan")}}}, "merge is nan"),

@@ -307,16 +307,21 @@ def test_options_that_do_not_go_together(words, said, capsys, files):
 
 def test_thresholds_of_a_stage_are_those_in_their_file(tmp_path, files):
     def settings_of(path):
-        with_file = f"model.modules.fragmenter={{thresholds: {path}}}"
-        config = tiny_config(files, with_file)
+        apart = f"{{predicted_classes: {path}, true_classes: {{}}}}"
+        graph = f"post_processing={{graph_clusterer: {{thresholds: {apart}}}}}"
+        config = tiny_config(files, f"model.modules.fragmenter={{thresholds: {path}}}", graph)
         found = SimpleNamespace(chain=Chain.from_config(config["model"]), processors=())
-        return identity_of(config, found).settings["model"]["modules"]["fragmenter"]
+        settings = identity_of(config, found).settings
+        values = settings["model"]["modules"]["fragmenter"]["thresholds"]
+        apart = settings["post_processing"]["graph_clusterer"]["thresholds"]
+        assert apart == {"predicted_classes": values, "true_classes": {}}
+        return values
 
     paths = [tmp_path / name for name in ("a.yaml", "b.yaml", "c.yaml")]
     for path, number in zip(paths, (1.5, 1.5, 2.5), strict=True):
         path.write_text(f"MIP: {{voxel_distance: {number}}}\n")
     first, same, other = map(settings_of, paths)
-    assert first == same != other and first["thresholds"] == {"MIP": {"voxel_distance": 1.5}}
+    assert first == same != other and first == {"MIP": {"voxel_distance": 1.5}}
 
 
 def test_a_module_of_another_package_is_compared_by_its_content(tmp_path, files, monkeypatch):

@@ -1,5 +1,6 @@
 """The chain in Python: the same numbers as on the command line, whatever the order and the company of the voxels."""
 
+import json
 import pickle
 import subprocess
 import sys
@@ -7,10 +8,12 @@ import sys
 import numpy as np
 import pytest
 import torch
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mlreco
+from mlreco import shipped
 from mlreco.inference.recluster import recluster
 from mlreco.inference.run import run_inference
 from mlreco.models.layers.by_row import by_row, linear_by_row, softmax_by_row
@@ -101,6 +104,8 @@ def test_true_classes_can_be_given(sample, tmp_path):
         assert max(shared_energy(one | builder(one, PILARNET)) for one in unmarked) > 1, "as in earlier versions"
     again = tmp_path / "again.h5"
     recluster(tmp_path / "true.h5", {"linked_clusterer": {}, "particle_builder": bias}, again)
+    tuned = yaml.safe_load((shipped.configuration("thin").parent / "weights" / "thin_graph_true.yaml").read_text())
+    assert json.loads(by_arrays.info["thresholds"]) == tuned
     with mlreco.open(again) as there:
         assert max(shared_energy({**one, "instances": one.instances}) for one in there) < 0.1
     with pytest.raises(mlreco.UserError, match="true semantic classes"):

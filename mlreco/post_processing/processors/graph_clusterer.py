@@ -13,8 +13,9 @@ from mlreco.post_processing.fragment_graph.partition import (
     partition,
     resolve_graph_thresholds,
 )
+from mlreco.post_processing.predicted import is_in_true_classes
 from mlreco.post_processing.processor import PostProcessor
-from mlreco.post_processing.settings.class_values import Given
+from mlreco.post_processing.settings.class_values import GivenApart, given_in
 from mlreco.semantics import PILARNET, ClassScheme
 
 
@@ -28,7 +29,9 @@ class GraphInstances(PostProcessor):
     Args:
         class_scheme: the classes.
         thresholds: class name -> ``{merge, attach, small}``, or the path of a file that ``mlreco tune --clusterer
-            graph`` wrote; classes and values that are not named get those of ``partition.SHIPPED``.
+            graph`` wrote; classes and values that are not named get those of ``partition.SHIPPED``. Under
+            ``predicted_classes`` and ``true_classes`` such for events that were clustered in either
+            (``in_true_classes``).
         linkage: ``average`` or ``sum``: how clusters of fragments are compared.
         correct_semantics: whether ``semantics`` is replaced.
         together: mean log-odds above which instances are of one interaction.
@@ -50,13 +53,17 @@ class GraphInstances(PostProcessor):
     def __init__(
         self,
         class_scheme: ClassScheme = PILARNET,
-        thresholds: Given = None,
+        thresholds: GivenApart = None,
         linkage: str = "average",
         correct_semantics: bool = True,
         together: float = TOGETHER,
     ) -> None:
-        self._thresholds = resolve_graph_thresholds(thresholds, class_scheme)
-        self.thresholds = {name: values._asdict() for name, values in self._thresholds.items()}
+        self._thresholds = tuple(
+            resolve_graph_thresholds(given_in(thresholds, in_true), class_scheme) for in_true in (False, True)
+        )
+        self.thresholds, self.thresholds_in_true_classes = (
+            {name: values._asdict() for name, values in of_classes.items()} for of_classes in self._thresholds
+        )
         if linkage not in LINKAGES:
             raise UserError(f"no linkage '{linkage}'{nearest(linkage, LINKAGES)}")
         self.linkage = linkage
@@ -71,7 +78,8 @@ class GraphInstances(PostProcessor):
         inside = fragments >= 0
         sizes = np.bincount(fragments[inside], minlength=len(made_in))
         classes = class_scores.argmax(axis=1) if len(class_scores) else made_in.astype(np.int64)
-        of_fragment = partition(edges, scores, sizes, classes, self._thresholds, scheme, self.linkage)
+        thresholds = self._thresholds[is_in_true_classes(event)]
+        of_fragment = partition(edges, scores, sizes, classes, thresholds, scheme, self.linkage)
         instances = np.full(len(fragments), -1, np.int32)
         instances[inside] = of_fragment[fragments[inside]]
         chosen = classes if self.correct_semantics else made_in

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from mlreco.errors import UserError, nearest
 from mlreco.post_processing.settings.values_file import read_mapping
@@ -11,6 +11,11 @@ from mlreco.semantics import ClassScheme
 
 T = TypeVar("T", bound=NamedTuple)
 Given = Mapping[str, Mapping[str, float]] | str | None
+GivenApart = Given | Mapping[str, Given]
+"""Values for all events, or ``{predicted_classes: ..., true_classes: ...}``."""
+
+IN_PREDICTED, IN_TRUE = "predicted_classes", "true_classes"
+"""Keys of values for events that were clustered in predicted and in true classes."""
 
 STAND_INS = {"Track": "MIP", "LowE": "Shower"}
 """Classes for which there are no default values -> the class whose values they get."""
@@ -64,6 +69,23 @@ def _of_class(name: str, values: Mapping[str, float], kind: type[T]) -> T:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise UserError(f"thresholds of {name}: {key} is {value!r}; a number is needed")
     return kind._make(float(values[key]) for key in kind._fields)
+
+
+def given_in(given: GivenApart, in_true_classes: bool) -> Any:
+    """Return the values for events that were clustered in predicted or in true classes, as ``class_values`` takes them.
+
+    Args:
+        given: as in ``class_values``, or such for either.
+        in_true_classes: which of them.
+
+    Raises:
+        UserError: only one of them is given.
+    """
+    if not isinstance(given, Mapping) or not given.keys() & {IN_PREDICTED, IN_TRUE}:
+        return given
+    if given.keys() != {IN_PREDICTED, IN_TRUE}:
+        raise UserError(f"thresholds have the keys {', '.join(given)}; give {IN_PREDICTED} and {IN_TRUE}, or classes")
+    return given[IN_TRUE if in_true_classes else IN_PREDICTED]
 
 
 def keys_of(given: Given) -> set[str]:
