@@ -47,12 +47,13 @@ class Energies(NamedTuple):
 
 
 class _Event(NamedTuple):
-    """What expected energies need: voxels and parents of K particles, (K,) true energies, NaN where none matches."""
+    """What expected energies need of K particles; their energies and those of true ones, NaN where none matches."""
 
     voxels: ParticleVoxels
     parents: np.ndarray
     classes: np.ndarray
     scores: np.ndarray
+    seen: np.ndarray
     true: np.ndarray
 
 
@@ -126,23 +127,21 @@ def energies(events: Sequence[_Event], bias: np.ndarray, number: int) -> Energie
     for event in events:
         chosen = (event.classes == number) & (event.parents >= 0) & np.isfinite(event.true)
         expected = expected_energies(event.voxels, event.parents, event.classes, event.scores, bias)
-        seen = np.bincount(event.voxels.owners, event.voxels.energies, len(event.voxels))
-        columns.append(np.stack([event.true[chosen], seen[chosen], expected[chosen]]))
+        columns.append(np.stack([event.true[chosen], event.seen[chosen], expected[chosen]]))
     return Energies(*np.concatenate(columns, axis=1))
 
 
 def _event(event: dict[str, np.ndarray], scheme: ClassScheme) -> _Event:
-    tables = ParticleBuilder()(event, scheme)
-    particles, matches = tables["particles"], tables["matches"]
+    tables = event | ParticleBuilder()(event, scheme)
+    particles, truth, matches = tables["particles"], tables["particles_true"], tables["matches"]
     image = LabelledImage.from_products(event, scheme)
-    if image.scores is None:
-        raise UserError("no product 'semantic_scores', which a bias could be in")
+    if image.scores is None or image.in_true_classes:
+        raise UserError("particles were not made in classes by 'semantic_scores', in which a bias could be")
     voxels = group_voxels(image.coordinates, image.energies, image.instances, image.origin, image.voxel_size)
     parents = np.where(particles["parent"] >= 0, np.searchsorted(voxels.numbers, particles["parent"]), -1)
-    inside = event["instances_true"] >= 0
-    true = np.append(np.bincount(event["instances_true"][inside], event["energies"][inside]), np.nan)
-    of_true = np.where(matches["iou"] >= LEAST_IOU, true[matches["match"]], np.nan)
-    return _Event(voxels, parents, particles["semantic"], image.scores, of_true)
+    same, true = matches["iou"] >= LEAST_IOU, np.full(len(matches), np.nan)
+    true[same] = truth["energy"][np.searchsorted(truth["particle"], matches["match"][same])]
+    return _Event(voxels, parents, particles["semantic"], image.scores, particles["energy"], true)
 
 
 def _spread(ratios: np.ndarray) -> str:

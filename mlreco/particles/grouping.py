@@ -48,6 +48,12 @@ class ParticleVoxels:
         return np.repeat(np.arange(len(self)), self.counts)
 
     @property
+    def boxes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest coordinates of the voxels of each particle, (K, 3) float64, cm."""
+        first = self.starts[:-1]
+        return np.minimum.reduceat(self.positions, first), np.maximum.reduceat(self.positions, first)
+
+    @property
     def events(self) -> np.ndarray:
         """Event of each particle, (K,) int64."""
         return np.repeat(np.arange(len(self.event_starts) - 1), np.diff(self.event_starts))

@@ -43,7 +43,7 @@ def find_neighbours(voxels: ParticleVoxels, landmarks: Landmarks, reach: float) 
     """
     order, starts, radii = _around_landmarks(voxels.positions, landmarks.owners, landmarks.positions)
     around = order, starts, landmarks.positions, radii, landmarks.starts
-    lows, highs = _boxes(voxels.positions, voxels.starts)
+    lows, highs = voxels.boxes
     companions = voxels.companions
     pairs, gaps, meeting = _near_pairs(voxels.positions, around, lows, highs, companions, reach)
     nearest, distance = np.full(len(voxels), -1, np.int64), np.full(len(voxels), np.inf)
@@ -74,18 +74,6 @@ def _around_landmarks(
 def _squared(one: np.ndarray, i: int, other: np.ndarray, j: int) -> float:
     x, y, z = one[i, 0] - other[j, 0], one[i, 1] - other[j, 1], one[i, 2] - other[j, 2]
     return x * x + y * y + z * z
-
-
-@compiled
-def _boxes(positions: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lowest and the highest coordinates of the voxels of each particle, (K, 3)."""
-    lows, highs = np.full((len(starts) - 1, 3), np.inf), np.full((len(starts) - 1, 3), -np.inf)
-    for p in range(len(lows)):
-        for i in range(starts[p], starts[p + 1]):
-            for axis in range(3):
-                lows[p, axis] = min(lows[p, axis], positions[i, axis])
-                highs[p, axis] = max(highs[p, axis], positions[i, axis])
-    return lows, highs
 
 
 @compiled

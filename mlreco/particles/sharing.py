@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mlreco.compiled import compiled
 from mlreco.errors import UserError
 from mlreco.particles.grouping import ParticleVoxels
+from mlreco.particles.meetings import find_meetings
 from mlreco.semantics import ClassScheme
 
 REACH = 1.5
@@ -56,7 +56,10 @@ def expected_energies(
     children = np.flatnonzero((parents >= 0) & known)
     children = children[known[parents[children]] & (classes[children] != classes[parents[children]])]
     energies = np.bincount(voxels.owners, voxels.energies, len(voxels))
-    rows, others = _meetings(voxels.positions, voxels.starts, children, parents[children], REACH)
+    both = np.stack([children, parents[children]], axis=1)
+    pairs = np.stack([both, both[:, ::-1]], axis=1).reshape(-1, 2)
+    rows, found = find_meetings(voxels, pairs, REACH)
+    others = pairs[found, 1]
     if not len(rows):
         return energies
     doubtful, place = np.unique(rows, return_inverse=True)
@@ -68,65 +71,3 @@ def expected_energies(
     given = voxels.energies[rows] * of_other / np.where(total > 0, total, 1.0)[place]
     energies += np.bincount(others, given, len(voxels))
     return energies - np.bincount(owners[place], given, len(voxels))
-
-
-@compiled
-def _meetings(
-    positions: np.ndarray, starts: np.ndarray, children: np.ndarray, parents: np.ndarray, reach: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the voxels of children and parents within reach of the other, and the places of the others.
-
-    The voxels of a particle are in the order of x.
-    """
-    rows, others = [np.int64(0) for _ in range(0)], [np.int64(0) for _ in range(0)]
-    for k in range(len(children)):
-        for side in range(2):
-            one, other = (children[k], parents[k]) if side == 0 else (parents[k], children[k])
-            begin, end = starts[one], starts[one + 1]
-            first, last = starts[other], starts[other + 1]
-            low, high = _box(positions, first, last)
-            begin += np.searchsorted(positions[begin:end, 0], low[0] - reach)
-            near = first
-            for i in range(begin, end):
-                if positions[i, 0] > high[0] + reach:
-                    break
-                while positions[near, 0] < positions[i, 0] - reach and near < last - 1:
-                    near += 1
-                if _outside(positions, i, low, high, reach):
-                    continue
-                if _meets(positions, i, near, last, reach):
-                    rows.append(np.int64(i))
-                    others.append(other)
-    return np.array(rows, np.int64), np.array(others, np.int64)
-
-
-@compiled
-def _box(positions: np.ndarray, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    low, high = positions[first].copy(), positions[first].copy()
-    for j in range(first + 1, last):
-        for axis in range(3):
-            low[axis] = min(low[axis], positions[j, axis])
-            high[axis] = max(high[axis], positions[j, axis])
-    return low, high
-
-
-@compiled
-def _outside(positions: np.ndarray, i: int, low: np.ndarray, high: np.ndarray, reach: float) -> bool:
-    outside = False
-    for axis in range(3):
-        outside |= positions[i, axis] < low[axis] - reach or positions[i, axis] > high[axis] + reach
-    return outside
-
-
-@compiled
-def _meets(positions: np.ndarray, i: int, near: int, last: int, reach: float) -> bool:
-    """Whether one of the voxels from ``near`` to ``last``, in the order of x, is within reach of voxel i."""
-    for j in range(near, last):
-        if positions[j, 0] > positions[i, 0] + reach:
-            return False
-        square = 0.0
-        for axis in range(3):
-            square += (positions[j, axis] - positions[i, axis]) ** 2
-        if square <= reach * reach:
-            return True
-    return False

@@ -14,6 +14,7 @@ from mlreco.particles.identity import photon_probability
 from mlreco.particles.kinds import most_common
 from mlreco.particles.landmarks import find_landmarks
 from mlreco.particles.matching import match_particles
+from mlreco.particles.meetings import find_meetings
 from mlreco.particles.proximity import find_neighbours
 from mlreco.particles.showers import direction_error
 from mlreco.particles.skeleton import find_lines
@@ -107,6 +108,24 @@ def test_neighbours_are_those_of_all_pairs(seed, particles, spread, reach):
     for (a, b), gap, (i, j) in zip(found.pairs, found.gaps, found.voxels, strict=True):
         assert (voxels.owners[i], voxels.owners[j]) == (a, b)
         assert np.linalg.norm(voxels.positions[i] - voxels.positions[j]) == pytest.approx(gap)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("reach", [0.0, 0.6, 1.5])
+def test_meetings_are_those_of_all_voxels(seed, reach):
+    voxels = event(seed, 5, voxels=40, spread=6)
+    rng = np.random.default_rng(seed)
+    pairs, chosen = rng.integers(0, 5, (8, 2)), rng.random(len(voxels.positions)) < 0.7
+    near = cdist(voxels.positions, voxels.positions) <= reach + 1e-9
+    for wanted in (None, chosen):
+        expected = [
+            (row, pair)
+            for pair, (one, other) in enumerate(pairs)
+            for row in np.flatnonzero(voxels.owners == one)
+            if near[row, voxels.owners == other].any() and (wanted is None or wanted[row])
+        ]
+        found = find_meetings(voxels, pairs, reach + 1e-9, wanted)
+        assert list(zip(*map(list, found), strict=True)) == expected
 
 
 @settings(max_examples=25)
