@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from mlreco.post_processing.fragment_graph.partition import (
 from mlreco.post_processing.tuning import graph_search, tune_graph
 from mlreco.post_processing.tuning.graph_choice import chosen_together, refined
 from mlreco.post_processing.tuning.graph_grid import GRID
+from mlreco.post_processing.tuning.outcome import TunedThresholds
 from mlreco.semantics import PILARNET
 
 
@@ -351,6 +353,35 @@ def test_a_class_that_does_worse_together_with_others_keeps_its_thresholds():
     chosen, after = chosen_together(best, before, own, by_class)
     assert chosen == {"MIP": before["MIP"], "Delta": best["Delta"]}
     assert (after["MIP"][0], after["Delta"][0]) == (0.5, 0.6)
+
+
+@pytest.mark.parametrize(("loss", "kept"), [(0.05, False), (0.2, True)])
+def test_a_class_that_stays_may_lose_only_what_others_gain_more(loss, kept):
+    before = {name: GraphThresholds(0.0, -20, 10) for name in ("MIP", "Delta")}
+    best = before | {"Delta": GraphThresholds(-1.0, -20, 10)}
+    own = {"MIP": np.array([0.9, 0.9]), "Delta": np.array([0.5, np.nan])}
+
+    def by_class(thresholds):
+        changed = thresholds["Delta"].merge < 0
+        return {"MIP": own["MIP"] - changed * loss, "Delta": own["Delta"] + changed * 0.1}
+
+    chosen, after = chosen_together(best, before, own, by_class)
+    assert chosen == (before if kept else best)
+    np.testing.assert_array_equal(after["MIP"], by_class(chosen)["MIP"])
+
+
+def test_the_table_tells_what_a_class_lost():
+    start, other = GraphThresholds(0.0, -20, 10), GraphThresholds(1.0, -4, 10)
+    values = np.full([len(axis) for axis in GRID], np.nan)
+    classes = {
+        "MIP": TunedThresholds(start, 0.91, start, 0.9, 5, values),
+        "HIP": TunedThresholds(start, 0.8, start, 0.8, 5, values),
+        "Delta": TunedThresholds(start, 0.5, other, 0.6, 5, values),
+        "Michel": TunedThresholds(start, math.nan, start, math.nan, 0, values),
+    }
+    table = graph_search.GraphTuning(classes, "ari", (0, 5), 10, "true", GRID).table()
+    (line,) = [line for line in table.splitlines() if "lower than before" in line]
+    assert line.startswith("MIP is 0.01 lower than before") and line.endswith("sum over all classes is 0.09 higher")
 
 
 @settings(max_examples=30)

@@ -29,6 +29,9 @@ def chosen_together(
 ) -> tuple[Thresholds, Scores]:
     """Return thresholds with which, all together, no class that changes does worse than before, and their values.
 
+    A class that keeps its thresholds may lose by those of others. If the sum of the scores does not gain, all classes
+    keep theirs.
+
     Args:
         best: of each class by itself.
         before: of each class.
@@ -44,7 +47,7 @@ def chosen_together(
             if chosen[name] != before[name] and mean_over_events(after[name] - own[name])[0] < -TIE
         ]
         if not worse:
-            return chosen, after
+            return (chosen, after) if _gain(after, own)[0] > TIE else (before, own)
         chosen.update({name: before[name] for name in worse})
 
 

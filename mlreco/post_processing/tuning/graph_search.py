@@ -133,9 +133,10 @@ def tune_graph(
     At each point of the grid all classes have the same thresholds; each class then takes those at which its own voxels
     do best, if they gain more over those before than the standard error of this gain. Of points that are equally good
     the first in the order of ``GRID`` is taken. As pairs of fragments of two classes depend on both, the thresholds
-    that were chosen are tried together, and classes that then do worse than before keep what they had. At the end each
-    class in turn tries other values, while the others keep theirs, for the highest sum of the scores of all classes.
-    The outcome does not depend on the number of threads.
+    that were chosen are tried together, and classes that then do worse than before keep what they had; all do if the
+    sum of their scores does not gain. At the end each class in turn tries other values, while the others keep theirs,
+    for the highest sum of the scores of all classes. A class whose thresholds stay may still lose by those of others;
+    the table says by how much. The outcome does not depend on the number of threads.
 
     Args:
         reader: output file with labels and with what ``grappa`` says of fragments.

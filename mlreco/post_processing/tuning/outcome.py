@@ -90,14 +90,18 @@ class ThresholdSearch(Search):
     def notes(self) -> list[str]:
         """Return a line for each loss, each optimum at an end of its grid, and each that switches a threshold off.
 
-        A class can lose where its thresholds stay and those of other classes change.
+        A class can lose where thresholds of other classes change, by which the sum of the scores gains.
         """
         notes = []
+        gain = sum(one.mean - one.mean_before for one in self.classes.values() if one.events)
         for name, one in self.classes.items():
+            if one.mean < one.mean_before - TIE:
+                notes.append(
+                    f"{name} is {one.mean_before - one.mean:.2g} lower than before: thresholds of other classes count "
+                    f"for it, too; the sum over all classes is {gain:.2g} higher"
+                )
             if not one.unchanged:
                 notes += end_notes(name, one.thresholds, self.grid, self.switched_off)
-            elif one.mean < one.mean_before - TIE:
-                notes.append(f"{name}: {one.mean_before - one.mean:.1g} lower by the thresholds of other classes")
         return notes
 
     def found(self) -> dict[str, Any]:
