@@ -2,7 +2,8 @@
 
 Particles are reconstructed from true instances of simulated events, which must be others than those that
 ``python -m benchmarks.physics`` is run on. Each constant of `mlreco.particles` that was fitted to simulation is fitted
-again; the table goes to ``benchmarks/results/physics_constants.md``.
+again; the table goes to ``benchmarks/results/physics_constants.md``. Constants that hold what chains do wrong are
+fitted to what they wrote of the same events: ``--chains OUTPUT.h5 [OUTPUT.h5]``, one for each file.
 """
 
 from __future__ import annotations
@@ -11,40 +12,28 @@ import argparse
 import datetime
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar
 
+from benchmarks.physics.direction_constants import of_assigned, of_directions
+from benchmarks.physics.fitting import REPEATS, SURE, Constant, fit_uncertainty, matched_particles, with_error
 from benchmarks.physics.true_instances import write_true_instances
 from mlreco.analysis.sample import Sample, angle_between, read_sample
 from mlreco.atomic import write_text
-from mlreco.iotools.output.reader import HDF5Reader
 from mlreco.particles import identity, measures, showers, stopping
 from mlreco.particles.columns import vectors_of
 from mlreco.particles.csda import csda_range, stopping_power
-from mlreco.particles.geometry import principal_axes, weighted_main_axes
-from mlreco.particles.grouping import ParticleVoxels, group_voxels
-from mlreco.particles.image import LabelledImage
-from mlreco.particles.landmarks import Landmarks, find_landmarks
+from mlreco.particles.geometry import principal_axes
 from mlreco.particles.profiles import dedx_profiles
-from mlreco.particles.reconstruction import LANDMARK_RADIUS
-from mlreco.particles.skeleton import Lines, find_lines
 from mlreco.particles.trajectory import follow
 from mlreco.semantics import PILARNET
 
 RESULT = Path(__file__).resolve().parents[1] / "results" / "physics_constants.md"
-REPEATS = 60
 PDG = {"muon": 13, "proton": 2212}
 LEAST_SHOWER = 35.0
 """Showers below this true energy, MeV, are left out."""
-
-PART = 0.68
-"""Part of the angles that are within the uncertainty."""
-
-SURE = 3.0
-"""Tracks start and end at most so many cm from where they do in truth."""
 
 STRAGGLING = 0.1
 """Ranges of particles that stop differ by at most this part from those of the tables."""
@@ -53,27 +42,20 @@ NUDGE = 0.02
 """Difference of ranges, cm, over which the slope of dE/dx is taken."""
 
 
-@dataclass(frozen=True)
-class Constant:
-    """A fitted constant: where it stands, its value there, and the fit with its error."""
-
-    name: str
-    used: float
-    value: float
-    error: float
-    of: str
-
-
 def main() -> None:
     """Fit all constants in all files and write the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.physics.constants", description=__doc__.split("\n")[0])
     parser.add_argument("events", type=Path, nargs="+", metavar="FILE.h5", help="simulated events with labels")
+    parser.add_argument("--chains", type=Path, nargs="+", metavar="OUTPUT.h5", help="what chains wrote of these events")
     arguments = parser.parse_args()
+    chains = arguments.chains or [None] * len(arguments.events)
+    if len(chains) != len(arguments.events):
+        parser.error(f"{len(chains)} chains for {len(arguments.events)} files: one for each, or none")
     columns = {}
-    for path in arguments.events:
+    for path, chain in zip(arguments.events, chains, strict=True):
         with tempfile.TemporaryDirectory() as folder:
             write_true_instances(path, Path(folder) / "true.h5", None)
-            columns[path.stem] = list(constants(Path(folder) / "true.h5"))
+            columns[path.stem] = [*constants(Path(folder) / "true.h5"), *([] if chain is None else of_chain(chain))]
     write_text(RESULT, table(columns))
     print(table(columns))
 
@@ -85,6 +67,14 @@ def constants(path: Path) -> Iterator[Constant]:
     yield from _of_showers(sample)
     yield _of_senses(path)
     yield _of_answers(path)
+    yield from of_directions(path)
+    yield _of_wrong_starts(sample, "")
+
+
+def of_chain(path: Path) -> Iterator[Constant]:
+    """Yield the constants that hold what a chain does wrong, as its output file with truth has them."""
+    yield of_assigned(path)
+    yield _of_wrong_starts(read_sample(path), " of the chain")
 
 
 def _of_steps(sample: Sample) -> Iterator[Constant]:
@@ -105,7 +95,7 @@ def _of_steps(sample: Sample) -> Iterator[Constant]:
     names = ("MEDIAN_SHIFT", "WIDTH", "WIDTH_GROWTH", "END_ERROR")
     numbers = np.unique(track)
     by_track = dict(zip(numbers, np.split(np.argsort(track, kind="stable"), _ends(track)), strict=True))
-    best, error = _with_error(fit, numbers, 8)
+    best, error = with_error(fit, numbers, 8)
     for place, name in enumerate(names):
         yield Constant(f"stopping.{name}", getattr(stopping, name), best[place], error[place], "steps of 0.5 cm")
 
@@ -147,10 +137,8 @@ def _ends(particle: np.ndarray) -> np.ndarray:
 
 def _of_showers(sample: Sample) -> Iterator[Constant]:
     """Response, dE/dx at the start, and direction of contained primary showers."""
-    rows = sample.showers()
-    rows = rows[(sample.true_of(rows, "primary") == 1) & (sample.particles["wall_distance"][rows] > 5)]
+    rows = _primary_showers(sample)
     pdg, true = np.abs(sample.true_of(rows, "pdg")), sample.true_of(rows, "kinetic_energy")
-    rows, pdg, true = (values[np.isin(pdg, (11, 22)) & (true > LEAST_SHOWER)] for values in (rows, pdg, true))
     table = sample.particles[rows]
     first = np.linalg.norm(sample.vectors(rows, "start") - sample.true_vectors(rows, "start"), axis=1)
     known = (first < SURE) & (table["dedx_start"] > 0)
@@ -169,15 +157,42 @@ def _of_showers(sample: Sample) -> Iterator[Constant]:
     energy = table["energy"].astype(np.float64)
     usable = np.isfinite(angle) & (energy > 10) & (angle < 1)
     pairs = np.stack([angle[usable], energy[usable]], axis=1)
-    best, error = _with_error(_fit_angles, pairs, REPEATS)
+    best, error = with_error(_fit_angles, pairs, REPEATS)
     for place, name in enumerate(("ANGLE_SCATTERING", "ANGLE_LEAST")):
         yield Constant(f"showers.{name}", getattr(showers, name), best[place], error[place], f"{len(pairs)} showers")
+
+
+def _primary_showers(sample: Sample) -> np.ndarray:
+    """Return the rows of the contained primary electrons and photons."""
+    rows = sample.showers()
+    chosen = (sample.true_of(rows, "primary") == 1) & (sample.particles["wall_distance"][rows] > 5)
+    chosen &= np.isin(np.abs(sample.true_of(rows, "pdg")), (11, 22))
+    return rows[chosen & (sample.true_of(rows, "kinetic_energy") > LEAST_SHOWER)]
+
+
+def _of_wrong_starts(sample: Sample, of: str) -> Constant:
+    """Return the part of wrong starts under which electrons and photons are most probably what they are."""
+    rows = _primary_showers(sample)
+    table = sample.particles[rows]
+    gap = np.where(table["primary"] == 1, table["vertex_distance"], np.nan).astype(np.float64)
+    dedx, photon = table["dedx_start"].astype(np.float64), np.abs(sample.true_of(rows, "pdg")) == 22
+    known = np.flatnonzero(np.isfinite(gap) | np.isfinite(dedx))
+
+    def fit(chosen: np.ndarray) -> np.ndarray:
+        def loss(part: float) -> float:
+            probability = identity.photon_probability(dedx[chosen], gap[chosen], part)
+            return -float(np.log(np.where(photon[chosen], probability, 1 - probability)).sum())
+
+        return np.array([minimize_scalar(loss, bounds=(1e-4, 0.9), method="bounded").x])
+
+    best, error = with_error(fit, known)
+    return Constant("identity.START_WRONG", identity.START_WRONG, best[0], error[0], f"{len(known)} showers{of}")
 
 
 def _of_senses(path: Path) -> Constant:
     """Return the log odds of a sense of showers for each unit of the correlation by which they widen."""
     correlations, right = [], []
-    for voxels, truth, landmarks, lines in _true_particles(path):
+    for voxels, truth, landmarks, lines in matched_particles(path):
         wanted = (truth["semantic"] == PILARNET.number("Shower")) & (truth["primary"] == 1)
         wanted &= truth["kinetic_energy"] > LEAST_SHOWER
         starts = showers.find_shower_starts(voxels, landmarks, lines, wanted)
@@ -194,7 +209,7 @@ def _of_senses(path: Path) -> Constant:
 
         return minimize(loss, [showers.WIDENING], method="Nelder-Mead").x
 
-    best, error = _with_error(fit, pairs, REPEATS)
+    best, error = with_error(fit, pairs, REPEATS)
     return Constant("showers.WIDENING", showers.WIDENING, best[0], error[0], f"{len(pairs)} showers")
 
 
@@ -204,7 +219,7 @@ def _of_answers(path: Path) -> Constant:
     It is fitted to what it tells: of all weights the one under which the true senses and kinds are most probable.
     """
     values, senses, kinds = [], [], []
-    for voxels, truth, landmarks, lines in _true_particles(path):
+    for voxels, truth, landmarks, lines in matched_particles(path):
         axes = principal_axes(voxels.positions, voxels.owners, voxels.counts)[1]
         trajectories = follow(voxels, landmarks, lines, axes)
         steps = dedx_profiles(voxels, trajectories)
@@ -230,20 +245,8 @@ def _of_answers(path: Path) -> Constant:
 
         return np.exp([minimize_scalar(loss, bounds=(np.log(0.02), np.log(2)), method="bounded").x])
 
-    best, error = _with_error(fit, np.arange(len(each)), 12)
+    best, error = with_error(fit, np.arange(len(each)), 12)
     return Constant("stopping.CORRELATION", stopping.CORRELATION, best[0], error[0], f"{len(each)} tracks")
-
-
-def _true_particles(path: Path) -> Iterator[tuple[ParticleVoxels, np.ndarray, Landmarks, Lines]]:
-    """Yield of each event the voxels of its true particles, these, and their landmarks and lines."""
-    with HDF5Reader(path) as reader:
-        for index in range(len(reader)):
-            event = reader[index]
-            image = LabelledImage.from_products(event, PILARNET)
-            voxels = group_voxels(image.coordinates, image.energies, image.instances, image.origin, image.voxel_size)
-            axes = weighted_main_axes(voxels.positions, voxels.owners, voxels.weights, len(voxels))
-            landmarks = find_landmarks(voxels, axes, LANDMARK_RADIUS)
-            yield voxels, event["particles_true"][voxels.numbers], landmarks, find_lines(landmarks)
 
 
 def _minus_log_student(pull: np.ndarray, scale: np.ndarray, freedom: float) -> float:
@@ -263,35 +266,18 @@ def _student_width(values: np.ndarray) -> float:
 
 
 def _fit_angles(pairs: np.ndarray) -> np.ndarray:
-    """Return scattering and least angle of showers, rad MeV and rad: a / E and b, in quadrature, hold 68 %.
-
-    Koenker and Bassett, "Regression quantiles", Econometrica 46 (1978) 33, of the logarithms.
-    """
+    """Return scattering and least angle of showers, rad MeV and rad: a / E and b, in quadrature, hold 68 %."""
     angle, energy = pairs.T
-
-    def loss(values: np.ndarray) -> float:
-        excess = np.log(angle / np.hypot(np.exp(values[0]) / energy, np.exp(values[1])))
-        return float(np.where(excess > 0, PART * excess, (PART - 1) * excess).sum())
-
-    start = np.log([showers.ANGLE_SCATTERING, showers.ANGLE_LEAST])
-    return np.exp(minimize(loss, start, method="Nelder-Mead").x)
+    used = [showers.ANGLE_SCATTERING, showers.ANGLE_LEAST]
+    return fit_uncertainty(angle, lambda values: np.hypot(values[0] / energy, values[1]), used)
 
 
 def _constant(
     name: str, used: float, values: np.ndarray, statistic: Callable[[np.ndarray], float], of: str
 ) -> Constant:
     values = values[np.isfinite(values)]
-    best, error = _with_error(lambda sample: np.array([statistic(sample)]), values, REPEATS)
+    best, error = with_error(lambda sample: np.array([statistic(sample)]), values, REPEATS)
     return Constant(name, used, best[0], error[0], of)
-
-
-def _with_error(
-    fit: Callable[[np.ndarray], np.ndarray], values: np.ndarray, repeats: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a fit says of values, and the standard deviations of that over bootstrap samples."""
-    rng = np.random.default_rng(0)
-    samples = [values[rng.integers(0, len(values), len(values))] for _ in range(repeats)]
-    return fit(values), np.std([fit(sample) for sample in samples], axis=0)
 
 
 def table(columns: dict[str, list[Constant]]) -> str:

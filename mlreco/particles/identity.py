@@ -32,16 +32,17 @@ GAP_WRONG = 0.1
 """Part of the electrons whose distance is one from a wrong vertex."""
 
 START_WRONG = 0.05
-"""Part of the showers whose start is wrong: between 0.004 +- 0.014 for true instances and 0.11 +- 0.07 for those of the
-chain for fat events, from the probabilities of simulated showers. Without it 0.99 of a chain was right in 0.85."""
+"""Part of the showers whose start is wrong: fewer of true instances, more of those of chains
+(``benchmarks/results/physics_constants.md``). Without it 0.99 of a chain was right in 0.85."""
 
 
-def photon_probability(start_dedx: np.ndarray, gap: np.ndarray) -> np.ndarray:
+def photon_probability(start_dedx: np.ndarray, gap: np.ndarray, start_wrong: float = START_WRONG) -> np.ndarray:
     """Return the probability that a shower is a photon's rather than an electron's.
 
     Args:
         start_dedx: (K,) median dE/dx at the start, MeV/cm; NaN where not known.
         gap: (K,) distance from the vertex to the start, cm; NaN where not known.
+        start_wrong: `START_WRONG`.
 
     Returns:
         (K,) probabilities, NaN where neither input is known.
@@ -59,7 +60,7 @@ def photon_probability(start_dedx: np.ndarray, gap: np.ndarray) -> np.ndarray:
             (twice, anywhere),
         )
     )
-    photon, electron = ((1 - START_WRONG) * own + START_WRONG * misplaced for own in (photon, electron))
+    photon, electron = ((1 - start_wrong) * own + start_wrong * misplaced for own in (photon, electron))
     return np.where(np.isnan(log_dedx) & np.isnan(gap), np.nan, photon / (photon + electron))
 
 

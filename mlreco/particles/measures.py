@@ -6,7 +6,7 @@ import numpy as np
 
 from mlreco.particles.columns import DEDX, INTERACTION, particle_type, put_vectors, vectors_of
 from mlreco.particles.csda import STOPPING, csda_range, kinetic_energy
-from mlreco.particles.directions import start_directions
+from mlreco.particles.directions import StartLines, start_lines
 from mlreco.particles.geometry import means, principal_axes
 from mlreco.particles.grouping import ParticleVoxels
 from mlreco.particles.identity import photon_probability
@@ -16,7 +16,7 @@ from mlreco.particles.kinds import Kind, most_common
 from mlreco.particles.liquid_argon import MASSES
 from mlreco.particles.profiles import NEAR, Profiles
 from mlreco.particles.proximity import Proximity
-from mlreco.particles.scattering import hidden_by_smoothing, scattering_angle
+from mlreco.particles.scattering import PLACES, hidden_by_smoothing, scattering_of_line, scattering_of_track
 from mlreco.particles.showers import ShowerStarts, direction_error
 from mlreco.particles.stopping import PARTICLES, StoppingLikelihood
 from mlreco.particles.trajectory import Trajectories
@@ -101,10 +101,9 @@ def measure_lines(
     put_vectors(table, "start", ends[rows, side])
     put_vectors(table, "end", ends[rows, 1 - side])
     tracks = kinds == Kind.TRACK
-    directions, errors, fitted = start_directions(
-        voxels, trajectories, relations.backward, proximity, np.isfinite(table["margin"]), NEAR
-    )
-    put_vectors(table, "direction", directions)
+    assigned = np.isfinite(table["margin"])
+    first = start_lines(voxels, trajectories, relations.backward, proximity, assigned, NEAR)
+    put_vectors(table, "direction", first.directions)
     table["dedx"], table["dedx_start"], table["dedx_end"] = _ionisation(profiles, relations.backward)
     lines = tracks | (kinds == Kind.MICHEL) | (kinds == Kind.DELTA)
     for name in ("dedx", "dedx_start", "dedx_end"):
@@ -113,30 +112,37 @@ def measure_lines(
     with_energy = measured & (np.diff(profiles.starts) > 0) & np.isfinite(table["energy"]) & (table["energy"] > 0)
     table["score_proton"] = np.where(with_energy, stopping.proton(relations.backward), np.nan)
     table["stops"] = np.where(with_energy, stopping.stops(relations.backward), np.nan)
-    before = _before_start(trajectories, directions, relations, walls, _filled(table, trajectories, side, with_energy))
+    filled = _filled(table, trajectories, side, with_energy)
+    before = _before_start(trajectories, first.directions, relations, walls, filled)
     lengths = trajectories.lengths + beyond[rows, 1 - side]
     path = lengths + np.where(tracks, np.maximum(before, -trajectories.lengths / 2), beyond[rows, side])
     held = _held_by_michels(table, kinds, relations.parent)
     _measure_ranges(table, measured, path, held, trajectories.spacing, float(voxels.voxel_size.max()))
-    scattered = _scattered(table, kinds, fitted, path, stopping.left(relations.backward))
-    table["direction_error"] = np.minimum(np.hypot(errors, scattered), np.pi / 2)
+    scattered = _scattered(table, kinds, first, np.maximum(before, 0.0), lengths, stopping.left(relations.backward))
+    table["direction_error"] = first.errors(scattered)
 
 
 def _scattered(
-    table: np.ndarray, kinds: np.ndarray, fitted: np.ndarray, path: np.ndarray, left: np.ndarray
+    table: np.ndarray, kinds: np.ndarray, first: StartLines, before: np.ndarray, lengths: np.ndarray, left: np.ndarray
 ) -> np.ndarray:
     """Return by how much scattering turns the lines fitted at the starts, (K,) rad; 0 where no energy is known.
 
-    Tracks have the energy of a range as long as their path and what they probably have left, (K, 2) cm.
+    Tracks have the energies of the range from their first voxel to their end (``lengths``, (K,) cm) and what each of
+    `PARTICLES` probably has left there (``left``, (K, 2) cm), and may have turned on their way to the first voxel
+    (``before``, (K,) cm). Electrons lose their energy evenly along their path.
     """
-    heavy = table["score_proton"] > LIKELY
-    energies = [kinetic_energy(path + more, particle) for more, particle in zip(left.T, PARTICLES, strict=True)]
-    energy = np.where(np.isfinite(table["range_energy_muon"]), np.where(heavy, energies[1], energies[0]), np.nan)
-    mass = np.where(heavy, MASSES["proton"], MASSES["muon"])
+    ranges = lengths[:, None] + left
+    muon, proton = (
+        scattering_of_track(of_one, before, first.lengths, first.turned, particle)
+        for of_one, particle in zip(ranges.T, PARTICLES, strict=True)
+    )
+    of_tracks = np.where(table["score_proton"] > LIKELY, proton, muon)
+    of_tracks = np.where(np.isfinite(table["range_energy_muon"]), of_tracks, 0.0)
+    rest = 1 - first.lengths[:, None] * PLACES / np.where(lengths > 0, lengths, np.nan)[:, None]
+    energies = table["expected_energy"][:, None] * np.maximum(rest, 0.0)
+    of_electrons = scattering_of_line(energies, MASSES["electron"], first.lengths, first.turned)
     electrons = (kinds == Kind.MICHEL) | (kinds == Kind.DELTA)
-    energy = np.where(electrons, table["expected_energy"], energy)
-    mass = np.where(electrons, MASSES["electron"], mass)
-    return np.nan_to_num(scattering_angle(energy, fitted, mass))
+    return np.nan_to_num(np.where(electrons, of_electrons, of_tracks))
 
 
 def _filled(table: np.ndarray, trajectories: Trajectories, side: np.ndarray, with_energy: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mlreco.particles.csda import kinetic_energy
 from mlreco.particles.liquid_argon import MASSES, RADIATION_LENGTH
@@ -19,23 +20,70 @@ for directions) folded with (1, 2, 1) / 4."""
 RESOLVED = 0.5
 """Up to this part of a voxel from where a particle stops its path is not seen."""
 
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(8)
+PLACES, PARTS = (_NODES + 1) / 2, _WEIGHTS / 2
+"""Where along a line, in parts of its length, and for which part of it, the turns of a path are summed up."""
+
 _GRID = 0.02
 _REACH = 1200.0
 
 
-def scattering_angle(energy: np.ndarray, length: np.ndarray, mass: float | np.ndarray) -> np.ndarray:
-    """Return by how much multiple scattering turns the line fitted to a track: the angle within which 68 % are, rad.
+def scattering_angle(energy: ArrayLike, length: ArrayLike, mass: float | np.ndarray) -> np.ndarray:
+    """Return by how much a path turns on its way: the standard deviation of its angle in each of two planes, rad.
 
-    The chord of a path is turned by the scattering angle over the root of 3 in each of two planes (Particle Data Group,
-    Passage of particles through matter).
+    The formula of Highland in the form of Lynch and Dahl (Nucl. Instrum. Meth. B 58 (1991) 6), as the Particle Data
+    Group gives it ("Passage of particles through matter").
 
     Args:
-        energy: (K,) kinetic, MeV.
-        length: (K,) path length of the fit, cm.
-        mass: MeV, or (K,).
+        energy: kinetic, MeV; where it is not known the angle is NaN.
+        length: path length, cm.
+        mass: MeV.
     """
-    plane = _plane_angle(energy, length, mass)
-    return np.minimum(1.51 * plane / np.sqrt(3), np.pi / 2)
+    energy, length = np.asarray(energy, np.float64), np.asarray(length, np.float64)
+    energy = np.where((energy > 0) & np.isfinite(energy), energy, np.nan)
+    momentum_beta = energy * (energy + 2 * mass) / (energy + mass)
+    thickness = np.where(length > 0, length, np.nan) / RADIATION_LENGTH
+    return HIGHLAND / momentum_beta * np.sqrt(thickness) * np.maximum(0.5, 1 + 0.038 * np.log(thickness))
+
+
+def scattering_of_line(
+    energies: np.ndarray, mass: float | np.ndarray, lengths: np.ndarray, turned: np.ndarray
+) -> np.ndarray:
+    """Return by how much multiple scattering turns lines fitted to paths, (K,) rad.
+
+    It is the standard deviation in each of two planes. Each turn of the path counts with the part of it that is in the
+    line: the variances of the turns, which grow as the particle slows down, are summed up with the squares of that. For
+    an even weight along the line and a constant momentum the sum is 13 / 35 of the variance of the path's own turn.
+
+    Args:
+        energies: (K, P) kinetic, MeV, at `PLACES` along the line.
+        mass: MeV, or (K, 1).
+        lengths: (K,) path length of the lines, cm.
+        turned: (K, P) part of a turn there that is in the line.
+    """
+    angles = scattering_angle(energies, lengths[:, None], mass)
+    return np.sqrt(((angles * turned) ** 2) @ PARTS)
+
+
+def scattering_of_track(
+    ranges: np.ndarray, before: np.ndarray, lengths: np.ndarray, turned: np.ndarray, particle: str
+) -> np.ndarray:
+    """Return by how much multiple scattering turns the lines fitted to the starts of tracks, (K,) rad.
+
+    Args:
+        ranges: (K,) how far the particles go on from the first voxel until they have stopped, cm.
+        before: (K,) path length from where they come from to the first voxel, cm; 0 where that is not known.
+        lengths: (K,) path length of the lines, cm.
+        turned: (K, P) as in `scattering_of_line`.
+        particle: ``muon``, ``pion`` or ``proton``.
+
+    Raises:
+        UserError: no such particle.
+    """
+    at = lengths[:, None] * np.append(0.0, PLACES)
+    energies, mass = kinetic_energy(np.maximum(ranges[:, None] - at, 0.0), particle), MASSES[particle]
+    hidden = np.where(before > 0, scattering_angle(energies[:, 0], before, mass), 0.0)
+    return np.hypot(scattering_of_line(energies[:, 1:], mass, lengths, turned), hidden)
 
 
 def hidden_by_smoothing(lengths: np.ndarray, particle: str, spacing: float, voxel: float) -> np.ndarray:
@@ -62,14 +110,6 @@ def hidden_by_smoothing(lengths: np.ndarray, particle: str, spacing: float, voxe
 def _hidden_paths(particle: str, spacing: float, voxel: float) -> tuple[np.ndarray, np.ndarray]:
     """Return residual ranges and the path that smoothing hides from there to the end, cm."""
     left = np.arange(_GRID / 2, _REACH, _GRID)
-    variance = _plane_angle(kinetic_energy(left, particle), np.array(spacing), MASSES[particle]) ** 2
+    variance = scattering_angle(kinetic_energy(left, particle), np.array(spacing), MASSES[particle]) ** 2
     rate = np.where(left > RESOLVED * voxel, np.minimum(variance * SMOOTHED / 2, 1.0), 0.0)
     return left, np.cumsum(rate) * _GRID
-
-
-def _plane_angle(energy: np.ndarray, length: np.ndarray, mass: float | np.ndarray) -> np.ndarray:
-    """Return the root of the variance of the angle in a plane after a length, rad."""
-    energy = np.where((energy > 0) & np.isfinite(energy), energy, np.nan)
-    momentum_beta = energy * (energy + 2 * mass) / (energy + mass)
-    thickness = np.where(length > 0, length, np.nan) / RADIATION_LENGTH
-    return HIGHLAND / momentum_beta * np.sqrt(thickness) * np.maximum(0.5, 1 + 0.038 * np.log(thickness))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.physics import direction_constants, pulls
 from benchmarks.physics.__main__ import _cell, table
 from benchmarks.physics.constants import _fit_angles, _minus_log_student, _student_width
 from mlreco.analysis.statistics import Number
@@ -31,6 +32,27 @@ def test_angles_that_fall_with_energy_are_found():
     within = np.hypot(15 / energy, 0.04)
     angle = within * rng.rayleigh(size=6000) / np.sqrt(-2 * np.log(0.32))
     assert _fit_angles(np.stack([angle, energy], axis=1)) == pytest.approx([15, 0.04], rel=0.08)
+
+
+def test_constants_of_directions_are_found():
+    """Angles drawn from known uncertainties in two planes."""
+    rng, count = np.random.default_rng(2), 8000
+    steps, scattering, noise = rng.uniform(0.005, 0.03, (3, count))
+    scattering, company = scattering / 13.6, np.where(rng.random(count) < 0.5, 0, rng.uniform(0, 0.1, count))
+    constants = np.array([12.0, 0.6, 0.4])
+    plane = np.sqrt(steps**2 + ((np.stack([scattering, noise, company], 1) * constants) ** 2).sum(axis=1))
+    angle = np.linalg.norm(rng.normal(size=(2, count)) * plane, axis=0)
+    rows = np.stack(direction_constants.Parts(angle, steps, scattering, noise, company), axis=1)
+    assert direction_constants._fit(rows, [], [13.6, 0.3, 0.3]) == pytest.approx(constants, rel=0.1)
+    assert direction_constants._fit(rows, [12.0, 0.6], [0.3]) == pytest.approx(constants[2:], rel=0.1)
+
+
+def test_pulls_are_one_where_uncertainties_are_right():
+    rayleigh = np.random.default_rng(3).rayleigh(1 / np.sqrt(-2 * np.log(0.32)), 20_000)
+    value, error = pulls._cell(rayleigh).split(" (")[0].split(" ± ")
+    assert float(value) == pytest.approx(1, abs=4 * float(error))
+    assert pulls._cell(rayleigh[:40]) == "(40)"
+    assert pulls.table({"thin": {"all": "1"}, "fat": {"all": "2"}}).splitlines()[-1] == "| all | 1 | 2 |"
 
 
 def test_a_table_has_a_column_for_true_instances_and_one_for_the_chain():

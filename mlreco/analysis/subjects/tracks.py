@@ -27,7 +27,7 @@ NOTE = (
 
 
 @dataclass(frozen=True)
-class _Tracks:
+class MatchedTracks:
     """Matched tracks: their rows of the table, what they are, and how far off they are (cm, degrees)."""
 
     table: np.ndarray
@@ -52,7 +52,7 @@ def analyse(sample: Sample) -> Result:
     Raises:
         UserError: the file has no truth.
     """
-    tracks = _matched(sample)
+    tracks = matched_tracks(sample)
     columns = {
         "event": tracks.table["event"],
         "particle": tracks.table["particle"],
@@ -69,7 +69,12 @@ def analyse(sample: Sample) -> Result:
     return Result("Tracks against the truth", _numbers(tracks), columns, partial(_draw, tracks), NOTE)
 
 
-def _matched(sample: Sample) -> _Tracks:
+def matched_tracks(sample: Sample) -> MatchedTracks:
+    """Return the tracks of at least 3 cm that match a muon, pion or proton.
+
+    Raises:
+        UserError: the file has no truth.
+    """
     rows = sample.tracks()
     rows = rows[np.isin(np.abs(sample.true_of(rows, "pdg")), (13, 211, 2212))]
     first, last = sample.true_vectors(rows, "start"), sample.true_vectors(rows, "end")
@@ -79,7 +84,7 @@ def _matched(sample: Sample) -> _Tracks:
     table, true_length = sample.particles[rows], sample.true_of(rows, "length")
     start, end = sample.vectors(rows, "start"), sample.vectors(rows, "end")
     ends_inside = np.linalg.norm(sample.true_vectors(rows, "stop") - last, axis=1) < 1
-    return _Tracks(
+    return MatchedTracks(
         table=table,
         pdg=sample.true_of(rows, "pdg"),
         known_ends=np.isfinite(first).all(axis=1) & np.isfinite(last).all(axis=1),
@@ -92,7 +97,7 @@ def _matched(sample: Sample) -> _Tracks:
     )
 
 
-def _numbers(tracks: _Tracks) -> list[Number]:
+def _numbers(tracks: MatchedTracks) -> list[Number]:
     right, proton, heavy = tracks.right, tracks.table["score_proton"] > 0.5, np.abs(tracks.pdg) == 2212
     sure = tracks.known_ends & (tracks.table["sense_confidence"] > 0.95)
     pull = tracks.angle / tracks.angle_error
@@ -110,7 +115,7 @@ def _numbers(tracks: _Tracks) -> list[Number]:
     ]
 
 
-def _draw(tracks: _Tracks, figure: Any) -> None:
+def _draw(tracks: MatchedTracks, figure: Any) -> None:
     axes = figure.subplots(1, 3)
     histogram(axes[0], tracks.from_start[tracks.right], np.linspace(0, 2, 41), "distance of start (cm)")
     histogram(axes[1], tracks.angle[tracks.right], np.linspace(0, 20, 41), "angle at start (degrees)")
