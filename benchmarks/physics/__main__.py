@@ -127,8 +127,7 @@ def table(arguments: argparse.Namespace, columns: dict[str, Numbers]) -> str:
 def _cell(number: Number) -> str:
     if number.value != number.value:
         return f"- ({number.count})"
-    unit = f" {number.unit}" if number.unit else ""
-    return f"{number.value:.4g} ± {number.error:.2g}{unit} ({number.count})"
+    return f"{number.measured()} ({number.count})"
 
 
 if __name__ == "__main__":

@@ -11,11 +11,14 @@ BLUE, ORANGE, GREEN, GREY = "#1f5fa8", "#d9762b", "#3d8a4a", "#777777"
 
 def histogram(axes: Any, values: np.ndarray, edges: np.ndarray, label: str, colour: str = BLUE, name: str = "") -> None:
     """Draw counts; values beyond the edges are in the outermost bins, NaN are left out."""
+    from matplotlib.ticker import MaxNLocator
+
     values = np.asarray(values, np.float64)
     values = np.clip(values[np.isfinite(values)], edges[0], edges[-1])
     axes.hist(values, edges, histtype="stepfilled", color=colour, alpha=0.75, label=name or None)
     axes.set_xlabel(label)
     axes.set_ylabel("entries")
+    axes.yaxis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def points(axes: Any, x: np.ndarray, y: np.ndarray, error: np.ndarray, colour: str, name: str) -> None:

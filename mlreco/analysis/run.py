@@ -74,7 +74,9 @@ def analyse_file(path: str | Path, folder: str | Path, names: Iterable[str] = SU
     document = {"file": str(path), "events": sample.events, "missing": missing}
     document["numbers"] = {name: [_plain(one) for one in listed] for name, listed in numbers.items()}
     write_text(folder / "numbers.json", json.dumps(document, indent=2, allow_nan=False) + "\n")
-    parts = [_section(name, result, figures[name]) for name, result in found.items()]
+    parts = [
+        _section(name, result, figures[name], f"<h2>{escape(result.title)}</h2>") for name, result in found.items()
+    ]
     parts += [f"<p>{escape(name)}: left out, {escape(text)}</p>" for name, text in missing.items()]
     write_text(folder / "index.html", _page(f"Physics of {Path(path).name}", sample, parts))
     return numbers
@@ -119,11 +121,11 @@ def _drawn(result: Result) -> bytes:
     return buffer.getvalue()
 
 
-def _section(name: str, result: Result, picture: bytes) -> str:
+def _section(name: str, result: Result, picture: bytes, headline: str = "") -> str:
     rows = [
         (
             escape(one.name),
-            f"{one.value:.4g} &plusmn; {one.error:.2g} {escape(one.unit)}" if one.value == one.value else "not known",
+            escape(one.measured()),
             str(one.count),
             f"{one.expected:.4g}" if one.expected == one.expected else "",
         )
@@ -131,8 +133,7 @@ def _section(name: str, result: Result, picture: bytes) -> str:
     ]
     image = base64.b64encode(picture).decode("ascii")
     return (
-        f'<section id="{escape(name)}"><h2>{escape(result.title)}</h2>'
-        f'<img alt="{escape(result.title)}" src="data:image/png;base64,{image}">'
+        f'<section id="{escape(name)}">{headline}<img alt="{escape(result.title)}" src="data:image/png;base64,{image}">'
         + html_table(("", "value", "entries", "expected"), rows)
         + f"<p>{escape(result.note)}</p></section>"
     )

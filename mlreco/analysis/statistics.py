@@ -15,6 +15,9 @@ REPEATS = 200
 _Statistic = Callable[[np.ndarray], np.ndarray]
 _Density = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
+MOST_DECIMALS = 6
+"""Uncertainties that need more are those of values without any spread."""
+
 CENTRAL = (15.865, 84.135)
 """Percentiles that hold 68 % between them."""
 
@@ -41,10 +44,20 @@ class Number:
 
     def text(self) -> str:
         """Return it as one line."""
-        unit = f" {self.unit}" if self.unit else ""
         known = f", expected {self.expected:.4g}" if np.isfinite(self.expected) else ""
-        value = "not known" if np.isnan(self.value) else f"{self.value:.4g} +- {self.error:.2g}{unit}"
-        return f"{self.name}: {value} ({self.count}{known})"
+        return f"{self.name}: {self.measured('+-')} ({self.count}{known})"
+
+    def measured(self, sign: str = "±") -> str:
+        """Return value, uncertainty and unit: two digits of the uncertainty, and as many decimals of the value."""
+        if np.isnan(self.value):
+            return "not known"
+        decimals = 1 - int(f"{self.error:.1e}".partition("e")[2]) if 0 < self.error < np.inf else MOST_DECIMALS + 1
+        if decimals > MOST_DECIMALS:
+            numbers = f"{self.value:.4g} {sign} {'?' if np.isnan(self.error) else f'{self.error:.2g}'}"
+        else:
+            value, error = (round(number, decimals) + 0.0 for number in (self.value, self.error))
+            numbers = f"{value:.{max(0, decimals)}f} {sign} {error:.{max(0, decimals)}f}"
+        return f"{numbers} {self.unit}" if self.unit else numbers
 
 
 def median(name: str, values: np.ndarray, unit: str = "", expected: float = np.nan) -> Number:

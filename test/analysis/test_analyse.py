@@ -83,10 +83,12 @@ def test_the_command_writes_figures_tables_numbers_and_a_page(output, tmp_path, 
     folder = tmp_path / "new" / "folder"
     assert main(["analyse", str(output), "-o", str(folder)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [text.partition(":")[0] for text in lines] == [*SUBJECTS, "page"]
+    assert list(dict.fromkeys(text.partition(":")[0] for text in lines)) == [*SUBJECTS, "page"]
     page = (folder / "index.html").read_text(encoding="utf-8")
     numbers = json.loads((folder / "numbers.json").read_text())
     assert numbers["events"] == EVENTS
+    assert len(lines) == 1 + sum(map(len, numbers["numbers"].values()))
+    assert page.count("<h2>") == len(SUBJECTS) and "<h2>" not in (folder / "michel.html").read_text(encoding="utf-8")
     for name in SUBJECTS:
         assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert f'id="{name}"' in page

@@ -1,10 +1,12 @@
 """Numbers of analyses on samples of known law."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy.stats import beta
 
-from mlreco.analysis.statistics import fraction, median, quantile, width
+from mlreco.analysis.statistics import Number, fraction, median, quantile, width
 from mlreco.analysis.subjects import dedx, michel, pi0
 
 
@@ -67,3 +69,20 @@ def test_errors_of_steps_are_those_of_their_tracks():
     drawn = [rng.normal(2, 0.3, 200).mean() for _ in range(300)]
     assert dedx._mean("", alike, tracks, "", 2.0).error == pytest.approx(np.std(drawn), rel=0.2)
     assert dedx._mean("", alike[:2], tracks[:2], "", 2.0).count == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "unit", "text"),
+    [
+        (0.002803, 0.017, "cm", "0.003 ± 0.017 cm"),
+        (-0.00012, 0.0996, "", "0.00 ± 0.10"),
+        (2.7613, 0.2, "deg", "2.76 ± 0.20 deg"),
+        (51.351, 12.34, "MeV", "51 ± 12 MeV"),
+        (12345.0, 678.0, "", "12340 ± 680"),
+        (1.0, 0.0, "", "1 ± 0"),
+        (52.8312, math.nan, "MeV", "52.83 ± ? MeV"),
+        (math.nan, math.nan, "MeV", "not known"),
+    ],
+)
+def test_values_have_the_decimals_of_two_digits_of_their_uncertainty(value, error, unit, text):
+    assert Number("x", value, error, unit, 5).measured() == text

@@ -59,5 +59,5 @@ def test_a_table_has_a_column_for_true_instances_and_one_for_the_chain():
     one, other = Number("length", 0.01, 0.002, "cm", 90, 0.0), Number("length", np.nan, np.nan, "cm", 2, 0.0)
     given = argparse.Namespace(name="thin", first=None, events=Path("a.h5"), pi0=None, chain="thin")
     text = table(given, {"true instances": {"tracks": [one]}, "chain": {"tracks": [other]}})
-    assert text.splitlines()[-1] == "| tracks | length | 0.01 ± 0.002 cm (90) | - (2) | 0 |"
-    assert _cell(one) == "0.01 ± 0.002 cm (90)"
+    assert text.splitlines()[-1] == "| tracks | length | 0.0100 ± 0.0020 cm (90) | - (2) | 0 |"
+    assert _cell(one) == "0.0100 ± 0.0020 cm (90)"

@@ -73,10 +73,11 @@ def analyse(sample: Sample) -> Result:
         axes.legend(frameon=False, loc="upper left")
 
     note = (
-        "Michel electrons at the end of a track. What they radiate is in other voxels where the images are labelled so "
-        "(thin events): it counts as lost, and where it is too much there is no end point. The energy seen is the "
-        "expected one, in which the track has its part of the voxels where they meet; where the chain does not "
-        "share them, and for voxels of other neighbours, the end point moves up with the ratio of energies below."
+        "Contained Michel electrons at the end of a track. The energy seen is the expected one: voxels where electron "
+        "and track meet count for both by their probabilities. Where a chain does not share them, and with voxels of "
+        "other neighbours, the end point moves up as the ratio of energies does. What the electrons radiate is in "
+        "other instances where images are labelled so (thin events): it counts as lost, and where that is too much "
+        "there is no end point. In truth all of them count, also those that are not found."
     )
     return Result("Michel electrons", numbers, columns, draw, note)
 

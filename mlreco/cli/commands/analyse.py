@@ -32,5 +32,6 @@ def run(arguments: argparse.Namespace) -> None:
 
     make_output_folder(arguments.output)
     for name, numbers in analyse_file(arguments.file, arguments.output, arguments.only or SUBJECTS).items():
-        say(f"{name}: " + "; ".join(number.text() for number in numbers))
+        for number in numbers:
+            say(f"{name}: {number.text()}")
     say(f"page: {(arguments.output / 'index.html').resolve()}")
