@@ -68,6 +68,7 @@ EXTRAS = {
         "ruff>=0.9",
         "setuptools>=77",
         "spine>=1.4.3",
+        "triton>=3.6; sys_platform == 'linux' and platform_machine == 'x86_64'",  # comes with torch for CUDA
         "types-PyYAML",
     ],
 }

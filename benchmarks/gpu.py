@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 
 from benchmarks import images, machine, report
 from benchmarks.measurement import OURS, Measurement, Settings
-from benchmarks.network import DEPTH, FILTERS, network, training_step
+from benchmarks.network import DEPTH, FILTERS, for_inference, network, training_step
 from benchmarks.subjects.clusterer import embedded
 from benchmarks.timing import Contender, interleave
 from mlreco.atomic import write_text
@@ -26,8 +27,10 @@ from mlreco.models.labels import Labels
 from mlreco.models.layers.precision import autocast, tf32
 from mlreco.post_processing import cluster_events
 from mlreco.post_processing.clustering.batched import cluster_batch
+from mlreco.post_processing.clustering.fragments import cluster_event
 from mlreco.semantics import PILARNET
-from mlreco.sparse import SparseConvTensor
+from mlreco.sparse import Engine, SparseConvTensor, UNetDecoder, UNetEncoder, use_engine
+from mlreco.sparse.cuda.engine import SpconvEngine
 
 TITLE = "SPICE, 32 filters, 6 levels, 2 decoders"
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -53,7 +56,8 @@ class Task:
 
     def run(self, device: torch.device, amp: str, training: bool) -> Callable[[], None]:
         """Return an inference or a training step of the network, after which the device has nothing left to do."""
-        net = network(self.filters, self.depth).to(device).train(training)
+        net = network(self.filters, self.depth).to(device)
+        net = net.train() if training else for_inference(net)
         one = images.voxels(self.voxels)
         coordinates = one.repeat(self.events, 1)
         coordinates[:, 0] = torch.arange(self.events).repeat_interleave(self.voxels)
@@ -125,7 +129,29 @@ def _network(task: Task, device: torch.device, threads: int, training: bool) -> 
     names = {f"{OURS} on the device, {arithmetic}": "off"}
     names |= {f"{OURS} on the device, {amp}": amp for amp in ("fp16", "bf16")}
     found = [Contender(case, OURS, task.run(CPU, "off", training), size, threads)]
-    return found + [Contender(case, name, task.run(device, amp, training), size) for name, amp in names.items()]
+    found += [Contender(case, name, task.run(device, amp, training), size) for name, amp in names.items()]
+    if not training and device.type == "cuda":
+        spconv = on_engine(_SpconvAlone(), task.run(device, "off", training))
+        found.append(Contender(case, f"spconv on the device, {arithmetic}", spconv, size))
+    return found
+
+
+class _SpconvAlone(SpconvEngine):
+    """Convolves with spconv in inference, too."""
+
+    def infers_as_a_whole(self, network: UNetEncoder | UNetDecoder, features: torch.Tensor) -> bool:
+        """Tell that no encoder or decoder is computed by tables."""
+        return False
+
+
+def on_engine(engine: Engine, run: Callable[[], None]) -> Callable[[], None]:
+    """Return what runs on an engine."""
+
+    def call() -> None:
+        with use_engine(engine):
+            run()
+
+    return call
 
 
 def _clusterers(task: Task, instances: int, device: torch.device, threads: int) -> list[Contender]:
@@ -138,9 +164,17 @@ def _clusterers(task: Task, instances: int, device: torch.device, threads: int) 
     runs = {
         OURS: lambda: cluster_events([event] * events, THRESHOLDS, PILARNET, threads=threads),
         f"{OURS} on the device": waiting(lambda: cluster_batch(numbers, events, *joined, THRESHOLDS, PILARNET), device),
+        f"{OURS} on the host, from the device": lambda: _on_host(numbers, joined, events),
     }
     case = f"clusterer, by event, {task.voxels:,} voxels, batch {events}"
     return [Contender(case, name, run, len(numbers), threads) for name, run in runs.items()]
+
+
+def _on_host(numbers: torch.Tensor, joined: Sequence[torch.Tensor], events: int) -> None:
+    """Cluster the events of a batch on the host, one after the other."""
+    arrays = [values.cpu().numpy() for values in joined]
+    for first, last in pairwise(np.searchsorted(numbers.cpu().numpy(), range(events + 1))):
+        cluster_event(*(values[first:last] for values in arrays), THRESHOLDS, PILARNET)
 
 
 def _by_event(contenders: Sequence[Contender], events: int, settings: Settings) -> Iterator[Measurement]:

@@ -9,7 +9,10 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ENGINE = "mlreco.sparse"
-ENGINE_ROOMS = ("native", "maps", "plain", "cuda", "layers", "cpu.codegen", "cpu.threads", "cpu.ops", "cpu.training")
+ENGINE_ROOMS = (
+    *("native", "maps", "plain", "cuda", "gathered", "layers"),
+    *("cpu.codegen", "cpu.threads", "cpu.ops", "cpu.training"),
+)
 
 
 def module_of(file):

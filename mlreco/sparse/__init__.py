@@ -16,7 +16,6 @@ from mlreco.sparse.as_made import all_are_watched, is_own
 from mlreco.sparse.convolutions import SparseConv3d, SparseConvolution, SparseInverseConv3d, SubMConv3d
 from mlreco.sparse.cpu.codegen.simd import UNIT
 from mlreco.sparse.cpu.ops.dense import Dense, add_products, dense, room_for_lists
-from mlreco.sparse.cpu.remembered import remembered, unchanging
 from mlreco.sparse.cpu.threads.thread_count import Division
 from mlreco.sparse.engine import CPU, PLAIN, SPCONV, Engine, engine_of, use_engine
 from mlreco.sparse.layers.norm import VoxelBatchNorm
@@ -25,6 +24,7 @@ from mlreco.sparse.layers.residual import ResidualBlock
 from mlreco.sparse.layers.unet import UNetDecoder, UNetEncoder, level_channels, padded_shape
 from mlreco.sparse.native.jit import kernel
 from mlreco.sparse.tensor import SparseConvTensor
+from mlreco.sparse.weight_cache import remembered, unchanging
 
 __all__ = [
     "CPU",

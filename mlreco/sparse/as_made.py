@@ -20,8 +20,8 @@ from torch.nn.modules import module as torch_module
 class Checked(Protocol):
     """A layer that tells whether the engine may rely on it."""
 
-    def is_as_made(self) -> bool:
-        """Tell whether the output of the layer may be computed without calling the layer."""
+    def is_as_made(self, device_type: str = "cpu") -> bool:
+        """Tell whether the output of the layer may be computed there without calling the layer."""
 
 
 M = TypeVar("M", bound=nn.Module)
@@ -41,10 +41,10 @@ def tangents_flow() -> bool:
     return forward_ad._current_level >= 0
 
 
-def is_own(module: object, kind: type[M]) -> TypeGuard[M]:
+def is_own(module: object, kind: type[M], device_type: str = "cpu") -> TypeGuard[M]:
     """Tell whether a module is of exactly this class, not of a subclass, and has no hooks and no replaced methods.
 
-    Its parameters must also be ordinary tensors on the CPU.
+    Its parameters must also be ordinary tensors on a device of this type.
     """
     state = module.__dict__
     if type(module) is not kind or not _METHODS.isdisjoint(state):
@@ -57,22 +57,24 @@ def is_own(module: object, kind: type[M]) -> TypeGuard[M]:
     ):
         return False
     for tensor in state["_parameters"].values():  # no generator: it takes twice the time, and a step asks 250 layers
-        if tensor is not None and not (type(tensor) in _ORDINARY and tensor.is_cpu):
+        if tensor is not None and not (type(tensor) in _ORDINARY and tensor.device.type == device_type):
             return False
     return True
 
 
-def is_made(module: object, kind: type[C]) -> TypeGuard[C]:
+def is_made(module: object, kind: type[C], device_type: str = "cpu") -> TypeGuard[C]:
     """Tell whether a module is of exactly this class of the package, and its ``is_as_made`` returns True."""
-    return type(module) is kind and module.is_as_made()
+    return type(module) is kind and module.is_as_made(device_type)
 
 
-def is_list_of(modules: Iterable[object], kind: type[nn.Module], member: type[Checked]) -> bool:
+def is_list_of(
+    modules: Iterable[object], kind: type[nn.Module], member: type[Checked], device_type: str = "cpu"
+) -> bool:
     """Tell whether a container is of exactly this class, has no hooks, and ``is_made`` holds for all its members."""
     container: object = modules
-    return is_own(container, kind) and all(is_made(module, member) for module in modules)
+    return is_own(container, kind, device_type) and all(is_made(module, member, device_type) for module in modules)
 
 
-def is_linear(layer: nn.Module) -> bool:
+def is_linear(layer: nn.Module, device_type: str = "cpu") -> bool:
     """Tell whether a module is a linear layer without bias and with a float32 weight."""
-    return is_own(layer, nn.Linear) and layer.bias is None and layer.weight.dtype == torch.float32
+    return is_own(layer, nn.Linear, device_type) and layer.bias is None and layer.weight.dtype == torch.float32

@@ -85,9 +85,13 @@ class SparseConvolution(nn.Module):
         """Return the kernel map on the CPU, and a function that makes the output image of (n_out, Cout) features."""
         raise NotImplementedError
 
-    def is_as_made(self) -> bool:
+    def is_as_made(self, device_type: str = "cpu") -> bool:
         """Tell whether its parameters are float32 and of its shape; see :mod:`mlreco.sparse.as_made`."""
-        if not is_own(self, type(self)) or type(self) not in (SubMConv3d, SparseConv3d, SparseInverseConv3d):
+        if not is_own(self, type(self), device_type) or type(self) not in (
+            SubMConv3d,
+            SparseConv3d,
+            SparseInverseConv3d,
+        ):
             return False
         edge, weight, bias = self.kernel_size, self.weight, self.bias
         shape = (self.out_channels, edge, edge, edge, self.in_channels)

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -12,7 +13,7 @@ from mlreco.errors import UserError
 from mlreco.models.chain import Chain
 from mlreco.models.layers.precision import autocast, tf32
 from mlreco.models.network_input import sparse_image
-from mlreco.sparse import SparseConv3d, SparseInverseConv3d, SubMConv3d, engine
+from mlreco.sparse import SparseConv3d, SparseInverseConv3d, SubMConv3d, engine, unchanging
 from mlreco.sparse.cuda import layers as cuda
 
 spconv = pytest.importorskip("spconv.pytorch")
@@ -179,14 +180,17 @@ def test_shared_maps_of_the_cuda_algorithm_go_where_spconv_takes_them(image, mon
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_the_network_does_not_wait_for_the_device(model_config):
-    """torch reports every wait of its own; spconv's, for the number of sites of a level, it does not see."""
+def test_the_network_waits_once_for_the_device(model_config):
+    """For the numbers of sites of all levels together, however many networks there are on the image."""
     chain = Chain.from_config(model_config).cuda().eval()
     batch = {name: blob.to("cuda") for name, blob in make_batch([100, 50]).items()}
-    with torch.inference_mode():
+    with torch.inference_mode(), unchanging(chain):
         chain(batch)
-        torch.cuda.set_sync_debug_mode("error")
+        torch.cuda.set_sync_debug_mode("warn")
         try:
-            chain(batch)
+            with warnings.catch_warnings(record=True) as told:
+                warnings.simplefilter("always")
+                chain(batch)
         finally:
             torch.cuda.set_sync_debug_mode("default")
+    assert sum("synchronizing" in str(warning.message) for warning in told) == 1

@@ -8,12 +8,12 @@ import torch
 
 from mlreco.sparse.as_made import all_are_watched, tangents_flow
 from mlreco.sparse.cpu import inference, kernels, training
-from mlreco.sparse.cpu.remembered import remembered
 from mlreco.sparse.cpu.threads.calls import calls_at_once
 from mlreco.sparse.plain import kernels as plain_kernels
 from mlreco.sparse.plain.convolution_function import ConvolutionKernels
 from mlreco.sparse.plain.engine import PlainEngine
 from mlreco.sparse.precision import autocast_dtype
+from mlreco.sparse.weight_cache import remembered
 
 if TYPE_CHECKING:
     from mlreco.sparse.convolutions import SparseConvolution

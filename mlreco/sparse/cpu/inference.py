@@ -19,11 +19,11 @@ from mlreco.sparse.cpu import kernels
 from mlreco.sparse.cpu.ops.convolution import Source
 from mlreco.sparse.cpu.ops.epilogue import Activation
 from mlreco.sparse.cpu.ops.panels import Panels
-from mlreco.sparse.cpu.remembered import remembered
 from mlreco.sparse.cpu.threads.calls import Calls, calls_in_inference
 from mlreco.sparse.maps.kernel_map import KernelMap
 from mlreco.sparse.maps.sites import require_same_sites, sites_to_undo, strided_sites, submanifold_sites
 from mlreco.sparse.tensor import SparseConvTensor
+from mlreco.sparse.weight_cache import remembered
 
 if TYPE_CHECKING:
     from mlreco.sparse.convolutions import SparseConvolution

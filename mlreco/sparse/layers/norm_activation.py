@@ -39,6 +39,6 @@ class NormActivation(nn.Module):
         """Return the same from the normalisation and torch's activation, one after the other."""
         return nn.functional.leaky_relu(self.norm(features), self.leakiness)
 
-    def is_as_made(self) -> bool:
+    def is_as_made(self, device_type: str = "cpu") -> bool:
         """Tell whether its normalisation is as it is made; see :mod:`mlreco.sparse.as_made`."""
-        return is_own(self, NormActivation) and is_made(self.norm, VoxelBatchNorm)
+        return is_own(self, NormActivation, device_type) and is_made(self.norm, VoxelBatchNorm, device_type)

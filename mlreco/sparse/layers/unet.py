@@ -57,17 +57,17 @@ def _blocks(in_channels: int, channels: int, reps: int, leakiness: float, number
     return in_sequence(ResidualBlock(a, b, leakiness, key) for a, b in pairwise(widths))
 
 
-def _is_level(blocks: Level) -> bool:
+def _is_level(blocks: Level, device_type: str) -> bool:
     """Tell whether a module is the residual blocks of one level as they are made."""
-    if not is_list_of(blocks, nn.Sequential, ResidualBlock):
+    if not is_list_of(blocks, nn.Sequential, ResidualBlock, device_type):
         return False
     return len({block.convolution_1.kernel_size for block in blocks}) == 1
 
 
-def _are_levels(levels: Members[Level]) -> bool:
+def _are_levels(levels: Members[Level], device_type: str) -> bool:
     """Tell whether a module is the residual blocks of several levels as they are made."""
     container: object = levels
-    return is_own(container, nn.ModuleList) and all(map(_is_level, levels))
+    return is_own(container, nn.ModuleList) and all(_is_level(level, device_type) for level in levels)
 
 
 class UNetEncoder(nn.Module):
@@ -123,16 +123,16 @@ class UNetEncoder(nn.Module):
                 image = activate_and_convolve(self.activations[level], self.downsamplings[level], image)
         return levels
 
-    def is_as_made(self) -> bool:
+    def is_as_made(self, device_type: str = "cpu") -> bool:
         """Tell whether it is in evaluation mode and all layers are as made; see :mod:`mlreco.sparse.as_made`."""
         between = len(self.blocks) - 1
         return (
             not any(module.training for module in self.modules())
-            and is_made(self.input, SubMConv3d)
-            and is_list_of(self.activations, nn.ModuleList, NormActivation)
-            and is_list_of(self.downsamplings, nn.ModuleList, SparseConv3d)
+            and is_made(self.input, SubMConv3d, device_type)
+            and is_list_of(self.activations, nn.ModuleList, NormActivation, device_type)
+            and is_list_of(self.downsamplings, nn.ModuleList, SparseConv3d, device_type)
             and len(self.activations) == len(self.downsamplings) == between
-            and _are_levels(self.blocks)
+            and _are_levels(self.blocks, device_type)
         )
 
 
@@ -185,12 +185,12 @@ class UNetDecoder(nn.Module):
             image = self.blocks[level](image.replace_feature(joined))
         return image
 
-    def is_as_made(self) -> bool:
+    def is_as_made(self, device_type: str = "cpu") -> bool:
         """Tell whether it is in evaluation mode and all layers are as made; see :mod:`mlreco.sparse.as_made`."""
         return (
             not any(module.training for module in self.modules())
-            and is_list_of(self.activations, nn.ModuleList, NormActivation)
-            and is_list_of(self.upsamplings, nn.ModuleList, SparseInverseConv3d)
+            and is_list_of(self.activations, nn.ModuleList, NormActivation, device_type)
+            and is_list_of(self.upsamplings, nn.ModuleList, SparseInverseConv3d, device_type)
             and len(self.activations) == len(self.upsamplings) == len(self.blocks)
-            and _are_levels(self.blocks)
+            and _are_levels(self.blocks, device_type)
         )
