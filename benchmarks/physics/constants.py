@@ -38,6 +38,8 @@ LEAST_SHOWER = 35.0
 STRAGGLING = 0.1
 """Ranges of particles that stop differ by at most this part from those of the tables."""
 
+OF_CHAIN = " of the chain"
+
 NUDGE = 0.02
 """Difference of ranges, cm, over which the slope of dE/dx is taken."""
 
@@ -65,7 +67,7 @@ def constants(path: Path) -> Iterator[Constant]:
     sample = read_sample(path)
     yield from _of_steps(sample)
     yield from _of_showers(sample)
-    yield _of_senses(path)
+    yield _of_senses(path, "")
     yield _of_answers(path)
     yield from of_directions(path)
     yield _of_wrong_starts(sample, "")
@@ -74,7 +76,8 @@ def constants(path: Path) -> Iterator[Constant]:
 def of_chain(path: Path) -> Iterator[Constant]:
     """Yield the constants that hold what a chain does wrong, as its output file with truth has them."""
     yield of_assigned(path)
-    yield _of_wrong_starts(read_sample(path), " of the chain")
+    yield _of_senses(path, OF_CHAIN)
+    yield _of_wrong_starts(read_sample(path), OF_CHAIN)
 
 
 def _of_steps(sample: Sample) -> Iterator[Constant]:
@@ -189,7 +192,7 @@ def _of_wrong_starts(sample: Sample, of: str) -> Constant:
     return Constant("identity.START_WRONG", identity.START_WRONG, best[0], error[0], f"{len(known)} showers{of}")
 
 
-def _of_senses(path: Path) -> Constant:
+def _of_senses(path: Path, of: str) -> Constant:
     """Return the log odds of a sense of showers for each unit of the correlation by which they widen."""
     correlations, right = [], []
     for voxels, truth, landmarks, lines in matched_particles(path):
@@ -210,7 +213,7 @@ def _of_senses(path: Path) -> Constant:
         return minimize(loss, [showers.WIDENING], method="Nelder-Mead").x
 
     best, error = with_error(fit, pairs, REPEATS)
-    return Constant("showers.WIDENING", showers.WIDENING, best[0], error[0], f"{len(pairs)} showers")
+    return Constant("showers.WIDENING", showers.WIDENING, best[0], error[0], f"{len(pairs)} showers{of}")
 
 
 def _of_answers(path: Path) -> Constant:

@@ -13,7 +13,7 @@ from mlreco.particles.identity import photon_probability
 from mlreco.particles.interactions import Relations
 from mlreco.particles.joined import JoinedImages, of_particles
 from mlreco.particles.kinds import Kind, most_common
-from mlreco.particles.liquid_argon import MASSES
+from mlreco.particles.liquid_argon import MASSES, MUON_OF_PION
 from mlreco.particles.profiles import NEAR, Profiles
 from mlreco.particles.proximity import Proximity
 from mlreco.particles.scattering import PLACES, hidden_by_smoothing, scattering_of_line, scattering_of_track
@@ -117,7 +117,8 @@ def measure_lines(
     lengths = trajectories.lengths + beyond[rows, 1 - side]
     path = lengths + np.where(tracks, np.maximum(before, -trajectories.lengths / 2), beyond[rows, side])
     held = _held_by_michels(table, kinds, relations.parent)
-    _measure_ranges(table, measured, path, held, trajectories.spacing, float(voxels.voxel_size.max()))
+    rest = 0.5 * np.abs(trajectories.outward[rows, 1 - side]) @ voxels.voxel_size
+    _measure_ranges(table, measured, path, held, rest, trajectories.spacing, float(voxels.voxel_size.max()))
     scattered = _scattered(table, kinds, first, np.maximum(before, 0.0), lengths, stopping.left(relations.backward))
     table["direction_error"] = first.errors(scattered)
 
@@ -176,15 +177,24 @@ def _held_by_michels(table: np.ndarray, kinds: np.ndarray, parent: np.ndarray) -
 
 
 def _measure_ranges(
-    table: np.ndarray, tracks: np.ndarray, path: np.ndarray, held: np.ndarray, spacing: float, voxel: float
+    table: np.ndarray,
+    tracks: np.ndarray,
+    path: np.ndarray,
+    held: np.ndarray,
+    rest: np.ndarray,
+    spacing: float,
+    voxel: float,
 ) -> None:
     """Fill in lengths and the energies of ranges.
 
     Tracks that stop get what their scattering hides of them, and the last of their path where a Michel electron holds
-    it: a particle with that energy (``held``, (K,) MeV) goes so far.
+    it: a particle with that energy (``held``, (K,) MeV) goes so far. Before that it has filled its own last voxel, of
+    which the path has one half and not the other (``rest``, (K,) cm). Of a pion the electron holds its muon first.
     """
-    last = {particle: np.sign(held) * csda_range(np.abs(held), particle) for particle in STOPPING}
-    last = {particle: np.maximum(way, -path / 2) for particle, way in last.items()}
+    of_pion = np.where(held > 0, np.maximum(held - MUON_OF_PION, 0.0), held)
+    energies = {particle: of_pion if particle == "pion" else held for particle in STOPPING}
+    last = {particle: np.sign(energy) * csda_range(np.abs(energy), particle) for particle, energy in energies.items()}
+    last = {particle: np.maximum(way + np.clip(way, 0.0, rest), -path / 2) for particle, way in last.items()}
     more = {particle: way + hidden_by_smoothing(path + way, particle, spacing, voxel) for particle, way in last.items()}
     for particle, way in more.items():
         table[f"range_energy_{particle}"] = np.where(tracks, kinetic_energy(path + way, particle), np.nan)
@@ -250,7 +260,7 @@ def identify(table: np.ndarray, kinds: np.ndarray) -> None:
     seen = np.where((charge > 0) & np.isfinite(charge), charge, np.nan)
     energy = np.where(tracks, np.where(stops, by_range, np.nan), seen)
     energy = np.where(showers, energy / SHOWER_RESPONSE, energy)
-    table["kinetic_energy"] = np.where(pdg >= 0, energy, np.nan)
+    table["kinetic_energy"] = np.where((pdg >= 0) | showers, energy, np.nan)
 
 
 def interaction_table(table: np.ndarray, relations: Relations) -> np.ndarray:

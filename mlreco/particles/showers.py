@@ -32,9 +32,13 @@ DEDX_RADIUS, DEDX_STEP, DEDX_STEPS = 1.0, 0.5, 6
 FAINT = 0.3
 """Voxels below this part of the median of the outermost ones are no start."""
 
-WIDENING = 7.8
-"""Log odds of a sense for each unit of the correlation of distance along and from the axis; fitted to simulation."""
+WIDENING = 6.0
+"""Log odds of a sense for each unit of the correlation of distance along and from the axis; fitted to simulation:
+between those of true instances and those of chains, whose showers have blobs of others behind their start."""
 
+FARTHEST = 5.0
+"""Voxels farther from the axis than this, cm, count as if they were there: a shower has most of its energy within half
+a Moliere radius (9 cm), what is beyond are blobs of scattered photons that lie anywhere."""
 
 ANGLE_SCATTERING, ANGLE_LEAST = 9.8, 0.064
 """Angle within which 68 % of directions are: 9.8 rad MeV / energy, at least 0.064 rad; fitted to simulation."""
@@ -202,7 +206,7 @@ def _starts(
         centre /= w.sum()
         heavy = totals >= min(PART_SHARE * totals.sum(), totals.max())
         along, aside = _along_and_aside(x, centre, axes[p])
-        sense[p] = WIDENING * _correlation(along, aside, w)
+        sense[p] = WIDENING * _correlation(along, np.minimum(aside, FARTHEST), w)
         for s in range(2):
             sign = 1.0 - 2.0 * s
             start = x[_outermost(along, w, part, heavy, sign)]

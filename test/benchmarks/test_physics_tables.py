@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.physics import direction_constants, pulls
+from benchmarks.physics import direction_constants, pulls, shower_budget
 from benchmarks.physics.__main__ import _cell, table
 from benchmarks.physics.constants import _fit_angles, _minus_log_student, _student_width
 from mlreco.analysis.statistics import Number
 from mlreco.particles import identity
+from mlreco.semantics import PILARNET
 
 
 def test_the_width_of_a_student_t_is_found():
@@ -61,3 +62,32 @@ def test_a_table_has_a_column_for_true_instances_and_one_for_the_chain():
     text = table(given, {"true instances": {"tracks": [one]}, "chain": {"tracks": [other]}})
     assert text.splitlines()[-1] == "| tracks | length | 0.0100 ± 0.0020 cm (90) | - (2) | 0 |"
     assert _cell(one) == "0.0100 ± 0.0020 cm (90)"
+
+
+def test_the_energy_of_a_shower_is_followed_to_where_it_is():
+    """Of 100 MeV 60 are found, 4 in a small shower, 20 in a track, 10 in none; 5 of others are with the 60."""
+    sizes = {"own": 30, "small": 4, "track": 12, "none": 5, "foreign": 3, "rest": 6}
+    found = np.repeat([0, 1, 2, -1, 0, 3], list(sizes.values()))
+    true = np.repeat([7, 7, 7, 7, 9, 7], list(sizes.values()))
+    energies = np.repeat([60 / 30, 4 / 4, 20 / 12, 10 / 5, 5 / 3, 6 / 6], list(sizes.values()))
+    shower, track = PILARNET.number("Shower"), PILARNET.number("MIP")
+    columns = [("particle", int), ("semantic", int), ("voxels", int), ("energy", float), ("wall_distance", float)]
+    particles = np.zeros(4, columns)
+    particles["particle"], particles["semantic"] = np.arange(4), [shower, shower, track, shower]
+    particles["voxels"], particles["energy"], particles["wall_distance"] = [33, 4, 12, 16], [65, 4, 20, 6], 50
+    truth = np.zeros(2, [("particle", int), ("primary", int), ("pdg", int), ("kinetic_energy", float)])
+    truth["particle"], truth["primary"], truth["pdg"], truth["kinetic_energy"] = [7, 9], [1, 0], [22, 13], [110, 50]
+    matches = np.zeros(4, [("match", int), ("iou", float)])
+    matches["match"], matches["iou"] = [7, 7, 7, 7], [0.6, 0.1, 0.1, 0.1]
+    event = {
+        "particles": particles,
+        "particles_true": truth,
+        "matches": matches,
+        "instances": found,
+        "instances_true": true,
+        "energies": energies,
+    }
+    (parts,) = shower_budget._of_event(event)
+    expected = {"own": 0.6, "small": 0.04, "large": 0.06, "tracks": 0.2, "none": 0.1, "foreign": 0.05, "energy": 0.65}
+    assert dict(zip(shower_budget.ROWS, parts, strict=True)) == pytest.approx(expected | {"Michel": 0, "Delta": 0})
+    assert "| in tracks | 0.200 ± 0.000 |" in shower_budget.table({"thin": np.array([parts, parts])})

@@ -4,16 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drawn_particles import STEP, image_of, line, scene, stopping_energies
+from drawn_particles import STEP, image_of, line, random_directions, scene, stopping_energies
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 
 from mlreco.errors import UserError
+from mlreco.particles.columns import vectors_of
 from mlreco.particles.csda import csda_range
 from mlreco.particles.grouping import group_voxels
 from mlreco.particles.particle_builder import ParticleBuilder
 from mlreco.particles.reconstruction import reconstruct_particles
+from mlreco.particles.scattering import hidden_by_smoothing
 from mlreco.particles.sharing import REACH, expected_energies
 from mlreco.semantics import PILARNET
 
@@ -55,16 +57,17 @@ def test_every_voxel_is_shared_by_the_odds_of_the_classes(seed, count, size):
     assert found.sum() == pytest.approx(voxels.energies.sum(), rel=1e-12)
 
 
-def decay(scores_of_doubtful):
-    """A muon and its Michel electron, to which the last centimetre of the muon was given; all else is sure."""
-    muon, travelled = line((0, 0, 0), (1, 0.4, 0.2), 40)
-    michel, _ = line(muon[-1], (-0.2, 1, 0.3), 8)
+def decay(scores_of_doubtful, direction=(1, 0.4, 0.2), last=1.0, gap=0.0):
+    """A muon and its Michel electron, to which the last (1 cm) of the muon was given; all else is sure."""
+    muon, travelled = line((0, 0, 0), direction, 40)
+    aside = np.array([-0.2, 1, 0.3])
+    michel, _ = line(muon[-1] + gap * aside, aside, 8)
     energies = stopping_energies(travelled, 40, "muon")
     of_michel = np.full(len(michel), 2.1 * STEP)
     image = image_of((muon, energies, "MIP"), (michel, of_michel, "Michel"))
     true = image.instances.copy()
     centre = (image.coordinates + 0.5) * np.array(image.voxel_size) + image.origin
-    taken = (true == 0) & (np.linalg.norm(centre - muon[-1], axis=1) < 1)
+    taken = (true == 0) & (np.linalg.norm(centre - muon[-1], axis=1) < last)
     scores = np.full((len(true), 5), 1e-4, np.float32)
     scores[np.arange(len(true)), np.where(true == 0, MIP, MICHEL)] = 1
     scores[taken, MIP], scores[taken, MICHEL] = scores_of_doubtful
@@ -89,14 +92,27 @@ def test_what_the_scores_give_back_to_the_muon_is_not_energy_of_its_electron():
 
 
 def test_the_muon_gets_the_range_of_what_its_electron_holds():
+    """And the rest of its own last voxel; a pion the range of what its muon leaves of that."""
     image, own, taken = decay((0.999, 0.001))
     (short, electron), (whole, _) = (reconstruct_particles(image, class_bias=bias).particles for bias in (None, {}))
     assert electron["energy"] == pytest.approx(own + taken, rel=1e-6)
-    assert whole["length"] - short["length"] == pytest.approx(csda_range(taken, "muon"), rel=0.02)
-    for name in ("muon", "pion"):
+    rest = 0.15 * np.abs(vectors_of(short[None], "direction")).sum()
+    for name, held in (("muon", taken), ("pion", taken - 4.12), ("proton", taken)):
         longer = csda_range(whole[f"range_energy_{name}"], name) - csda_range(short[f"range_energy_{name}"], name)
-        assert longer == pytest.approx(csda_range(taken, name), rel=0.02)
-    assert short["length"] < whole["length"] < 40
+        further = csda_range(held, name)
+        assert longer == pytest.approx(further + min(further, rest), rel=0.03), name
+
+
+def test_lengths_of_muons_in_their_electrons_are_right_on_average():
+    """However much of them these hold; those that none holds are as long."""
+    short, whole = [], []
+    for direction, last in zip(random_directions(60, seed=7), np.linspace(0.4, 1.3, 60), strict=True):
+        image, *_ = decay((0.999, 0.001), direction, last, gap=0.4)
+        for lengths, bias in ((short, None), (whole, {})):
+            lengths.append(reconstruct_particles(image, class_bias=bias).particles["length"][0])
+    hidden = hidden_by_smoothing(np.array([40.0]), "muon", 1.0, 0.3)[0]
+    assert np.mean(short) < 40 + hidden - 0.5
+    assert np.mean(whole) == pytest.approx(40 + hidden, abs=0.05)
 
 
 def test_without_bias_scores_or_parent_the_expected_energy_is_that_of_the_voxels():
