@@ -75,9 +75,11 @@ def constants(path: Path) -> Iterator[Constant]:
 
 def of_chain(path: Path) -> Iterator[Constant]:
     """Yield the constants that hold what a chain does wrong, as its output file with truth has them."""
+    sample = read_sample(path)
     yield of_assigned(path)
     yield _of_senses(path, OF_CHAIN)
-    yield _of_wrong_starts(read_sample(path), OF_CHAIN)
+    yield _of_wrong_starts(sample, OF_CHAIN)
+    yield _of_response(sample, OF_CHAIN)
 
 
 def _of_steps(sample: Sample) -> Iterator[Constant]:
@@ -141,12 +143,11 @@ def _ends(particle: np.ndarray) -> np.ndarray:
 def _of_showers(sample: Sample) -> Iterator[Constant]:
     """Response, dE/dx at the start, and direction of contained primary showers."""
     rows = _primary_showers(sample)
-    pdg, true = np.abs(sample.true_of(rows, "pdg")), sample.true_of(rows, "kinetic_energy")
+    pdg = np.abs(sample.true_of(rows, "pdg"))
     table = sample.particles[rows]
     first = np.linalg.norm(sample.vectors(rows, "start") - sample.true_vectors(rows, "start"), axis=1)
     known = (first < SURE) & (table["dedx_start"] > 0)
-    response, of = table["energy"] / true, f"{len(rows)} showers"
-    yield _constant("measures.SHOWER_RESPONSE", measures.SHOWER_RESPONSE, response, np.median, of)
+    yield _of_response(sample, "")
     for name, number in (("ELECTRON_DEDX", 11), ("PHOTON_DEDX", 22)):
         dedx = table["dedx_start"][known & (pdg == number)].astype(np.float64)
         used = getattr(identity, name)
@@ -171,6 +172,14 @@ def _primary_showers(sample: Sample) -> np.ndarray:
     chosen = (sample.true_of(rows, "primary") == 1) & (sample.particles["wall_distance"][rows] > 5)
     chosen &= np.isin(np.abs(sample.true_of(rows, "pdg")), (11, 22))
     return rows[chosen & (sample.true_of(rows, "kinetic_energy") > LEAST_SHOWER)]
+
+
+def _of_response(sample: Sample, of: str) -> Constant:
+    """Return which part of the energy of showers is in their voxels; of a chain it is its ``shower_response``."""
+    rows = _primary_showers(sample)
+    response = sample.particles["energy"][rows] / sample.true_of(rows, "kinetic_energy")
+    name = "measures.SHOWER_RESPONSE"
+    return _constant(name, measures.SHOWER_RESPONSE, response, np.median, f"{len(rows)} showers{of}")
 
 
 def _of_wrong_starts(sample: Sample, of: str) -> Constant:

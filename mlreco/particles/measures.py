@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from mlreco.errors import UserError
 from mlreco.particles.columns import DEDX, INTERACTION, particle_type, put_vectors, vectors_of
 from mlreco.particles.csda import STOPPING, csda_range, kinetic_energy
 from mlreco.particles.directions import StartLines, start_lines
@@ -27,14 +28,24 @@ END_STEPS = 6
 MUON, PION, PROTON, ELECTRON, PHOTON = 13, 211, 2212, 11, 22
 
 SHOWER_RESPONSE = 0.93
-"""Part of the energy of a contained shower that is in its voxels: the median of simulated ones. The rest is below the
-threshold of voxels, or in blobs that are particles of their own."""
+"""Part of the energy of a contained shower that is in its voxels: the median of simulated ones, with true instances.
+The rest is below the threshold of voxels. Of a chain it is less where it makes particles of parts of showers."""
 
 HIDDEN = 1.0
 """A track that starts this near to the vertex of its interaction, or to its parent, began there, cm."""
 
 LIKELY = 0.5
 """A track of which stopping is this probable has a kinetic energy from its range."""
+
+
+def check_shower_response(value: float) -> None:
+    """Refuse what no part of an energy can be.
+
+    Raises:
+        UserError: it is no positive number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < np.inf:
+        raise UserError(f"shower_response is {value!r}; a positive number is needed, near {SHOWER_RESPONSE}")
 
 
 def empty_table(count: int, scheme_columns: np.dtype) -> np.ndarray:
@@ -235,11 +246,11 @@ def contain(table: np.ndarray, voxels: ParticleVoxels, images: JoinedImages, mar
     table["contained"] = table["wall_distance"] > margin
 
 
-def identify(table: np.ndarray, kinds: np.ndarray) -> None:
+def identify(table: np.ndarray, kinds: np.ndarray, shower_response: float) -> None:
     """Fill in what each particle most probably is, and its kinetic energy under that hypothesis.
 
-    That of tracks which stop is from their range, that of showers from their voxels and `SHOWER_RESPONSE`, that of
-    Michel and delta electrons what is expected of their voxels.
+    That of tracks which stop is from their range, that of showers that of their voxels over ``shower_response``, that
+    of Michel and delta electrons what is expected of their voxels.
     """
     showers = kinds == Kind.SHOWER
     primary = table["primary"] == 1
@@ -259,7 +270,7 @@ def identify(table: np.ndarray, kinds: np.ndarray) -> None:
     charge = np.where((kinds == Kind.MICHEL) | (kinds == Kind.DELTA), table["expected_energy"], table["energy"])
     seen = np.where((charge > 0) & np.isfinite(charge), charge, np.nan)
     energy = np.where(tracks, np.where(stops, by_range, np.nan), seen)
-    energy = np.where(showers, energy / SHOWER_RESPONSE, energy)
+    energy = np.where(showers, energy / shower_response, energy)
     table["kinetic_energy"] = np.where((pdg >= 0) | showers, energy, np.nan)
 
 

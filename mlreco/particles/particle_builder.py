@@ -9,6 +9,7 @@ import numpy as np
 from mlreco.errors import UserError
 from mlreco.particles.image import LabelledImage
 from mlreco.particles.matching import match_particles
+from mlreco.particles.measures import SHOWER_RESPONSE, check_shower_response
 from mlreco.particles.reconstruction import reconstruct_events
 from mlreco.particles.sharing import resolve_class_bias
 from mlreco.particles.truth import true_particles
@@ -30,10 +31,14 @@ class ParticleBuilder(PostProcessor):
             scores, 0 for the rest: ``class_offsets`` plus the logarithm of the training's ``class_weights``. By these
             scores Michel and delta electrons share the voxels near their track with it (``expected_energy``); without
             it, and in events that were clustered in true classes (``in_true_classes``), they do not.
+        shower_response: part of the energy of a contained shower that is in the voxels of its particle: what
+            thresholds of voxels and the chain leave of it. Kinetic energies of showers are that of their voxels over
+            this.
         class_scheme: the classes.
 
     Raises:
-        UserError: ``class_bias`` has an unknown class, or a value that is no finite number.
+        UserError: ``class_bias`` has an unknown class, or a value that is no finite number; ``shower_response`` is no
+            positive number.
     """
 
     def __init__(
@@ -41,12 +46,15 @@ class ParticleBuilder(PostProcessor):
         instances: str | None = None,
         containment_margin: float = 3.0,
         class_bias: Mapping[str, float] | None = None,
+        shower_response: float = SHOWER_RESPONSE,
         class_scheme: ClassScheme = PILARNET,
     ) -> None:
         resolve_class_bias(class_bias, class_scheme)
+        check_shower_response(shower_response)
         self.instances = instances
         self.containment_margin = containment_margin
         self.class_bias = class_bias
+        self.shower_response = shower_response
         self.requires = ("coordinates", "energies", "semantics", *([instances] if instances else []))
         self.provides = ("particles", "interactions", "track_dedx")
 
@@ -65,7 +73,7 @@ class ParticleBuilder(PostProcessor):
 
     def _tables(self, events: Sequence[Mapping[str, np.ndarray]], scheme: ClassScheme) -> list[dict[str, np.ndarray]]:
         images = [LabelledImage.from_products(event, scheme, self.instances) for event in events]
-        found = reconstruct_events(images, self.containment_margin, self.class_bias)
+        found = reconstruct_events(images, self.containment_margin, self.class_bias, self.shower_response)
         return [
             {"particles": tables.particles, "interactions": tables.interactions, "track_dedx": tables.dedx}
             | _truth(event, image.instances, tables.particles)

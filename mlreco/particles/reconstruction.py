@@ -15,6 +15,8 @@ from mlreco.particles.joined import JoinedImages, interactions_of
 from mlreco.particles.kinds import Kind, kinds_of
 from mlreco.particles.landmarks import find_landmarks
 from mlreco.particles.measures import (
+    SHOWER_RESPONSE,
+    check_shower_response,
     contain,
     dedx_table,
     describe_voxels,
@@ -59,7 +61,10 @@ class EventParticles:
 
 
 def reconstruct_particles(
-    image: LabelledImage, containment_margin: float = 3.0, class_bias: Mapping[str, float] | None = None
+    image: LabelledImage,
+    containment_margin: float = 3.0,
+    class_bias: Mapping[str, float] | None = None,
+    shower_response: float = SHOWER_RESPONSE,
 ) -> EventParticles:
     """Measure the particles of one event. What cannot be known is NaN, or -1 in a column of integers.
 
@@ -69,15 +74,19 @@ def reconstruct_particles(
         class_bias: class name -> logarithm of the factor by which the odds of the class are too high in the scores of
             the image, 0 for the rest; None where they are not to be used: then, and for particles in true classes,
             ``expected_energy`` is ``energy``.
+        shower_response: part of the energy of a contained shower that is in the voxels of its particle.
 
     Raises:
-        UserError: arrays of the image do not fit together, or a bias is no finite number.
+        UserError: arrays of the image do not fit together, a bias is no finite number, or the response no positive one.
     """
-    return reconstruct_events([image], containment_margin, class_bias)[0]
+    return reconstruct_events([image], containment_margin, class_bias, shower_response)[0]
 
 
 def reconstruct_events(
-    images: Sequence[LabelledImage], containment_margin: float = 3.0, class_bias: Mapping[str, float] | None = None
+    images: Sequence[LabelledImage],
+    containment_margin: float = 3.0,
+    class_bias: Mapping[str, float] | None = None,
+    shower_response: float = SHOWER_RESPONSE,
 ) -> list[EventParticles]:
     """Measure the particles of several events, each as if it were alone; faster than one after the other.
 
@@ -85,18 +94,24 @@ def reconstruct_events(
         images: the events.
         containment_margin: as in `reconstruct_particles`.
         class_bias: as in `reconstruct_particles`.
+        shower_response: as in `reconstruct_particles`.
 
     Raises:
-        UserError: arrays of an image do not fit together, or a bias is no finite number.
+        UserError: arrays of an image do not fit together, a bias is no finite number, or the response no positive one.
     """
+    check_shower_response(shower_response)
     return [
         event
         for joined in JoinedImages.alike(images)
-        for event in _reconstruct(joined, containment_margin, resolve_class_bias(class_bias, joined.scheme))
+        for event in _reconstruct(
+            joined, containment_margin, resolve_class_bias(class_bias, joined.scheme), shower_response
+        )
     ]
 
 
-def _reconstruct(images: JoinedImages, containment_margin: float, bias: np.ndarray | None) -> list[EventParticles]:
+def _reconstruct(
+    images: JoinedImages, containment_margin: float, bias: np.ndarray | None, shower_response: float
+) -> list[EventParticles]:
     voxels = group_voxels(
         images.coordinates, images.energies, images.instances, images.origins, images.voxel_size, images.voxels
     )
@@ -138,7 +153,7 @@ def _reconstruct(images: JoinedImages, containment_margin: float, bias: np.ndarr
     measure_lines(table, kinds, voxels, trajectories, profiles, relations, stopping, walls, proximity)
     measure_showers(table, kinds, showers, relations)
     contain(table, voxels, images, containment_margin)
-    identify(table, kinds)
+    identify(table, kinds, shower_response)
     steps, tracks = dedx_table(table, kinds, profiles, trajectories, relations)
     edges = np.arange(1, len(images.voxels))
     columns = (

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from drawn_particles import STEP, image_of, line, random_directions, shower
 
+from mlreco.errors import UserError
 from mlreco.particles.columns import vectors_of
 from mlreco.particles.measures import SHOWER_RESPONSE
+from mlreco.particles.particle_builder import ParticleBuilder
 from mlreco.particles.reconstruction import reconstruct_particles
 
 
@@ -29,3 +31,17 @@ def test_the_energy_of_a_shower_is_known_whether_electron_or_photon_is_or_not():
     assert row["pdg"] == -1
     assert np.isnan(row["score_photon"])
     assert row["kinetic_energy"] == pytest.approx(row["energy"] / SHOWER_RESPONSE)
+
+
+def test_energies_of_showers_are_over_the_response_that_is_given():
+    image = image_of((*shower((0, 0, 0), (1, 0.2, 0.3), 120, 1), "Shower"))
+    usual, other = (reconstruct_particles(image, **given).particles[0] for given in ({}, {"shower_response": 0.5}))
+    assert usual["kinetic_energy"] == pytest.approx(usual["energy"] / SHOWER_RESPONSE)
+    assert other["kinetic_energy"] == pytest.approx(2 * usual["energy"])
+    assert usual["energy"] == other["energy"]
+
+
+@pytest.mark.parametrize("value", [0, -0.9, float("nan"), float("inf"), "0.9", True, None])
+def test_a_response_that_is_none_is_refused(value):
+    with pytest.raises(UserError, match=r"shower_response is .* positive number"):
+        ParticleBuilder(shower_response=value)
