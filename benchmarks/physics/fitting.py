@@ -71,6 +71,11 @@ def fit_uncertainty(
     return np.exp(minimize(loss, np.log(start), method="Nelder-Mead", options=options).x)
 
 
+def minus_log_student(pull: np.ndarray, scale: np.ndarray, freedom: float) -> float:
+    """Return - log likelihood of values whose pulls follow a Student t, up to a constant."""
+    return float((0.5 * (freedom + 1) * np.log1p(pull**2 / freedom) + np.log(scale)).sum())
+
+
 def matched_particles(path: Path) -> Iterator[tuple[ParticleVoxels, np.ndarray, Landmarks, Lines]]:
     """Yield of each event its particles, the rows of the true ones that they match, their landmarks and lines.
 

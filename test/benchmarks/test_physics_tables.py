@@ -8,9 +8,11 @@ import pytest
 
 from benchmarks.physics import direction_constants, pulls, shower_budget
 from benchmarks.physics.__main__ import _cell, table
-from benchmarks.physics.constants import _fit_angles, _minus_log_student, _student_width
+from benchmarks.physics.fitting import minus_log_student
+from benchmarks.physics.shower_constants import _fit_angles, _part_as_the_other, _student_width, _wrong_part
 from mlreco.analysis.statistics import Number
 from mlreco.particles import identity
+from mlreco.particles.vertices import CONVERSION
 from mlreco.semantics import PILARNET
 
 
@@ -23,8 +25,25 @@ def test_the_likelihood_is_that_of_scipy():
     stats = pytest.importorskip("scipy.stats")
     pull, scale = np.array([0.3, -2.0, 5.0]), np.array([0.1, 0.2, 0.3])
     one, other = ((-stats.t.logpdf(p, 3) + np.log(scale)).sum() for p in (pull, 2 * pull))
-    mine = [_minus_log_student(p, scale, 3) for p in (pull, 2 * pull)]
+    mine = [minus_log_student(p, scale, 3) for p in (pull, 2 * pull)]
     assert mine[1] - mine[0] == pytest.approx(other - one)
+
+
+@pytest.mark.parametrize("electron", [False, True])
+def test_the_part_of_showers_that_ionise_as_the_other_is_found(electron):
+    rng, count = np.random.default_rng(4), 6000
+    peaks = [identity.ELECTRON_DEDX, identity.PHOTON_DEDX]
+    own, other = peaks if electron else peaks[::-1]
+    peak = np.where(rng.random(count) < 0.2, other, own)
+    dedx = peak * np.exp(identity.WIDTH * rng.standard_t(identity.FREEDOM, count))
+    assert _part_as_the_other(dedx, electron) == pytest.approx(0.2, abs=0.025)
+
+
+def test_the_part_of_wrong_vertices_is_found():
+    rng, count = np.random.default_rng(5), 6000
+    near = np.abs(identity.GAP_ERROR * rng.standard_t(identity.FREEDOM, count))
+    gap = np.where(rng.random(count) < 0.15, rng.exponential(CONVERSION, count), near)
+    assert _wrong_part(gap) == pytest.approx(0.15, abs=0.025)
 
 
 def test_angles_that_fall_with_energy_are_found():
