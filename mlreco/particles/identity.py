@@ -23,7 +23,9 @@ ELECTRON_DEDX, PHOTON_DEDX = 2.0, 4.1
 WIDTH = 0.13
 FREEDOM = 3.0
 AS_THE_OTHER = {"photon": 0.15, "electron": 0.1}
-"""Part of the photons that ionise as electrons do, and of electrons that ionise as pairs."""
+"""Part of the photons that ionise as electrons do, and of electrons that ionise as pairs. These and `GAP_WRONG` are
+more than what is fitted to showers that start where they do in truth: with those parts the probabilities of all showers
+of chains are worse (mean log loss 0.48 instead of 0.46 for fat events, 0.42 instead of 0.41 for thin ones)."""
 
 GAP_ERROR = 0.6
 """Uncertainty of the distance from the vertex to the start, cm."""
