@@ -76,5 +76,8 @@ def is_list_of(
 
 
 def is_linear(layer: nn.Module, device_type: str = "cpu") -> bool:
-    """Tell whether a module is a linear layer without bias and with a float32 weight."""
-    return is_own(layer, nn.Linear, device_type) and layer.bias is None and layer.weight.dtype == torch.float32
+    """Tell whether a module is a linear layer without bias and with a parameter of float32 as its weight."""
+    if not is_own(layer, nn.Linear, device_type) or layer.bias is not None:
+        return False
+    weight = layer._parameters.get("weight")
+    return weight is not None and weight.dtype == torch.float32

@@ -93,9 +93,10 @@ class SparseConvolution(nn.Module):
             SparseInverseConv3d,
         ):
             return False
-        edge, weight, bias = self.kernel_size, self.weight, self.bias
+        edge, bias = self.kernel_size, self.bias
+        weight = self._parameters.get("weight")  # none where another tensor stands in its place
         shape = (self.out_channels, edge, edge, edge, self.in_channels)
-        if weight.dtype != torch.float32 or weight.shape != shape:
+        if weight is None or weight.dtype != torch.float32 or weight.shape != shape:
             return False
         return bias is None or (bias.dtype == torch.float32 and bias.shape == shape[:1])
 

@@ -11,7 +11,7 @@ from torch.nn.utils import prune
 
 from mlreco.models.layers.head import Head
 from mlreco.models.network_input import sparse_image
-from mlreco.sparse import SubMConv3d, engine
+from mlreco.sparse import SparseConv3d, SparseInverseConv3d, SubMConv3d, engine
 from mlreco.sparse.cpu import inference
 from mlreco.sparse.gathered.engine import GatherEngine
 from mlreco.sparse.layers.norm import VoxelBatchNorm
@@ -130,6 +130,18 @@ def exchange_a_layer(network):
     network.decoder.blocks[0][0].convolution_2 = SubMConv3d(4, 4, 3, bias=True, indice_key="level_0")
 
 
+def add_a_bias_to_the_first_layer(network):
+    network.encoder.input = SubMConv3d(4, 4, 3, indice_key="level_0")
+
+
+def add_a_bias_to_a_halving(network):
+    network.encoder.downsamplings[0] = SparseConv3d(4, 8, 2, stride=2, indice_key="down_0")
+
+
+def add_a_bias_to_what_undoes_it(network):
+    network.decoder.upsamplings[0] = SparseInverseConv3d(8, 4, 2, indice_key="down_0")
+
+
 def exchange_a_shortcut(network):
     network.decoder.blocks[0][0].shortcut = nn.Linear(8, 4, bias=True)
 
@@ -157,6 +169,15 @@ def patch_a_weight(network):
     layer.kernel_major_weight = lambda: 2 * SubMConv3d.kernel_major_weight(layer)
 
 
+def generate_a_weight(network):
+    """Have a tensor in place of a parameter, as networks do whose weights are the output of another."""
+    layer = convolution(network)
+    del layer.weight
+    layer.weight = torch.randn(4, 3, 3, 3, 4)
+    network(image())
+    layer.weight.mul_(2)
+
+
 def parametrise(network):
     nn.utils.parametrizations.weight_norm(convolution(network))
     convolution(network).parametrizations.weight.original0.data.mul_(3)
@@ -170,6 +191,7 @@ CHANGES = (
     *(write_data, write_data_of_a_norm, average, copy_in, write_through_numpy, write_a_single_number),
     *(load, load_in_place_of, exchange_a_parameter, step, fused_step_in_evaluation, move_statistics),
     *(change_a_constant, exchange_a_layer, exchange_a_shortcut, exchange_a_norm, train_a_norm, add_a_block),
+    *(add_a_bias_to_the_first_layer, add_a_bias_to_a_halving, add_a_bias_to_what_undoes_it, generate_a_weight),
     *(patch_a_forward, patch_a_weight, parametrise, prune_a_layer),
 )
 
@@ -180,6 +202,8 @@ def test_a_change_is_seen_at_once(network, change):
     before = network(image())
     network(image())
     change(network)
+    if change is not train_a_norm:
+        network.eval()  # layers are made in training mode, in which nothing is fused
     found = network(image())
     with engine.use_engine(engine.PLAIN):
         expected = network(image())

@@ -9,7 +9,7 @@ import torch
 from mlreco.sparse.as_made import all_are_watched, tangents_flow
 from mlreco.sparse.gathered import inference
 from mlreco.sparse.gathered.convolution import convolve_by_table
-from mlreco.sparse.gathered.known import batch_fits, decodes_by_tables, has_tables, tables_suffice
+from mlreco.sparse.gathered.known import decodes_by_tables, encodes_by_tables, has_tables
 from mlreco.sparse.plain.engine import PlainEngine
 from mlreco.sparse.weight_cache import remembered
 
@@ -30,10 +30,8 @@ class GatherEngine(PlainEngine):
 
     def encode(self, encoder: UNetEncoder, image: SparseConvTensor) -> list[SparseConvTensor]:
         """Return the image at every level."""
-        if self.infers_as_a_whole(encoder, image.features) and batch_fits(image):
-            device = image.features.device.type
-            if remembered(encoder, ("tables suffice", device), tuple, lambda: tables_suffice(encoder)):
-                return inference.encode(encoder, image)
+        if self.infers_as_a_whole(encoder, image.features) and encodes_by_tables(encoder, image):
+            return inference.encode(encoder, image)
         return super().encode(encoder, image)
 
     def decode(self, decoder: UNetDecoder, levels: list[SparseConvTensor]) -> SparseConvTensor:

@@ -68,11 +68,12 @@ def decode(decoder: UNetDecoder, images: list[SparseConvTensor]) -> SparseConvTe
             skip = images[level]
             known, halving = halving_undone_by(decoder.upsamplings[level], image)
             require_same_sites(skip, known.fine)
+            image = known.image(skip.features, known.fine, image)
             own = plan.levels[level]
             part = _joined(skip.features.float().contiguous(), active, halving.parents, own, dtype, kernels)
-            table = neighbours_of(decoder.blocks[level][0].convolution_1, skip)
+            table = neighbours_of(decoder.blocks[level][0].convolution_1, image)
             part = _run_blocks(own.blocks, part, table, dtype, kernels)
-            image, active = skip.replace_feature(part.raw), part.active
+            image, active = image.replace_feature(part.raw), part.active
     return image
 
 

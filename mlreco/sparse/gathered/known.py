@@ -15,6 +15,7 @@ from mlreco.sparse.gathered.parts import Halving
 from mlreco.sparse.gathered.tables import levels_of
 from mlreco.sparse.maps.sites import STRIDED, SUBMANIFOLD, KnownSites, Sites, coarse_shape, known_sites, sites_to_undo
 from mlreco.sparse.tensor import SparseConvTensor
+from mlreco.sparse.weight_cache import remembered
 
 if TYPE_CHECKING:
     from mlreco.sparse.convolutions import SparseConv3d, SparseConvolution, SparseInverseConv3d, SubMConv3d
@@ -35,11 +36,23 @@ def _of_encoder(encoder: UNetEncoder) -> Iterator[tuple[SparseConvolution, tuple
         yield down, HALVING
 
 
-def tables_suffice(encoder: UNetEncoder) -> bool:
+def encodes_by_tables(encoder: UNetEncoder, image: SparseConvTensor) -> bool:
+    """Tell whether there can be tables of an image for an encoder: it has sites, and all of them have codes.
+
+    Its features must be those that the encoder takes, as kernels do not look at their number.
+    """
+    if not len(image.indices) or not morton.fits(image.spatial_shape, image.batch_size):
+        return False
+    if image.features.shape[1] != encoder.input.in_channels:
+        return False
+    return remembered(encoder, "tables suffice", tuple, lambda: _tables_suffice(encoder))
+
+
+def _tables_suffice(encoder: UNetEncoder) -> bool:
     """Tell whether the convolutions of an encoder are those that there are tables for, and share them by level."""
     for layer, geometry in _of_encoder(encoder):
         stride, padding = (1, 0) if layer.kind == SUBMANIFOLD else (layer.stride, layer.padding)
-        if (layer.kernel_size, stride, padding) != geometry or layer.indice_key is None:
+        if (layer.kernel_size, stride, padding) != geometry or layer.indice_key is None or layer.bias is not None:
             return False
     own = [{block.convolution_1.indice_key for block in blocks} for blocks in encoder.blocks]
     own[0].add(encoder.input.indice_key)
@@ -89,12 +102,14 @@ def has_tables(layer: SparseConvolution, image: SparseConvTensor) -> bool:
 
 
 def decodes_by_tables(decoder: UNetDecoder, levels: list[SparseConvTensor]) -> bool:
-    """Tell whether a decoder finds in the levels the tables of all its convolutions."""
-    for up, blocks in zip(decoder.upsamplings, decoder.blocks, strict=True):
+    """Tell whether a decoder finds in the levels the tables of all its convolutions, and the features that it takes."""
+    for level, up, blocks in zip(levels, decoder.upsamplings, decoder.blocks, strict=False):
         layers = [up, *(block.convolution_1 for block in blocks)]
-        if not all(has_tables(layer, levels[-1]) for layer in layers):
+        if up.bias is not None or not all(has_tables(layer, levels[-1]) for layer in layers):
             return False
-    return True
+        if level.features.shape[1] + up.out_channels != blocks[0].in_channels:
+            return False
+    return not decoder.upsamplings or levels[-1].features.shape[1] == decoder.upsamplings[-1].in_channels
 
 
 def neighbours_of(layer: SubMConv3d, image: SparseConvTensor) -> Tensor:
@@ -128,8 +143,3 @@ def halving_undone_by(layer: SparseInverseConv3d, image: SparseConvTensor) -> tu
     """
     known = sites_to_undo(image, layer.kernel_size, layer.indice_key)
     return known, image.indice_dict["tables", layer.indice_key]
-
-
-def batch_fits(image: SparseConvTensor) -> bool:
-    """Tell whether there can be tables of an image: it has sites, and all of them have codes."""
-    return len(image.indices) > 0 and morton.fits(image.spatial_shape, image.batch_size)

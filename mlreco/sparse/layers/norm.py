@@ -96,7 +96,9 @@ class VoxelBatchNorm(nn.BatchNorm1d):
         if not self.track_running_stats:
             return False
         parameters, buffers, shape = self._parameters, self._buffers, (self.num_features,)
-        for tensor in (parameters["weight"], parameters["bias"], buffers["running_mean"], buffers["running_var"]):
+        wanted = ((parameters, "weight"), (parameters, "bias"), (buffers, "running_mean"), (buffers, "running_var"))
+        for tensors, name in wanted:
+            tensor = tensors.get(name)  # none where another tensor stands in its place
             if tensor is None or tensor.dtype != torch.float32 or tensor.shape != shape:
                 return False
         return True

@@ -69,4 +69,25 @@ class ResidualBlock(nn.Module):
             and second.bias is None
             and (first.kernel_size, first.indice_key) == (second.kernel_size, second.indice_key)
             and (is_own(self.shortcut, nn.Identity) or is_linear(self.shortcut, device_type))
+            and self._widths_fit()
         )
+
+    def _widths_fit(self) -> bool:
+        """Tell whether every layer takes as many features as those before it give."""
+        width, out = self.in_channels, self.out_channels
+        return (
+            self.activation_1.norm.num_features == width
+            and self.activation_2.norm.num_features == out
+            and self.convolution_1.out_channels == self.convolution_2.in_channels == out
+            and (width == out if isinstance(self.shortcut, nn.Identity) else self.shortcut.weight.shape == (out, width))
+        )
+
+    @property
+    def in_channels(self) -> int:
+        """Number of features of the input."""
+        return self.convolution_1.in_channels
+
+    @property
+    def out_channels(self) -> int:
+        """Number of features of the output."""
+        return self.convolution_2.out_channels

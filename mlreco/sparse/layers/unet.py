@@ -61,6 +61,8 @@ def _is_level(blocks: Level, device_type: str) -> bool:
     """Tell whether a module is the residual blocks of one level as they are made."""
     if not is_list_of(blocks, nn.Sequential, ResidualBlock, device_type):
         return False
+    if any(before.out_channels != after.in_channels for before, after in pairwise(blocks)):
+        return False
     return len({block.convolution_1.kernel_size for block in blocks}) == 1
 
 
@@ -133,7 +135,22 @@ class UNetEncoder(nn.Module):
             and is_list_of(self.downsamplings, nn.ModuleList, SparseConv3d, device_type)
             and len(self.activations) == len(self.downsamplings) == between
             and _are_levels(self.blocks, device_type)
+            and self._widths_fit()
         )
+
+    def _widths_fit(self) -> bool:
+        """Tell whether every level takes as many features as the layers before it give."""
+        width = self.input.out_channels
+        for level, blocks in enumerate(self.blocks):
+            if blocks[0].in_channels != width:
+                return False
+            width = blocks[-1].out_channels
+            if level < len(self.downsamplings):
+                down = self.downsamplings[level]
+                if not self.activations[level].norm.num_features == down.in_channels == width:
+                    return False
+                width = down.out_channels
+        return True
 
 
 class UNetDecoder(nn.Module):
@@ -193,4 +210,15 @@ class UNetDecoder(nn.Module):
             and is_list_of(self.upsamplings, nn.ModuleList, SparseInverseConv3d, device_type)
             and len(self.activations) == len(self.upsamplings) == len(self.blocks)
             and _are_levels(self.blocks, device_type)
+            and self._widths_fit()
         )
+
+    def _widths_fit(self) -> bool:
+        """Tell whether every level takes as many features as the coarser one gives, and more for those beside them."""
+        for level, (up, blocks) in enumerate(zip(self.upsamplings, self.blocks, strict=True)):
+            given = self.blocks[level + 1][-1].out_channels if level + 1 < len(self.blocks) else up.in_channels
+            if not self.activations[level].norm.num_features == up.in_channels == given:
+                return False
+            if blocks[0].in_channels <= up.out_channels:
+                return False
+        return True
