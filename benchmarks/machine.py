@@ -17,6 +17,8 @@ PACKAGES = (
     "numpy",
     "scikit-learn",
     "spconv",
+    "spconv-cu126",
+    "triton",
     "sparseconvnet",
     "MinkowskiEngine",
 )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mlreco.version import __version__
 
-PACKAGES = ("torch", "numpy", "numba", "h5py", "spconv", "spconv-cu126", "uproot")
+PACKAGES = ("torch", "numpy", "numba", "h5py", "spconv", "spconv-cu126", "triton", "uproot")
 
 
 @lru_cache(maxsize=1)

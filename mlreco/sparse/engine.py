@@ -54,7 +54,7 @@ _forced: Engine | None = None
 
 
 def engine_of(features: torch.Tensor) -> Engine:
-    """Return the engine that computes with features: spconv on a CUDA device, our own on the CPU."""
+    """Return the engine that computes with features: that of CUDA devices, or our own on the CPU."""
     if _forced is not None:
         return _forced
     return SPCONV if features.is_cuda else CPU

@@ -33,9 +33,9 @@ class _Made:
     scope: object | None
 
     def is_of(self, tensors: Sequence[torch.Tensor]) -> bool:
-        """Tell whether these tensors hold, bit for bit, the numbers that it was derived from."""
-        return bool(self.copies) and all(
-            tensor.dtype == copy.dtype and torch.equal(_bits(tensor), _bits(copy))
+        """Tell whether these tensors hold, bit for bit and in the same place, the numbers that it was derived from."""
+        return 0 < len(self.copies) == len(tensors) and all(
+            tensor.dtype == copy.dtype and tensor.device == copy.device and torch.equal(_bits(tensor), _bits(copy))
             for tensor, copy in zip(tensors, self.copies, strict=True)
         )
 

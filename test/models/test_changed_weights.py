@@ -14,10 +14,11 @@ from mlreco.models.network_input import sparse_image
 from mlreco.sparse import SparseConv3d, SparseInverseConv3d, SubMConv3d, engine
 from mlreco.sparse.cpu import inference
 from mlreco.sparse.gathered.engine import GatherEngine
+from mlreco.sparse.gathered.plan import plan_of_encoder
 from mlreco.sparse.layers.norm import VoxelBatchNorm
 from mlreco.sparse.layers.residual import ResidualBlock
 from mlreco.sparse.layers.unet import UNetDecoder, UNetEncoder
-from mlreco.sparse.weight_cache import unchanging
+from mlreco.sparse.weight_cache import remembered, unchanging
 
 DEPTH = 2
 
@@ -277,6 +278,30 @@ def test_weights_are_packed_again_after_changes_alone(network, fused_by, monkeyp
         network(image())
         network(image())
     assert len(packed) == convolutions + 1
+
+
+def test_what_is_derived_is_derived_again_on_another_device_and_for_more_tensors():
+    layer, one = nn.Identity(), torch.ones(3)
+    made = []
+    for tensors in ([one], [one], [one.to("meta")], [one], [one, one], [one]):
+        remembered(layer, "purpose", lambda given=tensors: given, lambda: made.append(0))
+    assert len(made) == 5
+
+
+def test_a_plan_shares_no_memory_with_the_weights():
+    """So that it starts where kernels may read sixteen bytes at a time, wherever the weights do."""
+    encoder = UNetEncoder(1, [1, 2], 2, 1).eval()
+    encoder.blocks[0][0].shortcut = nn.Linear(1, 1, bias=False)
+    weights = {parameter.data_ptr() for parameter in encoder.parameters()}
+    plan = plan_of_encoder(encoder, torch.float32)
+    convolutions = [
+        plan.entry,
+        *plan.downs,
+        *(c for blocks in plan.levels for block in blocks for c in vars(block).values()),
+    ]
+    tensors = [t for c in convolutions for t in (c.weight, c.shortcut, *(c.then or ())[:2]) if t is not None]
+    assert len(tensors) > len(convolutions) and all(t.is_contiguous() for t in tensors)
+    assert weights.isdisjoint(t.data_ptr() for t in tensors)
 
 
 @torch.no_grad()

@@ -1,15 +1,22 @@
 """The Triton kernels: interpreted on the CPU against those in torch, and compiled for a GPU that need not be there."""
 
+import importlib.metadata
+import itertools
+import math
 import os
 import subprocess
 import sys
+import sysconfig
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
+from mlreco.sparse.gathered import kernels as kernels_module
 from mlreco.sparse.gathered import torch_kernels
-from mlreco.sparse.gathered.kernels import kernels_for, triton_compiles
+from mlreco.sparse.gathered.kernels import kernels_for, triton_compiles, triton_serves
 from mlreco.sparse.gathered.parts import ABSENT, Affine, Convolution, Part
 from mlreco.sparse.gathered.tables import levels_of
 
@@ -136,19 +143,24 @@ def test_every_kernel_compiles_for_a_gpu(tmp_path):
     run_again("test_compiled", MLRECO_COMPILES="1", TRITON_CACHE_DIR=str(tmp_path))
 
 
+class Absent:
+    """A driver of a device that is not there."""
+
+    get_current_device = staticmethod(lambda: 0)
+    get_current_stream = staticmethod(lambda _: 0)
+    get_active_torch_device = staticmethod(lambda: torch.device("cpu"))
+
+    @staticmethod
+    def get_current_target():
+        from triton.backends.compiler import GPUTarget
+
+        return GPUTarget("cuda", 80, 32)
+
+
 @pytest.mark.skipif("MLRECO_COMPILES" not in os.environ, reason="is run by the test before")
 def test_compiled(monkeypatch):
-    from triton.backends.compiler import GPUTarget
     from triton.runtime import driver
     from triton.runtime.jit import JITFunction
-
-    class Absent:
-        """A driver of a device that is not there."""
-
-        get_current_target = staticmethod(lambda: GPUTarget("cuda", 80, 32))
-        get_current_device = staticmethod(lambda: 0)
-        get_current_stream = staticmethod(lambda _: 0)
-        get_active_torch_device = staticmethod(lambda: torch.device("cpu"))
 
     compiled, run = set(), JITFunction.run
 
@@ -180,15 +192,118 @@ def test_compiled(monkeypatch):
     assert compiled == {"codes", "climb", "levels", "neighbours", "convolution", "copy"}
 
 
-def test_an_older_triton_and_a_machine_without_a_compiler_are_left_to_spconv(monkeypatch, tmp_path):
-    import importlib.metadata
+def test_a_kernel_is_started_again_only_for_what_it_was_compiled_for(tmp_path):
+    run_again("test_started_again", MLRECO_COMPILES="1", TRITON_CACHE_DIR=str(tmp_path))
 
-    monkeypatch.setattr(importlib.metadata, "version", lambda _: "3.5.1")
+
+@pytest.mark.skipif("MLRECO_COMPILES" not in os.environ, reason="is run by the test before")
+def test_started_again(monkeypatch):
+    """What Triton would look at in the arguments, types and divisors, is the same at every start of a kernel."""
+    from triton.runtime import driver
+
+    driver.set_active(Absent())
+    from mlreco.sparse.gathered import triton_code, triton_kernels
+
+    binder = triton_code.convolution.device_caches[0][-1]
+    first, again = [], []
+
+    class Compiled:
+        def __init__(self, looked_at):
+            self.looked_at = looked_at
+
+        def __getitem__(self, grid):
+            return lambda *arguments: again.append(binder(*arguments)[1] == self.looked_at)
+
+    class Compiler:
+        def __getitem__(self, grid):
+            return lambda *arguments: first.append(0) or Compiled(binder(*arguments)[1])
+
+    monkeypatch.setattr(triton_code, "convolution", Compiler())
+
+    def shifted(*shape, dtype, by):
+        """A tensor that begins so many numbers after an aligned place."""
+        return torch.zeros(by + math.prod(shape), dtype=dtype)[by:].view(shape)
+
+    halves = (torch.float32, torch.float16, torch.bfloat16)
+    for dtype, rows, cin, cout, slope in itertools.product(halves, (1, 16, 33), (1, 4, 16), (1, 7, 32), (0.0, 0.33)):
+        for which in range(-1, 6):  # the tensor that is not aligned, if any
+            by = [int(number == which) for number in range(6)]
+            source = shifted(rows, cin, dtype=dtype, by=by[0])
+            weight = shifted(8, cin, cout, dtype=dtype, by=by[1])
+            shortcut = shifted(5, cout, dtype=dtype, by=by[2])
+            then = Affine(shifted(cout, dtype=torch.float32, by=by[3]), torch.zeros(cout), slope)
+            residual = shifted(rows, 5, dtype=torch.float32, by=by[4])
+            table = shifted(rows, 8, dtype=torch.int32, by=by[5])
+            for layer, added in (
+                (Convolution(weight, None, then), None),
+                (Convolution(weight, None, None), None),
+                (Convolution(weight, shortcut, then), residual),
+                (Convolution(weight, None, then), torch.zeros(rows, cout)),
+            ):
+                triton_kernels.convolution(source, table, layer, dtype, added)
+                triton_kernels.convolution(source, table, layer, torch.float32, added)
+            triton_kernels.activated_convolution(source, table, Convolution(weight, None, then))
+    assert len(first) > 100 and len(again) > 100
+    assert all(again)
+
+
+def test_threads_start_kernels_one_at_a_time(monkeypatch):
+    """Triton gives a kernel to other threads before it is loaded."""
+    from mlreco.sparse.gathered import triton_code, triton_kernels
+
+    inside, seen = [], []
+
+    class Kernel:
+        def __getitem__(self, grid):
+            return self
+
+        def __call__(self, *_):
+            inside.append(0)
+            time.sleep(0.01)
+            seen.append(len(inside))
+            inside.pop()
+
+    monkeypatch.setattr(triton_code, "codes", Kernel())
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(triton_kernels.codes_of, [torch.zeros(3, 4, dtype=torch.int64)] * 8))
+    assert seen == [1] * 8
+
+
+@pytest.fixture
+def anew():
+    """Look again at what is installed."""
     triton_compiles.cache_clear()
-    assert not triton_compiles()
-    monkeypatch.undo()
-    monkeypatch.setenv("PATH", str(tmp_path))
+    yield
+    triton_compiles.cache_clear()
+
+
+@pytest.mark.parametrize("lacking", ["triton", "new triton", "CC", "compiler", "headers"])
+def test_what_triton_lacks_is_left_to_spconv(anew, monkeypatch, tmp_path, lacking):
     monkeypatch.delenv("CC", raising=False)
-    triton_compiles.cache_clear()
+    if lacking == "triton":
+        monkeypatch.setattr(importlib.metadata, "version", missing)
+    elif lacking == "new triton":
+        monkeypatch.setattr(importlib.metadata, "version", lambda _: "3.5.1")
+    elif lacking == "CC":
+        monkeypatch.setenv("CC", str(tmp_path / "none"))
+    elif lacking == "compiler":
+        monkeypatch.setenv("PATH", str(tmp_path))
+    else:
+        monkeypatch.setattr(sysconfig, "get_path", lambda *_: str(tmp_path))
     assert not triton_compiles()
-    triton_compiles.cache_clear()
+
+
+def missing(name):
+    raise importlib.metadata.PackageNotFoundError(name)
+
+
+@pytest.mark.parametrize(("capability", "serves"), [((7, 5), False), ((8, 0), True), ((12, 0), True)])
+def test_devices_older_than_triton_supports_are_left_to_spconv(monkeypatch, capability, serves):
+    monkeypatch.setattr(kernels_module, "triton_compiles", lambda: True)
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    serves_anew = triton_serves.__wrapped__
+    assert serves_anew(torch.device("cuda", 0)) == serves
+    assert not serves_anew(torch.device("cpu"))
+    monkeypatch.setattr(torch.version, "cuda", None)  # a device of AMD, which torch calls cuda, too
+    assert not serves_anew(torch.device("cuda", 0))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlreco.sparse.cuda import layers
 from mlreco.sparse.gathered.engine import GatherEngine
-from mlreco.sparse.gathered.kernels import triton_compiles
+from mlreco.sparse.gathered.kernels import triton_serves
 from mlreco.sparse.gathered.known import has_tables
 from mlreco.sparse.maps.sites import INVERSE, STRIDED, SUBMANIFOLD
 
@@ -32,4 +32,4 @@ class SpconvEngine(GatherEngine):
 
     def infers_as_a_whole(self, network: UNetEncoder | UNetDecoder, features: torch.Tensor) -> bool:
         """Tell whether an encoder or decoder is computed by tables; spconv's own code for CPUs never is."""
-        return features.is_cuda and triton_compiles() and super().infers_as_a_whole(network, features)
+        return triton_serves(features.device) and super().infers_as_a_whole(network, features)

@@ -1,4 +1,4 @@
-"""The CUDA engine: spconv, fed with this package's own parameters.
+"""Convolutions on a CUDA device by spconv, fed with this package's own parameters.
 
 What the caller of spconv 2.3.8 has to take care of:
 
@@ -52,7 +52,8 @@ def _spconv() -> Any:
         from spconv import constants
     except ImportError as error:
         raise UserError(
-            "a CUDA device needs spconv: pip install mlreco[cuda], or run with trainval.gpus: ''"
+            "training on a CUDA device needs spconv, and so does inference where Triton's kernels cannot run: "
+            "pip install mlreco[cuda], or run with trainval.gpus: ''"
         ) from error
     constants.SPCONV_ALLOW_TF32 = torch.backends.cuda.matmul.allow_tf32
     return spconv

@@ -104,7 +104,7 @@ def plan_of_decoder(decoder: UNetDecoder, dtype: torch.dtype) -> DecoderPlan:
             entry = blocks[0].activation_1
             width = entry.norm.num_features - up.out_channels
             after = decoder.activations[number - 1] if number else None
-            up_plan = Convolution(_weight(up, dtype), None, _affine(entry, width))
+            up_plan = Convolution(_copied(up.kernel_major_weight(), dtype), None, _affine(entry, width))
             levels.append(DecoderLevelPlan(_affine(entry, 0, width), up_plan, _level(blocks, dtype, after)))
         return DecoderPlan(_affine(decoder.activations[-1]), levels)
 
@@ -133,9 +133,7 @@ def _level(blocks: Blocks, dtype: torch.dtype, after: NormActivation | None) -> 
 
 
 def _block(block: ResidualBlock, dtype: torch.dtype, after: NormActivation | None) -> BlockPlan:
-    shortcut = (
-        None if isinstance(block.shortcut, nn.Identity) else block.shortcut.weight.detach().T.to(dtype).contiguous()
-    )
+    shortcut = None if isinstance(block.shortcut, nn.Identity) else _copied(block.shortcut.weight.T, dtype)
     second = _convolution(block.convolution_2, dtype, after, shortcut)
     return BlockPlan(_convolution(block.convolution_1, dtype, block.activation_2), second)
 
@@ -143,12 +141,12 @@ def _block(block: ResidualBlock, dtype: torch.dtype, after: NormActivation | Non
 def _convolution(
     layer: SparseConvolution, dtype: torch.dtype, then: NormActivation | None, shortcut: Tensor | None = None
 ) -> Convolution:
-    return Convolution(_weight(layer, dtype), shortcut, None if then is None else _affine(then))
+    return Convolution(_copied(layer.kernel_major_weight(), dtype), shortcut, None if then is None else _affine(then))
 
 
-def _weight(layer: SparseConvolution, dtype: torch.dtype) -> Tensor:
-    """Return a weight, (K, Cin, Cout)."""
-    return layer.kernel_major_weight().detach().to(dtype).contiguous()
+def _copied(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return a weight in memory of its own, so that it starts where kernels read fastest."""
+    return torch.empty_like(weight, dtype=dtype, memory_format=torch.contiguous_format).copy_(weight.detach())
 
 
 def _affine(layer: NormActivation, first: int = 0, last: int | None = None) -> Affine:
@@ -158,4 +156,4 @@ def _affine(layer: NormActivation, first: int = 0, last: int | None = None) -> A
     scale = norm.weight * torch.rsqrt(variance + norm.eps)
     shift = norm.bias - mean * scale
     scale, shift = (values[first:last].detach().clone() for values in (scale, shift))
-    return Affine(scale, shift, layer.leakiness)
+    return Affine(scale, shift, float(layer.leakiness))

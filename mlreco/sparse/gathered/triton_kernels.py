@@ -6,6 +6,7 @@ registers, so that what is gathered never goes to memory, and adds residual, nor
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import torch
@@ -17,13 +18,23 @@ from mlreco.sparse.gathered.parts import ABSENT, Affine, Ascent, Convolution, Ha
 
 FLOAT32 = "tf32x3"
 """Products of float32 numbers as three of TF32, which together have nearly all their bits."""
+_launching = threading.Lock()
+
+
+def _launch(kernel: Any, grid: tuple[int, ...], *arguments: Any) -> Any:
+    """Start a kernel, which is compiled at the first call, and return what was compiled.
+
+    One thread at a time: Triton makes a compiled kernel known to all threads before it is loaded.
+    """
+    with _launching:
+        return kernel[grid](*arguments)
 
 
 def codes_of(indices: Tensor) -> Tensor:
     """Return the (N,) int64 codes of (N, 4) integers: batch index, x, y, z."""
     count = len(indices)
     codes = indices.new_empty(count, dtype=torch.int64)
-    triton_code.codes[(triton.cdiv(count, triton_code.SITES.value),)](indices.contiguous(), codes, count)
+    _launch(triton_code.codes, (triton.cdiv(count, triton_code.SITES.value),), indices.contiguous(), codes, count)
     return codes
 
 
@@ -36,7 +47,8 @@ def climbed(voxels: Tensor, levels: int) -> tuple[Tensor, Tensor]:
     """
     count = len(voxels)
     codes, is_first = voxels.new_empty(levels, count), voxels.new_empty((levels, count), dtype=torch.bool)
-    triton_code.climb[triton.cdiv(count, triton_code.SITES.value), levels](voxels, codes, is_first, count)
+    grid = (triton.cdiv(count, triton_code.SITES.value), levels)
+    _launch(triton_code.climb, grid, voxels, codes, is_first, count)
     return codes, is_first
 
 
@@ -48,9 +60,8 @@ def sites_and_halvings(ascent: Ascent, indices: Tensor) -> tuple[list[Tensor], l
     numbers = ascent.sites[:, -1] + 1
     starts = numbers.cumsum(0) - numbers
     given = (ascent.order, ascent.codes, ascent.sites, indices.contiguous(), starts)
-    triton_code.levels[triton.cdiv(voxels, triton_code.SITES.value), depth](
-        *given, own_codes, own_sites, children, parents, voxels
-    )
+    grid = (triton.cdiv(voxels, triton_code.SITES.value), depth)
+    _launch(triton_code.levels, grid, *given, own_codes, own_sites, children, parents, voxels)
     below, above = children.split(counts), parents.split(counts)
     return list(own_codes.split(counts)), list(own_sites.split(counts)), list(map(Halving, below[1:], above[:-1]))
 
@@ -65,9 +76,8 @@ def neighbours(codes: Tensor, order: Tensor | None) -> Tensor:
     count = len(codes)
     table = codes.new_empty((count, 27), dtype=torch.int32)
     rows = table if order is None else order
-    triton_code.neighbours[triton.cdiv(count, triton_code.SITES.value), 27](
-        codes, rows, table, count, count.bit_length(), order is None
-    )
+    grid = (triton.cdiv(count, triton_code.SITES.value), 27)
+    _launch(triton_code.neighbours, grid, codes, rows, table, count, count.bit_length(), order is None)
     return table
 
 
@@ -107,13 +117,15 @@ def _start(
     addresses = (*addresses, *(weight if out is None else out for out in (raw, active)))
     sizes = (rows, offsets, cin, cout, wide, raw_stride, active_stride, slope)
     settings = (*flags, precision, *block)
-    places = source.data_ptr() | weight.data_ptr() | addresses[3].data_ptr() | addresses[-2].data_ptr()
-    aligned = (places | addresses[-1].data_ptr()) % 16 == 0
+    places = 0
+    for tensor in addresses:  # a step starts a hundred kernels, and functools.reduce takes twice the time
+        places |= tensor.data_ptr()
+    aligned = places % 16 == 0
     key = (source.device.index, weight.dtype, addresses[-1].dtype, aligned, sizes[1:], settings)
     grid = (-(-rows // block[0]), -(-cout // block[1]), 1)
     kernel = _ready.get(key)
     if kernel is None:
-        kernel = triton_code.convolution[grid](*addresses, *sizes, *settings)
+        kernel = _launch(triton_code.convolution, grid, *addresses, *sizes, *settings)
         if aligned:
             _ready[key] = kernel
         return
@@ -157,6 +169,5 @@ def copy_and_activation(features: Tensor, then: Affine, into: Part) -> None:
     rows, width = features.shape
     strides = into.raw.stride(0), into.active.stride(0)
     grid = (triton.cdiv(rows, triton_code.COPIED.value),)
-    triton_code.copy[grid](
-        features, then.scale, then.shift, *into, rows, width, *strides, then.slope, triton.next_power_of_2(width)
-    )
+    sizes = (rows, width, *strides, then.slope, triton.next_power_of_2(width))
+    _launch(triton_code.copy, grid, features, then.scale, then.shift, *into, *sizes)
