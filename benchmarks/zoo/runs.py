@@ -13,7 +13,7 @@ from mlreco.config import load_config
 
 SEMANTICS = ("true", "predicted")
 """In which classes the voxels are clustered."""
-TUNED_ON = 300
+TUNED_ON = 600
 """Events at most on which the thresholds of the graph are tuned."""
 KEPT = ("classes", "all", "intervals_68", "segmentation", "corrected_classes", "found")
 """What of the numbers of ``mlreco evaluate`` is kept; of the failures their counts."""
