@@ -16,6 +16,7 @@ from mlreco.sparse.cpu import inference
 from mlreco.sparse.gathered.engine import GatherEngine
 from mlreco.sparse.gathered.plan import plan_of_encoder
 from mlreco.sparse.layers.norm import VoxelBatchNorm
+from mlreco.sparse.layers.norm_activation import NormActivation
 from mlreco.sparse.layers.residual import ResidualBlock
 from mlreco.sparse.layers.unet import UNetDecoder, UNetEncoder
 from mlreco.sparse.weight_cache import remembered, unchanging
@@ -126,6 +127,20 @@ def change_a_constant(network):
     network.encoder.blocks[0][0].activation_2.leakiness = 0.7
 
 
+def change_an_eps(network):
+    network.encoder.blocks[0][0].activation_1.norm.eps = norm(network).eps = 0.5
+
+
+def change_the_leakiness(network):
+    for module in network.encoder.modules():
+        if isinstance(module, NormActivation):
+            module.leakiness = 0.9
+
+
+def widen_a_kernel(network):
+    network.encoder.input = SubMConv3d(4, 4, 5, bias=False, indice_key="wide")
+
+
 def exchange_a_layer(network):
     network.encoder.input = SubMConv3d(4, 4, 5, indice_key="wide")
     network.decoder.blocks[0][0].convolution_2 = SubMConv3d(4, 4, 3, bias=True, indice_key="level_0")
@@ -192,6 +207,7 @@ CHANGES = (
     *(write_data, write_data_of_a_norm, average, copy_in, write_through_numpy, write_a_single_number),
     *(load, load_in_place_of, exchange_a_parameter, step, fused_step_in_evaluation, move_statistics),
     *(change_a_constant, exchange_a_layer, exchange_a_shortcut, exchange_a_norm, train_a_norm, add_a_block),
+    *(change_an_eps, change_the_leakiness, widen_a_kernel),
     *(add_a_bias_to_the_first_layer, add_a_bias_to_a_halving, add_a_bias_to_what_undoes_it, generate_a_weight),
     *(patch_a_forward, patch_a_weight, parametrise, prune_a_layer),
 )

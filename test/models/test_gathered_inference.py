@@ -110,6 +110,21 @@ def image_of(other):
 
 
 @torch.no_grad()
+def test_precisions_and_depths_take_turns_on_one_image(network):
+    """Neither the plan of another precision nor the tables of fewer levels are used."""
+    deeper = UNetEncoder(4, 4, DEPTH + 1).eval()
+    given_image = image()
+    with use_engine(GatherEngine()), unchanging(network), unchanging(deeper):
+        expected = network(image_of(given_image))[0]
+        with autocast("bf16", CPU):
+            network(given_image)
+        assert torch.equal(network(given_image)[0], expected)
+        padded = SparseConvTensor(given_image.features, given_image.indices, (64, 64, 64), given_image.batch_size)
+        network(padded)
+        assert len(deeper(padded)) == DEPTH + 1
+
+
+@torch.no_grad()
 def test_tables_are_made_once_for_an_image(network, monkeypatch):
     made, other = [], Network(6).eval()
     monkeypatch.setattr(known, "levels_of", lambda *arguments: made.append(0) or levels_of(*arguments))
