@@ -37,6 +37,16 @@ def make_batch(sizes, seed=0, shape=(64, 64, 64), classes=5, instances=4):
     }
 
 
+def draw_norms(network):
+    """Give every normalisation random factors and statistics, so that none of them can be left out unnoticed."""
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm1d):
+            torch.nn.init.normal_(module.weight)
+            torch.nn.init.normal_(module.bias)
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+
+
 def select_events(batch, numbers):
     """Return the batch made of some of its events, in the given order."""
     chosen = {}

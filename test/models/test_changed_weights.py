@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
-from conftest import make_batch
+from conftest import draw_norms, make_batch
 from torch import nn
 from torch.nn.utils import prune
 
@@ -45,10 +45,7 @@ def fused_by(request, monkeypatch):
 def network():
     torch.manual_seed(0)
     network = Network()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm1d):
-            nn.init.normal_(module.weight)
-            module.running_mean.normal_()
+    draw_norms(network)
     return network.eval()
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import make_batch
+from conftest import draw_norms, make_batch
 from torch import nn
 
 from mlreco.models.layers.precision import autocast
@@ -47,12 +47,7 @@ class Network(nn.Module):
 def network():
     torch.manual_seed(0)
     network = Network()
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm1d):
-            nn.init.normal_(module.weight)
-            nn.init.normal_(module.bias)
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.5, 2)
+    draw_norms(network)
     return network.eval()
 
 

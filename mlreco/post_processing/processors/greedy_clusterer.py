@@ -55,7 +55,7 @@ class GreedyFragments(PostProcessor):
             raise UserError(f"engine is '{engine}'{nearest(engine, ENGINES)}")
         if refine_seeds and engine == "torch":
             raise UserError("refine_seeds needs engine 'numba' or 'auto'")
-        self.engine = "numba" if refine_seeds else engine
+        self.engine = engine
         resolved = resolve_thresholds(thresholds, class_scheme)
         self.thresholds = {name: values._asdict() for name, values in resolved.items()}
         self.skip_classes = tuple(class_scheme.classes[class_scheme.number(name)] for name in skip_classes)

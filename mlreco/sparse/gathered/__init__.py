@@ -1,1 +1,1 @@
-"""Sparse convolutions as one gather and one matrix product, in torch on any device; for inference on CUDA devices."""
+"""Networks in inference by tables of rows: which features each site of a convolution adds up; for CUDA devices."""

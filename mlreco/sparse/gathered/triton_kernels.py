@@ -147,16 +147,7 @@ def convolution(
     residual: Tensor | None = None,
     into: Part | None = None,
 ) -> Part:
-    """Return a convolution, and the same after normalisation and activation.
-
-    Args:
-        source: (n, Cin), of the dtype of the weight.
-        table: (m, K) rows of ``source``.
-        layer: the weights.
-        dtype: of the activated features.
-        residual: (m, C) float32, added to the convolution after the shortcut.
-        into: where results go, (m, Cout) each.
-    """
+    """Return a convolution, and the same after normalisation and activation; arguments as in ``torch_kernels``."""
     if into is None:
         raw = source.new_empty((len(table), layer.weight.shape[2]), dtype=torch.float32)
         into = Part(raw, raw if layer.then is None else torch.empty_like(raw, dtype=dtype))
