@@ -15,7 +15,7 @@ class Config(FrozenDict):
     Attributes:
         path: the file it was read from.
         text: the whole configuration as YAML, includes and overrides applied, as it is stored in outputs and
-            checkpoints. `mlreco.config.parse_config` reads it back.
+            checkpoints; its files have full paths. `mlreco.config.parse_config` reads it back.
         notices: one line for each key that is accepted for compatibility but has no effect.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mlreco.config.checked import Config
 from mlreco.config.field import translate
 from mlreco.config.merge import Tree, parse_tree, read_tree
 from mlreco.config.names import PostProcessor, StageClasses, check_names
-from mlreco.config.paths import resolve_paths
+from mlreco.config.paths import resolve_paths, use_full_paths
 from mlreco.config.sections.iotool import SIMULATED
 from mlreco.config.sections.trainval import IGNORED
 from mlreco.frozen import thaw
@@ -113,8 +114,14 @@ def _finish(tree: Tree, path: Path, stage_classes: StageClasses | None, post_pro
     check_sections(tree)
     resolve_paths(tree, path.parent)
     values = check_names(check_sections(tree), tree, stage_classes, post_processor)
-    text = yaml.safe_dump(tree.values, sort_keys=False, allow_unicode=True, width=120)
-    return Config(values, path, text, (*notices, *_notices(tree)))
+    return Config(values, path, _text(tree), (*notices, *_notices(tree)))
+
+
+def _text(tree: Tree) -> str:
+    """Return the YAML that is stored, whose files are found from any folder."""
+    values = deepcopy(tree.values)
+    use_full_paths(values)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _notices(tree: Tree) -> tuple[str, ...]:

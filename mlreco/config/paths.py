@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mlreco.config.merge import Tree
+from mlreco.remote import is_remote
 from mlreco.yaml_reader import KeyPath
 
 DATA_KEYS = ("data_keys", "file_keys", "data_dirs")
@@ -44,8 +45,11 @@ def use_full_paths(values: dict[str, Any]) -> None:
         values: of a configuration with valid types; changed.
     """
     for _, holder, key in _path_values(values):
-        path = Path(holder[key] or "").expanduser()
-        if holder[key] and not path.is_absolute() and (path.exists() or glob.has_magic(str(path))):
+        value = holder[key]
+        if not value or is_remote(value):
+            continue
+        path = Path(value).expanduser()
+        if not path.is_absolute() and (path.exists() or any(glob.iglob(str(path)))):
             holder[key] = str(Path.cwd() / path)
 
 

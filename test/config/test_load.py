@@ -300,6 +300,21 @@ class TestPaths:
         write("", "chains/a.h5")
         assert load(write(text, "chains/x.cfg"), sources=["a.h5"]).iotool.dataset.data_keys == ["a.h5"]
 
+    def test_what_is_stored_is_found_from_any_folder(self, load, write, text, tmp_path, monkeypatch):
+        for name in ("chains/a.yaml", "here.h5", "train_1.h5"):
+            write("", name)
+        path = write(text.replace("{HIP: {seed: 0.5}}", "{true_classes: a.yaml}"), "chains/x.cfg")
+        elsewhere = ["train_*.h5", "here.h5", "no.h5", "no*.h5", "https://host/a?b=1"]
+        text = load(path, sources=elsewhere).text
+        (tmp_path / "other").mkdir()
+        monkeypatch.chdir(tmp_path / "other")
+        Path("again.cfg").write_text(text)
+        stored = load("again.cfg")
+        folder = str(tmp_path)
+        files = [f"{folder}/train_*.h5", f"{folder}/here.h5", *elsewhere[2:]]
+        assert stored.iotool.dataset.data_keys == files
+        assert stored.post_processing.cut.thresholds["true_classes"] == f"{folder}/chains/a.yaml"
+
 
 class TestImmutability:
     """Nothing that gets a configuration can change it for the others."""

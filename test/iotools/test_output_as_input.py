@@ -148,6 +148,27 @@ def test_thresholds_say_which_clusterer(from_inference, tmp_path):
         assert json.loads(reader.info["thresholds"])["MIP"]["voxel_distance"] == 5
 
 
+def test_recluster_finds_thresholds_from_any_folder(output, tmp_path, monkeypatch):
+    """Those of the inference beside its configuration, those of the option in the working directory."""
+    path, _ = output
+    chain, here = tmp_path / "chain", tmp_path / "here"
+    chain.mkdir(), here.mkdir()
+    (chain / "own.yaml").write_text("MIP: {seed: 0.7, probability: 0.3}\n")
+    (here / "given.yaml").write_text("MIP: {seed: 0.8, probability: 0.3}\n")
+    (tmp_path / "given.yaml").write_text("MIP: {seed: 0.9, probability: 0.3}\n")  # beside the file that is read
+    chosen = "post_processing: {greedy_clusterer: {thresholds: own.yaml}}\n"
+    (chain / "my.cfg").write_text(f"include: {CONFIG}\n{chosen}")
+    monkeypatch.chdir(tmp_path)
+    with h5py.File(path, "a") as file:
+        file["info"].attrs["cfg"] = load_config("chain/my.cfg").text
+        del file["info"].attrs["digest"]
+    monkeypatch.chdir(here)
+    for options, seed in (([], 0.7), (["--thresholds", "given.yaml"], 0.8), (["--config", "../chain/my.cfg"], 0.7)):
+        assert main(["recluster", str(path), "-o", "again.h5", *options]) == 0
+        with HDF5Reader("again.h5") as reader:
+            assert json.loads(reader.info["thresholds"])["MIP"]["seed"] == seed
+
+
 def test_recluster_command_mistakes(from_inference, tmp_path, capsys):
     path, _ = from_inference
     with HDF5Writer(tmp_path / "bare.h5", {"class_scheme": "pilarnet"}) as writer:

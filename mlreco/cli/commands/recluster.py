@@ -75,7 +75,7 @@ def _config(arguments: argparse.Namespace) -> Config:
         given = read_sections(load_config(arguments.config).text, str(arguments.config))
         values[SECTION] = given.get(SECTION, {})
     if arguments.thresholds is not None:
-        values[SECTION] = with_thresholds(values.get(SECTION) or {}, str(arguments.thresholds))
+        values[SECTION] = with_thresholds(values.get(SECTION) or {}, str(Path.cwd() / arguments.thresholds))
     config = parse_config(yaml.safe_dump(values, sort_keys=False), arguments.file, overrides)
     if before and not set(before) & set(config[SECTION]):
         remark(f"{arguments.file} was clustered by {', '.join(before)}; now it is by {', '.join(config[SECTION])}")
