@@ -78,7 +78,12 @@ def test_commands_on_an_output(inference, tmp_path, command, option, not_needed)
 @pytest.mark.parametrize(("command", "options"), [("info", ()), ("convert", ("-o", "converted.h5"))])
 def test_commands_on_events(tmp_path, command, options):
     options = [tmp_path / word if word.endswith(".h5") else word for word in options]
-    assert not imported_by(command, SAMPLE, *options) & (HEAVY | TORCH)
+    assert not imported_by(command, SAMPLE, *options) & (HEAVY | TORCH | {"numba"})
+
+
+def test_info_of_an_output_and_of_a_checkpoint(inference):
+    assert not imported_by("info", inference[0]) & (HEAVY | TORCH | {"numba"})
+    assert not imported_by("info", "config/weights/thin.ckpt") & (HEAVY | {"numba"})
 
 
 def test_commands_on_logs_and_parts(inference, tmp_path):

@@ -13,8 +13,9 @@ from mlreco.errors import UserError
 from mlreco.iotools import LArCV3Reader, LArCVDataset, Reader, open_reader
 from mlreco.iotools.conversion import convert
 from mlreco.iotools.larcv2 import LArCV2Reader
-from mlreco.iotools.larcv2.layout import particle_field, to_c_order
+from mlreco.iotools.larcv2.layout import particle_field
 from mlreco.iotools.larcv2.streams import StreamError, strings, vectors, voxel_sets
+from mlreco.iotools.larcv2.voxel_order import to_c_order
 from mlreco.iotools.parsers.particles import group_numbers, interaction_numbers
 
 uproot = pytest.importorskip("uproot")

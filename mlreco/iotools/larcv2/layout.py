@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
-
-from mlreco.compiled import compiled
-
 KINDS = ("sparse3d", "cluster3d", "particle")
 """Kinds of product that this package reads."""
 
@@ -38,20 +34,3 @@ def particle_field(leaf: str) -> str:
     words = re.split(r"[._]+", leaf.removeprefix(PARTICLE_PREFIX))
     name = "_".join(word for word in words if word)
     return RENAMED.get(name, name)
-
-
-def to_c_order(ids: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Renumber voxels from LArCV2's order (x fastest) to C order (z fastest), (N,) int64 each."""
-    return _to_c_order(ids.astype(np.uint64), *(np.uint64(size) for size in shape))
-
-
-@compiled
-def _to_c_order(ids: np.ndarray, size_x: np.uint64, size_y: np.uint64, size_z: np.uint64) -> np.ndarray:
-    renumbered = np.empty(len(ids), np.int64)
-    for row in range(len(ids)):
-        rest = ids[row] // size_x
-        x = ids[row] - rest * size_x
-        z = rest // size_y
-        y = rest - z * size_y
-        renumbered[row] = (x * size_y + y) * size_z + z
-    return renumbered

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from mlreco.iotools.interface import ClusterVoxels
-from mlreco.iotools.larcv2.layout import VOXEL_IDS, VOXEL_SETS, VOXEL_VALUES, to_c_order
+from mlreco.iotools.larcv2.layout import VOXEL_IDS, VOXEL_SETS, VOXEL_VALUES
 from mlreco.iotools.larcv2.leaves import Leaf
 from mlreco.iotools.larcv2.metas import Metas
 from mlreco.iotools.larcv2.streams import voxel_sets
+from mlreco.iotools.larcv2.voxel_order import to_c_order
 from mlreco.iotools.voxel_rows import Fail, check_ids, check_values, image_of, sets_of
 from mlreco.voxels import EventVoxels
 

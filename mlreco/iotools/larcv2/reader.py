@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,17 @@ import numpy as np
 from mlreco.errors import UserError, nearest
 from mlreco.iotools.filekind import ROOT_FILE, file_kind
 from mlreco.iotools.interface import ClusterVoxels
-from mlreco.iotools.larcv2.particles import ParticleLeaves
-from mlreco.iotools.larcv2.products import ClusterLeaves, ImageLeaves
 from mlreco.iotools.larcv2.rootfile import event_ids, leaves_of, open_root, product_trees, telling
 from mlreco.iotools.voxel_rows import Fail
 from mlreco.voxels import EventVoxels, ImageMeta
 
-_LEAVES: dict[str, Callable[[dict[str, Any]], Any]] = {
-    "sparse3d": ImageLeaves,
-    "cluster3d": ClusterLeaves,
-    "particle": ParticleLeaves,
-}
+
+def _leaves_of_kind(kind: str, leaves: dict[str, Any]) -> Any:
+    """Return what reads the leaves of a kind of product. It is compiled, for which other files should not wait."""
+    from mlreco.iotools.larcv2.particles import ParticleLeaves
+    from mlreco.iotools.larcv2.products import ClusterLeaves, ImageLeaves
+
+    return {"sparse3d": ImageLeaves, "cluster3d": ClusterLeaves, "particle": ParticleLeaves}[kind](leaves)
 
 
 class LArCV2Reader:
@@ -174,7 +173,7 @@ class LArCV2Reader:
             with telling(self._failure(product)):
                 leaves = leaves_of(self._trees[product])
                 try:
-                    self._leaves[product] = _LEAVES[product.partition("_")[0]](leaves)
+                    self._leaves[product] = _leaves_of_kind(product.partition("_")[0], leaves)
                 except KeyError as error:
                     raise UserError(f"{self.path}: product '{product}' has no leaf {error}") from None
         return self._leaves[product]

@@ -1,25 +1,28 @@
-"""The fragment graph: fragments of voxels, features of fragments and of pairs, and instances made of fragments."""
+"""The fragment graph: fragments of voxels, features of fragments and of pairs, and instances made of fragments.
 
-from mlreco.post_processing.fragment_graph.fragmenting import make_fragments, resolve_fragment_thresholds
-from mlreco.post_processing.fragment_graph.graph import (
-    FEATURE_VERSION,
-    FragmentGraph,
-    LabelledGraph,
-    build_graph,
-    feature_counts,
-)
-from mlreco.post_processing.fragment_graph.pairs import Reach
+Files hold graphs, and who reads one should not wait for what makes them, which numba compiles.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from mlreco.post_processing.fragment_graph.labelled_graph import FEATURE_VERSION, FragmentGraph, LabelledGraph
 from mlreco.post_processing.fragment_graph.truth import FragmentTruth, fragment_truth
 
-__all__ = [
-    "FEATURE_VERSION",
-    "FragmentGraph",
-    "FragmentTruth",
-    "LabelledGraph",
-    "Reach",
-    "build_graph",
-    "feature_counts",
-    "fragment_truth",
-    "make_fragments",
-    "resolve_fragment_thresholds",
-]
+_HOMES = {
+    "Reach": "mlreco.post_processing.fragment_graph.pairs",
+    "build_graph": "mlreco.post_processing.fragment_graph.graph",
+    "feature_counts": "mlreco.post_processing.fragment_graph.graph",
+    "make_fragments": "mlreco.post_processing.fragment_graph.fragmenting",
+    "resolve_fragment_thresholds": "mlreco.post_processing.fragment_graph.fragmenting",
+}
+
+__all__ = ["FEATURE_VERSION", "FragmentGraph", "FragmentTruth", "LabelledGraph", "fragment_truth", *_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -3,51 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from mlreco.post_processing.clustering.embedded_voxels import checked_arrays
 from mlreco.post_processing.fragment_graph.blocks import FragmentVoxels
+from mlreco.post_processing.fragment_graph.labelled_graph import FragmentGraph
 from mlreco.post_processing.fragment_graph.link_features import LINK_FEATURES, link_features
 from mlreco.post_processing.fragment_graph.node_features import node_feature_names, node_features
 from mlreco.post_processing.fragment_graph.pairs import Reach, pairs_in_reach
 from mlreco.post_processing.fragment_graph.shapes import fragment_shapes
 from mlreco.post_processing.fragment_graph.surroundings import surroundings
-from mlreco.post_processing.fragment_graph.truth import FragmentTruth
 from mlreco.semantics import ClassScheme
 
-FEATURE_VERSION = 1
-"""To be raised whenever the meaning of a feature changes: weights of another version are refused."""
 RADIATING = ("Shower", "Michel", "Delta", "LowE")
 """Classes of electrons and photons, whose instances may have parts far from each other."""
-
-
-@dataclass(frozen=True)
-class FragmentGraph:
-    """Fragments of an event and the pairs of them that are compared.
-
-    Attributes:
-        nodes: (F, ...) float32, columns ``node_feature_names``.
-        edges: (E, 2) int32 fragment numbers, the larger fragment first.
-        links: (E, ...) float32, columns ``LINK_FEATURES``.
-        classes: (F,) int8 class in which each fragment was made.
-        sizes: (F,) int32 voxels of each fragment.
-    """
-
-    nodes: np.ndarray
-    edges: np.ndarray
-    links: np.ndarray
-    classes: np.ndarray
-    sizes: np.ndarray
-
-
-@dataclass(frozen=True)
-class LabelledGraph:
-    """The graph of an event and, where there are labels, the truth of its fragments."""
-
-    graph: FragmentGraph
-    truth: FragmentTruth | None = None
 
 
 def build_graph(
