@@ -38,15 +38,17 @@ def same_partition(one: np.ndarray, other: np.ndarray) -> bool:
     return ((one[:, None] == one) == (np.asarray(other)[:, None] == other)).all()
 
 
-def slow_agglomeration(edges: np.ndarray, scores: np.ndarray, count: int, kind: int) -> np.ndarray:
+def slow_agglomeration(edges: np.ndarray, scores: np.ndarray, count: int, kind: int, weights: np.ndarray) -> np.ndarray:
     clusters = [{node} for node in range(count)]
-    table = {frozenset(edge): score for edge, score in zip(map(tuple, edges.tolist()), scores.tolist(), strict=True)}
+    pairs = map(frozenset, edges.tolist())
+    table = dict(zip(pairs, zip(scores.tolist(), weights.tolist(), strict=True), strict=True))
     while True:
         best, pair = 0.0, None
         for one, other in itertools.combinations(clusters, 2):
             between = [table[key] for a in one for b in other if (key := frozenset((a, b))) in table]
             if between:
-                score = sum(between) / (len(between) if kind == AVERAGE else 1)
+                total = sum(weight for _, weight in between)
+                score = sum(score * weight for score, weight in between) / (total if kind == AVERAGE else 1)
                 if score > best:
                     best, pair = score, (one, other)
         if pair is None:
@@ -79,7 +81,10 @@ def test_sparse_graphs_give_what_a_slow_version_gives(seed, kind):
     flipped = rng.random(len(edges)) < 0.5
     edges[flipped] = edges[flipped][:, ::-1]
     scores = rng.normal(size=len(edges)) + 0.5
-    assert same_partition(agglomerate(edges, scores, count, kind), slow_agglomeration(edges, scores, count, kind))
+    ones, weights = np.ones(len(edges)), rng.random(len(edges)) + 0.1
+    assert same_partition(agglomerate(edges, scores, count, kind), slow_agglomeration(edges, scores, count, kind, ones))
+    weighted = agglomerate(edges, scores, count, kind, weights)
+    assert same_partition(weighted, slow_agglomeration(edges, scores, count, kind, weights))
 
 
 def test_the_order_of_edges_does_not_matter():
@@ -120,6 +125,10 @@ def test_small_instances_go_to_the_larger_one_with_the_highest_mean():
     assert partition(edges, scores, sizes, classes, kept, PILARNET).tolist() == [0, 0, 1, 2, 3, 4, 4]
 
 
+def weighted_mean(values: list[tuple[float, int]]) -> float:
+    return sum(score * weight for score, weight in values) / sum(weight for _, weight in values)
+
+
 def slow_attachment(instances, edges, scores, sizes, classes, thresholds):
     members = {number: np.flatnonzero(instances == number) for number in set(instances.tolist())}
     own = {n: thresholds[PILARNET.classes[classes[max(m, key=lambda f: (sizes[f], f))]]] for n, m in members.items()}
@@ -131,8 +140,8 @@ def slow_attachment(instances, edges, scores, sizes, classes, thresholds):
         for (a, b), score in zip(edges, scores, strict=True):
             for one, other in ((instances[a], instances[b]), (instances[b], instances[a])):
                 if one == number and number in small and other not in small:
-                    found.setdefault(other, []).append(score)
-        means = {other: sum(values) / len(values) for other, values in found.items()}
+                    found.setdefault(other, []).append((score, min(sizes[a], sizes[b])))
+        means = {other: weighted_mean(values) for other, values in found.items()}
         best = max(means, key=means.get, default=None)
         if best is not None and means[best] > own[number].attach:
             target[number] = best
@@ -148,7 +157,8 @@ def test_partitions_are_those_of_a_slow_version(seed):
     edges = every[rng.random(len(every)) < 0.4]
     scores, sizes, classes = rng.normal(size=len(edges)) * 2, rng.integers(1, 25, count), rng.integers(0, 5, count)
     merge = np.array([thresholds[PILARNET.classes[number]].merge for number in classes])
-    merged = slow_agglomeration(edges, scores - (merge[edges[:, 0]] + merge[edges[:, 1]]) / 2, count, AVERAGE)
+    margins, weights = scores - (merge[edges[:, 0]] + merge[edges[:, 1]]) / 2, sizes[edges].min(axis=1)
+    merged = slow_agglomeration(edges, margins, count, AVERAGE, weights)
     expected = slow_attachment(merged, edges, scores, sizes, classes, thresholds)
     assert same_partition(partition(edges, scores, sizes, classes, thresholds, PILARNET), expected)
 
@@ -386,18 +396,20 @@ def test_the_table_tells_what_a_class_lost():
 
 @settings(max_examples=30)
 @given(st.integers(0, 10_000))
-def test_contraction_adds_up_the_edges_between_groups(seed):
+def test_contraction_averages_the_edges_between_groups(seed):
     rng = np.random.default_rng(seed)
     count, size = int(rng.integers(1, 9)), int(rng.integers(0, 40))
     first, second = rng.integers(0, count, (2, size))
     scores = rng.normal(size=size)
-    found = contract(first, second, scores, count)
+    weights = rng.random(size) + 0.1
+    found = contract(first, second, scores, weights, count)
     wanted = {}
-    for one, other, score in zip(first, second, scores, strict=True):
-        wanted.setdefault((one, other), []).append(score)
+    for one, other, score, weight in zip(first, second, scores, weights, strict=True):
+        wanted.setdefault((one, other), []).append((score, weight))
     assert [tuple(pair) for pair in found.pairs] == sorted(wanted)
-    np.testing.assert_allclose(found.sums, [sum(wanted[pair]) for pair in sorted(wanted)], atol=1e-12)
-    assert found.counts.tolist() == [len(wanted[pair]) for pair in sorted(wanted)]
+    edges = [np.array(wanted[pair]) for pair in sorted(wanted)]
+    np.testing.assert_allclose(found.means, [np.average(e[:, 0], weights=e[:, 1]) for e in edges], atol=1e-12)
+    np.testing.assert_allclose(found.weights, [e[:, 1].sum() for e in edges], atol=1e-12)
 
 
 def test_a_class_takes_thresholds_that_help_all_together():

@@ -9,38 +9,36 @@ import numpy as np
 from mlreco.compiled import compiled
 
 AVERAGE, SUM = 0, 1
-"""How an edge between clusters is scored: by the mean of the edges between their members, or by the sum."""
+"""How an edge between clusters is scored: by the weighted mean of the edges between their members, or by the sum."""
 
 
 def agglomerate(
-    edges: np.ndarray, scores: np.ndarray, count: int, linkage: int = AVERAGE, numbers: np.ndarray | None = None
+    edges: np.ndarray, scores: np.ndarray, count: int, linkage: int = AVERAGE, weights: np.ndarray | None = None
 ) -> np.ndarray:
     """Merge the two clusters with the highest score between them as long as it is above 0.
 
-    With ``AVERAGE`` this is average linkage over the edges that there are: on a complete graph the same as UPGMA of
-    the negative scores, cut at 0. With ``SUM`` it is greedy additive edge contraction (Keuper et al. 2015), a heuristic
-    of correlation clustering. Of equal scores the edge that comes first goes first.
+    With ``AVERAGE`` this is average linkage over the edges that there are: on a complete graph of equal weights the
+    same as UPGMA of the negative scores, cut at 0. With ``SUM`` it is greedy additive edge contraction (Keuper et al.
+    2015), a heuristic of correlation clustering. Of equal scores the edge that comes first goes first.
 
     Args:
         edges: (E, 2) integers, two different nodes each; no pair twice.
         scores: (E,) floats, finite: log-odds for example.
         count: number of nodes.
         linkage: ``AVERAGE`` or ``SUM``.
-        numbers: (E,) number of original edges that each edge stands for, or the sum of their weights; the scores then
-            are (weighted) sums over these edges. 1 each if None.
+        weights: (E,) above 0: how much each edge counts in a mean or a sum. 1 each if None.
 
     Returns:
         (count,) int64, for each node a node that represents its cluster, the same for all nodes of a cluster.
     """
-    weights = np.ones(len(edges)) if numbers is None else np.ascontiguousarray(numbers, np.float64)
-    return _agglomerate(
-        np.ascontiguousarray(edges, np.int64), np.ascontiguousarray(scores, np.float64), weights, count, linkage == SUM
-    )
+    weights = np.ones(len(edges)) if weights is None else np.ascontiguousarray(weights, np.float64)
+    sums = np.ascontiguousarray(scores, np.float64) * weights
+    return _agglomerate(np.ascontiguousarray(edges, np.int64), sums, weights, count, linkage == SUM)
 
 
 @compiled
-def _agglomerate(edges: np.ndarray, scores: np.ndarray, numbers: np.ndarray, count: int, summed: bool) -> np.ndarray:
-    ends, totals, sizes = edges.copy(), scores.copy(), numbers.copy()
+def _agglomerate(edges: np.ndarray, sums: np.ndarray, weights: np.ndarray, count: int, summed: bool) -> np.ndarray:
+    ends, totals, sizes = edges.copy(), sums.copy(), weights.copy()
     stamps = np.zeros(len(edges), np.int64)
     alive = np.ones(len(edges), np.bool_)
     first, following = np.full(count, -1, np.int64), np.full((len(edges), 2), -1, np.int64)
@@ -52,8 +50,8 @@ def _agglomerate(edges: np.ndarray, scores: np.ndarray, numbers: np.ndarray, cou
             following[edge, side] = first[node]
             first[node] = 2 * edge + side
             degrees[node] += 1
-        if scores[edge] > 0:
-            score = scores[edge] if summed else scores[edge] / numbers[edge]
+        if sums[edge] > 0:
+            score = sums[edge] if summed else sums[edge] / weights[edge]
             heap.append((-score, np.int64(edge), np.int64(0)))
     heapq.heapify(heap)
     parents = np.arange(count)

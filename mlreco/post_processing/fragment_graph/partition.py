@@ -78,10 +78,10 @@ def partition(
 ) -> np.ndarray:
     """Put fragments together to instances.
 
-    Fragments are merged by ``agglomerate``; a pair counts by its score less the mean of the thresholds ``merge`` of
-    both classes. Then an instance with fewer than ``small`` voxels goes to the one, of those that are not small, with
-    which its pairs have the highest mean score, if that is above ``attach``. These two thresholds are those of the
-    class of its largest fragment.
+    Fragments are merged by ``agglomerate`` of the score of a pair less the mean of the thresholds ``merge`` of both
+    classes. Then an instance with fewer than ``small`` voxels goes to the one, of those that are not small, with which
+    its pairs have the highest mean score, if that is above ``attach``. These two thresholds are those of the class of
+    its largest fragment. In all means a pair is weighted by the voxels of its smaller fragment.
 
     Args:
         edges: (E, 2) integers, pairs of fragments.
@@ -97,15 +97,21 @@ def partition(
     """
     of_classes = _ByClass(*np.array([thresholds[name] for name in scheme.classes]).T)
     merge = of_classes.merge[classes]
-    margins = scores - (merge[edges[:, 0]] + merge[edges[:, 1]]) / 2
-    instances = in_order_of_rows(agglomerate(edges, margins, len(sizes), LINKAGES[linkage]))
-    return in_order_of_rows(_attached(instances, edges, scores, sizes, classes, of_classes)[instances])
+    margins, weights = scores - (merge[edges[:, 0]] + merge[edges[:, 1]]) / 2, _pair_weights(edges, sizes)
+    instances = in_order_of_rows(agglomerate(edges, margins, len(sizes), LINKAGES[linkage], weights))
+    return in_order_of_rows(_attached(instances, edges, scores, weights, sizes, classes, of_classes)[instances])
+
+
+def _pair_weights(edges: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return (E,) float64, how much each pair counts: the voxels of its smaller fragment."""
+    return np.minimum(sizes[edges[:, 0]], sizes[edges[:, 1]]).astype(np.float64)
 
 
 def _attached(
     instances: np.ndarray,
     edges: np.ndarray,
     scores: np.ndarray,
+    weights: np.ndarray,
     sizes: np.ndarray,
     classes: np.ndarray,
     of_classes: _ByClass,
@@ -119,10 +125,9 @@ def _attached(
     one, other = instances[edges[:, 0]], instances[edges[:, 1]]
     differ = small[one] != small[other]
     one, other = one[differ], other[differ]
-    pairs, sums, counts = contract(
-        np.where(small[one], one, other), np.where(small[one], other, one), scores[differ], count
+    pairs, means, _ = contract(
+        np.where(small[one], one, other), np.where(small[one], other, one), scores[differ], weights[differ], count
     )
-    means = sums / counts
     order = np.lexsort((-means, pairs[:, 0]))
     _, first = np.unique(pairs[order, 0], return_index=True)
     best = order[first]
@@ -153,10 +158,10 @@ def group_instances(
     one, other = instances[edges[:, 0]], instances[edges[:, 1]]
     between = one != other
     one, other = np.minimum(one, other)[between], np.maximum(one, other)[between]
-    weights = np.minimum(sizes[edges[between, 0]], sizes[edges[between, 1]]).astype(np.float64)
-    pairs, sums, _ = contract(one, other, weights * (scores[between] - threshold), count)
-    totals = contract(one, other, weights, count).sums
-    return in_order_of_rows(agglomerate(pairs, sums, count, AVERAGE, totals))
+    pairs, means, weights = contract(
+        one, other, scores[between] - threshold, _pair_weights(edges[between], sizes), count
+    )
+    return in_order_of_rows(agglomerate(pairs, means, count, AVERAGE, weights))
 
 
 def confidences(instances: np.ndarray, edges: np.ndarray, scores: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -169,7 +174,7 @@ def confidences(instances: np.ndarray, edges: np.ndarray, scores: np.ndarray, si
     ends = [instances[edges[:, side]] for side in range(2)]
     inside = ends[0] == ends[1]
     right = 1 / (1 + np.exp(-np.clip(np.where(inside, scores, -scores), -60, 60)))
-    weights = np.minimum(sizes[edges[:, 0]], sizes[edges[:, 1]]).astype(np.float64)
+    weights = _pair_weights(edges, sizes)
     total, sure = np.zeros(count), np.zeros(count)
     for side in range(2):
         counted = np.where(inside & (side == 1), 0.0, weights)
