@@ -30,7 +30,7 @@ from mlreco.post_processing.clustering.batched import cluster_batch
 from mlreco.post_processing.clustering.fragments import cluster_event
 from mlreco.semantics import PILARNET
 from mlreco.sparse import Engine, SparseConvTensor, UNetDecoder, UNetEncoder, use_engine
-from mlreco.sparse.cuda.engine import SpconvEngine
+from mlreco.sparse.cuda.engine import CudaEngine
 
 TITLE = "SPICE, 32 filters, 6 levels, 2 decoders"
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -136,7 +136,7 @@ def _network(task: Task, device: torch.device, threads: int, training: bool) -> 
     return found
 
 
-class _SpconvAlone(SpconvEngine):
+class _SpconvAlone(CudaEngine):
     """Convolves with spconv in inference, too."""
 
     def infers_as_a_whole(self, network: UNetEncoder | UNetDecoder, features: torch.Tensor) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from functools import cache
 
 
 def write_what_the_terminal_cannot() -> None:
@@ -23,3 +24,9 @@ def remark(text: str) -> None:
     sys.stdout.flush()
     sys.stderr.write(f"mlreco: {' '.join(text.split())}\n")
     sys.stderr.flush()
+
+
+@cache
+def remark_once(text: str) -> None:
+    """Write one line about the run to stderr, unless this process has written it before."""
+    remark(text)

@@ -5,7 +5,8 @@ Other packages import the engine from here only. ``docs/engine.md`` explains how
 * ``SparseConvTensor``, ``SubMConv3d``, ``SparseConv3d``, ``SparseInverseConv3d``: the image and its convolutions.
 * ``NormActivation``, ``ResidualBlock``, ``UNetEncoder``, ``UNetDecoder``: layers that the engines compute as a whole.
 * ``unchanging``: the promise that a model does not change, under which inference prepares its weights only once.
-* ``use_engine`` with ``PLAIN``, ``CPU`` or ``SPCONV``: chooses the engine, which otherwise follows from the device.
+* ``use_engine`` with ``PLAIN``, ``CPU`` or ``CUDA``: chooses the engine, which otherwise follows from the device.
+* ``inference_on``: a sentence for users, what infers on a CUDA device.
 * ``is_own``, ``all_are_watched``: whether the output of a module may be computed without calling the module.
 * ``Division``: divides the engine's threads among Python threads that compute at the same time.
 * ``dense``, ``add_products``, ``room_for_lists``: linear layers for kernels of other packages, compiled by ``kernel``.
@@ -17,7 +18,8 @@ from mlreco.sparse.convolutions import SparseConv3d, SparseConvolution, SparseIn
 from mlreco.sparse.cpu.codegen.simd import UNIT
 from mlreco.sparse.cpu.ops.dense import Dense, add_products, dense, room_for_lists
 from mlreco.sparse.cpu.threads.thread_count import Division
-from mlreco.sparse.engine import CPU, PLAIN, SPCONV, Engine, engine_of, use_engine
+from mlreco.sparse.cuda.engine import inference_on
+from mlreco.sparse.engine import CPU, CUDA, PLAIN, Engine, engine_of, use_engine
 from mlreco.sparse.layers.norm import VoxelBatchNorm
 from mlreco.sparse.layers.norm_activation import NormActivation
 from mlreco.sparse.layers.residual import ResidualBlock
@@ -28,8 +30,8 @@ from mlreco.sparse.weight_cache import remembered, unchanging
 
 __all__ = [
     "CPU",
+    "CUDA",
     "PLAIN",
-    "SPCONV",
     "UNIT",
     "Dense",
     "Division",
@@ -48,6 +50,7 @@ __all__ = [
     "all_are_watched",
     "dense",
     "engine_of",
+    "inference_on",
     "is_own",
     "kernel",
     "level_channels",

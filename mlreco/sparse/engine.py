@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 import torch
 
 from mlreco.sparse.cpu.engine import CpuEngine
-from mlreco.sparse.cuda.engine import SpconvEngine
+from mlreco.sparse.cuda.engine import CudaEngine
 from mlreco.sparse.plain.engine import PlainEngine
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Engine(Protocol):
         """Return features on the sites and rows of the finest level."""
 
 
-PLAIN, CPU, SPCONV = PlainEngine(), CpuEngine(), SpconvEngine()
+PLAIN, CPU, CUDA = PlainEngine(), CpuEngine(), CudaEngine()
 _forced: Engine | None = None
 
 
@@ -57,7 +57,7 @@ def engine_of(features: torch.Tensor) -> Engine:
     """Return the engine that computes with features: that of CUDA devices, or our own on the CPU."""
     if _forced is not None:
         return _forced
-    return SPCONV if features.is_cuda else CPU
+    return CUDA if features.is_cuda else CPU
 
 
 @contextmanager

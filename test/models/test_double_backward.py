@@ -107,7 +107,7 @@ def test_forward_differentiation_is_refused(image, records, is_training):
 def test_spconv_refuses_what_it_has_no_gradient_of(image, monkeypatch, set_threads):
     pytest.importorskip("spconv.pytorch")
     set_threads(1)
-    monkeypatch.setattr(engine, "_forced", engine.SPCONV)
+    monkeypatch.setattr(engine, "_forced", engine.CUDA)
     layer = SubMConv3d(5, 4, 3, bias=False)
     out = layer(image.replace_feature(image.features.clone().requires_grad_())).features
     with pytest.raises(RuntimeError, match="no gradients of gradients"):

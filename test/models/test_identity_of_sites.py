@@ -21,7 +21,7 @@ def every_engine(request, monkeypatch, set_threads):
     set_threads(1)  # spconv's CPU code is right with one thread alone
     if request.param == "spconv":
         pytest.importorskip("spconv.pytorch")
-        monkeypatch.setattr(engine, "_forced", engine.SPCONV)
+        monkeypatch.setattr(engine, "_forced", engine.CUDA)
     elif request.param == "plain":
         monkeypatch.setattr(engine, "_forced", engine.PLAIN)
 

@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 @pytest.fixture(autouse=True)
 def on_spconv(monkeypatch, set_threads):
     set_threads(1)
-    monkeypatch.setattr(engine, "_forced", engine.SPCONV)
+    monkeypatch.setattr(engine, "_forced", engine.CUDA)
 
 
 @pytest.fixture

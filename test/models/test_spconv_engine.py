@@ -30,7 +30,7 @@ def test_the_adapter_gives_the_chain_the_same_output_and_state(chain, one_thread
     batch = make_batch([150, 0, 70])
     expected = chain.eval()(batch)
     names = list(chain.state_dict())
-    monkeypatch.setattr(engine, "_forced", engine.SPCONV)
+    monkeypatch.setattr(engine, "_forced", engine.CUDA)
     found = chain(batch)
     for name in PRODUCTS:
         torch.testing.assert_close(found[name], expected[name], rtol=1e-4, atol=1e-5)
@@ -39,7 +39,7 @@ def test_the_adapter_gives_the_chain_the_same_output_and_state(chain, one_thread
 
 @torch.no_grad()
 def test_the_adapter_takes_a_batch_of_empty_events(chain, one_thread, monkeypatch):
-    monkeypatch.setattr(engine, "_forced", engine.SPCONV)
+    monkeypatch.setattr(engine, "_forced", engine.CUDA)
     products = chain.eval()(make_batch([0, 0]))
     assert all(len(products[name]) == 0 for name in PRODUCTS)
 
@@ -47,7 +47,7 @@ def test_the_adapter_takes_a_batch_of_empty_events(chain, one_thread, monkeypatc
 @torch.no_grad()
 def test_the_adapter_follows_loaded_weights(chain, one_thread, monkeypatch):
     batch = make_batch([60])
-    monkeypatch.setattr(engine, "_forced", engine.SPCONV)
+    monkeypatch.setattr(engine, "_forced", engine.CUDA)
     before = chain.eval()(batch)["embeddings"]
     chain.load_state_dict({name: tensor * 1.1 for name, tensor in chain.state_dict().items()})
     after = chain(batch)["embeddings"]

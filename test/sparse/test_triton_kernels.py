@@ -1,12 +1,10 @@
 """The Triton kernels: interpreted on the CPU against those in torch, and compiled for a GPU that need not be there."""
 
-import importlib.metadata
 import itertools
 import math
 import os
 import subprocess
 import sys
-import sysconfig
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,9 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlreco.sparse.gathered import kernels as kernels_module
 from mlreco.sparse.gathered import torch_kernels
-from mlreco.sparse.gathered.kernels import kernels_for, triton_compiles, triton_serves
+from mlreco.sparse.gathered.kernels import kernels_for
 from mlreco.sparse.gathered.parts import ABSENT, Affine, Convolution, Part
 from mlreco.sparse.gathered.tables import levels_of
 
@@ -267,43 +264,3 @@ def test_threads_start_kernels_one_at_a_time(monkeypatch):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(triton_kernels.codes_of, [torch.zeros(3, 4, dtype=torch.int64)] * 8))
     assert seen == [1] * 8
-
-
-@pytest.fixture
-def anew():
-    """Look again at what is installed."""
-    triton_compiles.cache_clear()
-    yield
-    triton_compiles.cache_clear()
-
-
-@pytest.mark.parametrize("lacking", ["triton", "new triton", "CC", "compiler", "headers"])
-def test_what_triton_lacks_is_left_to_spconv(anew, monkeypatch, tmp_path, lacking):
-    monkeypatch.delenv("CC", raising=False)
-    if lacking == "triton":
-        monkeypatch.setattr(importlib.metadata, "version", missing)
-    elif lacking == "new triton":
-        monkeypatch.setattr(importlib.metadata, "version", lambda _: "3.5.1")
-    elif lacking == "CC":
-        monkeypatch.setenv("CC", str(tmp_path / "none"))
-    elif lacking == "compiler":
-        monkeypatch.setenv("PATH", str(tmp_path))
-    else:
-        monkeypatch.setattr(sysconfig, "get_path", lambda *_: str(tmp_path))
-    assert not triton_compiles()
-
-
-def missing(name):
-    raise importlib.metadata.PackageNotFoundError(name)
-
-
-@pytest.mark.parametrize(("capability", "serves"), [((7, 5), False), ((8, 0), True), ((12, 0), True)])
-def test_devices_older_than_triton_supports_are_left_to_spconv(monkeypatch, capability, serves):
-    monkeypatch.setattr(kernels_module, "triton_compiles", lambda: True)
-    monkeypatch.setattr(torch.version, "cuda", "13.0")
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
-    serves_anew = triton_serves.__wrapped__
-    assert serves_anew(torch.device("cuda", 0)) == serves
-    assert not serves_anew(torch.device("cpu"))
-    monkeypatch.setattr(torch.version, "cuda", None)  # a device of AMD, which torch calls cuda, too
-    assert not serves_anew(torch.device("cuda", 0))

@@ -1,4 +1,4 @@
-"""``mlreco info FILE...``."""
+"""``mlreco info [FILE...]``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlreco.errors import UserError, nearest
 NAME = "info"
 HELP = (
     "tell what files hold: events, products, voxels, instances, energies; of configurations their stages and weights; "
-    "of checkpoints what they were trained on"
+    "of checkpoints what they were trained on; without a file, what a run on this machine would use"
 )
 
 
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
         "files",
-        nargs="+",
+        nargs="*",
         metavar="FILE",
         help="files, patterns, folders, .txt lists, configurations, checkpoints, names",
     )
@@ -38,13 +38,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Describe each file."""
+    """Describe each file, or the machine where none is given."""
     from mlreco.semantics import class_scheme
 
     class_scheme(arguments.class_scheme)
+    if not arguments.files:
+        _describe_machine(arguments)
     for word in arguments.files:
         for title, file in _named(word):
             _describe(title, file, arguments)
+
+
+def _describe_machine(arguments: argparse.Namespace) -> None:
+    """Report what a run would use.
+
+    Raises:
+        UserError: a file is to be read, but none is given.
+    """
+    from mlreco.cli.machine import machine_lines
+
+    if arguments.check or arguments.all:
+        raise UserError(f"--{'check' if arguments.check else 'all'}: give the files to read")
+    say("\n".join(machine_lines()))
 
 
 def _named(word: str) -> list[tuple[str | None, Path]]:

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
-import shutil
-import sysconfig
-from functools import lru_cache
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -15,6 +9,7 @@ from torch import Tensor
 
 from mlreco.sparse.gathered import torch_kernels
 from mlreco.sparse.gathered.parts import Affine, Ascent, Convolution, Halving, Part
+from mlreco.sparse.gathered.triton_needs import lacking_on
 
 
 class Kernels(Protocol):
@@ -50,41 +45,9 @@ class Kernels(Protocol):
         """Write features, and the same after normalisation and activation."""
 
 
-OLDEST_TRITON = (3, 6)
-"""Oldest version whose compiled kernels are known to take the arguments that are given to them here."""
-
-
-OLDEST_DEVICE = (8, 0)
-"""Oldest compute capability that Triton supports (Ampere)."""
-
-
-@lru_cache
-def triton_compiles() -> bool:
-    """Tell whether Triton is there, and a C compiler and Python's headers, with which it makes what starts kernels."""
-    try:
-        numbers = importlib.metadata.version("triton").split(".")[:2]
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    if tuple(map(int, numbers)) < OLDEST_TRITON:
-        return False
-    compilers = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]
-    scheme = sysconfig.get_default_scheme()
-    scheme = "posix_prefix" if scheme == "posix_local" else scheme  # Debian's headers are not where its packages are
-    headers = Path(sysconfig.get_path("include", scheme))
-    return any(map(shutil.which, compilers)) and (headers / "Python.h").is_file()
-
-
-@lru_cache
-def triton_serves(device: torch.device) -> bool:
-    """Tell whether Triton's kernels run on a device: one of NVIDIA that Triton supports."""
-    if device.type != "cuda" or torch.version.cuda is None or not triton_compiles():
-        return False
-    return torch.cuda.get_device_capability(device) >= OLDEST_DEVICE
-
-
 def kernels_for(tensor: Tensor) -> Kernels:
     """Return the kernels for tensors of a device."""
-    if triton_serves(tensor.device):
+    if lacking_on(tensor.device) is None:
         from mlreco.sparse.gathered import triton_kernels
 
         return triton_kernels
