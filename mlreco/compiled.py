@@ -194,3 +194,19 @@ def _names(code: CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _names(constant)
+
+
+@compiled
+def _nothing() -> None:
+    """Do nothing."""
+
+
+@cache
+def let_threads_call() -> None:
+    """Make compiled functions safe to call from several threads; to be called before these start.
+
+    At the first compilation of a process numba lets its extensions, which other packages may bring (awkward does), add
+    types to a table. Another thread that looks up a type meanwhile may end in ``RuntimeError: dictionary changed size
+    during iteration``.
+    """
+    _nothing()

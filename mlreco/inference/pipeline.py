@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, TypeVar
 
+from mlreco.compiled import let_threads_call
 from mlreco.compiling import Stopwatch
 
 T = TypeVar("T")
@@ -75,6 +76,7 @@ def prefetched(items: Iterable[T], depth: int = 2) -> Iterator[T]:
         except BaseException as error:  # handed to the consumer, whatever it is
             put((_END, error))
 
+    let_threads_call()
     thread = threading.Thread(target=produce, name="prefetch", daemon=True)
     thread.start()
     try:
@@ -100,6 +102,7 @@ class InOrder:
     """
 
     def __init__(self, depth: int = 4) -> None:
+        let_threads_call()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="finish")
         self._calls: deque[Future] = deque()
         self._depth = depth

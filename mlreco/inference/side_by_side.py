@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import torch
 
+from mlreco.compiled import let_threads_call
 from mlreco.sparse import Division
 
 T = TypeVar("T")
@@ -51,6 +52,7 @@ def side_by_side(
         taken -= needed
         return result
 
+    let_threads_call()
     pool = ThreadPoolExecutor(places, "network", torch.set_num_threads, (1,))
     try:
         for item in items:

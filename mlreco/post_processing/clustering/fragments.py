@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mlreco.compiled import let_threads_call
 from mlreco.errors import UserError
 from mlreco.post_processing.clustering.embedded_voxels import checked_arrays
 from mlreco.post_processing.clustering.greedy import NOISE, GreedyClusterer
@@ -150,5 +151,6 @@ def cluster_events(
         arrays = event["semantics"], event["embeddings"], event["margins"], event["seediness"]
         return cluster_event(*arrays, thresholds, scheme, skip_classes, **options)
 
+    let_threads_call()
     with ThreadPoolExecutor(threads or os.cpu_count()) as executor:
         return list(executor.map(fragments, events))

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mlreco.compiled import let_threads_call
 from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS, EventReader, require_info
 from mlreco.post_processing.factories import GRAPH, clusterer_of
 from mlreco.post_processing.fragment_graph.partition import GraphThresholds, resolve_graph_thresholds
@@ -154,6 +155,7 @@ def tune_graph(
     before, linkage = _before(reader.info, scheme)
     read = list(read_graph_events(reader, events, scheme, min_voxels, semantics))
     steps = _POINTS + sum(len(neighbours(point, GRID)) for point in before.values())
+    let_threads_call()
     with (
         ThreadPoolExecutor(threads or os.cpu_count()) as executor,
         Progress("tune", steps * len(read), unit="x") as bar,

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from mlreco.compiled import let_threads_call
 from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS, EventReader, require_info
 from mlreco.post_processing.evaluation.text_table import aligned, decimal
 from mlreco.post_processing.settings.thresholds import Thresholds, thresholds_of_file
@@ -141,6 +142,7 @@ def tune(
     before = thresholds_of_file(reader.info, scheme)
     voxels = list(class_voxels(reader, events, PRODUCTS, min_voxels, semantics))
     coarse = Grid.whole()
+    let_threads_call()
     with ThreadPoolExecutor(threads or os.cpu_count()) as executor, Progress("tune", 2 * len(voxels), unit="x") as bar:
         samples: dict[int, list[ClassSample]] = {number: [] for number in range(len(scheme))}
         for one, sample in zip(voxels, executor.map(_sample, voxels), strict=True):
