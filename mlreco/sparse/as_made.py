@@ -16,11 +16,13 @@ from torch import nn
 from torch.autograd import forward_ad
 from torch.nn.modules import module as torch_module
 
+CPU_DEVICE = torch.device("cpu")
+
 
 class Checked(Protocol):
     """A layer that tells whether the engine may rely on it."""
 
-    def is_as_made(self, device_type: str = "cpu") -> bool:
+    def is_as_made(self, device: torch.device = CPU_DEVICE) -> bool:
         """Tell whether the output of the layer may be computed there without calling the layer."""
 
 
@@ -41,10 +43,10 @@ def tangents_flow() -> bool:
     return forward_ad._current_level >= 0
 
 
-def is_own(module: object, kind: type[M], device_type: str = "cpu") -> TypeGuard[M]:
+def is_own(module: object, kind: type[M], device: torch.device = CPU_DEVICE) -> TypeGuard[M]:
     """Tell whether a module is of exactly this class, not of a subclass, and has no hooks and no replaced methods.
 
-    Its parameters must also be ordinary tensors on a device of this type.
+    Its parameters must also be ordinary tensors on this device.
     """
     state = module.__dict__
     if type(module) is not kind or not _METHODS.isdisjoint(state):
@@ -57,27 +59,27 @@ def is_own(module: object, kind: type[M], device_type: str = "cpu") -> TypeGuard
     ):
         return False
     for tensor in state["_parameters"].values():  # no generator: it takes twice the time, and a step asks 250 layers
-        if tensor is not None and not (type(tensor) in _ORDINARY and tensor.device.type == device_type):
+        if tensor is not None and not (type(tensor) in _ORDINARY and tensor.device == device):
             return False
     return True
 
 
-def is_made(module: object, kind: type[C], device_type: str = "cpu") -> TypeGuard[C]:
+def is_made(module: object, kind: type[C], device: torch.device = CPU_DEVICE) -> TypeGuard[C]:
     """Tell whether a module is of exactly this class of the package, and its ``is_as_made`` returns True."""
-    return type(module) is kind and module.is_as_made(device_type)
+    return type(module) is kind and module.is_as_made(device)
 
 
 def is_list_of(
-    modules: Iterable[object], kind: type[nn.Module], member: type[Checked], device_type: str = "cpu"
+    modules: Iterable[object], kind: type[nn.Module], member: type[Checked], device: torch.device = CPU_DEVICE
 ) -> bool:
     """Tell whether a container is of exactly this class, has no hooks, and ``is_made`` holds for all its members."""
     container: object = modules
-    return is_own(container, kind, device_type) and all(is_made(module, member, device_type) for module in modules)
+    return is_own(container, kind, device) and all(is_made(module, member, device) for module in modules)
 
 
-def is_linear(layer: nn.Module, device_type: str = "cpu") -> bool:
+def is_linear(layer: nn.Module, device: torch.device = CPU_DEVICE) -> bool:
     """Tell whether a module is a linear layer without bias and with a parameter of float32 as its weight."""
-    if not is_own(layer, nn.Linear, device_type) or layer.bias is not None:
+    if not is_own(layer, nn.Linear, device) or layer.bias is not None:
         return False
     weight = layer._parameters.get("weight")
     return weight is not None and weight.dtype == torch.float32

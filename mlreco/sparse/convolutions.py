@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from mlreco.sparse.arguments import whole
-from mlreco.sparse.as_made import is_own
+from mlreco.sparse.as_made import CPU_DEVICE, is_own
 from mlreco.sparse.engine import engine_of
 from mlreco.sparse.maps.kernel_map import KernelMap
 from mlreco.sparse.maps.sites import INVERSE, STRIDED, SUBMANIFOLD, sites_to_undo, strided_sites, submanifold_sites
@@ -85,9 +85,9 @@ class SparseConvolution(nn.Module):
         """Return the kernel map on the CPU, and a function that makes the output image of (n_out, Cout) features."""
         raise NotImplementedError
 
-    def is_as_made(self, device_type: str = "cpu") -> bool:
+    def is_as_made(self, device: torch.device = CPU_DEVICE) -> bool:
         """Tell whether its parameters are float32 and of its shape; see :mod:`mlreco.sparse.as_made`."""
-        if not is_own(self, type(self), device_type) or type(self) not in (
+        if not is_own(self, type(self), device) or type(self) not in (
             SubMConv3d,
             SparseConv3d,
             SparseInverseConv3d,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from mlreco.sparse.arguments import whole
 
@@ -118,8 +119,8 @@ def _refuse_sites_outside(tensor: SparseConvTensor) -> None:
     )
 
 
-def require_image(layer: object, given: object) -> None:
-    """Refuse what is no sparse image.
+def require_image(layer: nn.Module, given: object) -> None:
+    """Refuse what is no sparse image on the device of a layer.
 
     Args:
         layer: the layer that was called.
@@ -127,20 +128,22 @@ def require_image(layer: object, given: object) -> None:
 
     Raises:
         TypeError: it is something else.
+        ValueError: it is on another device than the layer's own parameters.
     """
     if not isinstance(given, SparseConvTensor):
         raise TypeError(
             f"{type(layer).__name__} takes a SparseConvTensor, not {_named(given)}; features of sites become one by "
             "SparseConvTensor(features, indices, spatial_shape, batch_size)"
         )
+    _require_device(layer, given.features)
 
 
-def require_images(layer: object, given: object, number: int) -> None:
-    """Refuse what is no list of so many sparse images.
+def require_images(layer: nn.Module, given: object, number: int) -> None:
+    """Refuse what is no list of so many sparse images, all on one device.
 
     Raises:
         TypeError: it is something else, or an item is.
-        ValueError: there are more or fewer.
+        ValueError: there are more or fewer, or they are on different devices.
     """
     if not isinstance(given, (list, tuple)):
         raise TypeError(f"{type(layer).__name__} takes a list of SparseConvTensor, not {_named(given)}")
@@ -148,17 +151,35 @@ def require_images(layer: object, given: object, number: int) -> None:
         require_image(layer, image)
     if len(given) != number:
         raise ValueError(f"{type(layer).__name__} takes {number} levels, the finest first, not {len(given)}")
+    devices = {str(image.features.device) for image in given}
+    if len(devices) > 1:
+        raise ValueError(
+            f"{type(layer).__name__} takes levels that are on one device, not on {', '.join(sorted(devices))}"
+        )
 
 
-def require_features(layer: object, given: object) -> None:
-    """Refuse what is no table of the features of sites.
+def require_features(layer: nn.Module, given: object) -> None:
+    """Refuse what is no table of the features of sites on the device of a layer.
 
     Raises:
         TypeError: it is no tensor.
+        ValueError: it is on another device than the layer's own parameters.
     """
     if not isinstance(given, torch.Tensor):
         hint = "; call image.replace_feature(layer(image.features))" if isinstance(given, SparseConvTensor) else ""
         raise TypeError(f"{type(layer).__name__} takes the (N, C) features of sites, not {_named(given)}{hint}")
+    _require_device(layer, given)
+
+
+def _require_device(layer: nn.Module, features: torch.Tensor) -> None:
+    """Refuse features on another device than what a layer itself holds; the layers inside have doors of their own."""
+    for tensors in (layer._parameters, layer._buffers):
+        for name, tensor in tensors.items():
+            if tensor is not None and tensor.device != features.device:
+                raise ValueError(
+                    f"the {name} of {type(layer).__name__} is on {tensor.device} and its input on {features.device}; "
+                    "move one of them with .to(device)"
+                )
 
 
 def _named(given: object) -> str:

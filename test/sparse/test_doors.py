@@ -1,5 +1,7 @@
 """What is no sparse image, at the door of every layer: one error that says what is taken."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -31,6 +33,10 @@ LEVELS = [UNetDecoder(4, 2)]
 def image(features=4):
     sites = torch.tensor([[0, 1, 1, 1], [0, 1, 1, 2], [0, 3, 3, 3]], dtype=torch.int32)
     return SparseConvTensor(torch.rand(3, features), sites, (8, 8, 8), 1)
+
+
+def encoded():
+    return UNetEncoder(4, 4, 2)(image())
 
 
 def name_of(layer):
@@ -81,3 +87,30 @@ def test_a_decoder(training):
     for number in (0, 1, 3):
         with pytest.raises(ValueError, match=f"^UNetDecoder takes 2 levels, the finest first, not {number}$"):
             layer([image()] * number)
+
+
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("layer", [*IMAGES, *FEATURES, *LEVELS], ids=name_of)
+def test_weights_on_another_device(layer, training, gradients):
+    here = image()
+    given = encoded() if layer in LEVELS else here.features if layer in FEATURES else here
+    elsewhere = copy.deepcopy(layer).train(training).to("meta")
+    message = r"^the weight of \w+ is on meta and its input on cpu; move one of them with \.to\(device\)$"
+    with torch.set_grad_enabled(gradients), pytest.raises(ValueError, match=message):
+        elsewhere(given)
+
+
+def test_levels_on_several_devices():
+    levels = encoded()
+    levels[0] = SparseConvTensor.trusted(levels[0].features.to("meta"), levels[0].indices.to("meta"), (8, 8, 8), 1)
+    with pytest.raises(ValueError, match=r"^UNetDecoder takes levels that are on one device, not on cpu, meta$"):
+        UNetDecoder(4, 2)(levels)
+
+
+@pytest.mark.parametrize("layer", [*IMAGES, *LEVELS], ids=name_of)
+def test_a_network_is_computed_as_a_whole_on_its_device_only(layer):
+    """Number and type of the device count: one of several GPUs holds the weights."""
+    elsewhere = copy.deepcopy(layer).eval().to("meta")
+    assert layer.eval().is_as_made() and elsewhere.is_as_made(torch.device("meta"))
+    assert not elsewhere.is_as_made() and not elsewhere.is_as_made(torch.device("meta", 1))

@@ -42,9 +42,9 @@ class GatherEngine(PlainEngine):
 
     def infers_as_a_whole(self, network: UNetEncoder | UNetDecoder, features: torch.Tensor) -> bool:
         """Tell whether neither gradients nor hooks want the layers of a network to be called one by one."""
-        device = features.device.type
+        device = features.device
         if network.training or torch.is_grad_enabled() or all_are_watched() or tangents_flow():
             return False
-        if features.dtype != torch.float32 and not (features.dtype in _HALF and torch.is_autocast_enabled(device)):
+        if features.dtype != torch.float32 and not (features.dtype in _HALF and torch.is_autocast_enabled(device.type)):
             return False
         return remembered(network, ("is as made", device), tuple, lambda: network.is_as_made(device))

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import nn
 
-from mlreco.sparse.as_made import is_own
+from mlreco.sparse.as_made import CPU_DEVICE, is_own
 from mlreco.sparse.tensor import require_features
 
 
@@ -89,9 +89,9 @@ class VoxelBatchNorm(nn.BatchNorm1d):
             raise ValueError("a normalisation of voxels needs running statistics")
         return mean, variance
 
-    def is_as_made(self, device_type: str = "cpu") -> bool:
+    def is_as_made(self, device: torch.device = CPU_DEVICE) -> bool:
         """Tell whether it has float32 parameters and running statistics; see :mod:`mlreco.sparse.as_made`."""
-        if not is_own(self, VoxelBatchNorm, device_type) or self.momentum is None or self.meeting is not None:
+        if not is_own(self, VoxelBatchNorm, device) or self.momentum is None or self.meeting is not None:
             return False
         if not self.track_running_stats:
             return False

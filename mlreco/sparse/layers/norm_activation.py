@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mlreco.sparse.as_made import is_made, is_own
+from mlreco.sparse.as_made import CPU_DEVICE, is_made, is_own
 from mlreco.sparse.engine import engine_of
 from mlreco.sparse.layers.norm import VoxelBatchNorm
 from mlreco.sparse.tensor import require_features
@@ -39,6 +39,6 @@ class NormActivation(nn.Module):
         """Return the same from the normalisation and torch's activation, one after the other."""
         return nn.functional.leaky_relu(self.norm(features), self.leakiness)
 
-    def is_as_made(self, device_type: str = "cpu") -> bool:
+    def is_as_made(self, device: torch.device = CPU_DEVICE) -> bool:
         """Tell whether its normalisation is as it is made; see :mod:`mlreco.sparse.as_made`."""
-        return is_own(self, NormActivation, device_type) and is_made(self.norm, VoxelBatchNorm, device_type)
+        return is_own(self, NormActivation, device) and is_made(self.norm, VoxelBatchNorm, device)

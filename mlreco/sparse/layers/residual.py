@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 
-from mlreco.sparse.as_made import is_linear, is_made, is_own
+from mlreco.sparse.as_made import CPU_DEVICE, is_linear, is_made, is_own
 from mlreco.sparse.convolutions import SparseConvolution, SubMConv3d
 from mlreco.sparse.engine import engine_of
 from mlreco.sparse.layers.norm_activation import NormActivation
@@ -55,20 +56,20 @@ class ResidualBlock(nn.Module):
         inner = self.convolution_2(inner.replace_feature(self.activation_2(inner.features)))
         return inner.replace_feature(residual_sum(inner.features, self.shortcut, image.features))
 
-    def is_as_made(self, device_type: str = "cpu") -> bool:
+    def is_as_made(self, device: torch.device = CPU_DEVICE) -> bool:
         """Tell whether all its layers are as they are made; see :mod:`mlreco.sparse.as_made`."""
         first, second, before, between = self.convolution_1, self.convolution_2, self.activation_1, self.activation_2
         return (
-            is_own(self, ResidualBlock, device_type)
-            and is_made(before, NormActivation, device_type)
-            and is_made(between, NormActivation, device_type)
+            is_own(self, ResidualBlock, device)
+            and is_made(before, NormActivation, device)
+            and is_made(between, NormActivation, device)
             and before.leakiness == between.leakiness
-            and is_made(first, SubMConv3d, device_type)
-            and is_made(second, SubMConv3d, device_type)
+            and is_made(first, SubMConv3d, device)
+            and is_made(second, SubMConv3d, device)
             and first.bias is None
             and second.bias is None
             and (first.kernel_size, first.indice_key) == (second.kernel_size, second.indice_key)
-            and (is_own(self.shortcut, nn.Identity) or is_linear(self.shortcut, device_type))
+            and (is_own(self.shortcut, nn.Identity) or is_linear(self.shortcut, device))
             and self._widths_fit()
         )
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from mlreco.sparse.as_made import is_list_of, is_made, is_own
+from mlreco.sparse.as_made import CPU_DEVICE, is_list_of, is_made, is_own
 from mlreco.sparse.convolutions import SparseConv3d, SparseInverseConv3d, SubMConv3d
 from mlreco.sparse.engine import engine_of
 from mlreco.sparse.layers.members import Level, Members, in_sequence, members
@@ -57,19 +57,19 @@ def _blocks(in_channels: int, channels: int, reps: int, leakiness: float, number
     return in_sequence(ResidualBlock(a, b, leakiness, key) for a, b in pairwise(widths))
 
 
-def _is_level(blocks: Level, device_type: str) -> bool:
+def _is_level(blocks: Level, device: torch.device) -> bool:
     """Tell whether a module is the residual blocks of one level as they are made."""
-    if not is_list_of(blocks, nn.Sequential, ResidualBlock, device_type):
+    if not is_list_of(blocks, nn.Sequential, ResidualBlock, device):
         return False
     if any(before.out_channels != after.in_channels for before, after in pairwise(blocks)):
         return False
     return len({block.convolution_1.kernel_size for block in blocks}) == 1
 
 
-def _are_levels(levels: Members[Level], device_type: str) -> bool:
+def _are_levels(levels: Members[Level], device: torch.device) -> bool:
     """Tell whether a module is the residual blocks of several levels as they are made."""
     container: object = levels
-    return is_own(container, nn.ModuleList) and all(_is_level(level, device_type) for level in levels)
+    return is_own(container, nn.ModuleList) and all(_is_level(level, device) for level in levels)
 
 
 class UNetEncoder(nn.Module):
@@ -125,16 +125,16 @@ class UNetEncoder(nn.Module):
                 image = activate_and_convolve(self.activations[level], self.downsamplings[level], image)
         return levels
 
-    def is_as_made(self, device_type: str = "cpu") -> bool:
+    def is_as_made(self, device: torch.device = CPU_DEVICE) -> bool:
         """Tell whether it is in evaluation mode and all layers are as made; see :mod:`mlreco.sparse.as_made`."""
         between = len(self.blocks) - 1
         return (
             not any(module.training for module in self.modules())
-            and is_made(self.input, SubMConv3d, device_type)
-            and is_list_of(self.activations, nn.ModuleList, NormActivation, device_type)
-            and is_list_of(self.downsamplings, nn.ModuleList, SparseConv3d, device_type)
+            and is_made(self.input, SubMConv3d, device)
+            and is_list_of(self.activations, nn.ModuleList, NormActivation, device)
+            and is_list_of(self.downsamplings, nn.ModuleList, SparseConv3d, device)
             and len(self.activations) == len(self.downsamplings) == between
-            and _are_levels(self.blocks, device_type)
+            and _are_levels(self.blocks, device)
             and self._widths_fit()
         )
 
@@ -202,14 +202,14 @@ class UNetDecoder(nn.Module):
             image = self.blocks[level](image.replace_feature(joined))
         return image
 
-    def is_as_made(self, device_type: str = "cpu") -> bool:
+    def is_as_made(self, device: torch.device = CPU_DEVICE) -> bool:
         """Tell whether it is in evaluation mode and all layers are as made; see :mod:`mlreco.sparse.as_made`."""
         return (
             not any(module.training for module in self.modules())
-            and is_list_of(self.activations, nn.ModuleList, NormActivation, device_type)
-            and is_list_of(self.upsamplings, nn.ModuleList, SparseInverseConv3d, device_type)
+            and is_list_of(self.activations, nn.ModuleList, NormActivation, device)
+            and is_list_of(self.upsamplings, nn.ModuleList, SparseInverseConv3d, device)
             and len(self.activations) == len(self.upsamplings) == len(self.blocks)
-            and _are_levels(self.blocks, device_type)
+            and _are_levels(self.blocks, device)
             and self._widths_fit()
         )
 
