@@ -135,6 +135,25 @@ def neighbours(codes, order, table, count, halvings, ORDERED: tl.constexpr):
     tl.store(table + own.to(tl.int64) * 27 + offset, tl.where(is_there, found, NONE), mask=inside)
 
 
+@triton.jit
+def _add(total, source, row, is_row, feature, cin, weight, offset, column, cout, PRECISION: tl.constexpr):
+    """Return the sums with the products of a step: some features of rows times their weights of an offset."""
+    present = feature < cin
+    place = source + row[:, None] * cin + feature[None, :]
+    values = tl.load(place, mask=is_row[:, None] & present[None, :], other=0.0)
+    place = weight + (offset * cin + feature)[:, None] * cout + column[None, :]
+    factors = tl.load(place, mask=present[:, None] & (column < cout)[None, :], other=0.0)
+    return tl.dot(values.to(factors.dtype), factors, total, input_precision=PRECISION)
+
+
+@triton.jit
+def _activated(value, scale, shift, slope, column, wanted):
+    """Return features after normalisation and activation."""
+    factor = tl.load(scale + column, mask=wanted, other=0.0)
+    value = value * factor[None, :] + tl.load(shift + column, mask=wanted, other=0.0)[None, :]
+    return tl.where(value > 0, value, value * slope)
+
+
 @triton.jit(do_not_specialize=["rows"])
 def convolution(
     source,
@@ -174,33 +193,22 @@ def convolution(
     for step in range(offsets * steps):
         offset = step // steps
         feature = (step % steps) * DEEP + step_features
-        present = feature < cin
         at = tl.load(table + long_row * offsets + offset, mask=inside, other=NONE)
-        place = source + at.to(tl.int64)[:, None] * cin + feature[None, :]
-        values = tl.load(place, mask=(at >= 0)[:, None] & present[None, :], other=0.0)
-        place = weight + (offset * cin + feature)[:, None] * cout + column[None, :]
-        factors = tl.load(place, mask=present[:, None] & wanted[None, :], other=0.0)
-        total = tl.dot(values, factors, total, input_precision=PRECISION)
+        at, there = at.to(tl.int64), at >= 0
+        total = _add(total, source, at, there, feature, cin, weight, offset, column, cout, PRECISION)
     mask = inside[:, None] & wanted[None, :]
     if SHORTCUT:
         for first in range(0, wide, DEEP):
             feature = first + step_features
-            present = feature < wide
-            place = residual + long_row[:, None] * wide + feature[None, :]
-            values = tl.load(place, mask=inside[:, None] & present[None, :], other=0.0)
-            place = shortcut + feature[:, None] * cout + column[None, :]
-            factors = tl.load(place, mask=present[:, None] & wanted[None, :], other=0.0)
-            total = tl.dot(values.to(factors.dtype), factors, total, input_precision=PRECISION)
+            total = _add(total, residual, long_row, inside, feature, wide, shortcut, 0, column, cout, PRECISION)
     elif RESIDUAL:
         total += tl.load(residual + long_row[:, None] * cout + column[None, :], mask=mask, other=0.0)
     if RAW:
         tl.store(raw + long_row[:, None] * raw_stride + column[None, :], total, mask=mask)
     if ACTIVE:
-        factor = tl.load(scale + column, mask=wanted, other=0.0)
-        total = total * factor[None, :] + tl.load(shift + column, mask=wanted, other=0.0)[None, :]
-        total = tl.where(total > 0, total, total * slope)
         place = active + long_row[:, None] * active_stride + column[None, :]
-        tl.store(place, total.to(active.dtype.element_ty), mask=mask)
+        value = _activated(total, scale, shift, slope, column, wanted)
+        tl.store(place, value.to(active.dtype.element_ty), mask=mask)
 
 
 @triton.jit(do_not_specialize=["rows"])
@@ -224,7 +232,5 @@ def copy(
     mask = (row < rows)[:, None] & wanted[None, :]
     value = tl.load(features + row[:, None] * width + column[None, :], mask=mask, other=0.0)
     tl.store(raw + row[:, None] * raw_stride + column[None, :], value, mask=mask)
-    factor = tl.load(scale + column, mask=wanted, other=0.0)
-    value = value * factor[None, :] + tl.load(shift + column, mask=wanted, other=0.0)[None, :]
-    value = tl.where(value > 0, value, value * slope)
+    value = _activated(value, scale, shift, slope, column, wanted)
     tl.store(active + row[:, None] * active_stride + column[None, :], value.to(active.dtype.element_ty), mask=mask)
