@@ -7,6 +7,7 @@ registers, so that what is gathered never goes to memory, and adds residual, nor
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -92,6 +93,14 @@ _ready: dict[tuple[Any, ...], Any] = {}
 """Compiled kernels of convolutions by all that their code depends on."""
 
 
+def _are_aligned(tensors: Iterable[Tensor]) -> bool:
+    """Tell whether all tensors begin at multiples of 16 bytes, of which Triton's code makes use."""
+    places = 0
+    for tensor in tensors:  # functools.reduce takes twice the time
+        places |= tensor.data_ptr()
+    return places % 16 == 0
+
+
 def _start(
     source: Tensor,
     table: Tensor,
@@ -100,36 +109,35 @@ def _start(
     raw: Tensor | None,
     active: Tensor | None,
 ) -> None:
-    """Start the kernel of a convolution; for a tensor that it does not need the weight stands in.
+    """Start the kernel of a convolution.
 
     Triton's own call looks at every argument to find the code that was compiled for its type, size and alignment. That
-    takes three times as long as starting the kernel. Here the arguments on which the code depends are the key.
+    takes three times as long as starting the kernel, and an inference starts a hundred. Here the arguments on which the
+    code depends are the key.
     """
     weight, shortcut, then = layer
+    scale, shift, slope = (None, None, 0.0) if then is None else then
+    given = source, table, weight, residual, shortcut, scale, shift, raw, active
+    tensors = [weight if tensor is None else tensor for tensor in given]  # something must stand in for what is absent
     (rows, offsets), (_, cin, cout) = table.shape, weight.shape
-    scale, shift, slope = (weight, weight, 0.0) if then is None else then
-    wide = 0 if residual is None else residual.shape[1]
-    raw_stride, active_stride = 0 if raw is None else raw.stride(0), 0 if active is None else active.stride(0)
-    block = _blocks(rows, cin, cout)
-    precision = "tf32" if torch.backends.cuda.matmul.allow_tf32 else FLOAT32
+    residual_width = 0 if residual is None else residual.shape[1]
+    raw_stride = 0 if raw is None else raw.stride(0)
+    active_stride = 0 if active is None else active.stride(0)
+    sizes = offsets, cin, cout, residual_width, raw_stride, active_stride, slope
     flags = residual is not None, shortcut is not None, raw is not None, active is not None
-    addresses = (source, table, weight, *(weight if t is None else t for t in (residual, shortcut)), scale, shift)
-    addresses = (*addresses, *(weight if out is None else out for out in (raw, active)))
-    sizes = (rows, offsets, cin, cout, wide, raw_stride, active_stride, slope)
-    settings = (*flags, precision, *block)
-    places = 0
-    for tensor in addresses:  # a step starts a hundred kernels, and functools.reduce takes twice the time
-        places |= tensor.data_ptr()
-    aligned = places % 16 == 0
-    key = (source.device.index, weight.dtype, addresses[-1].dtype, aligned, sizes[1:], settings)
-    grid = (-(-rows // block[0]), -(-cout // block[1]), 1)
+    precision = "tf32" if torch.backends.cuda.matmul.allow_tf32 else FLOAT32
+    block_rows, block_columns, deep = _blocks(rows, cin, cout)
+    settings = *flags, precision, block_rows, block_columns, deep
+    grid = -(-rows // block_rows), -(-cout // block_columns), 1
+    aligned = _are_aligned(tensors)
+    key = source.device.index, weight.dtype, tensors[-1].dtype, aligned, sizes, settings
     kernel = _ready.get(key)
-    if kernel is None:
-        kernel = _launch(triton_code.convolution, grid, *addresses, *sizes, *settings)
-        if aligned:
-            _ready[key] = kernel
+    if kernel is not None:
+        kernel[grid](*tensors, rows, *sizes, *settings)
         return
-    kernel[grid](*addresses, *sizes, *settings)
+    kernel = _launch(triton_code.convolution, grid, *tensors, rows, *sizes, *settings)
+    if aligned:
+        _ready[key] = kernel
 
 
 def activated_convolution(source: Tensor, table: Tensor, layer: Convolution) -> Tensor:
