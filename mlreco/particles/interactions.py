@@ -1,4 +1,4 @@
-"""Particles grouped to interactions: which belong together, where they come from, which one another came out of."""
+"""Particles grouped to interactions: which belong together, which come from the vertex, out of which others came."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from mlreco.particles.kinds import Kind
 from mlreco.particles.proximity import Proximity
 from mlreco.particles.showers import ShowerStarts
 from mlreco.particles.trajectory import Trajectories
-from mlreco.particles.vertices import ALONG, SECONDARY, Attachments, attach_showers, crossing_pairs, nearest_points
+from mlreco.particles.vertices import (
+    SECONDARY,
+    Attachments,
+    StartingLines,
+    attach_showers,
+    crossing_pairs,
+    nearest_points,
+)
 
 SMALL_ENERGY = 10.0
 """A lone shower below this energy, MeV, is debris of the interaction that is near it."""
@@ -83,7 +90,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Relations:
+class Grouping:
     """How K particles belong together.
 
     Attributes:
@@ -92,11 +99,7 @@ class Relations:
         parent: (K,) int64 place of the particle it came out of; -1 for primaries and where that is not known.
         backward: (K,) bool: it moves from the second end of its path to the first (of a shower: in the second sense).
         odds: (K,) float64 log odds of that sense; NaN where nothing tells.
-        origins: (K, 3) float64 where tracks come from, cm: the vertex, or where they meet their parent; NaN where
-            nothing but the track itself tells.
-        vertices: (I, 3) float64 vertex of each interaction, cm; NaN where it cannot be known.
-        spreads: (I,) float64 uncertainty of the vertex in each axis, cm; NaN where one particle alone tells it.
-        events: (I,) int64 event of each interaction, ascending.
+        meetings: (K, 3) float64 where tracks meet their parent, cm; NaN for those without.
     """
 
     interaction: np.ndarray
@@ -104,6 +107,21 @@ class Relations:
     parent: np.ndarray
     backward: np.ndarray
     odds: np.ndarray
+    meetings: np.ndarray
+
+
+@dataclass(frozen=True)
+class Relations(Grouping):
+    """The same, and where they come from.
+
+    Attributes:
+        origins: (K, 3) float64 where tracks come from, cm: the vertex, or where they meet their parent; NaN where
+            nothing but the track itself tells.
+        vertices: (I, 3) float64 vertex of each interaction, cm; NaN where it cannot be known.
+        spreads: (I,) float64 uncertainty of the vertex in each axis, cm; NaN where one particle alone tells it.
+        events: (I,) int64 event of each interaction, ascending.
+    """
+
     origins: np.ndarray
     vertices: np.ndarray
     spreads: np.ndarray
@@ -116,8 +134,8 @@ class Relations:
 
 
 @dataclass
-class _Grouping:
-    """Relations as they come to be known: (K,) group, -1 for none yet; parent, sense and its odds as in `Relations`."""
+class _Found:
+    """A `Grouping` as it comes to be known: (K,) group, -1 for none yet; parent, sense and its odds as there."""
 
     group: np.ndarray
     parent: np.ndarray
@@ -126,7 +144,7 @@ class _Grouping:
     count: int
 
 
-def find_interactions(event: Measured) -> Relations:
+def find_interactions(event: Measured) -> Grouping:
     """Group the particles of events: as a stage has done, where one has, else by geometry.
 
     Geometry tells in any case where they start, which come from the vertex, and out of which they came; Michel and
@@ -138,7 +156,7 @@ def find_interactions(event: Measured) -> Relations:
     parent = np.maximum(parent, np.maximum(stopped, delta_parents(contacts, event.kinds == Kind.DELTA)))
     group = np.where(parent >= 0, junctions.group[parent], junctions.group)
     odds = np.where(event.tracks, junctions.odds, np.nan)
-    found = _Grouping(group, parent, junctions.backward.copy(), odds, len(junctions.vertex))
+    found = _Found(group, parent, junctions.backward.copy(), odds, len(junctions.vertex))
     _start_at_parents(found, event, contacts)
     points = _meeting_points(junctions, event.trajectories, event.tracks)
     _attach_showers(found, event, points)
@@ -148,13 +166,37 @@ def find_interactions(event: Measured) -> Relations:
     if event.together is not None:
         together = np.where((found.parent >= 0) & ~event.tracks, event.together[found.parent], event.together)
         interaction, primary = _as_told(together, interaction, primary, event)
-    vertices, spreads, members = _vertices(interaction, primary, event, found.backward)
-    origins = _origins_in_parents(found, event, junctions, points, contacts)
-    told = primary & (members[interaction] > 1)
+    meetings = _meetings_with_parents(found, event, junctions, points, contacts)
+    return Grouping(interaction, primary, found.parent, found.backward, found.odds, meetings)
+
+
+def place_vertices(grouping: Grouping, kinds: np.ndarray, events: np.ndarray, lines: StartingLines) -> Relations:
+    """Return where the particles of each interaction come from.
+
+    Args:
+        grouping: of K particles.
+        kinds: (K,) `Kind` of each.
+        events: (K,) event of each, ascending.
+        lines: along which they start, in the sense in which they move.
+    """
+    vertices, spreads, members = _vertices(grouping, kinds, lines)
+    origins, interaction = grouping.meetings.copy(), grouping.interaction
+    told = grouping.primary & (members[interaction] > 1)
     origins[told] = vertices[interaction[told]]
-    events = np.empty(len(vertices), np.int64)
-    events[interaction] = event.events
-    return Relations(interaction, primary, found.parent, found.backward, found.odds, origins, vertices, spreads, events)
+    event_of = np.empty(len(vertices), np.int64)
+    event_of[interaction] = events
+    return Relations(
+        interaction,
+        grouping.primary,
+        grouping.parent,
+        grouping.backward,
+        grouping.odds,
+        grouping.meetings,
+        origins,
+        vertices,
+        spreads,
+        event_of,
+    )
 
 
 def _placed(labels: np.ndarray, events: np.ndarray) -> np.ndarray:
@@ -186,7 +228,7 @@ def _junctions(event: Measured, contacts: Contacts) -> tuple[Junctions, np.ndarr
     return find_junctions(contacts, lengths, tracks, event.sense, stops, votes), stopped
 
 
-def _start_at_parents(found: _Grouping, event: Measured, contacts: Contacts) -> None:
+def _start_at_parents(found: _Found, event: Measured, contacts: Contacts) -> None:
     """Let Michel and delta electrons start at the end of their line that is nearer to their parent."""
     children = np.flatnonzero((found.parent >= 0) & (event.kinds != Kind.TRACK))
     if not len(children):
@@ -204,8 +246,8 @@ def _rows_of_children(contacts: Contacts, parent: np.ndarray, children: np.ndarr
     return order[np.searchsorted(keys[order], parent[children] * len(parent) + children)]
 
 
-def _origins_in_parents(
-    found: _Grouping, event: Measured, junctions: Junctions, points: _Points, contacts: Contacts
+def _meetings_with_parents(
+    found: _Found, event: Measured, junctions: Junctions, points: _Points, contacts: Contacts
 ) -> np.ndarray:
     """Return (K, 3) where tracks meet their parent: the mean of the ends there, or the line of its side."""
     origins = np.full((len(event.kinds), 3), np.nan)
@@ -264,7 +306,7 @@ def _attach(event: Measured, points: _Points, priors: np.ndarray) -> Attachments
     )
 
 
-def _attach_showers(found: _Grouping, event: Measured, points: _Points) -> None:
+def _attach_showers(found: _Found, event: Measured, points: _Points) -> None:
     """Let showers belong to the junction at which they point."""
     chosen = event.electromagnetic
     attached = _attach(event, points, np.where(points.arriving < 0, 1.0, SECONDARY))
@@ -293,7 +335,7 @@ def _meeting_points(junctions: Junctions, trajectories: Trajectories, tracks: np
     return _Points(ids, points, counts, group, np.where(is_vertex, -1, arriving), track)
 
 
-def _pair_showers(found: _Grouping, event: Measured) -> None:
+def _pair_showers(found: _Found, event: Measured) -> None:
     """Give showers whose lines meet behind their starts a group of their own."""
     chosen, showers = event.electromagnetic, event.showers
     lone = chosen[(found.group[chosen] < 0) & (event.energies[chosen] >= SMALL_ENERGY)]
@@ -313,7 +355,7 @@ def _pair_showers(found: _Grouping, event: Measured) -> None:
         found.count += 1
 
 
-def _group_the_rest(found: _Grouping, event: Measured) -> np.ndarray:
+def _group_the_rest(found: _Found, event: Measured) -> np.ndarray:
     """Give the rest a group: debris that of the nearest particle, others one of their own; return what is primary."""
     group, tracks = found.group, event.tracks
     small = (group < 0) & np.where(tracks, event.sizes <= SMALL_VOXELS, ~(event.energies >= SMALL_ENERGY))
@@ -356,25 +398,18 @@ def _as_told(
     return interaction, primary & (group == main[interaction])
 
 
-def _vertices(
-    interaction: np.ndarray, primary: np.ndarray, event: Measured, backward: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the vertices of interactions from the starts of their primaries, the uncertainties, and how many tell."""
-    count = int(interaction.max(initial=-1)) + 1
-    side = backward.astype(np.int64)
-    rows, is_track = np.arange(len(interaction)), event.tracks
-    trajectories, showers = event.trajectories, event.showers
-    starts = np.where(is_track[:, None], trajectories.ends[rows, side], showers.positions[rows, side])
-    other = np.where(is_track[:, None], trajectories.ends[rows, 1 - side], np.nan)
-    directions = np.where(is_track[:, None], other - starts, showers.directions[rows, side])
-    length = np.linalg.norm(directions, axis=1, keepdims=True)
-    directions = directions / np.where(length > 0, length, np.nan)
+def _vertices(grouping: Grouping, kinds: np.ndarray, lines: StartingLines) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the vertices of interactions from the starts of their primaries, the uncertainties, and how many tell.
+
+    Showers tell where no track does.
+    """
+    interaction, primary = grouping.interaction, grouping.primary
+    count, is_track = int(interaction.max(initial=-1)) + 1, kinds == Kind.TRACK
     has_track = np.bincount(interaction, is_track & primary, count) > 0
-    usable = primary & (is_track | ((event.kinds == Kind.SHOWER) & ~has_track[interaction]))
-    usable &= np.isfinite(starts).all(axis=1)
-    along = np.where(is_track, ALONG, np.inf)
-    points, spreads = nearest_points(starts[usable], directions[usable], along[usable], interaction[usable], count)
+    usable = primary & (is_track | ((kinds == Kind.SHOWER) & ~has_track[interaction]))
+    usable &= np.isfinite(lines.points).all(axis=1)
+    points, spreads = nearest_points(lines[usable], interaction[usable], count)
     members = np.bincount(interaction[usable], minlength=count)
     alone = usable & (members[interaction] == 1)
-    points[interaction[alone]] = starts[alone]
+    points[interaction[alone]] = lines.points[alone]
     return points, np.where(members > 1, spreads, np.nan), members

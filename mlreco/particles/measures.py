@@ -7,7 +7,7 @@ import numpy as np
 from mlreco.errors import UserError
 from mlreco.particles.columns import DEDX, INTERACTION, particle_type, put_vectors, vectors_of
 from mlreco.particles.csda import STOPPING, csda_range, kinetic_energy
-from mlreco.particles.directions import StartLines, start_lines
+from mlreco.particles.directions import StartLines
 from mlreco.particles.geometry import means, principal_axes
 from mlreco.particles.grouping import ParticleVoxels
 from mlreco.particles.identity import photon_probability
@@ -15,11 +15,11 @@ from mlreco.particles.interactions import Relations
 from mlreco.particles.joined import JoinedImages, of_particles
 from mlreco.particles.kinds import Kind, most_common
 from mlreco.particles.liquid_argon import MASSES, MUON_OF_PION
-from mlreco.particles.profiles import NEAR, Profiles
+from mlreco.particles.profiles import Profiles
 from mlreco.particles.proximity import Proximity
-from mlreco.particles.scattering import PLACES, hidden_by_smoothing, scattering_of_line, scattering_of_track
+from mlreco.particles.scattering import PLACES, hidden_by_smoothing, scattering_of_likely, scattering_of_line
 from mlreco.particles.showers import ShowerStarts, direction_error
-from mlreco.particles.stopping import PARTICLES, StoppingLikelihood
+from mlreco.particles.stopping import StoppingLikelihood
 from mlreco.particles.trajectory import Trajectories
 
 END_STEPS = 6
@@ -102,7 +102,7 @@ def measure_lines(
     relations: Relations,
     stopping: StoppingLikelihood,
     walls: np.ndarray,
-    proximity: Proximity,
+    first: StartLines,
 ) -> None:
     """Fill in what the paths of particles tell; showers and others have ends and a length too, but no dE/dx."""
     rows = np.arange(len(table))
@@ -112,8 +112,6 @@ def measure_lines(
     put_vectors(table, "start", ends[rows, side])
     put_vectors(table, "end", ends[rows, 1 - side])
     tracks = kinds == Kind.TRACK
-    assigned = np.isfinite(table["margin"])
-    first = start_lines(voxels, trajectories, relations.backward, proximity, assigned, NEAR)
     put_vectors(table, "direction", first.directions)
     table["dedx"], table["dedx_start"], table["dedx_end"] = _ionisation(profiles, relations.backward)
     lines = tracks | (kinds == Kind.MICHEL) | (kinds == Kind.DELTA)
@@ -139,16 +137,12 @@ def _scattered(
 ) -> np.ndarray:
     """Return by how much scattering turns the lines fitted at the starts, (K,) rad; 0 where no energy is known.
 
-    Tracks have the energies of the range from their first voxel to their end (``lengths``, (K,) cm) and what each of
-    `PARTICLES` probably has left there (``left``, (K, 2) cm), and may have turned on their way to the first voxel
+    Tracks have the energies of the range from their first voxel to their end (``lengths``, (K,) cm) and what a muon
+    and a proton probably have left there (``left``, (K, 2) cm), and may have turned on their way to the first voxel
     (``before``, (K,) cm). Electrons lose their energy evenly along their path.
     """
     ranges = lengths[:, None] + left
-    muon, proton = (
-        scattering_of_track(of_one, before, first.lengths, first.turned, particle)
-        for of_one, particle in zip(ranges.T, PARTICLES, strict=True)
-    )
-    of_tracks = np.where(table["score_proton"] > LIKELY, proton, muon)
+    of_tracks = scattering_of_likely(ranges, before, first.lengths, first.turned, table["score_proton"])
     of_tracks = np.where(np.isfinite(table["range_energy_muon"]), of_tracks, 0.0)
     rest = 1 - first.lengths[:, None] * PLACES / np.where(lengths > 0, lengths, np.nan)[:, None]
     energies = table["expected_energy"][:, None] * np.maximum(rest, 0.0)

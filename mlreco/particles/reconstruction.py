@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from mlreco.particles.columns import DEDX, INTERACTION, vectors_of
+from mlreco.particles.directions import start_lines
 from mlreco.particles.grouping import group_voxels
 from mlreco.particles.image import LabelledImage
-from mlreco.particles.interactions import Measured, find_interactions
+from mlreco.particles.interactions import Measured, find_interactions, place_vertices
 from mlreco.particles.joined import JoinedImages, interactions_of
 from mlreco.particles.kinds import Kind, kinds_of
 from mlreco.particles.landmarks import find_landmarks
@@ -31,6 +32,7 @@ from mlreco.particles.proximity import find_neighbours
 from mlreco.particles.sharing import expected_energies, resolve_class_bias
 from mlreco.particles.showers import direction_error, find_shower_starts
 from mlreco.particles.skeleton import SMALLEST_GAP, find_lines
+from mlreco.particles.starts import starting_lines
 from mlreco.particles.stopping import stopping_likelihood
 from mlreco.particles.trajectory import NODE_SPACING, follow
 from mlreco.particles.walls import way_to_walls
@@ -128,7 +130,8 @@ def _reconstruct(
     stopping = stopping_likelihood(profiles, trajectories.lengths)
     showers = find_shower_starts(voxels, landmarks, lines, kinds == Kind.SHOWER)
     proximity = find_neighbours(voxels, landmarks, NEIGHBOUR_REACH)
-    relations = find_interactions(
+    shower_errors = direction_error(table["energy"])
+    grouping = find_interactions(
         Measured(
             voxels.events,
             kinds,
@@ -137,12 +140,18 @@ def _reconstruct(
             trajectories,
             stopping.sense(),
             showers,
-            direction_error(table["energy"]),
+            shower_errors,
             proximity,
             voxels.positions,
             interactions_of(images, voxels),
         )
     )
+    assigned, backward = np.isfinite(table["margin"]), grouping.backward
+    first = start_lines(voxels, trajectories, backward, proximity, assigned, NEAR)
+    starts = starting_lines(
+        kinds, backward, first, trajectories, stopping, showers, shower_errors, float(voxels.voxel_size.max())
+    )
+    relations = place_vertices(grouping, kinds, voxels.events, starts)
     relate(table, relations, proximity)
     table["expected_energy"] = table["energy"]
     if bias is not None and images.scores is not None:
@@ -150,7 +159,7 @@ def _reconstruct(
         table["expected_energy"] = expected_energies(voxels, parents, table["semantic"], images.scores, bias)
     low, high = (corners[voxels.events] for corners in images.corners())
     walls = way_to_walls(trajectories, low, high, voxels.voxel_size)
-    measure_lines(table, kinds, voxels, trajectories, profiles, relations, stopping, walls, proximity)
+    measure_lines(table, kinds, voxels, trajectories, profiles, relations, stopping, walls, first)
     measure_showers(table, kinds, showers, relations)
     contain(table, voxels, images, containment_margin)
     identify(table, kinds, shower_response)

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from mlreco.particles.csda import kinetic_energy
 from mlreco.particles.liquid_argon import MASSES, RADIATION_LENGTH
+from mlreco.particles.stopping import PARTICLES
 
 HIGHLAND = 13.6
 """MeV; the scattering angle of a unit charge in one radiation length times momentum and speed (Particle Data Group)."""
@@ -84,6 +85,25 @@ def scattering_of_track(
     energies, mass = kinetic_energy(np.maximum(ranges[:, None] - at, 0.0), particle), MASSES[particle]
     hidden = np.where(before > 0, scattering_angle(energies[:, 0], before, mass), 0.0)
     return np.hypot(scattering_of_line(energies[:, 1:], mass, lengths, turned), hidden)
+
+
+def scattering_of_likely(
+    ranges: np.ndarray, before: np.ndarray, lengths: np.ndarray, turned: np.ndarray, proton: np.ndarray
+) -> np.ndarray:
+    """Return the same for tracks of which it is known how probable it is that they are protons, (K,) rad.
+
+    Args:
+        ranges: (K, 2) as in `scattering_of_track`, of a muon and of a proton.
+        before: as there.
+        lengths: as there.
+        turned: as there.
+        proton: (K,) probability; that of a NaN is a muon.
+    """
+    muon, heavy = (
+        scattering_of_track(of_one, before, lengths, turned, particle)
+        for of_one, particle in zip(ranges.T, PARTICLES, strict=True)
+    )
+    return np.where(proton > 0.5, heavy, muon)
 
 
 def hidden_by_smoothing(lengths: np.ndarray, particle: str, spacing: float, voxel: float) -> np.ndarray:

@@ -1,8 +1,12 @@
 """Positions of vertices, and which showers point at which.
 
 A vertex is the point nearest to the lines along which its particles start: the sum over particles of the squared
-distance from the line over ACROSS squared and along it, from the start, over ALONG squared, is least. Photons, which
-start anywhere on their lines, count across only.
+distances from the line and along it, from the start, over their variances, is least. Across, lines of tracks are as
+uncertain as their fits (:mod:`mlreco.particles.directions`), those of showers as their starts and, behind these, their
+directions. Along, a vertex hides voxels of tracks; photons start anywhere on their lines and count across only.
+Particles that come from elsewhere are taken for primaries too: a line that misses the point by more than `FAR` standard
+deviations counts less, in proportion (Huber, "Robust estimation of a location parameter", Ann. Math. Statist. 35 (1964)
+73).
 
 A shower belongs to a vertex if the odds of that against a chance alignment say so: photons convert after an exponential
 distance, and the direction from the vertex to the start agrees with that of the shower within its uncertainty.
@@ -10,15 +14,18 @@ distance, and the direction from the vertex to the start agrees with that of the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from mlreco.compiled import compiled
 from mlreco.particles.liquid_argon import RADIATION_LENGTH
 
-ACROSS, ALONG = 0.05, 0.5
-"""Uncertainties of the start of a track, cm: across its direction, and along it, where a vertex hides voxels."""
+ALONG = 1.7
+"""Uncertainty of the start of a track along its direction, edges of a voxel: where others have its first ones."""
+
+FAR, ROUNDS = 3.0, 8
+"""Lines farther than this from the vertex, standard deviations, count less; how often it is found again with that."""
 
 LEAST_STIFFNESS = 1e-3
 """A point is known if lines hold it in every direction with this part of the strength of the best one."""
@@ -49,40 +56,78 @@ START_ERROR = 0.7
 """Uncertainty of the start of a shower, cm."""
 
 
-def nearest_points(
-    starts: np.ndarray, directions: np.ndarray, along: np.ndarray, groups: np.ndarray, count: int
-) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class StartingLines:
+    """Lines along which S particles start.
+
+    Attributes:
+        points: (S, 3) float64 where they start, cm.
+        directions: (S, 3) float64 unit vectors; NaN for a particle that has none and is as uncertain in all directions.
+        across: (S,) float64 standard deviation of the point in each direction across the line, cm; of a shower, which
+            starts apart from its vertex, that at its start.
+        along: (S,) float64 that along the line, cm; infinite for showers.
+        angles: (S,) float64 standard deviation of the direction in each of two planes, rad: the line is the less
+            certain the farther behind the start; 0 for tracks.
+    """
+
+    points: np.ndarray
+    directions: np.ndarray
+    across: np.ndarray
+    along: np.ndarray
+    angles: np.ndarray
+
+    def __getitem__(self, chosen: np.ndarray) -> StartingLines:
+        return StartingLines(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
+
+def nearest_points(lines: StartingLines, groups: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the point nearest to the lines of each group, and its uncertainty.
 
     Args:
-        starts: (S, 3) where particles start, cm.
-        directions: (S, 3) unit vectors; a particle with NaN has none and counts in all directions alike, as ``along``.
-        along: (S,) uncertainty of the start along the direction, cm; infinite for photons.
+        lines: of S particles.
         groups: (S,) number of the group of each.
         count: number of groups.
 
     Returns:
         (G, 3) points, NaN where a group has no particle or its lines leave the point open; (G,) root of the mean over
-        axes of the variance, scaled up where lines miss each other by more than their uncertainty, cm.
+        axes of the variance, cm, scaled up where lines miss each other by more than their uncertainty, as the Particle
+        Data Group does with averages (Review of Particle Physics, introduction).
     """
-    known = np.isfinite(directions).all(axis=1)
-    unit = np.where(known[:, None], directions, 0.0)
-    across = np.where(known, 1 / ACROSS**2, 1 / along**2)
-    lengthwise = np.where(known, 1 / along**2, 0.0) - np.where(known, across, 0.0)
-    weight = across[:, None, None] * np.eye(3) + lengthwise[:, None, None] * unit[:, :, None] * unit[:, None, :]
-    sums, right = np.zeros((count, 3, 3)), np.zeros((count, 3))
-    np.add.at(sums, groups, weight)
-    np.add.at(right, groups, np.einsum("sij,sj->si", weight, starts))
-    stiffness = np.linalg.eigvalsh(sums)
-    solvable = stiffness[:, 0] > LEAST_STIFFNESS * stiffness[:, 2]
-    points, covariance = np.full((count, 3), np.nan), np.full((count, 3, 3), np.nan)
-    covariance[solvable] = np.linalg.inv(sums[solvable])
-    points[solvable] = np.einsum("gij,gj->gi", covariance[solvable], right[solvable])
-    miss = starts - points[groups]
-    chi2 = np.bincount(groups, np.nan_to_num(np.einsum("si,sij,sj->s", miss, weight, miss)), count)
-    members = np.bincount(groups, minlength=count)
-    scale = np.maximum(1.0, chi2 / np.maximum(2.0 * members - 3, 1))
+    counted, behind = np.ones(len(groups)), np.zeros(len(groups))
+    constraints = np.where(np.isfinite(lines.along), 3.0, 2.0)
+    for _ in range(ROUNDS):
+        stiffness = _stiffness(lines, np.hypot(lines.across, lines.angles * behind))
+        points, covariance = _balanced(lines.points, counted[:, None, None] * stiffness, groups, count)
+        miss = np.nan_to_num(lines.points - points[groups])
+        chi2 = np.einsum("si,sij,sj->s", miss, stiffness, miss)
+        total = np.bincount(groups, counted * chi2, count)
+        freedom = np.bincount(groups, counted * constraints, count) - 3
+        counted = np.minimum(1.0, FAR / np.sqrt(np.maximum(chi2, FAR**2)))
+        behind = np.linalg.norm(miss, axis=1)
+    scale = np.maximum(1.0, total / np.maximum(freedom, 1.0))
     return points, np.sqrt(np.trace(covariance, axis1=1, axis2=2) / 3 * scale)
+
+
+def _stiffness(lines: StartingLines, across: np.ndarray) -> np.ndarray:
+    """Return the inverse covariance of the point of each line, (S, 3, 3), with its uncertainty across at the vertex."""
+    known = np.isfinite(lines.directions).all(axis=1)
+    unit = np.where(known[:, None], lines.directions, 0.0)
+    lengthwise = 1 / lines.along**2
+    sideways = np.where(known, 1 / across**2, lengthwise)
+    outer = unit[:, :, None] * unit[:, None, :]
+    return sideways[:, None, None] * np.eye(3) + (lengthwise - sideways)[:, None, None] * outer
+
+
+def _balanced(points: np.ndarray, stiffness: np.ndarray, groups: np.ndarray, count: int) -> tuple[np.ndarray, ...]:
+    """Return the weighted mean of the points of each group, (G, 3), and its covariance, (G, 3, 3); NaN where open."""
+    sums, right = np.zeros((count, 3, 3)), np.zeros((count, 3))
+    np.add.at(sums, groups, stiffness)
+    np.add.at(right, groups, np.einsum("sij,sj->si", stiffness, points))
+    strength = np.linalg.eigvalsh(sums)
+    solvable = strength[:, 0] > LEAST_STIFFNESS * strength[:, 2]
+    covariance = np.full((count, 3, 3), np.nan)
+    covariance[solvable] = np.linalg.inv(sums[solvable])
+    return np.einsum("gij,gj->gi", covariance, right), covariance
 
 
 @dataclass(frozen=True)

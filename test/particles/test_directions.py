@@ -7,7 +7,15 @@ import pytest
 from drawn_particles import image_of, line, random_directions, scene
 
 from mlreco.particles.csda import kinetic_energy
-from mlreco.particles.directions import ONE_STEP, REACH, WITHIN, StartLines, staircase_error, start_lines
+from mlreco.particles.directions import (
+    ONE_STEP,
+    REACH,
+    WITHIN,
+    StartLines,
+    staircase_error,
+    staircase_offset,
+    start_lines,
+)
 from mlreco.particles.geometry import weighted_main_axes
 from mlreco.particles.grouping import group_voxels
 from mlreco.particles.landmarks import find_landmarks
@@ -85,7 +93,10 @@ def test_what_a_path_turned_before_its_first_voxel_is_in_the_line():
 
 @pytest.mark.parametrize("particle", ["muon", "proton"])
 def test_scattering_of_lines_is_that_of_random_walks(particle):
-    """Lines fitted to paths drawn step by step, of particles that stop soon after and ionise the more."""
+    """Lines fitted to paths drawn step by step, of particles that stop soon after and ionise the more.
+
+    Their slopes turn, and where the paths begin they are beside them.
+    """
     rng, step, walks = np.random.default_rng(0), 0.02, 4000
     left = np.arange(6.0, 2.0, -step)
     mass, s = MASSES[particle], 6.0 - left
@@ -98,6 +109,17 @@ def test_scattering_of_lines_is_that_of_random_walks(particle):
     turned = np.array([lever @ np.maximum(s - place, 0) / (lever @ s) for place in REACH * PLACES])
     found = scattering_of_track(np.array([6.0]), np.zeros(1), np.array([REACH]), turned[None], particle)
     assert found[0] == pytest.approx(np.std(slopes), rel=4 / np.sqrt(2 * walks))
+    beside = heights @ (weights - (weights @ s) * lever / (lever @ s))
+    shifted = np.array([weights @ np.maximum(s - place, 0) for place in REACH * PLACES]) - (weights @ s) * turned
+    found = scattering_of_track(np.array([6.0]), np.zeros(1), np.array([REACH]), shifted[None], particle)
+    assert found[0] == pytest.approx(np.std(beside), rel=4 / np.sqrt(2 * walks))
+
+
+def test_what_of_a_turn_shifts_a_line_where_it_starts():
+    """Of an even track along an axis, in closed form; the first voxel is half filled."""
+    points, _ = line((-10, 0.05, 0.05), (1, 0, 0), 30)
+    found = lines_of(image_of((points, np.full(len(points), 0.021), "MIP")))
+    np.testing.assert_allclose(found.shifted[0], -REACH * PLACES * (1 - PLACES) ** 2, atol=0.12)
 
 
 def test_the_steps_of_a_staircase():
@@ -114,6 +136,7 @@ def test_the_steps_of_a_staircase():
     lever = np.arange(cells) - (cells - 1) / 2
     fitted = columns @ lever / (lever @ lever)
     error, advanced = fitted - slopes, fitted * cells
+    middle = columns.mean(axis=1) - (offsets + slopes * cells / 2)
     assert (
         advanced[(at[:, 0] // 1 + 2 > at[:, -1] // 1) & (at[:, 0] // 1 + 1 == at[:, -1] // 1)].max() < ONE_STEP + 0.02
     )
@@ -126,6 +149,9 @@ def test_the_steps_of_a_staircase():
         turned = error[chosen] * directions[:, 0] ** 2
         expected = np.sqrt(np.mean(turned**2) / 2)
         assert np.sqrt(np.mean(stated**2)) == pytest.approx(expected, rel=tolerance), (low, high)
+        beside = np.sqrt(np.mean((middle[chosen] * directions[:, 0]) ** 2) / 2)
+        stated = staircase_offset(directions, along, np.array([1.0, 1.0, 1e-6]))
+        assert np.sqrt(np.mean(stated**2)) == pytest.approx(beside, rel=2 * tolerance), (low, high)
 
 
 def test_the_axis_of_a_line_and_the_order_of_axes_do_not_matter():
@@ -140,7 +166,7 @@ def test_the_axis_of_a_line_and_the_order_of_axes_do_not_matter():
 @pytest.mark.parametrize(("particle", "left"), [("muon", 8.0), ("muon", 100.0), ("proton", 30.0)])
 def test_68_per_cent_are_within_the_uncertainty(particle, left):
     """Paths with a known scatter, drawn into voxels."""
-    rng, step, pulls = np.random.default_rng(2), 0.02, []
+    rng, step, pulls, beside = np.random.default_rng(2), 0.02, [], []
     remaining = np.arange(left, max(left - 12, step), -step)
     losses = -np.diff(
         np.append(kinetic_energy(remaining, particle), kinetic_energy(remaining[-1] - step / 2, particle))
@@ -148,12 +174,17 @@ def test_68_per_cent_are_within_the_uncertainty(particle, left):
     for _ in range(150):
         points, first = scattered_path(rng, remaining, particle, step)
         ahead = np.where([points[-1, 0] > points[0, 0], True, True], 1, -1)
-        points, first = points * ahead, first * ahead
-        row = lines_of(image_of((points + rng.uniform(-20, 20, 3), losses, "MIP")))
+        points, first, moved = points * ahead, first * ahead, rng.uniform(-20, 20, 3)
+        row = lines_of(image_of((points + moved, losses, "MIP")))
         scattering = scattering_of_track(np.array([left]), np.zeros(1), row.lengths, row.turned, particle)
         angle = np.arccos(np.clip(row.directions[0] @ first, -1, 1))
         pulls.append(angle / row.errors(scattering)[0])
+        scattering = scattering_of_track(np.array([left]), np.zeros(1), row.lengths, row.shifted, particle)
+        miss = moved - row.points[0]
+        miss -= (miss @ row.directions[0]) * row.directions[0]
+        beside.append(np.linalg.norm(miss) / WITHIN / np.hypot(row.aside[0], scattering[0]))
     assert np.quantile(pulls, 0.68) == pytest.approx(1, abs=0.2)
+    assert np.quantile(beside, 0.68) == pytest.approx(1, abs=0.2)
 
 
 def test_company_and_its_assignment_make_directions_less_certain():
@@ -165,12 +196,14 @@ def test_company_and_its_assignment_make_directions_less_certain():
     assert together.company[3] == 0
     stated, less_sure = together.errors(np.zeros(4)), assigned.errors(np.zeros(4))
     assert apart.errors(np.zeros(1))[0] < stated[0] < less_sure[0]
+    assert apart.aside[0] < together.aside[0] < assigned.aside[0]
     assert stated[3] == less_sure[3]
 
 
 def test_uncertainties_add_in_quadrature_up_to_a_right_angle():
     one = np.array([0.1])
-    found = StartLines(np.ones((1, 3)), one, one, 2 * one, 3 * one, np.ones((1, len(PLACES))))
+    nothing = np.ones((1, len(PLACES)))
+    found = StartLines(np.ones((1, 3)), one, one, 2 * one, 3 * one, nothing, np.ones((1, 3)), one, nothing)
     assert found.errors(4 * one / 3) == pytest.approx(WITHIN * 0.1 * np.sqrt(1 + 4 + 9 + 16 / 9))
     assert found.errors(100 * one) == np.pi / 2
 

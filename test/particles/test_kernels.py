@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.sparse.csgraph import minimum_spanning_tree, shortest_path
 from scipy.spatial.distance import cdist
 
-from mlreco.particles.company import shares_in_company
+from mlreco.particles.company import shares_in_company, touched_voxels
 from mlreco.particles.geometry import principal_axes
 from mlreco.particles.grouping import group_voxels
 from mlreco.particles.identity import photon_probability
@@ -134,7 +134,7 @@ def test_shares_in_company_are_those_of_all_pairs(seed, particles, spread):
     voxels = event(seed, particles, voxels=15, spread=spread)
     chosen = np.random.default_rng(seed).random(len(voxels.positions)) < 0.6
     near = find_neighbours(voxels, find_landmarks(voxels, axes_of(voxels), 0.7), 3.0)
-    found = shares_in_company(voxels, chosen, near)
+    found = shares_in_company(voxels, chosen, touched_voxels(voxels, chosen, near))
     touch = (cdist(voxels.positions, voxels.positions) <= 2 * 0.4 + 1e-6) & (voxels.owners[:, None] != voxels.owners)
     for k in range(len(voxels)):
         mine = chosen & (voxels.owners == k)
