@@ -16,7 +16,8 @@ PICTURE = Path(__file__).resolve().parent.parent / "docs" / "images" / "event.pn
 EVENT = 3
 """Event of the sample that is shown."""
 WIDTH, HEIGHT = 1600, 970
-COLOURS = 256
+COLOURS, ROUNDS = 240, 2
+"""Colours of the picture, and how often they are moved to the mean of what they stand for."""
 MOST_BYTES = 200_000
 SECONDS = 60
 """Time of the page after which the picture is taken; its clock stands still while it draws."""
@@ -49,7 +50,8 @@ def shrink(source: Path, target: Path) -> int:
     from PIL import Image
 
     image = Image.open(source).convert("RGB")
-    image.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(target, optimize=True)
+    method, dither = Image.Quantize.MAXCOVERAGE, Image.Dither.NONE
+    image.quantize(COLOURS, method=method, kmeans=ROUNDS, dither=dither).save(target, optimize=True)
     return target.stat().st_size
 
 
