@@ -17,8 +17,8 @@ from mlreco.inputs import file_digest, input_file
 from mlreco.iotools import HDF5Reader, HDF5Writer
 from mlreco.iotools.output.carried import of_the_events
 from mlreco.iotools.output.parts import OF_THE_FILE, PARTS, Part, parts_text
+from mlreco.iotools.output.product_table import LinkedRows
 from mlreco.iotools.output.schema import source_files
-from mlreco.iotools.output.writer import LinkedRows
 from mlreco.iotools.skipped import Skipped
 from mlreco.production.manifest import read_manifest
 from mlreco.production.output import made_from

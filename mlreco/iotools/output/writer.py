@@ -6,7 +6,6 @@ import contextlib
 import datetime
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,14 +17,8 @@ from mlreco.errors import UserError
 from mlreco.inputs import storable
 from mlreco.iotools.hdf5file import AtomicFile, atomic_hdf5
 from mlreco.iotools.output.digest import DIGEST, digest
-from mlreco.iotools.output.layout import (
-    FORMAT,
-    FORMAT_VERSION,
-    create_table,
-    extend_table,
-    from_attribute,
-    to_attribute,
-)
+from mlreco.iotools.output.layout import FORMAT, FORMAT_VERSION, from_attribute, to_attribute
+from mlreco.iotools.output.product_table import LinkedRows, ProductTable, link_table
 from mlreco.iotools.output.products import check_product, check_values
 from mlreco.iotools.output.references import DanglingError, References, check_rows
 from mlreco.iotools.output.schema import check_info, class_count
@@ -35,46 +28,6 @@ from mlreco.version import __version__
 
 _BUFFERED_BYTES = 16 << 20
 _NONE = np.zeros(2, np.int64)
-
-
-@dataclass
-class _Table:
-    """The rows of a product.
-
-    Attributes:
-        values: the rows of all events.
-        offsets: where each event begins.
-        row_shape: shape of a row, which h5py is slow to look up.
-        dtype: type of the numbers, likewise.
-        rows: number of rows written.
-        waiting: rows of events not yet written.
-        counts: how many rows each of these events has.
-    """
-
-    values: h5py.Dataset
-    offsets: h5py.Dataset
-    row_shape: tuple[int, ...]
-    dtype: np.dtype
-    rows: int = 0
-    waiting: list[np.ndarray] = field(default_factory=list)
-    counts: list[np.ndarray] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class LinkedRows:
-    """A product whose rows stay in other files.
-
-    Attributes:
-        dtype: type of the numbers.
-        row_shape: shape of a row.
-        offsets: where each event begins, (events + 1,), over all files.
-        pieces: name of each file, from the folder of the new one, and how many rows it has.
-    """
-
-    dtype: np.dtype
-    row_shape: tuple[int, ...]
-    offsets: np.ndarray
-    pieces: Sequence[tuple[str, int]]
 
 
 class HDF5Writer:
@@ -102,7 +55,8 @@ class HDF5Writer:
         self._columns = {name: tuple(names) for name, names in (columns or {}).items()}
         self._stack = contextlib.ExitStack()
         self._output: AtomicFile | None = None
-        self._tables: dict[str, _Table] = {}
+        self._tables: dict[str, ProductTable] = {}
+        self._linked: tuple[str, ...] = ()
         self._classes: int | None = None
         self._references = References(())
         self._buffered = 0
@@ -184,12 +138,10 @@ class HDF5Writer:
             raise ValueError(f"products have {sorted(number)} events")
         self._check_references(events)
         for name, (values, _) in events.items():
-            table = self._tables[name]
-            if values.shape[1:] != table.row_shape or not np.can_cast(values.dtype, table.dtype, "same_kind"):
-                raise ValueError(
-                    f"event {self.num_events}, product '{name}': {values.dtype} {values.shape} does not fit a table of "
-                    f"{table.dtype} with rows {table.row_shape}"
-                )
+            try:
+                self._tables[name].check(values)
+            except ValueError as error:
+                raise ValueError(f"event {self.num_events}, product '{name}': {error}") from None
             try:
                 check_values(name, values)
             except ValueError as error:
@@ -199,9 +151,7 @@ class HDF5Writer:
     def _keep(self, events: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> None:
         """Buffer events that were checked, and write when there are many."""
         for name, (values, offsets) in events.items():
-            table = self._tables[name]
-            table.waiting.append(values.astype(table.dtype))
-            table.counts.append(np.diff(offsets))
+            self._tables[name].keep(values, offsets)
             self._buffered += values.nbytes
         self.num_events += max((len(offsets) - 1 for _, offsets in events.values()), default=1)
         if self._buffered > _BUFFERED_BYTES:
@@ -220,20 +170,9 @@ class HDF5Writer:
         if own:
             self.append_events(own)
         self.num_events = events
-        groups = self._opened().file["products"]
         for name, linked in products.items():
-            group = self._create_group(name)
-            extend_table(create_table(group, "event_offsets", (), np.dtype(np.int64)), linked.offsets)
-            layout = h5py.VirtualLayout((int(linked.offsets[-1]), *linked.row_shape), linked.dtype)
-            first = 0
-            for part, rows in linked.pieces:
-                if rows:
-                    place = f"{groups.name}/{name}/values"
-                    source = h5py.VirtualSource(part, place, (rows, *linked.row_shape), linked.dtype)
-                    layout[first : first + rows] = source
-                first += rows
-            values = group.create_virtual_dataset("values", layout)
-            self._tables[name] = _Table(values, group["event_offsets"], linked.row_shape, linked.dtype, first)
+            link_table(self._create_group(name), linked)
+        self._linked = (*self._linked, *products)
 
     def tell(self, name: str, value: Any) -> None:
         """Set an attribute of ``/info`` that is known only after the events."""
@@ -250,11 +189,7 @@ class HDF5Writer:
             UserError: the disk is full.
         """
         for table in self._tables.values():
-            if table.waiting:
-                ends = table.rows + np.cumsum(np.concatenate(table.counts), dtype=np.int64)
-                extend_table(table.values, np.concatenate(table.waiting))
-                extend_table(table.offsets, ends)
-                table.rows, table.waiting, table.counts = int(ends[-1]), [], []
+            table.flush()
         self._buffered = 0
         self._opened().check()
 
@@ -309,11 +244,7 @@ class HDF5Writer:
             except ValueError as error:
                 raise ValueError(f"product '{name}' {error}") from None
         for name, values in arrays.items():
-            group = self._create_group(name)
-            offsets = create_table(group, "event_offsets", (), np.dtype(np.int64))
-            extend_table(offsets, np.zeros(1, dtype=np.int64))
-            table = create_table(group, "values", values.shape[1:], values.dtype)
-            self._tables[name] = _Table(table, offsets, values.shape[1:], values.dtype)
+            self._tables[name] = ProductTable(self._create_group(name), values.shape[1:], values.dtype)
 
     def _create_group(self, name: str) -> h5py.Group:
         """Create the group of a product."""
@@ -333,8 +264,8 @@ class HDF5Writer:
         self._opened().check()
         info = file["info"].attrs
         info["complete"] = True
-        info["products"] = sorted(self._tables)
-        columns = {name: names for name, names in self._columns.items() if name in self._tables}
+        info["products"] = products = sorted((*self._tables, *self._linked))
+        columns = {name: names for name, names in self._columns.items() if name in products}
         info[DIGEST] = digest({name: from_attribute(info[name]) for name in info}, columns, self._skipped)
 
 
