@@ -22,17 +22,18 @@ def histogram(axes: Any, values: np.ndarray, edges: np.ndarray, label: str, colo
 
 
 def points(axes: Any, x: np.ndarray, y: np.ndarray, error: np.ndarray, colour: str, name: str) -> None:
-    """Draw points with error bars; NaN are left out."""
+    """Draw points with error bars, (n,), or (2, n) downwards and upwards; NaN are left out."""
     known = np.isfinite(y)
-    axes.errorbar(x[known], y[known], error[known], fmt="o", color=colour, ms=4, lw=1, label=name)
+    axes.errorbar(x[known], y[known], error[..., known], fmt="o", color=colour, ms=4, lw=1, label=name)
 
 
 def density(axes: Any, x: np.ndarray, y: np.ndarray, edges: tuple[np.ndarray, np.ndarray]) -> None:
-    """Draw a two-dimensional histogram, counts on a logarithmic scale; empty cells stay white."""
+    """Draw a two-dimensional histogram, entries on a logarithmic scale with its bar; empty cells stay white."""
     from matplotlib.colors import LogNorm
 
     known = np.isfinite(x) & np.isfinite(y)
     counts, *_ = np.histogram2d(x[known], y[known], edges)
     shown = np.ma.masked_equal(counts.T, 0)
     most = max(2.0, float(counts.max(initial=0)))
-    axes.pcolormesh(edges[0], edges[1], shown, cmap="viridis", norm=LogNorm(1, most), rasterized=True)
+    mesh = axes.pcolormesh(edges[0], edges[1], shown, cmap="viridis", norm=LogNorm(1, most), rasterized=True)
+    axes.figure.colorbar(mesh, ax=axes, label="entries", pad=0.02)

@@ -18,6 +18,9 @@ _Density = Callable[[np.ndarray, np.ndarray], np.ndarray]
 MOST_DECIMALS = 6
 """Uncertainties that need more are those of values without any spread."""
 
+LEAST_VALUES = 5
+"""Fewer values than this for each parameter are not fitted."""
+
 CENTRAL = (15.865, 84.135)
 """Percentiles that hold 68 % between them."""
 
@@ -81,13 +84,19 @@ def quantile(name: str, values: np.ndarray, part: float, unit: str = "", expecte
 
 
 def fraction(name: str, flags: np.ndarray, expected: float = np.nan) -> Number:
-    """Return the fraction of true values; the error is half the 68 % interval of Clopper and Pearson."""
-    count, yes = len(flags), int(np.sum(flags))
-    if not count:
+    """Return the fraction of true values; the error is half of its `interval`."""
+    if not len(flags):
         return Number(name, np.nan, np.nan, "", 0, expected)
+    low, high = interval(flags)
+    return Number(name, float(np.mean(flags)), (high - low) / 2, "", len(flags), expected)
+
+
+def interval(flags: np.ndarray) -> tuple[float, float]:
+    """Return the 68 % interval of Clopper and Pearson of the fraction of true values; from 0 to 1 for none."""
+    count, yes = len(flags), int(np.sum(flags))
     low = 0.0 if yes == 0 else beta.ppf(0.15865, yes, count - yes + 1)
     high = 1.0 if yes == count else beta.ppf(0.84135, yes + 1, count - yes)
-    return Number(name, yes / count, float(high - low) / 2, "", count, expected)
+    return float(low), float(high)
 
 
 def _sampled(
@@ -125,7 +134,7 @@ def fit_density(
         The fit; the errors are those of the second derivatives of the likelihood.
     """
     nothing = np.full(len(start), np.nan)
-    if len(values) < 3 * len(start):
+    if len(values) < LEAST_VALUES * len(start):
         return Fit(nothing, nothing)
 
     def loss(parameters: np.ndarray) -> float:

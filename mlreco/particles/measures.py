@@ -13,6 +13,7 @@ from mlreco.particles.grouping import ParticleVoxels
 from mlreco.particles.identity import photon_probability
 from mlreco.particles.interactions import Relations
 from mlreco.particles.joined import JoinedImages, of_particles
+from mlreco.particles.junctions import REACH
 from mlreco.particles.kinds import Kind, most_common
 from mlreco.particles.liquid_argon import MASSES, MUON_OF_PION
 from mlreco.particles.profiles import Profiles
@@ -31,8 +32,9 @@ SHOWER_RESPONSE = 0.93
 """Part of the energy of a contained shower that is in its voxels: the median of simulated ones, with true instances.
 The rest is below the threshold of voxels. Of a chain it is less where it makes particles of parts of showers."""
 
-HIDDEN = 1.0
-"""A track that starts this near to the vertex of its interaction, or to its parent, began there, cm."""
+HIDDEN = REACH
+"""A track that starts this near to the vertex of its interaction, or to its parent, began there, cm: as ends that meet
+are one junction."""
 
 LIKELY = 0.5
 """A track of which stopping is this probable has a kinetic energy from its range."""

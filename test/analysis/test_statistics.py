@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from mlreco.analysis.statistics import Number, fraction, median, quantile, width
+from mlreco.analysis.statistics import Number, fraction, interval, median, quantile, width
 from mlreco.analysis.subjects import dedx, michel, pi0
 
 
@@ -32,6 +32,8 @@ def test_fractions(yes, no):
         law = beta(yes + 1, no + 1)
         assert 0.9 < found.error / law.std() < 1.5, "the interval of Clopper and Pearson is the wider one"
     assert np.isnan(fraction("f", np.empty(0, bool)).value)
+    low, high = interval(np.array([True] * yes + [False] * no))
+    assert 0 <= low <= found.value <= high <= 1, "error bars of efficiencies stay between nothing and all"
 
 
 def test_the_end_point_of_decays_is_found():
@@ -48,6 +50,19 @@ def test_the_end_point_of_decays_is_found():
     flying = np.append(52.83 * x[:400], [55.1, 56.6])
     sharp = michel.fit_end_point(flying[flying > michel.LEAST], michel.SHARP)
     assert sharp.parameters[0] == pytest.approx(52.83, abs=0.6), "nor do muons that decayed in flight"
+
+
+def test_what_is_no_michel_electron_does_not_move_the_end_point():
+    """One in twenty has any energy, also beyond what is fitted."""
+    rng = np.random.default_rng(4)
+    x = rng.random(20000)
+    x = x[rng.random(len(x)) < x**2 * (3 - 2 * x)][:600]
+    energies = 52.83 * x + rng.normal(0, 1.5, len(x)) - rng.exponential(3.0, len(x))
+    energies = np.concatenate([energies, rng.uniform(15, 80, 30), [90.0, 400.0, np.inf]])
+    fit = michel.fit_end_point(energies)
+    assert fit.parameters[0] == pytest.approx(52.83, abs=3 * fit.errors[0])
+    assert 0 < fit.errors[0] < 2
+    assert fit.parameters[2] == pytest.approx(0.05, abs=0.03)
 
 
 def test_a_peak_on_a_background_is_found():

@@ -9,7 +9,7 @@ import numpy as np
 from mlreco.analysis.plots import BLUE, ORANGE, points
 from mlreco.analysis.result import Result
 from mlreco.analysis.sample import Sample
-from mlreco.analysis.statistics import fraction
+from mlreco.analysis.statistics import fraction, interval
 from mlreco.errors import UserError
 
 NAME = "efficiency"
@@ -51,9 +51,10 @@ def analyse(sample: Sample) -> Result:
     def draw(figure: Any) -> None:
         axes = figure.subplots()
         for mask, colour, label in ((track, BLUE, "tracks"), (shower, ORANGE, "showers")):
-            parts = [fraction("", found[mask & (place == b)]) for b in range(len(centre))]
-            values, errors = (np.array([getattr(one, key) for one in parts]) for key in ("value", "error"))
-            points(axes, centre, values, errors, colour, label)
+            bins = [found[mask & (place == b)] for b in range(len(centre))]
+            values = np.array([fraction("", one).value for one in bins])
+            low, high = np.array([interval(one) for one in bins]).T
+            points(axes, centre, values, np.stack([values - low, high - values]), colour, label)
         axes.set(xscale="log", xlim=(1, EDGES[-1]), ylim=(0, 1.05))  # also without a particle in any bin
         axes.set(xlabel="energy in the image (MeV)", ylabel="part that is found")
         axes.legend(frameon=False, loc="lower right")

@@ -29,8 +29,9 @@ RESOLUTION = 1.5
 SHARP = 0.4
 """That of true energies, MeV: what keeps their likelihood smooth. A greater one would move the edge."""
 
-OTHERS = 0.01
-"""Part of the electrons that may have any energy: those of muons that still moved, and what is no Michel electron."""
+OTHERS, MOST_OTHERS = 0.01, 0.5
+"""Part of the electrons that has any energy: those of muons that still moved, and what is no Michel electron or more
+than one. It is fitted, from the first up to the second."""
 
 _GRID = np.linspace(0, 80, 1601)
 
@@ -43,7 +44,7 @@ def analyse(sample: Sample) -> Result:
     charge = table[column].astype(np.float64)
     whole = (table["parent"] >= 0) & (table["contained"] != 0) & (charge > 0)
     rows, table, energies = rows[whole], table[whole], charge[whole]
-    fit = fit_end_point(energies[energies > LEAST])
+    fit = fit_end_point(energies)
     numbers = [
         _number("end point of the energy seen", fit, 0, len(energies), np.nan),
         _number("mean energy that is lost", fit, 1, len(energies), np.nan),
@@ -54,7 +55,7 @@ def analyse(sample: Sample) -> Result:
         chosen = (kinds == Kind.MICHEL) & (np.abs(sample.truth["parent_pdg"]) == 13)
         true = sample.truth["kinetic_energy"][chosen].astype(np.float64) + ELECTRON
         true = true[np.isfinite(true)]
-        numbers.append(_number("end point in truth", fit_end_point(true[true > LEAST], SHARP), 0, len(true), END_POINT))
+        numbers.append(_number("end point in truth", fit_end_point(true, SHARP), 0, len(true), END_POINT))
         seen = energies / (sample.true_of(rows, "kinetic_energy") + ELECTRON)
         numbers.append(median("energy seen over true energy, median", seen))
     columns = {"event": table["event"], "particle": table["particle"], "parent": table["parent"]}
@@ -67,7 +68,7 @@ def analyse(sample: Sample) -> Result:
         if len(true):
             axes.hist(true, edges, histtype="step", color=GREY, label="true energy")
         if np.isfinite(fit.parameters).all():
-            curve = spectrum(_GRID, *fit.parameters) * (energies > LEAST).sum() * (edges[1] - edges[0])
+            curve = density(_GRID, *fit.parameters) * _in_window(energies).sum() * (edges[1] - edges[0])
             axes.plot(_GRID[_GRID > LEAST], curve[_GRID > LEAST], color="black", lw=1, label="fit")
         axes.set_xlim(0, 70)
         axes.legend(frameon=False, loc="upper left")
@@ -109,26 +110,38 @@ def spectrum(energies: np.ndarray, end_point: float, loss: float, resolution: fl
     return np.interp(energies, _GRID, smooth) / norm
 
 
+def density(
+    energies: np.ndarray, end_point: float, loss: float, others: float, resolution: float = RESOLUTION
+) -> np.ndarray:
+    """Return the density of energies of which a part, ``others``, has any value from `LEAST` to the end of the grid."""
+    return (1 - others) * spectrum(energies, end_point, loss, resolution) + others / (_GRID[-1] - LEAST)
+
+
+def _in_window(energies: np.ndarray) -> np.ndarray:
+    return (energies > LEAST) & (energies < _GRID[-1])
+
+
 def fit_end_point(energies: np.ndarray, resolution: float = RESOLUTION) -> Fit:
-    """Fit end point and mean loss, MeV, to energies of a resolution."""
+    """Fit end point and mean loss, MeV, and the part of others, to energies of a resolution.
+
+    Where a fit ends at the least part of others, or the least loss as well, these are held there: their errors are NaN.
+    """
+    least, most = np.array([30.0, LEAST_LOST, OTHERS]), np.array([70.0, 30.0, MOST_OTHERS])
 
     def loss(values: np.ndarray, parameters: np.ndarray) -> np.ndarray:
-        end_point, lost = parameters
-        if not (30 < end_point < 70 and LEAST_LOST <= lost < 30):
+        if not ((parameters >= least[: len(parameters)]) & (parameters < most[: len(parameters)])).all():
             return np.full(len(values), 1e6)
-        own = spectrum(values, end_point, lost, resolution)
-        return -np.log((1 - OTHERS) * own + OTHERS / (_GRID[-1] - LEAST))
+        end_point, lost, others = np.append(parameters, least[len(parameters) :])
+        return -np.log(density(values, end_point, lost, others, resolution))
 
-    found = fit_density(energies, loss, np.array([50.0, 3.0]))
-    if found.parameters[1] > MOST_LOST:
-        nothing = np.full(2, np.nan)
-        return Fit(nothing, nothing)
-    if np.isfinite(found.errors).all() or np.isnan(found.parameters).any():
-        return found
-    sharp = fit_density(
-        energies, lambda values, end: loss(values, np.array([end[0], LEAST_LOST])), found.parameters[:1]
-    )
-    return Fit(np.append(sharp.parameters, LEAST_LOST), np.append(sharp.errors, np.nan))
+    energies, start, nothing = energies[_in_window(energies)], np.array([50.0, 3.0, 0.05]), np.full(3, np.nan)
+    for free in (3, 2, 1):
+        found = fit_density(energies, loss, start[:free])
+        if free > 1 and found.parameters[1] > MOST_LOST:
+            return Fit(nothing, nothing)
+        if np.isfinite(found.errors).all():
+            break
+    return Fit(np.append(found.parameters, least[free:]), np.append(found.errors, nothing[free:]))
 
 
 def _number(name: str, fit: Fit, place: int, count: int, expected: float) -> Number:

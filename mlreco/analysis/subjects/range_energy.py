@@ -61,12 +61,14 @@ def analyse(sample: Sample) -> Result:
         limit = float(np.nanpercentile(truth, 99)) if len(truth) else 1.0
         left.plot([0, limit], [0, limit], color="#999999", lw=1)
         left.set(xlabel="true kinetic energy (MeV)", ylabel="kinetic energy from range (MeV)")
+        right.legend(frameon=False, loc="upper left")
         right.set(xlabel="range energy / true energy - 1", ylabel="entries")
         left.legend(frameon=False, loc="upper left")
 
     note = (
         "Contained primary tracks that stop with a probability above 0.9, the range table of their true kind. Expected "
         "is what that table gives for the true path lengths: Geant4's ranges are others by some 0.3 %. Pions "
-        "and protons that interact before they stop, and still look as if they did, are the tail at low energies."
+        "and protons that interact before they stop, and still look as if they did, are the tail at low energies. "
+        "What is beyond the axes is in their outermost bins."
     )
     return Result("Kinetic energy from range", numbers, columns, draw, note)

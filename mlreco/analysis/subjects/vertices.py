@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.stats import chi
 
 from mlreco.analysis.plots import BLUE, histogram
 from mlreco.analysis.result import Result
@@ -56,11 +57,19 @@ def analyse(sample: Sample) -> Result:
     }
 
     def draw(figure: Any) -> None:
-        axes = figure.subplots()
-        label = "distance from the true vertex (cm; the last bin is all above)"
-        histogram(axes, distance, np.linspace(0, 5, 51), label, BLUE)
+        left, right = figure.subplots(1, 2)
+        histogram(left, distance, np.geomspace(0.003, 300, 51), "distance from the true vertex (cm)", BLUE)
+        left.set_xscale("log")
+        edges, near = np.linspace(0, 4, 33), pulls[distance < NEAR]
+        histogram(right, near, edges, "distance over its uncertainty, within 3 cm", BLUE, "vertices")
+        expected = np.isfinite(near).sum() * np.diff(chi.cdf(edges * np.sqrt(3), 3))
+        right.step(edges, np.append(expected[0], expected), color="black", lw=1, label="Gaussian, alike in all axes")
+        right.legend(frameon=False, loc="upper right")
 
-    note = "True interactions with at least two primaries of 10 voxels; the one that holds most of their energy."
+    note = (
+        "True interactions with at least two primaries of 10 voxels; the one that holds most of their energy. What is "
+        "beyond the axes is in their outermost bins."
+    )
     return Result("Vertices", numbers, columns, draw, note)
 
 
