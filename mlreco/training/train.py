@@ -27,7 +27,8 @@ from mlreco.models.layers.precision import tf32
 from mlreco.provenance import git_revision, host, versions
 from mlreco.training.average import moving_average
 from mlreco.training.background import BackgroundValidator
-from mlreco.training.checkpoints import Saved, TrainingState, restore, seed_generators
+from mlreco.training.checkpoints import Saved, TrainingState, restore
+from mlreco.training.generators import seed_generators
 from mlreco.training.loop import Training
 from mlreco.training.optimizers import make_optimizer
 from mlreco.training.prefix import (

@@ -24,7 +24,7 @@ from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS, event_rows
 from mlreco.post_processing.evaluation.summary import ALL
 from mlreco.post_processing.factories import build_post_processors
 from mlreco.post_processing.predicted import predicted_instances
-from mlreco.training.checkpoints import random_state, restore_random_state
+from mlreco.training.generators import random_state, restore_random_state
 from mlreco.training.parts import Terms
 
 CLUSTERING = ("purity", "efficiency", "ari")
