@@ -56,6 +56,12 @@ def clustering_classes(source: str, stage: str, products: Mapping[str, Any]) -> 
     return {"semantics": semantics, IN_TRUE_CLASSES: EventRows(mark, (1,) * events)}
 
 
+def require_dimensions(dimensions: int, stage: str) -> None:
+    """Raise UserError where an embedding has no room for the three offsets of a voxel."""
+    if dimensions < 3:
+        raise UserError(f"model.modules.{stage}.dimensions is {dimensions}; it is 3 or more")
+
+
 def embedding_products(
     image: SparseConvTensor, embedding: torch.Tensor, seediness: torch.Tensor
 ) -> dict[str, torch.Tensor]:
@@ -63,15 +69,18 @@ def embedding_products(
 
     Args:
         image: the input image; its first three features are the normalised coordinates.
-        embedding: (N, 4) offsets and margin.
+        embedding: (N, D + 1) three offsets, margin, further dimensions.
         seediness: (N, 1).
 
     Returns:
-        ``embeddings`` (N, 3): tanh offset plus normalised coordinate; ``margins`` (N,) in (0, 2);
-        ``seediness`` (N,) in (0, 1).
+        ``embeddings`` (N, D): tanh offset plus normalised coordinate, then tanh of the further dimensions; ``margins``
+        (N,) in (0, 2); ``seediness`` (N,) in (0, 1).
     """
+    embeddings = by_row(torch.tanh, embedding[:, :3]) + image.features[:, :3]
+    if embedding.shape[1] > 4:
+        embeddings = torch.cat([embeddings, by_row(torch.tanh, embedding[:, 4:])], dim=1)
     return {
-        "embeddings": by_row(torch.tanh, embedding[:, :3]) + image.features[:, :3],
+        "embeddings": embeddings,
         "margins": 2 * by_row(torch.sigmoid, embedding[:, 3]),
         "seediness": by_row(torch.sigmoid, seediness[:, 0]),
     }
@@ -117,6 +126,10 @@ class Spice(nn.Module):
         reps: residual blocks a level.
         leakiness: slope of LeakyReLU below zero.
         semantics: ``predicted`` or ``true``: the classes in which the voxels are clustered afterwards.
+        dimensions: of the embedding, at least the paper's 3.
+
+    Raises:
+        UserError: fewer dimensions, or an unknown source of classes.
 
     In a configuration a block ``spice`` may also hold ``thresholds``, which go to the clusterer in ``post_processing``.
     """
@@ -133,14 +146,16 @@ class Spice(nn.Module):
         reps: int = 2,
         leakiness: float = 0.33,
         semantics: str | bool = "predicted",
+        dimensions: int = 3,
     ) -> None:
         super().__init__()
+        require_dimensions(dimensions, "spice")
         self.semantics = semantics_source(semantics, "spice")
         self.requires = (*type(self).requires, SEMANTICS[self.semantics])
         self.depth = depth
         self.encoder = UNetEncoder(INPUT_FEATURES, filters, depth, reps, leakiness)
         self.embedding_decoder = UNetDecoder(filters, depth, reps, leakiness)
-        self.embedding_head = Head(filters, 4, leakiness)
+        self.embedding_head = Head(filters, dimensions + 1, leakiness)
         self.seediness_decoder = UNetDecoder(filters, depth, reps, leakiness)
         self.seediness_head = Head(filters, 1, leakiness)
 

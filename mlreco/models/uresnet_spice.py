@@ -16,7 +16,7 @@ from mlreco.models.loss_terms import LossTerms
 from mlreco.models.losses.segmentation import SegmentationLoss
 from mlreco.models.losses.spice import SpiceLoss
 from mlreco.models.network_input import INPUT_FEATURES
-from mlreco.models.spice import SEMANTICS, clustering_classes, embedding_products, semantics_source
+from mlreco.models.spice import SEMANTICS, clustering_classes, embedding_products, require_dimensions, semantics_source
 from mlreco.models.stage import StageLoss, require
 from mlreco.post_processing.predicted import IN_TRUE_CLASSES
 from mlreco.semantics import ClassScheme
@@ -80,9 +80,10 @@ class UResNetSpice(nn.Module):
         leakiness: slope of LeakyReLU below zero.
         semantics: ``predicted`` or ``true``: the classes in which the voxels are clustered afterwards.
         class_offsets: added to the logits outside of training, by class name; 0 where not given.
+        dimensions: of the embedding, at least the paper's 3.
 
     Raises:
-        UserError: an unknown source of classes or name of a decoder.
+        UserError: an unknown source of classes or name of a decoder, or fewer dimensions.
     """
 
     requires: tuple[str, ...] = ("image",)
@@ -106,8 +107,10 @@ class UResNetSpice(nn.Module):
         leakiness: float = 0.33,
         semantics: str | bool = "predicted",
         class_offsets: Mapping[str, float] | None = None,
+        dimensions: int = 3,
     ) -> None:
         super().__init__()
+        require_dimensions(dimensions, "uresnet_spice")
         self.semantics = semantics_source(semantics, "uresnet_spice")
         if self.semantics == "true":
             self.requires = (*type(self).requires, SEMANTICS["true"])
@@ -121,7 +124,7 @@ class UResNetSpice(nn.Module):
         channels = level_channels(filters, depth)
         self.encoder = UNetEncoder(INPUT_FEATURES, channels, depth, reps, leakiness)
         self.shared_decoder = UNetDecoder(channels, depth, reps, leakiness, finest=own_levels)
-        for name, width in zip(DECODERS, (len(class_scheme), 4, 1), strict=True):
+        for name, width in zip(DECODERS, (len(class_scheme), dimensions + 1, 1), strict=True):
             fine = channels[: own_levels + 1]
             self.add_module(f"{name}_decoder", UNetDecoder(fine, len(fine), own_reps.get(name, reps), leakiness))
             self.add_module(f"{name}_head", Head(channels[0], width, leakiness))

@@ -102,7 +102,7 @@ def _space(event: ShownEvent, space: str) -> tuple[np.ndarray, dict[str, Any]]:
     if space == "embedding":
         if "embeddings" not in event:
             raise UserError("this event has no embeddings; show it in space='image'")
-        return event["embeddings"], embedding_space(event["embeddings"])
+        return event["embeddings"][:, :3], embedding_space(event["embeddings"])
     if not event.num_voxels:
         return event.positions, {"titles": ["x [cm]", "y [cm]", "z [cm]"], "ranges": [[0, 1]] * 3}
     return event.positions, image_space(dict(event))

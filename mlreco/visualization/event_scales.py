@@ -48,8 +48,13 @@ def image_space(products: Products) -> dict:
 
 
 def embedding_space(embeddings: np.ndarray) -> dict:
-    """Return titles and ranges of the axes of the embedding scenes: the box of all (N, 3) finite embeddings."""
-    finite = embeddings[np.isfinite(embeddings).all(axis=1)].astype(float)
+    """Return titles and ranges of the axes of the embedding scenes: the box of the first three finite dimensions.
+
+    Args:
+        embeddings: (N, D), D at least 3.
+    """
+    shown = embeddings[:, :3]
+    finite = shown[np.isfinite(shown).all(axis=1)].astype(float)
     low, high = (finite.min(axis=0), finite.max(axis=0)) if len(finite) else (-np.ones(3), np.ones(3))
     margin = 0.03 * (high - low)
     low, high = _widen(low - margin, high + margin, 0.05)

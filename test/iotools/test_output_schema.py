@@ -171,6 +171,20 @@ def test_a_changed_text_is_noticed(sound, tmp_path, name):
     refused(path, "its texts .* are not those that were written")
 
 
+@pytest.mark.parametrize("dimensions", [2, 3, 6])
+def test_an_embedding_has_three_dimensions_or_more(tmp_path, dimensions):
+    path, rng = tmp_path / "out.h5", np.random.default_rng(0)
+    event = make_event(rng, 40)
+    event["embeddings"] = rng.normal(size=(40, dimensions)).astype(np.float32)
+    with HDF5Writer(path, INFO) as writer:
+        if dimensions < 3:
+            with pytest.raises(ValueError, match=r"embeddings.*rows \('3 or more',\) of floats are needed"):
+                writer.append(event)
+            return
+        writer.append(event)
+    assert np.array_equal(HDF5Reader(path).event(0)["embeddings"], event["embeddings"])
+
+
 @pytest.mark.parametrize("largest", [3, (1 << 20) - 1, 1 << 20, 2**31 - 1])
 def test_sets_are_as_many_as_there_are_instances(tmp_path, largest):
     path, rng = tmp_path / "out.h5", np.random.default_rng(0)

@@ -86,6 +86,24 @@ def test_true_classes_are_taken_where_they_are_asked_for():
     assert torch.equal(products["semantics"], products["labels"].semantics)
 
 
+@torch.no_grad()
+def test_further_dimensions_follow_those_that_hold_the_position():
+    chain, batch = build(dimensions=5).eval(), make_batch([200, 60])
+    found = chain(batch)
+    offsets = found["embeddings"][:, :3] - found["image"].features[:, :3]
+    assert found["embeddings"].shape == (260, 5) and (offsets.abs() < 1).all()
+    assert (found["embeddings"][:, 3:].abs() < 1).all()
+    network, head = chain.stages["uresnet_spice"], chain.stages["uresnet_spice"].embedding_head
+    less = build().eval()
+    states = {name: value for name, value in network.state_dict().items() if not name.startswith("embedding_head")}
+    less.stages["uresnet_spice"].load_state_dict(states, strict=False)
+    for name, value in less.stages["uresnet_spice"].embedding_head.state_dict().items():
+        value.copy_(head.state_dict()[name][: len(value)] if value.shape else head.state_dict()[name])
+    expected = less(batch)
+    torch.testing.assert_close(found["embeddings"][:, :3], expected["embeddings"])
+    torch.testing.assert_close(found["margins"], expected["margins"])
+
+
 def test_the_loss_is_the_weighted_sum_of_means_over_events():
     chain, batch = build(), make_batch([60, 0, 30])
     products = chain(batch)
@@ -116,17 +134,21 @@ def test_events_without_an_instance_count_in_the_mean():
     torch.testing.assert_close(found["spice_loss"], alone / 2)
 
 
-def test_every_parameter_learns():
-    chain, batch = build(), make_batch([60, 30])
+@pytest.mark.parametrize("dimensions", [3, 5])
+def test_every_parameter_learns(dimensions):
+    chain, batch = build(dimensions=dimensions), make_batch([60, 30])
     products = chain(batch)
     ChainLoss.from_config(model_section())(products, products["labels"])["loss"].backward()
     still = [name for name, parameter in chain.named_parameters() if parameter.grad is None]
     assert not still
+    last = [p.grad for p in chain.stages["uresnet_spice"].embedding_head.parameters()][-1]
+    assert (last != 0).all(), "each dimension and the margin have an effect on the loss"
 
 
 @pytest.mark.parametrize(
     ("network", "message"),
     [
+        ({"dimensions": 2}, "dimensions is 2; it is 3 or more"),
         ({"own_levels": 4}, "own_levels is 4; it is 1 to 3"),
         ({"own_levels": 0}, "own_levels is 0"),
         ({"decoder_reps": {"segmentations": 1}}, "did you mean 'segmentation'"),

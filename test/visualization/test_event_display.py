@@ -194,6 +194,12 @@ def test_odd_energies_are_shown_as_they_are(event, value):
     assert np.isfinite(page_of(event).document["energy_scale"]["low"])
 
 
+def test_three_dimensions_of_an_embedding_are_shown(event):
+    expected = page_of(event).document["spaces"]["embedding"]
+    event["embeddings"] = np.hstack([event["embeddings"], np.full((len(event["embeddings"]), 2), 9, np.float32)])
+    assert page_of(event).document["spaces"]["embedding"] == expected
+
+
 def test_embeddings_that_are_not_finite_do_not_spoil_the_ranges(event):
     event["embeddings"][0] = np.nan
     document = page_of(event).document

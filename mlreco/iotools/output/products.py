@@ -13,6 +13,9 @@ PARTICLES, TRUE_PARTICLES, INTERACTIONS, STEPS = "particles", "true particles", 
 CLASSES = "classes"
 """What rows can be, and numbers can stand for."""
 
+AT_LEAST_3 = "3 or more"
+"""How many numbers an embedding has: in the first three a voxel's position is added to what the network says."""
+
 _INT32, _INT64 = np.iinfo(np.int32).max, np.iinfo(np.int64).max
 _LARGEST_CLASS = 127
 
@@ -23,7 +26,7 @@ class Product(NamedTuple):
     Attributes:
         rows: what has a row in it; products of the same rows have equally many in every event.
         kinds: kinds of its numbers, letters of NumPy.
-        shape: of a row; None: any length, ``CLASSES``: as many as the file has classes, where it tells.
+        shape: of a row; None: any length, ``AT_LEAST_3``, ``CLASSES``: as many as the file has classes, where it tells.
         least: no number is below; -1 stands for none.
         greatest: no number is above.
         numbers: what its numbers stand for: the rows of other products, from the first of the event, or classes.
@@ -48,7 +51,7 @@ PRODUCTS: dict[str, Product] = {
     "instances": Product(VOXELS, "iu", (), -1, _INT64, INSTANCES),
     "instances_true": Product(VOXELS, "iu", (), -1, _INT64),
     "interactions_true": Product(VOXELS, "iu", (), -1, _INT64),
-    "embeddings": Product(VOXELS, "f", (3,)),
+    "embeddings": Product(VOXELS, "f", (AT_LEAST_3,)),
     "margins": Product(VOXELS, "f", (), 0),
     "seediness": Product(VOXELS, "f"),
     "fragment_classes": Product(FRAGMENTS, "iu", (), -1, _LARGEST_CLASS, CLASSES),
@@ -144,10 +147,14 @@ def check_product(
         return
     product = PRODUCTS[name]
     shape = tuple(classes if size == CLASSES else size for size in product.shape)
-    fits = len(shape) == len(row_shape) and all(a in (None, b) for a, b in zip(shape, row_shape, strict=True))
+    fits = len(shape) == len(row_shape) and all(map(_fits, shape, row_shape))
     if dtype.kind not in product.kinds or not fits:
         wanted = "whole numbers" if product.kinds == "iu" else "floats"
         raise ValueError(f"holds {dtype} with rows {row_shape}; rows {shape} of {wanted} are needed")
+
+
+def _fits(wanted: int | str | None, found: int) -> bool:
+    return found >= 3 if wanted == AT_LEAST_3 else wanted in (None, found)
 
 
 def _numbered(table: Table) -> dict[str, None]:
