@@ -1,6 +1,7 @@
 """Who imports whom: rooms on floors without circles, and one door to the engine."""
 
 import ast
+import importlib
 import re
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -93,6 +94,15 @@ def test_every_import_goes_down():
             if (counts and floor[there] >= floor[here]) or name == "mlreco":
                 upwards.append(f"{module} imports {name}")
     assert not upwards
+
+
+@pytest.mark.parametrize("package", [package for package, table in HOMES.items() if table])
+def test_what_is_imported_on_demand_is_there(package):
+    room = importlib.import_module(package)
+    assert set(HOMES[package]) <= set(room.__all__)
+    assert all(hasattr(room, name) for name in room.__all__)
+    with pytest.raises(AttributeError, match=f"^module '{package}' has no attribute 'nothing'$"):
+        _ = room.nothing
 
 
 def test_files_do_not_import_each_other_in_circles():

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from mlreco.on_demand import on_demand
 
 _HOMES = {
     "Contingency": "mlreco.post_processing.contingency",
@@ -15,14 +14,9 @@ _HOMES = {
     "cluster_event": "mlreco.post_processing.clustering.fragments",
     "cluster_events": "mlreco.post_processing.clustering.fragments",
     "evaluate": "mlreco.post_processing.evaluation.evaluate",
+    "metrics": "mlreco.post_processing.metrics",
 }
 
-__all__ = ["metrics", *_HOMES]
+__all__ = list(_HOMES)
 
-
-def __getattr__(name: str) -> Any:
-    if name == "metrics":
-        return importlib.import_module("mlreco.post_processing.metrics")
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = on_demand(__name__, _HOMES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from mlreco.on_demand import on_demand
 
 if TYPE_CHECKING:
     from mlreco.production.manifest import Manifest, read_manifest
@@ -19,8 +20,4 @@ _HOMES = {
 
 __all__ = ["Manifest", "parse_shard", "produce", "read_manifest"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = on_demand(__name__, _HOMES)

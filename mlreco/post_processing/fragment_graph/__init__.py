@@ -5,9 +5,7 @@ Files hold graphs, and who reads one should not wait for what makes them, which 
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
-
+from mlreco.on_demand import on_demand
 from mlreco.post_processing.fragment_graph.labelled_graph import FEATURE_VERSION, FragmentGraph, LabelledGraph
 from mlreco.post_processing.fragment_graph.truth import FragmentTruth, fragment_truth
 
@@ -21,8 +19,4 @@ _HOMES = {
 
 __all__ = ["FEATURE_VERSION", "FragmentGraph", "FragmentTruth", "LabelledGraph", "fragment_truth", *_HOMES]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = on_demand(__name__, _HOMES)
