@@ -137,7 +137,7 @@ def measure_lines(
 def _scattered(
     table: np.ndarray, kinds: np.ndarray, first: StartLines, before: np.ndarray, lengths: np.ndarray, left: np.ndarray
 ) -> np.ndarray:
-    """Return by how much scattering turns the lines fitted at the starts, (K,) rad; 0 where no energy is known.
+    """Return by how much scattering turns the lines fitted at the starts, (K,) rad; NaN where no energy is known.
 
     Tracks have the energies of the range from their first voxel to their end (``lengths``, (K,) cm) and what a muon
     and a proton probably have left there (``left``, (K, 2) cm), and may have turned on their way to the first voxel
@@ -145,12 +145,12 @@ def _scattered(
     """
     ranges = lengths[:, None] + left
     of_tracks = scattering_of_likely(ranges, before, first.lengths, first.turned, table["score_proton"])
-    of_tracks = np.where(np.isfinite(table["range_energy_muon"]), of_tracks, 0.0)
+    of_tracks = np.where(np.isfinite(table["range_energy_muon"]), of_tracks, np.nan)
     rest = 1 - first.lengths[:, None] * PLACES / np.where(lengths > 0, lengths, np.nan)[:, None]
     energies = table["expected_energy"][:, None] * np.maximum(rest, 0.0)
     of_electrons = scattering_of_line(energies, MASSES["electron"], first.lengths, first.turned)
     electrons = (kinds == Kind.MICHEL) | (kinds == Kind.DELTA)
-    return np.nan_to_num(np.where(electrons, of_electrons, of_tracks))
+    return np.where(electrons, of_electrons, of_tracks)
 
 
 def _filled(table: np.ndarray, trajectories: Trajectories, side: np.ndarray, with_energy: np.ndarray) -> np.ndarray:
@@ -320,7 +320,8 @@ def _ionisation(profiles: Profiles, backward: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _medians(values: np.ndarray, owners: np.ndarray, chosen: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Return the median of the chosen values of each group, NaN for none."""
+    """Return the median of the chosen values of each group that are known, NaN for none."""
+    chosen = chosen & np.isfinite(values)
     values, owners = values[chosen], owners[chosen]
     order = np.lexsort((values, owners))
     values = values[order]

@@ -53,7 +53,8 @@ def direction_error(energies: np.ndarray) -> np.ndarray:
         energies: calorimetric energies, MeV.
     """
     energies = np.asarray(energies, np.float64)
-    return np.hypot(ANGLE_SCATTERING / np.where(energies > 0, energies, np.nan), ANGLE_LEAST)
+    known = (energies > 0) & np.isfinite(energies)
+    return np.hypot(ANGLE_SCATTERING / np.where(known, energies, np.nan), ANGLE_LEAST)
 
 
 @dataclass(frozen=True)

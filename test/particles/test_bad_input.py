@@ -107,11 +107,26 @@ def test_images_without_sensible_energies(energy, name):
     assert np.isfinite(vectors_of(table, "direction")).all()
     for unknown in ("score_proton", "score_photon", "kinetic_energy"):
         assert np.isnan(table[unknown][0]), unknown
-    assert 0 < table["direction_error"][0] <= np.pi / 2 or name == "Shower"
+    if name in ("HIP", "MIP"):
+        assert 0 < table["direction_error"][0] <= np.pi / 2, "tracks scatter as their range says"
+    else:
+        assert np.isnan(table["direction_error"][0]), "how far others scatter is not known without their energy"
     if name == "MIP":
         path = table["length"] + hidden_by_smoothing(table["length"], "muon", 1.0, 1.0)
         assert table["range_energy_muon"][0] == pytest.approx(kinetic_energy(path, "muon")[0], rel=1e-3)
         assert np.isnan(table["score_proton"][0])
+
+
+def test_voxels_without_energy_do_not_move_the_median_of_the_others():
+    points, _ = line((0, 0, 0), (1, 0.7, -0.8), 40)
+    whole = image_of((points, np.full(len(points), 0.021), "MIP"))
+    energies = whole.energies.copy()
+    energies[::5] = np.nan
+    one, other = (reconstruct_particles(replace(whole, energies=given)).particles for given in (whole.energies, energies))
+    assert np.isnan(other["energy"][0]) and np.isnan(other["kinetic_energy"][0])
+    for name in ("dedx", "dedx_start", "dedx_end"):
+        assert other[name][0] == pytest.approx(one[name][0], rel=0.15) or np.isnan(other[name][0])
+    assert other["dedx"][0] == pytest.approx(2.1, rel=0.1)
 
 
 @pytest.mark.parametrize("voxel", [(0.1, 0.1, 0.1), (0.3, 0.3, 0.6), (1.0, 0.5, 0.4)])
