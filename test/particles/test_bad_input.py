@@ -122,7 +122,9 @@ def test_voxels_without_energy_do_not_move_the_median_of_the_others():
     whole = image_of((points, np.full(len(points), 0.021), "MIP"))
     energies = whole.energies.copy()
     energies[::5] = np.nan
-    one, other = (reconstruct_particles(replace(whole, energies=given)).particles for given in (whole.energies, energies))
+    one, other = (
+        reconstruct_particles(replace(whole, energies=given)).particles for given in (whole.energies, energies)
+    )
     assert np.isnan(other["energy"][0]) and np.isnan(other["kinetic_energy"][0])
     for name in ("dedx", "dedx_start", "dedx_end"):
         assert other[name][0] == pytest.approx(one[name][0], rel=0.15) or np.isnan(other[name][0])

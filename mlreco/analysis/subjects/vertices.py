@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from mlreco.analysis.sample import Sample
 from mlreco.analysis.statistics import fraction, median, quantile
 from mlreco.errors import UserError
 from mlreco.particles.columns import vectors_of
+from mlreco.particles.kinds import Kind, kinds_of
 
 NAME = "vertices"
 HELP = "distance of vertices from the true ones, and the grouping of particles to interactions"
@@ -23,8 +25,39 @@ NEAR = 3.0
 """A vertex this near to the true one, cm, is counted as found."""
 
 
-def analyse(sample: Sample) -> Result:
-    """Compare the vertex of each true interaction of two primaries or more with that of its particles.
+@dataclass(frozen=True)
+class MatchedVertices:
+    """V true interactions of two primaries or more, and what is found of them.
+
+    Attributes:
+        events: (V,) int64.
+        primaries: (V,) int64 number of true primaries.
+        tracks: (V,) int64 how many of these are tracks.
+        miss: (V, 3) float64 found minus true vertex, cm; NaN where none is found.
+        along: (V,) float64 part of ``miss`` along the mean of the true directions of the primaries, cm.
+        spread: (V,) float64 uncertainty in each axis, cm.
+    """
+
+    events: np.ndarray
+    primaries: np.ndarray
+    tracks: np.ndarray
+    miss: np.ndarray
+    along: np.ndarray
+    spread: np.ndarray
+
+    @property
+    def distance(self) -> np.ndarray:
+        """(V,) distance from the true vertex, cm."""
+        return np.linalg.norm(self.miss, axis=1)
+
+    @property
+    def pulls(self) -> np.ndarray:
+        """(V,) distance over its uncertainty in all axes together."""
+        return self.distance / self.spread / np.sqrt(3)
+
+
+def matched_vertices(sample: Sample) -> MatchedVertices:
+    """Return the vertex of each true interaction of two primaries or more with that of its particles.
 
     Raises:
         UserError: the file has no truth.
@@ -32,16 +65,31 @@ def analyse(sample: Sample) -> Result:
     if not sample.has_truth or sample.truth is None or sample.found is None:
         raise UserError(f"{sample.path}: has no truth of interactions")
     chosen, group = _true_interactions(sample.truth)
-    members = [chosen[group == number] for number in range(_count(group))]
+    truth, members = sample.truth[chosen], [chosen[group == number] for number in range(_count(group))]
     vertices = np.array([np.median(vectors_of(sample.truth[own], "vertex"), axis=0) for own in members]).reshape(-1, 3)
     best = np.array([_interaction_of(sample, own) for own in members], np.int64)
-    known = best >= 0
-    rows = sample.interactions[np.where(known, best, 0)] if len(sample.interactions) else sample.interactions
-    distance = np.full(len(vertices), np.nan)
-    if known.any():
-        distance[known] = np.linalg.norm(vectors_of(rows[known], "vertex") - vertices[known], axis=1)
-    pulls = distance / rows["vertex_spread"] / np.sqrt(3) if len(vertices) and len(rows) else distance
-    together = _pairs_right(sample)
+    known, count = best >= 0, len(members)
+    miss, spread = np.full((count, 3), np.nan), np.full(count, np.nan)
+    rows = sample.interactions[best[known]]
+    miss[known], spread[known] = vectors_of(rows, "vertex") - vertices[known], rows["vertex_spread"]
+    directions = np.nan_to_num(vectors_of(truth, "direction"))
+    mean = np.stack([np.bincount(group, column, count) for column in directions.T], axis=1)
+    size = np.linalg.norm(mean, axis=1)
+    along = (miss * mean).sum(axis=1) / np.where(size > 0, size, np.nan)
+    is_track = kinds_of(truth["semantic"], sample.scheme) == Kind.TRACK
+    events = np.array([sample.truth["event"][own[0]] for own in members], np.int64)
+    primaries, tracks = np.bincount(group, minlength=count), np.bincount(group, is_track, count).astype(np.int64)
+    return MatchedVertices(events, primaries, tracks, miss, along, spread)
+
+
+def analyse(sample: Sample) -> Result:
+    """Compare the vertex of each true interaction of two primaries or more with that of its particles.
+
+    Raises:
+        UserError: the file has no truth.
+    """
+    found = matched_vertices(sample)
+    distance, pulls, together = found.distance, found.pulls, _pairs_right(sample)
     numbers = [
         fraction("vertices of two primaries and more within 3 cm", distance < NEAR),
         median("distance of these from the true vertex, median", distance[distance < NEAR], "cm"),
@@ -50,10 +98,10 @@ def analyse(sample: Sample) -> Result:
         fraction("true primaries in the interaction of most of their siblings", together),
     ]
     columns = {
-        "event": np.array([sample.truth["event"][own[0]] for own in members], np.int64),
+        "event": found.events,
         "distance": distance,
-        "spread": rows["vertex_spread"] if len(rows) == len(vertices) else distance,
-        "primaries": np.bincount(group, minlength=len(vertices)),
+        "spread": found.spread,
+        "primaries": found.primaries,
     }
 
     def draw(figure: Any) -> None:
