@@ -11,6 +11,7 @@ from benchmarks.physics.__main__ import _cell, table
 from benchmarks.physics.fitting import minus_log_student
 from benchmarks.physics.shower_constants import _fit_angles, _part_as_the_other, _student_width, _wrong_part
 from mlreco.analysis.statistics import Number
+from mlreco.analysis.subjects import vertices
 from mlreco.particles import identity
 from mlreco.particles.vertices import CONVERSION
 from mlreco.semantics import PILARNET
@@ -72,7 +73,22 @@ def test_pulls_are_one_where_uncertainties_are_right():
     value, error = pulls._cell(rayleigh).split(" (")[0].split(" ± ")
     assert float(value) == pytest.approx(1, abs=4 * float(error))
     assert pulls._cell(rayleigh[:40]) == "(40)"
-    assert pulls.table({"thin": {"all": "1"}, "fat": {"all": "2"}}).splitlines()[-1] == "| all | 1 | 2 |"
+    text = pulls.table({"thin": ({"all": "1"}, {"2 tracks": "3"}), "fat": ({"all": "2"}, {"2 tracks": "4"})})
+    assert "| all | 1 | 2 |" in text.splitlines()
+    assert text.splitlines()[-1] == "| 2 tracks | 3 | 4 |"
+
+
+def test_pulls_of_vertices_are_told_by_the_number_of_their_tracks(monkeypatch):
+    rng, count = np.random.default_rng(5), 9000
+    spread = rng.uniform(0.01, 0.2, count)
+    miss = rng.normal(size=(count, 3)) * spread[:, None]
+    miss[::3] *= 2  # those of two tracks are told too well
+    tracks = np.tile([2, 3, 7], count // 3)
+    found = vertices.MatchedVertices(np.arange(count), tracks, tracks, miss, miss[:, 0] + 0.01, spread)
+    monkeypatch.setattr(pulls, "matched_vertices", lambda sample: found)
+    _, two, few, many, along = (float(text.split(" ±")[0]) for text in dict(pulls.vertex_pulls(None)).values())
+    assert (two, few, many) == pytest.approx([2 * vertices.WITHIN, vertices.WITHIN, vertices.WITHIN], rel=0.03)
+    assert along == pytest.approx(0.01, abs=0.004)
 
 
 def test_a_table_has_a_column_for_true_instances_and_one_for_the_chain():
