@@ -32,13 +32,13 @@ def agglomerate(
         (count,) int64, for each node a node that represents its cluster, the same for all nodes of a cluster.
     """
     weights = np.ones(len(edges)) if weights is None else np.ascontiguousarray(weights, np.float64)
-    sums = np.ascontiguousarray(scores, np.float64) * weights
-    return _agglomerate(np.ascontiguousarray(edges, np.int64), sums, weights, count, linkage == SUM)
+    totals = np.ascontiguousarray(scores, np.float64) * weights
+    return _agglomerate(np.ascontiguousarray(edges, np.int64), totals, weights, count, linkage == SUM)
 
 
 @compiled
-def _agglomerate(edges: np.ndarray, sums: np.ndarray, weights: np.ndarray, count: int, summed: bool) -> np.ndarray:
-    ends, totals, sizes = edges.copy(), sums.copy(), weights.copy()
+def _agglomerate(edges: np.ndarray, totals: np.ndarray, weights: np.ndarray, count: int, summed: bool) -> np.ndarray:
+    ends, sizes = edges.copy(), weights.copy()
     stamps = np.zeros(len(edges), np.int64)
     alive = np.ones(len(edges), np.bool_)
     first, following = np.full(count, -1, np.int64), np.full((len(edges), 2), -1, np.int64)
@@ -50,8 +50,8 @@ def _agglomerate(edges: np.ndarray, sums: np.ndarray, weights: np.ndarray, count
             following[edge, side] = first[node]
             first[node] = 2 * edge + side
             degrees[node] += 1
-        if sums[edge] > 0:
-            score = sums[edge] if summed else sums[edge] / weights[edge]
+        if totals[edge] > 0:
+            score = totals[edge] if summed else totals[edge] / sizes[edge]
             heap.append((-score, np.int64(edge), np.int64(0)))
     heapq.heapify(heap)
     parents = np.arange(count)
