@@ -11,7 +11,7 @@ from mlreco.particles.directions import StartLines
 from mlreco.particles.geometry import means, principal_axes
 from mlreco.particles.grouping import ParticleVoxels
 from mlreco.particles.identity import photon_probability
-from mlreco.particles.interactions import Relations
+from mlreco.particles.interactions.relations import Relations
 from mlreco.particles.joined import JoinedImages, of_particles
 from mlreco.particles.junctions import REACH
 from mlreco.particles.kinds import Kind, most_common

@@ -11,7 +11,9 @@ from mlreco.particles.columns import DEDX, INTERACTION, vectors_of
 from mlreco.particles.directions import start_lines
 from mlreco.particles.grouping import group_voxels
 from mlreco.particles.image import LabelledImage
-from mlreco.particles.interactions import Measured, find_interactions, place_vertices
+from mlreco.particles.interactions.finding import find_interactions
+from mlreco.particles.interactions.measured import Measured
+from mlreco.particles.interactions.origins import place_vertices
 from mlreco.particles.joined import JoinedImages, interactions_of
 from mlreco.particles.kinds import Kind, kinds_of
 from mlreco.particles.landmarks import find_landmarks
