@@ -263,20 +263,3 @@ def test_a_full_disk_costs_time_alone(monkeypatch, capsys):
     assert told.count("No space left on device; later runs compile them again") == 1 == told.count("\n")
     assert progress._of_compiling() == f"compiling kernels: {compiling.AGAIN}"
     assert told_once(2, 3) == "; compiling kernels: 2.0 s"
-
-
-IN_THREADS = """
-from numba.core.typing.typeof import typeof_impl
-from mlreco.compiled import let_threads_call
-from mlreco.post_processing.clustering.linking import linked_components
-import numpy as np
-let_threads_call()
-known = len(typeof_impl.registry)
-linked_components(np.random.default_rng(0).random((20, 3)), 0.1)
-assert len(typeof_impl.registry) == known, "numba adds types at a call"
-"""
-
-
-def test_no_call_adds_types_that_another_thread_may_be_looking_up():
-    pytest.importorskip("awkward", reason="an extension of numba")
-    subprocess.run([sys.executable, "-c", IN_THREADS], check=True)

@@ -8,12 +8,12 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, TypeVar
 
-from mlreco.compiled import let_threads_call
 from mlreco.compiling import Stopwatch
+from mlreco.thread_pools import background_thread, thread_pool
 
 T = TypeVar("T")
 _END = object()
@@ -76,8 +76,7 @@ def prefetched(items: Iterable[T], depth: int = 2) -> Iterator[T]:
         except BaseException as error:  # handed to the consumer, whatever it is
             put((_END, error))
 
-    let_threads_call()
-    thread = threading.Thread(target=produce, name="prefetch", daemon=True)
+    thread = background_thread(produce, "prefetch")
     thread.start()
     try:
         while True:
@@ -102,8 +101,7 @@ class InOrder:
     """
 
     def __init__(self, depth: int = 4) -> None:
-        let_threads_call()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="finish")
+        self._pool = thread_pool(1, "finish")
         self._calls: deque[Future] = deque()
         self._depth = depth
 

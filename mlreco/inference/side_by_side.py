@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
 
 import torch
 
-from mlreco.compiled import let_threads_call
 from mlreco.sparse import Division
+from mlreco.thread_pools import thread_pool
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -52,8 +53,7 @@ def side_by_side(
         taken -= needed
         return result
 
-    let_threads_call()
-    pool = ThreadPoolExecutor(places, "network", torch.set_num_threads, (1,))
+    pool = thread_pool(places, "network", partial(torch.set_num_threads, 1))
     try:
         for item in items:
             needed = size(item)

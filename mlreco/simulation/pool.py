@@ -17,7 +17,7 @@ _AHEAD = 4
 
 
 class Pool:
-    """Worker processes, each with a thread that speaks to it.
+    """Worker processes, each with a thread that speaks to it and calls no compiled function.
 
     Args:
         options: what is simulated.

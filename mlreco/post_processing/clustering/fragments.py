@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
-from mlreco.compiled import let_threads_call
 from mlreco.errors import UserError
 from mlreco.post_processing.clustering.embedded_voxels import checked_arrays
 from mlreco.post_processing.clustering.greedy import NOISE, GreedyClusterer
 from mlreco.semantics import UNKNOWN, ClassScheme
+from mlreco.thread_pools import thread_pool
 
 
 def cluster_event(
@@ -151,6 +150,5 @@ def cluster_events(
         arrays = event["semantics"], event["embeddings"], event["margins"], event["seediness"]
         return cluster_event(*arrays, thresholds, scheme, skip_classes, **options)
 
-    let_threads_call()
-    with ThreadPoolExecutor(threads or os.cpu_count()) as executor:
+    with thread_pool(threads) as executor:
         return list(executor.map(fragments, events))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from mlreco.compiled import let_threads_call
 from mlreco.post_processing.evaluation.evaluate import EventReader, class_product, require_products
 from mlreco.post_processing.tuning.truth import Truth
 from mlreco.progress import Progress
+from mlreco.thread_pools import thread_pool
 
 
 @dataclass(frozen=True)
@@ -73,8 +71,7 @@ def values_by_class(
         Class number -> what ``score`` returned for its samples, in their order.
     """
     values: dict[int, list[np.ndarray]] = {number: [] for number in range(n_classes)}
-    let_threads_call()
-    with ThreadPoolExecutor(threads or os.cpu_count()) as executor, Progress("tune", len(voxels), unit="x") as bar:
+    with thread_pool(threads) as executor, Progress("tune", len(voxels), unit="x") as bar:
         for one, found in zip(voxels, executor.map(score, voxels), strict=True):
             values[one.number].append(found)
             bar.advance()

@@ -5,15 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from mlreco.compiled import let_threads_call
 from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS, EventReader, require_info
 from mlreco.post_processing.factories import GRAPH, clusterer_of
 from mlreco.post_processing.fragment_graph.partition import GraphThresholds, resolve_graph_thresholds
@@ -26,6 +24,7 @@ from mlreco.post_processing.tuning.outcome import ThresholdSearch, TunedThreshol
 from mlreco.post_processing.tuning.sample import Metric
 from mlreco.progress import Progress
 from mlreco.semantics import ClassScheme, class_scheme
+from mlreco.thread_pools import thread_pool
 from mlreco.yaml_reader import read_sections
 
 
@@ -155,11 +154,7 @@ def tune_graph(
     before, linkage = _before(reader.info, scheme)
     read = list(read_graph_events(reader, events, scheme, min_voxels, semantics))
     steps = _POINTS + sum(len(neighbours(point, GRID)) for point in before.values())
-    let_threads_call()
-    with (
-        ThreadPoolExecutor(threads or os.cpu_count()) as executor,
-        Progress("tune", steps * len(read), unit="x") as bar,
-    ):
+    with thread_pool(threads) as executor, Progress("tune", steps * len(read), unit="x") as bar:
         scorer = _Scorer(read, measure, scheme, linkage, executor)
         counted = replace(scorer, bar=bar)
         over_grid, own = counted.over_grid(), scorer(before)

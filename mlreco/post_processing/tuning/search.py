@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 
-from mlreco.compiled import let_threads_call
 from mlreco.post_processing.evaluation.evaluate import MIN_VOXELS, EventReader, require_info
 from mlreco.post_processing.evaluation.text_table import aligned, decimal
 from mlreco.post_processing.settings.thresholds import Thresholds, thresholds_of_file
@@ -23,6 +21,7 @@ from mlreco.post_processing.tuning.report import Search, number_or_none
 from mlreco.post_processing.tuning.sample import ClassSample, Metric
 from mlreco.progress import Progress
 from mlreco.semantics import class_scheme
+from mlreco.thread_pools import thread_pool
 
 PRODUCTS = ("embeddings", "margins", "seediness")
 
@@ -142,8 +141,7 @@ def tune(
     before = thresholds_of_file(reader.info, scheme)
     voxels = list(class_voxels(reader, events, PRODUCTS, min_voxels, semantics))
     coarse = Grid.whole()
-    let_threads_call()
-    with ThreadPoolExecutor(threads or os.cpu_count()) as executor, Progress("tune", 2 * len(voxels), unit="x") as bar:
+    with thread_pool(threads) as executor, Progress("tune", 2 * len(voxels), unit="x") as bar:
         samples: dict[int, list[ClassSample]] = {number: [] for number in range(len(scheme))}
         for one, sample in zip(voxels, executor.map(_sample, voxels), strict=True):
             samples[one.number].append(sample)
@@ -164,7 +162,7 @@ class _Scorer:
     """Means of a metric over samples, computed side by side."""
 
     metric: Metric
-    executor: ThreadPoolExecutor
+    executor: Executor
     bar: Progress
 
     def __call__(self, samples: Sequence[ClassSample], grid: Grid, *, shown: bool = True) -> tuple[np.ndarray, int]:
