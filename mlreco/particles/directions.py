@@ -39,7 +39,7 @@ NOISE = 0.34
 """Uncertainty from noise over that of independent voxels with the spread of those fitted. Fitted to simulation, as the
 next two."""
 
-SHARED, ASSIGNED = 0.3, 0.58
+SHARED, ASSIGNED = 0.3, 0.41
 """By how much company shifts the voxels that it touches, over the spread of voxels about the line; the slope is off by
 this times the part that is touched times the spread over that along the line. The second where a network has assigned
 the voxels, for then some are the other's."""

@@ -51,7 +51,7 @@ class Event(Mapping[str, np.ndarray]):
         energies: (N,) float32, MeV.
         semantics: (N,) int8 classes in which the voxels were clustered, numbers of `classes`.
         fragments: (N,) int32 pieces that the clusterer found, -1 for none.
-        embeddings: (N, 3) float32.
+        embeddings: (N, D) float32, D dimensions; the chains `thin` and `fat` have 6.
         margins: (N,) float32.
         seediness: (N,) float32.
         semantic_scores: (N, classes) float32 probabilities.
