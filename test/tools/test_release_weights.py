@@ -1,6 +1,5 @@
 """Weights as they are shipped: small, and with the history of their training."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -21,20 +20,13 @@ SMALL = "model.modules.uresnet_spice={filters: 4, depth: 3, reps: 1, own_levels:
 BOMB = "\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))])
 
 
-def tool():
-    spec = importlib.util.spec_from_file_location("release_weights", ROOT / "tools" / "release_weights.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_shipped_weights_compute_what_the_trained_ones_do(tmp_path, monkeypatch):
+def test_shipped_weights_compute_what_the_trained_ones_do(tool, tmp_path, monkeypatch):
     options = ["iotool.batch_size=1", "iotool.num_workers=0", "trainval.iterations=1", SMALL]
     options += [f"trainval.weight_prefix={tmp_path}/private/w", f"trainval.log_dir={tmp_path}/private/log"]
     config = load_config(ROOT / "config/uresnet_spice.cfg", options)
     trained = train(config)
     monkeypatch.setattr("sys.argv", ["release_weights", str(trained), str(tmp_path / "shipped.ckpt")])
-    assert tool().main() == 0
+    assert tool("release_weights").main() == 0
     before, after = read_checkpoint(trained), read_checkpoint(tmp_path / "shipped.ckpt")
     assert (tmp_path / "shipped.ckpt").stat().st_size < trained.stat().st_size / 3
     for name, tensor in after["state_dict"].items():
@@ -51,7 +43,7 @@ def test_shipped_weights_compute_what_the_trained_ones_do(tmp_path, monkeypatch)
         assert len(reader[0]["fragments"]) == len(reader[0]["embeddings"])
 
 
-def test_what_is_no_checkpoint_and_its_own_place_are_refused(tmp_path, monkeypatch, capsys):
+def test_what_is_no_checkpoint_and_its_own_place_are_refused(tool, tmp_path, monkeypatch, capsys):
     path = tmp_path / "w.ckpt"
     torch.save({"state_dict": {}, "iteration": 1}, path)
     for text, config in (("its configuration:1: aliases", BOMB), ("is an input of this command", "model: {}")):
@@ -59,6 +51,6 @@ def test_what_is_no_checkpoint_and_its_own_place_are_refused(tmp_path, monkeypat
         torch.save({"state_dict": {}, "iteration": 1, "metadata": json.dumps(metadata)}, path)
         content = path.read_bytes()
         monkeypatch.setattr("sys.argv", ["release_weights", str(path), str(path)])
-        assert tool().main() == 2
+        assert tool("release_weights").main() == 2
         assert text in capsys.readouterr().err
         assert path.read_bytes() == content

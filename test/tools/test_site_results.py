@@ -1,6 +1,5 @@
 """The site holds the tables that its pages link to."""
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -10,12 +9,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def hook():
+def hook(tool):
     pytest.importorskip("mkdocs")
-    spec = importlib.util.spec_from_file_location("site_results", ROOT / "tools" / "site_results.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return tool("site_results")
 
 
 def test_every_link_to_a_table_leads_to_a_page_of_the_site(hook):

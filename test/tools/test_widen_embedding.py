@@ -1,6 +1,5 @@
 """A network that gets more dimensions for its embedding: the old ones stay, training goes on."""
 
-import importlib.util
 from pathlib import Path
 
 import torch
@@ -13,13 +12,6 @@ from mlreco.training import train
 
 ROOT = Path(__file__).parents[2]
 SMALL = "{filters: 4, depth: 3, reps: 1, own_levels: 1, decoder_reps: null, dimensions: DIMENSIONS}"
-
-
-def tool():
-    spec = importlib.util.spec_from_file_location("widen_embedding", ROOT / "tools" / "widen_embedding.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def configuration(folder, dimensions):
@@ -36,10 +28,10 @@ def embeddings(folder, dimensions, weights):
         return torch.from_numpy(reader[0]["embeddings"]), torch.from_numpy(reader[0]["margins"])
 
 
-def test_the_first_three_dimensions_and_margins_stay_and_the_new_ones_learn(tmp_path, monkeypatch):
+def test_the_first_three_dimensions_and_margins_stay_and_the_new_ones_learn(tool, tmp_path, monkeypatch):
     trained, wide = train(configuration(tmp_path, 3)), tmp_path / "wide.ckpt"
     monkeypatch.setattr("sys.argv", ["widen_embedding", str(trained), str(wide), "--dimensions", "5"])
-    assert tool().main() == 0
+    assert tool("widen_embedding").main() == 0
     (before, margins), (after, same) = embeddings(tmp_path, 3, trained), embeddings(tmp_path, 5, wide)
     assert after.shape == (len(before), 5)
     torch.testing.assert_close(after[:, :3], before, rtol=1e-5, atol=1e-6)
@@ -50,7 +42,7 @@ def test_the_first_three_dimensions_and_margins_stay_and_the_new_ones_learn(tmp_
     assert ((learned - read_checkpoint(wide)["state_dict"][name])[4:] != 0).any()
 
 
-def test_fewer_dimensions_and_other_networks_are_refused(tmp_path, monkeypatch, capsys):
+def test_fewer_dimensions_and_other_networks_are_refused(tool, tmp_path, monkeypatch, capsys):
     path, output = tmp_path / "w.ckpt", tmp_path / "out.ckpt"
     for weights, message in (
         ({"stages.spice.embedding_head.1.weight": torch.zeros(7, 8)}, "its embedding has 6 dimensions"),
@@ -58,6 +50,6 @@ def test_fewer_dimensions_and_other_networks_are_refused(tmp_path, monkeypatch, 
     ):
         torch.save({"state_dict": weights, "iteration": 1}, path)
         monkeypatch.setattr("sys.argv", ["widen_embedding", str(path), str(output)])
-        assert tool().main() == 2
+        assert tool("widen_embedding").main() == 2
         assert message in capsys.readouterr().err
         assert not output.exists()
