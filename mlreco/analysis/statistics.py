@@ -146,7 +146,7 @@ def fit_density(
 
 def _errors(loss: Callable[[np.ndarray], float], best: np.ndarray) -> np.ndarray:
     """Return the square roots of the diagonal of the inverse of the second derivatives, by finite differences."""
-    steps = 0.02 * np.maximum(np.abs(best), 0.05)
+    steps = 0.005 * np.maximum(np.abs(best), 0.05)
     hessian = np.empty((len(best), len(best)))
     for i in range(len(best)):
         for j in range(len(best)):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
+from mlreco.analysis import michel_spectrum as spectrum
 from mlreco.analysis.statistics import Number, fraction, interval, median, quantile, width
-from mlreco.analysis.subjects import dedx, michel, pi0
+from mlreco.analysis.subjects import dedx, pi0
 
 
 def test_medians_widths_and_quantiles_of_a_gaussian():
@@ -36,30 +37,83 @@ def test_fractions(yes, no):
     assert 0 <= low <= found.value <= high <= 1, "error bars of efficiencies stay between nothing and all"
 
 
+def decays(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Return true energies of electrons, drawn from the spectrum by rejection."""
+    x = rng.random(20 * count)
+    return 52.83 * x[rng.random(len(x)) < x**2 * (3 - 2 * x)][:count]
+
+
+def seen(rng: np.random.Generator, energies: np.ndarray, losing: float = 0.3) -> np.ndarray:
+    """Return energies as a detector sees them."""
+    lost = (rng.random(len(energies)) < losing) * rng.exponential(spectrum.RADIATED, len(energies))
+    return energies - lost + rng.normal(0, spectrum.RESOLUTION, len(energies))
+
+
+def test_the_density_of_energies_is_that_of_drawn_ones():
+    """Against a histogram of drawn energies, and its integral is 1."""
+    rng = np.random.default_rng(3)
+    drawn = seen(rng, decays(rng, 400_000), 0.4)
+    edges = np.arange(spectrum.LEAST, spectrum.MOST + 0.5)
+    counts, _ = np.histogram(drawn, edges)
+    fine = np.linspace(spectrum.LEAST, spectrum.MOST, 20 * (len(edges) - 1) + 1)
+    law = spectrum.density((fine[1:] + fine[:-1]) / 2, 52.83, 0.4, 0.0).reshape(-1, 20).mean(axis=1)
+    assert law.sum() == pytest.approx(1, abs=1e-3)
+    expected = law * counts.sum()
+    assert np.abs(counts - expected)[expected > 100].max() < 5 * np.sqrt(expected.max())
+    assert np.square(counts - expected)[expected > 100].sum() / expected[expected > 100].sum() == pytest.approx(
+        1, abs=0.8
+    )
+    with_others = spectrum.density(fine, 52.83, 0.4, 0.2)
+    assert np.trapezoid(with_others, fine) == pytest.approx(1, abs=1e-3)
+    assert with_others[-1] == pytest.approx(0.2 / (spectrum.MOST - spectrum.LEAST))
+
+
+def test_the_density_moves_smoothly_with_the_end_point():
+    """A likelihood with steps would end wherever the search begins."""
+    energies = decays(np.random.default_rng(5), 300)
+    energies = energies[spectrum.in_window(energies)]
+    points = np.linspace(52, 54, 401)
+    values = [-np.log(spectrum.density(energies, end, 0.2, 0.02)).sum() for end in points]
+    assert np.abs(np.diff(values, 2)).max() < 0.02
+
+
 def test_the_end_point_of_decays_is_found():
     rng = np.random.default_rng(1)
-    x = rng.random(40000)
-    x = x[rng.random(len(x)) < x**2 * (3 - 2 * x)][:3000]
-    energies = 52.83 * x + rng.normal(0, 1.5, len(x)) - rng.exponential(3.0, len(x))
-    fit = michel.fit_end_point(energies[energies > michel.LEAST])
+    energies = decays(rng, 3000)
+    fit = spectrum.fit_end_point(seen(rng, energies))
     assert fit.parameters[0] == pytest.approx(52.83, abs=3 * fit.errors[0])
     assert 0 < fit.errors[0] < 1
-    assert fit.parameters[1] == pytest.approx(3, abs=1)
-    sharp = michel.fit_end_point(52.83 * x[52.83 * x > michel.LEAST], michel.SHARP)
+    assert fit.parameters[1] == pytest.approx(0.3, abs=4 * fit.errors[1])
+    sharp = spectrum.fit_end_point(energies, spectrum.SHARP)
     assert sharp.parameters[0] == pytest.approx(52.83, abs=0.3), "true energies have no resolution that moves the edge"
-    flying = np.append(52.83 * x[:400], [55.1, 56.6])
-    sharp = michel.fit_end_point(flying[flying > michel.LEAST], michel.SHARP)
+    sharp = spectrum.fit_end_point(np.append(energies[:400], [55.1, 56.6]), spectrum.SHARP)
     assert sharp.parameters[0] == pytest.approx(52.83, abs=0.6), "nor do muons that decayed in flight"
+
+
+def test_the_error_of_the_end_point_is_its_spread():
+    """Of samples like those of 400 electrons that a chain finds in a thousand events."""
+    rng = np.random.default_rng(6)
+    fits = [spectrum.fit_end_point(seen(rng, decays(rng, 400))) for _ in range(40)]
+    pulls = np.array([(fit.parameters[0] - 52.83) / fit.errors[0] for fit in fits])
+    known = np.isfinite(pulls)
+    assert known.sum() >= 36
+    assert 0.6 < np.std(pulls[known]) < 1.4
+    assert abs(np.mean(pulls[known])) < 0.5
+
+
+def test_there_is_no_end_point_where_all_lose_energy():
+    rng = np.random.default_rng(7)
+    energies = decays(rng, 3000)
+    energies -= rng.exponential(12, len(energies))
+    assert np.isnan(spectrum.fit_end_point(energies).parameters).all()
+    assert np.isnan(spectrum.fit_end_point(energies[:4]).parameters).all()
 
 
 def test_what_is_no_michel_electron_does_not_move_the_end_point():
     """One in twenty has any energy, also beyond what is fitted."""
     rng = np.random.default_rng(4)
-    x = rng.random(20000)
-    x = x[rng.random(len(x)) < x**2 * (3 - 2 * x)][:600]
-    energies = 52.83 * x + rng.normal(0, 1.5, len(x)) - rng.exponential(3.0, len(x))
-    energies = np.concatenate([energies, rng.uniform(15, 80, 30), [90.0, 400.0, np.inf]])
-    fit = michel.fit_end_point(energies)
+    energies = np.concatenate([seen(rng, decays(rng, 600)), rng.uniform(15, 80, 30), [90.0, 400.0, np.inf]])
+    fit = spectrum.fit_end_point(energies)
     assert fit.parameters[0] == pytest.approx(52.83, abs=3 * fit.errors[0])
     assert 0 < fit.errors[0] < 2
     assert fit.parameters[2] == pytest.approx(0.05, abs=0.03)
