@@ -21,7 +21,7 @@ END_POINT = 52.83
 """Greatest energy of the electron, MeV: (m_mu^2 + m_e^2) / 2 m_mu."""
 
 FREE = -13
-"""Code of the muon whose decay has the spectrum: a negative one decays on its orbit around a nucleus, which smears it."""
+"""Code of the muon whose decay has the spectrum: negative ones decay on their orbits around nuclei, which smears it."""
 
 
 def analyse(sample: Sample) -> Result:
