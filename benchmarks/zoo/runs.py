@@ -80,7 +80,14 @@ class Zoo:
         return {semantics: self._measure(events, semantics) for semantics in SEMANTICS}
 
     def reconstruct(
-        self, events: Path, semantics: str, thresholds: Path | str, chosen: str | None = None, *, pairs: bool = False
+        self,
+        events: Path,
+        semantics: str,
+        thresholds: Path | str,
+        chosen: str | None = None,
+        *,
+        pairs: bool = False,
+        particles: bool = False,
     ) -> Path:
         """Run the chain on events, clustering in true or predicted classes with these thresholds of the graph.
 
@@ -90,6 +97,7 @@ class Zoo:
             thresholds: file with those of the graph, or ``{}``.
             chosen: which events, as ``--events`` of the program takes it; all of them without.
             pairs: write what the graph network says of pairs, which its tuning needs.
+            particles: write the tables of particles, too.
         """
         output = self.work / f"{events.stem}_{semantics}.h5"
         modules = load_config(self.config)["model"]["modules"]
@@ -100,7 +108,8 @@ class Zoo:
             words += ["--set", "model.modules.grappa.write_pairs=true"]
         if chosen is not None:
             words += ["--events", chosen]
-        mlreco(*words, "--set", f"post_processing={{graph_clusterer: {{thresholds: {thresholds}}}}}")
+        more = ", particle_builder: {}" if particles else ""
+        mlreco(*words, "--set", f"post_processing={{graph_clusterer: {{thresholds: {thresholds}}}{more}}}")
         return output
 
     def _measure(self, events: Path, semantics: str) -> dict[str, Any]:

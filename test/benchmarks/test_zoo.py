@@ -109,8 +109,8 @@ def test_published_events_are_compared_with_the_spread_of_simulated_ones(tmp_pat
         def graph_thresholds(self, semantics):
             return semantics
 
-        def reconstruct(self, events, semantics, thresholds, chosen=None):
-            assert semantics == thresholds == "predicted"
+        def reconstruct(self, events, semantics, thresholds, chosen=None, *, particles):
+            assert semantics == thresholds == "predicted" and particles
             output = tmp_path / f"{events.stem}.h5"
             assert main(["inference", "thin", "-s", str(events), "-o", str(output), "-n", chosen or "4"]) == 0
             return output
@@ -124,9 +124,22 @@ def test_published_events_are_compared_with_the_spread_of_simulated_ones(tmp_pat
     large = np.isin(event.instances_true, instances[(counts >= 10) & (instances >= 0)])
     expected = adjusted_rand_score(event.instances_true[large], event.instances[large])
     assert list(found["events"]) == ["event 0", "event 1"]
-    assert found["events"]["event 0"] == pytest.approx(expected)
-    low, high = found["simulated"]["spread"]
-    assert low <= found["simulated"]["mean"] <= high
+    assert found["events"]["event 0"]["instances"] == pytest.approx(expected)
+    for kind in ("instances", "groups"):
+        low, high = found["simulated"][kind]["spread"]
+        assert low <= found["simulated"][kind]["mean"] <= high
+
+
+def test_instances_of_a_group_count_as_one():
+    table = np.array([(4,), (-1,), (4,), (0,), (-1,)], [("group", np.int64)])
+    event = {"instances_true": np.array([0, 2, 1, 1, 3, 4, -1]), "particles_true": table}
+    found = published.groups(event)
+    assert found[0] == found[1] == 4 and found[6] == -1
+    assert len(np.unique(found)) == 6 - 1 and found[2] == found[3]
+    event["instances_true"] = np.array([5, 0, 6])
+    assert len(np.unique(published.groups(event))) == 3, "instances beyond the table are their own"
+    nothing = {"instances_true": np.full(2, -1), "particles_true": table[:0]}
+    assert (published.groups(nothing) == -1).all()
 
 
 def test_thresholds_that_are_there_can_be_kept(commands, tmp_path):
