@@ -46,7 +46,8 @@ class Fragmenter(nn.Module):
 
     Args:
         class_scheme: numbering of the classes.
-        thresholds: class name -> ``{voxel_distance, embedding_distance, score_distance}``, or the path of such a file.
+        thresholds: class name -> ``{voxel_distance, embedding_distance, score_distance, smallest}``, or the path of a
+            file with such.
         near, far, large, trunk, most: see ``Reach``.
         semantics: ``predicted`` where SPICE clusters in the classes of the segmentation, whose scores are then features
             of the fragments; ``true`` where it clusters in other classes: then each voxel's score is 1 for its class.

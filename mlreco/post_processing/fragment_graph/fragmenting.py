@@ -8,6 +8,8 @@ import numpy as np
 
 from mlreco.compiled import compiled
 from mlreco.errors import UserError
+from mlreco.post_processing.clustering.numbering import in_order_of_rows
+from mlreco.post_processing.fragment_graph.absorbing import absorb_small
 from mlreco.post_processing.fragment_graph.blocks import morton_codes
 from mlreco.post_processing.fragment_graph.linked_voxels import linked_voxels
 from mlreco.post_processing.settings.class_values import Given, class_values
@@ -23,11 +25,14 @@ class FragmentThresholds(NamedTuple):
         voxel_distance: reach of a link in space, in voxels.
         embedding_distance: reach of a link in the embedding.
         score_distance: reach of a link in the class scores; infinite (``.inf``) where they do not matter.
+        smallest: voxels of a fragment with fewer join, each on its own, the touching fragment that is nearest in the
+            embedding and has so many; 1: none does.
     """
 
     voxel_distance: float
     embedding_distance: float
     score_distance: float
+    smallest: float = 1.0
 
 
 SHIPPED = {
@@ -70,8 +75,8 @@ def make_fragments(
     """Cut the voxels of events into fragments.
 
     Voxels i and j of one class and event are linked where ``(|x_i - x_j| / voxel_distance)^2 + (|e_i - e_j| /
-    embedding_distance)^2 + (|s_i - s_j| / score_distance)^2 <= 1``; a connected component is a fragment. Neither the
-    partition nor the numbers depend on the order of rows.
+    embedding_distance)^2 + (|s_i - s_j| / score_distance)^2 <= 1``; a connected component is a fragment, but for those
+    of fewer than ``smallest`` voxels. Neither the partition nor the numbers depend on the order of rows.
 
     Args:
         coordinates: (N, 3) integers, in voxels.
@@ -101,7 +106,8 @@ def make_fragments(
         reach = thresholds[name]
         alike = ((embeddings[rows], reach.embedding_distance), (scores[rows], reach.score_distance))
         linked = linked_voxels(coordinates[rows], reach.voxel_distance, alike, events=events[rows])
-        labels[rows] = linked + count
+        linked = absorb_small(coordinates[rows], embeddings[rows], linked, reach.smallest, events[rows])
+        labels[rows] = in_order_of_rows(linked) + count
         count = int(labels.max()) + 1
     return _numbered(labels, morton_codes(np.ascontiguousarray(coordinates, np.int64)), events, count)
 

@@ -44,7 +44,7 @@ def linked_voxels(
     if not len(coordinates):
         return np.empty(0, np.int64)
     events = np.zeros(len(coordinates), np.int64) if events is None else events
-    numbers = _numbers(coordinates, events, math.floor(reach)) if reach <= swept else None
+    numbers = voxel_numbers(coordinates, events, math.floor(reach)) if reach <= swept else None
     if numbers is None:
         spaces = ((coordinates, reach), *alike, (events[:, None], 0.5))  # 2 from one event to the next
         return linked_components(np.hstack([values / distance for values, distance in spaces]), 1.0)
@@ -58,18 +58,38 @@ def linked_voxels(
     return in_order_of_rows(roots)
 
 
-def _numbers(coordinates: np.ndarray, events: np.ndarray, longest: int) -> tuple[np.ndarray, tuple[int, int]] | None:
+def voxel_numbers(
+    coordinates: np.ndarray, events: np.ndarray, longest: int
+) -> tuple[np.ndarray, tuple[int, int]] | None:
     """Return the (N,) numbers of voxels, and those between neighbours along the first and the second axis.
 
     There is room beside each line, plane and event for the ``longest`` link: no number there is that of a voxel
-    elsewhere. None where the images have too many voxels.
+    elsewhere. In images with too many voxels, empty layers thicker than that are made thinner; None where that does not
+    help.
     """
     places = coordinates.astype(np.int64) - coordinates.min(axis=0)
-    depth, height, width = (int(size) + 1 + longest for size in places.max(axis=0))
-    if (int(events.max()) + 1) * depth * height * width >= _LARGEST_IMAGE:
-        return None
+    if _too_many(places, events, longest):
+        places = np.stack([_closed_up(along, longest) for along in places.T], axis=1)
+        if _too_many(places, events, longest):
+            return None
+    depth, height, width = _sizes(places, longest)
     planes = events.astype(np.int64) * depth + places[:, 0]
     return (planes * height + places[:, 1]) * width + places[:, 2], (height * width, width)
+
+
+def _sizes(places: np.ndarray, longest: int) -> list[int]:
+    return [int(size) + 1 + longest for size in places.max(axis=0)]
+
+
+def _too_many(places: np.ndarray, events: np.ndarray, longest: int) -> bool:
+    return (int(events.max()) + 1) * math.prod(_sizes(places, longest)) >= _LARGEST_IMAGE
+
+
+def _closed_up(places: np.ndarray, longest: int) -> np.ndarray:
+    """Return (N,) places along an axis from 0, with at most ``longest + 1`` from one that occurs to the next."""
+    occurring, inverse = np.unique(places, return_inverse=True)
+    steps = np.minimum(np.diff(occurring, prepend=occurring[:1]), longest + 1)
+    return np.cumsum(steps)[inverse]
 
 
 def _lines(reach: float, strides: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
