@@ -2,7 +2,8 @@
 
 Writes ``config/weights/<chain>_<clusterer>.yaml``, the numbers as ``<chain>.json`` and the card ``<chain>.md``. The
 weights must have seen neither file. ``--keep-tuned`` takes the thresholds that are there. ``--paper`` adds the method
-of the SPICE paper, from a checkpoint of ``mlreco train spice_cpu``; ``--published`` adds events of other simulations.
+of the SPICE paper, from a checkpoint of ``mlreco train spice_cpu``; without it stays what was measured of that on test
+events of the same name. ``--published`` adds events of other simulations.
 The table of README is written again from the numbers of all chains.
 """
 
@@ -14,9 +15,10 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from benchmarks.zoo import paper, published, readme
-from benchmarks.zoo.card import card
+from benchmarks.zoo.card import card, of_paper
 from benchmarks.zoo.runs import Zoo
 from mlreco.atomic import write_text
 
@@ -42,14 +44,30 @@ def main(words: Sequence[str] | None = None) -> None:
         numbers = zoo.measure(arguments.test)
         if arguments.paper:
             numbers["true"][paper.METHOD] = paper.measure(arguments.paper, arguments.tune, arguments.test, zoo.work)
+            numbers["paper"] = list(of_paper(arguments.paper))
+        else:
+            keep_paper(numbers, arguments.out / f"{arguments.chain}.json", arguments.test.name)
         if arguments.published:
             chosen = arguments.published_events
             numbers["published"] = published.compare(zoo, arguments.published, chosen, arguments.test)
     numbers |= {"chain": arguments.chain, "tuned_on": arguments.tune.name, "tested_on": arguments.test.name}
     write_text(arguments.out / f"{arguments.chain}.json", json.dumps(numbers, indent=1))
-    write_text(arguments.out / f"{arguments.chain}.md", card(numbers, zoo.checkpoints(), arguments.paper))
+    write_text(arguments.out / f"{arguments.chain}.md", card(numbers, zoo.checkpoints()))
     if arguments.out == WEIGHTS:
         readme.update(ROOT / "README.md", WEIGHTS)
+
+
+def keep_paper(numbers: dict[str, Any], written: Path, tested_on: str) -> None:
+    """Add what was measured before of the paper's method, where that was on test events of the same name.
+
+    Args:
+        numbers: of the chain, changed.
+        written: the numbers that were written before, which need not exist.
+        tested_on: name of the file of test events.
+    """
+    before = json.loads(written.read_text(encoding="utf-8")) if written.is_file() else {}
+    if before.get("tested_on") == tested_on and "paper" in before:
+        numbers["true"][paper.METHOD], numbers["paper"] = before["true"][paper.METHOD], before["paper"]
 
 
 if __name__ == "__main__":

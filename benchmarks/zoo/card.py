@@ -28,13 +28,13 @@ WHO = {
 """The methods in short."""
 
 
-def card(numbers: Mapping[str, Any], checkpoints: Mapping[str, Path], paper: Path | None = None) -> str:
+def card(numbers: Mapping[str, Any], checkpoints: Mapping[str, Path]) -> str:
     """Return the card.
 
     Args:
-        numbers: what the chain reaches, by the classes in which was clustered and by method.
+        numbers: what the chain reaches, by the classes in which was clustered and by method; under ``paper`` the lines
+            on how the paper's method was trained, where that was measured, too.
         checkpoints: weights by stage.
-        paper: weights of the paper's method, where that was measured, too.
     """
     today = datetime.datetime.now(datetime.timezone.utc).date()
     lines = [
@@ -44,7 +44,7 @@ def card(numbers: Mapping[str, Any], checkpoints: Mapping[str, Path], paper: Pat
         f"tuned on `{numbers['tuned_on']}`; the weights saw neither.",
         "",
         *_weights(checkpoints),
-        *_paper(paper),
+        *numbers.get("paper", []),
         *_segmentation(numbers["predicted"]["graph"]),
     ]
     for semantics in ("predicted", "true"):
@@ -64,10 +64,12 @@ def _weights(checkpoints: Mapping[str, Path]) -> Iterator[str]:
     yield ""
 
 
-def _paper(path: Path | None) -> Iterator[str]:
-    """Tell how the baseline was trained, which is not shipped."""
-    if path is None:
-        return
+def of_paper(path: Path) -> Iterator[str]:
+    """Tell how the baseline was trained, which is not shipped.
+
+    Args:
+        path: its weights.
+    """
     config = read_recipe(path).config
     network, loss = (config["model"]["modules"][name] for name in ("spice", "spice_loss"))
     metadata, batch = read_metadata(path), config["iotool"]["batch_size"]

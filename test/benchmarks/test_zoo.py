@@ -100,6 +100,11 @@ def test_the_method_of_the_paper_stands_beside_the_chain_in_true_classes(command
     assert "32 filters, depth 6, lovasz_hinge. It saw 32 x 0 = 0 events" in card
     assert card.count("the SPICE paper's network, loss and rule") == 1
     assert "the paper's network" not in readme.table(tmp_path)
+    again = ["thin", "--tune", "tune.h5", "--test", "test.h5", "--out", str(tmp_path)]
+    zoo.main(again)
+    assert (tmp_path / "thin.md").read_text() == card, "what was measured of the paper's method stays"
+    zoo.main([*again[:4], "other.h5", *again[5:]])
+    assert "the SPICE paper's network, loss and rule" not in (tmp_path / "thin.md").read_text(), "but not for others"
     runs_of_it = [words for words in commands if words[:2] == ["inference", str(checkpoint)]]
     assert [words[words.index("-s") + 1] for words in runs_of_it] == ["tune.h5", "test.h5"]
 
