@@ -128,6 +128,15 @@ def test_a_peak_on_a_background_is_found():
     assert np.isnan(pi0.fit_peak(masses[:4]).parameters).all()
 
 
+def test_a_peak_without_background_has_errors():
+    masses = np.random.default_rng(3).normal(134.98, 15, 70)
+    fit = pi0.fit_peak(masses)
+    assert fit.parameters[2] == pytest.approx(1, abs=0.02)
+    assert fit.errors[0] == pytest.approx(np.std(masses) / np.sqrt(70), rel=0.1)
+    assert fit.errors[1] == pytest.approx(np.std(masses) / np.sqrt(140), rel=0.1)
+    assert pi0._at_least(fit.errors[2], masses) == pytest.approx(1 / 70)
+
+
 def test_errors_of_steps_are_those_of_their_tracks():
     """Steps that are the same along a track tell no more than the track; independent ones tell as many things."""
     rng = np.random.default_rng(0)

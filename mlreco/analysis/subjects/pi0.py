@@ -75,7 +75,7 @@ def analyse(sample: Sample) -> Result:
 
 def _at_least(error: float, known: np.ndarray) -> float:
     """Return the error of a part of some pairs; where the likelihood has no second derivative, that of one pair."""
-    return float(max(error, 1 / max(len(known), 1)))
+    return float(np.fmax(error, 1 / max(len(known), 1)))
 
 
 def _brightest_pairs(particles: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -112,11 +112,19 @@ def peak(mass: np.ndarray, parameters: np.ndarray) -> np.ndarray:
 
 
 def fit_peak(masses: np.ndarray) -> Fit:
-    """Fit centre and width, MeV, and the part of the masses in the peak."""
+    """Fit centre and width, MeV, and the part of the masses in the peak.
+
+    Where all of them are, as far as the fit tells, the part is held there: its error is NaN.
+    """
 
     def loss(values: np.ndarray, parameters: np.ndarray) -> np.ndarray:
         if not (80 < parameters[0] < 200 and 3 < parameters[1] < 60 and 0 < parameters[2] < 1):
             return np.full(len(values), 1e6)
         return -np.log(peak(values, parameters))
 
-    return fit_density(masses, loss, np.array([130.0, 20.0, 0.7]))
+    found = fit_density(masses, loss, np.array([130.0, 20.0, 0.7]))
+    if np.isfinite(found.errors).all() or np.isnan(found.parameters).any():
+        return found
+    part = found.parameters[2]
+    held = fit_density(masses, lambda values, free: loss(values, np.append(free, part)), found.parameters[:2])
+    return Fit(np.append(held.parameters, part), np.append(held.errors, np.nan))
