@@ -10,18 +10,25 @@ from mlreco.post_processing.fragment_graph.linked_voxels import voxel_numbers
 
 
 def absorb_small(
-    coordinates: np.ndarray, embeddings: np.ndarray, labels: np.ndarray, smallest: float, events: np.ndarray
+    coordinates: np.ndarray,
+    embeddings: np.ndarray,
+    labels: np.ndarray,
+    smallest: float,
+    farthest: float,
+    events: np.ndarray,
 ) -> np.ndarray:
     """Return labels in which voxels of fragments with fewer than ``smallest`` voxels have joined larger ones.
 
     Each goes to the fragment of the voxel that is nearest in the embedding, of those of large enough fragments among
-    its 26 neighbours; of equally near ones to that with the least x, y, z. Others stay as they are.
+    its 26 neighbours; of equally near ones to that with the least x, y, z. Others, and those with nothing near enough
+    in the embedding, stay as they are.
 
     Args:
         coordinates: (N, 3) integers, voxels of one class; no voxel of an event twice.
         embeddings: (N, D) floats.
         labels: (N,) integers from 0, fragment of each voxel.
         smallest: voxels of the smallest fragments that absorb others, and are not absorbed.
+        farthest: distance in the embedding up to which a voxel is absorbed.
         events: (N,) integers from 0, event of each voxel.
 
     Returns:
@@ -40,7 +47,8 @@ def absorb_small(
     keys, (plane, line) = numbers
     order = np.argsort(keys, kind="stable")
     steps = np.array([x * plane + y * line + z for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)])
-    target = _nearest_touching(keys[order], np.ascontiguousarray(embeddings[order], np.float64), large[order], steps)
+    values = np.ascontiguousarray(embeddings[order], np.float64)
+    target = _nearest_touching(keys[order], values, large[order], steps, farthest)
     joined = np.flatnonzero(target >= 0)
     found = labels.copy()
     found[order[joined]] = labels[order[target[joined]]]
@@ -48,7 +56,9 @@ def absorb_small(
 
 
 @compiled
-def _nearest_touching(keys: np.ndarray, embeddings: np.ndarray, large: np.ndarray, steps: np.ndarray) -> np.ndarray:
+def _nearest_touching(
+    keys: np.ndarray, embeddings: np.ndarray, large: np.ndarray, steps: np.ndarray, farthest: float
+) -> np.ndarray:
     """Return (N,) int64 the row of the large neighbour nearest in the embedding, -1 for none and for large rows.
 
     Args:
@@ -56,6 +66,7 @@ def _nearest_touching(keys: np.ndarray, embeddings: np.ndarray, large: np.ndarra
         embeddings: (N, D) float64.
         large: (N,) bool.
         steps: (27,) int64 ascending, from the number of a voxel to those of its neighbours.
+        farthest: distance in the embedding that is still near.
     """
     target = np.full(len(keys), -1, np.int64)
     for row in range(len(keys)):
@@ -69,6 +80,6 @@ def _nearest_touching(keys: np.ndarray, embeddings: np.ndarray, large: np.ndarra
             squared = 0.0
             for k in range(embeddings.shape[1]):
                 squared += (embeddings[row, k] - embeddings[other, k]) ** 2
-            if squared < best:
+            if squared < best and squared <= farthest * farthest:
                 best, target[row] = squared, other
     return target

@@ -16,6 +16,8 @@ from mlreco.post_processing.settings.class_values import Given, class_values
 from mlreco.semantics import ClassScheme
 
 NO_FRAGMENT = -1
+ABSORBED_WITHIN = 1.5
+"""Reaches in the embedding up to which a voxel of a small fragment is absorbed."""
 
 
 class FragmentThresholds(NamedTuple):
@@ -26,7 +28,7 @@ class FragmentThresholds(NamedTuple):
         embedding_distance: reach of a link in the embedding.
         score_distance: reach of a link in the class scores; infinite (``.inf``) where they do not matter.
         smallest: voxels of a fragment with fewer join, each on its own, the touching fragment that is nearest in the
-            embedding and has so many; 1: none does.
+            embedding and has so many, if that is within `ABSORBED_WITHIN` reaches of it; 1: none does.
     """
 
     voxel_distance: float
@@ -106,7 +108,8 @@ def make_fragments(
         reach = thresholds[name]
         alike = ((embeddings[rows], reach.embedding_distance), (scores[rows], reach.score_distance))
         linked = linked_voxels(coordinates[rows], reach.voxel_distance, alike, events=events[rows])
-        linked = absorb_small(coordinates[rows], embeddings[rows], linked, reach.smallest, events[rows])
+        near = ABSORBED_WITHIN * reach.embedding_distance
+        linked = absorb_small(coordinates[rows], embeddings[rows], linked, reach.smallest, near, events[rows])
         labels[rows] = in_order_of_rows(linked) + count
         count = int(labels.max()) + 1
     return _numbered(labels, morton_codes(np.ascontiguousarray(coordinates, np.int64)), events, count)
