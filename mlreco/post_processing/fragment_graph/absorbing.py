@@ -46,9 +46,9 @@ def absorb_small(
         raise UserError("the coordinates of voxels are too far apart to number the voxels between them")
     keys, (plane, line) = numbers
     order = np.argsort(keys, kind="stable")
-    steps = np.array([x * plane + y * line + z for x in (-1, 0, 1) for y in (-1, 0, 1) for z in (-1, 0, 1)])
+    lines = np.array([x * plane + y * line for x in (-1, 0, 1) for y in (-1, 0, 1)])
     values = np.ascontiguousarray(embeddings[order], np.float64)
-    target = _nearest_touching(keys[order], values, large[order], steps, farthest)
+    target = _nearest_touching(keys[order], values, large[order], lines, farthest)
     joined = np.flatnonzero(target >= 0)
     found = labels.copy()
     found[order[joined]] = labels[order[target[joined]]]
@@ -57,7 +57,7 @@ def absorb_small(
 
 @compiled
 def _nearest_touching(
-    keys: np.ndarray, embeddings: np.ndarray, large: np.ndarray, steps: np.ndarray, farthest: float
+    keys: np.ndarray, embeddings: np.ndarray, large: np.ndarray, lines: np.ndarray, farthest: float
 ) -> np.ndarray:
     """Return (N,) int64 the row of the large neighbour nearest in the embedding, -1 for none and for large rows.
 
@@ -65,7 +65,7 @@ def _nearest_touching(
         keys: (N,) int64 numbers of voxels, ascending.
         embeddings: (N, D) float64.
         large: (N,) bool.
-        steps: (27,) int64 ascending, from the number of a voxel to those of its neighbours.
+        lines: (9,) int64 ascending, from the number of a voxel to those in the middle of three neighbours.
         farthest: distance in the embedding that is still near.
     """
     target = np.full(len(keys), -1, np.int64)
@@ -73,13 +73,13 @@ def _nearest_touching(
         if large[row]:
             continue
         best = np.inf
-        for step in steps:
-            other = np.searchsorted(keys, keys[row] + step)
-            if other == len(keys) or keys[other] != keys[row] + step or not large[other]:
-                continue
-            squared = 0.0
-            for k in range(embeddings.shape[1]):
-                squared += (embeddings[row, k] - embeddings[other, k]) ** 2
-            if squared < best and squared <= farthest * farthest:
-                best, target[row] = squared, other
+        for line in lines:
+            other = np.searchsorted(keys, keys[row] + line - 1)
+            while other < len(keys) and keys[other] <= keys[row] + line + 1:
+                squared = 0.0
+                for k in range(embeddings.shape[1]):
+                    squared += (embeddings[row, k] - embeddings[other, k]) ** 2
+                if large[other] and squared < best and squared <= farthest * farthest:
+                    best, target[row] = squared, other
+                other += 1
     return target
