@@ -153,7 +153,7 @@ def _reconstruct(
     starts = starting_lines(
         kinds, backward, first, trajectories, stopping, showers, shower_errors, float(voxels.voxel_size.max())
     )
-    relations = place_vertices(grouping, kinds, voxels.events, starts)
+    relations = place_vertices(grouping, kinds, voxels.events, starts, assigned)
     relate(table, relations, proximity)
     table["expected_energy"] = table["energy"]
     if bias is not None and images.scores is not None:

@@ -9,6 +9,7 @@ from drawn_particles import STEP, image_of, line, random_directions, scene, show
 from mlreco.errors import UserError
 from mlreco.particles.columns import vectors_of
 from mlreco.particles.csda import kinetic_energy, stopping_power
+from mlreco.particles.interactions import origins
 from mlreco.particles.reconstruction import reconstruct_particles
 
 
@@ -170,6 +171,19 @@ def test_the_order_of_voxels_and_the_numbers_of_instances_do_not_matter():
     same(one.particles, other.particles, ("particle", "parent"))
     assert other.particles["particle"].tolist() == [3, 10, 17, 24]
     assert other.particles["parent"].tolist() == [-1, -1, 3, -1]
+
+
+def test_vertices_of_particles_of_a_network_are_less_certain(monkeypatch):
+    true, margins = scene(), np.ones(len(scene().instances), np.float32)
+    before = reconstruct_particles(true).interactions
+    found = reconstruct_particles(replace(true, margins=margins)).interactions
+    monkeypatch.setattr(origins, "MISTAKEN", 1.0)
+    assert reconstruct_particles(true).interactions.tobytes() == before.tobytes(), "true ones are not concerned"
+    same = reconstruct_particles(replace(true, margins=margins)).interactions
+    known = np.isfinite(same["vertex_spread"])
+    assert known.sum() == 1
+    np.testing.assert_allclose(found["vertex_spread"][known], 1.1 * same["vertex_spread"][known], rtol=1e-6)
+    np.testing.assert_array_equal(vectors_of(found, "vertex"), vectors_of(same, "vertex"))
 
 
 @pytest.mark.parametrize("seed", range(4))
