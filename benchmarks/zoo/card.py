@@ -174,7 +174,7 @@ def _published(found: Mapping[str, Any]) -> Iterator[str]:
     yield "|---|---|---|"
     for name, indices in found["events"].items():
         yield f"| {name} | {indices['instances']:.3f} | {indices['groups']:.3f} |"
-    simulated = [found["simulated"][kind] for kind in ("instances", "groups")]
+    simulated = list(found["simulated"].values())
     yield "| simulated events of this card, mean | " + " | ".join(f"{one['mean']:.3f}" for one in simulated) + " |"
     spreads = (f"{one['spread'][0]:.3f} to {one['spread'][1]:.3f}" for one in simulated)
     yield "| nine of ten of them | " + " | ".join(spreads) + " |"

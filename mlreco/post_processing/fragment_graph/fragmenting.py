@@ -108,9 +108,11 @@ def make_fragments(
         reach = thresholds[name]
         alike = ((embeddings[rows], reach.embedding_distance), (scores[rows], reach.score_distance))
         linked = linked_voxels(coordinates[rows], reach.voxel_distance, alike, events=events[rows])
-        near = ABSORBED_WITHIN * reach.embedding_distance
-        linked = absorb_small(coordinates[rows], embeddings[rows], linked, reach.smallest, near, events[rows])
-        labels[rows] = in_order_of_rows(linked) + count
+        if reach.smallest > 1:
+            near = ABSORBED_WITHIN * reach.embedding_distance
+            joined = absorb_small(coordinates[rows], embeddings[rows], linked, reach.smallest, near, events[rows])
+            linked = in_order_of_rows(joined)
+        labels[rows] = linked + count
         count = int(labels.max()) + 1
     return _numbered(labels, morton_codes(np.ascontiguousarray(coordinates, np.int64)), events, count)
 
