@@ -23,7 +23,7 @@ from mlreco.sparse.native.job import Job
 from mlreco.sparse.native.memory import aligned_empty
 
 CASE = "fused multiply-adds"
-_SUMS = 24 if UNIT.lanes == 16 else 12
+_SUMS = 24 if UNIT.registers >= 32 else 12
 _TURNS, _ITEMS = 20_000, 32
 _FLOPS = 2.0 * UNIT.lanes * _SUMS * _TURNS * _ITEMS
 

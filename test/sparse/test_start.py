@@ -122,15 +122,19 @@ def test_without_a_place_for_the_cache_shared_kernels_are_still_compiled(no_plac
 
 
 @pytest.mark.parametrize(
-    ("features", "unit"),
+    ("processor", "features", "unit"),
     [
-        ("+avx,+avx2,+fma,+avx512f", simd.AVX512),
-        ("+avx,+avx2,+fma", simd.AVX2),
-        ("+neon", simd.NEON),
-        ("+avx", simd.GENERIC),
+        ("icelake-server", "+avx,+avx2,+fma,+avx512f,+avx512vl", simd.AVX512),
+        ("znver5", "+avx,+avx2,+fma,+avx512f,+avx512vl", simd.AVX512),
+        ("znver4", "+avx,+avx2,+fma,+avx512f,+avx512vl", simd.AVX512_HALVES),
+        ("znver4", "+avx,+avx2,+fma,+avx512f", simd.AVX512),
+        ("znver4", "+avx,+avx2,+fma", simd.AVX2),
+        ("apple-m1", "+neon", simd.NEON),
+        ("generic", "+avx", simd.GENERIC),
     ],
 )
-def test_the_vector_unit_is_that_which_numba_compiles_for(monkeypatch, features, unit):
+def test_the_vector_unit_is_that_which_numba_compiles_for(monkeypatch, processor, features, unit):
+    monkeypatch.setattr(simd.config, "CPU_NAME", processor)
     monkeypatch.setattr(simd.config, "CPU_FEATURES", features)
     monkeypatch.setattr(simd.llvm, "get_default_triple", lambda: "x86_64-unknown-linux-gnu")
     assert simd.detect() is unit

@@ -43,7 +43,7 @@ for kernel_map in (submanifold_map(keys), down, down.transposed()):
 """
 
 
-@pytest.mark.parametrize("unit", ["AVX512", "AVX2", "NEON", "GENERIC"])
+@pytest.mark.parametrize("unit", ["AVX512", "AVX512_HALVES", "AVX2", "NEON", "GENERIC"])
 def test_kernels_of_a_unit_follow_the_plain_path(unit, tmp_path):
     environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     words = [sys.executable, "-c", CODE, unit, str(ROOT / "mlreco/sparse/cpu/codegen/simd.py")]

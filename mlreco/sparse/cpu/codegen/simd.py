@@ -42,9 +42,15 @@ class VectorUnit:
 
 
 AVX512 = VectorUnit("avx512", 16, 32, (12, 12, 8, 6), 1, ((16, 16), (8, 8), (8, 8)))
+AVX512_HALVES = VectorUnit("avx512 in halves", 8, 32, (12, 12, 8, 6), 1, ((16, 16), (8, 8), (8, 8)))
+"""For processors that work on a 512-bit register in two halves: narrow registers do as much, and a layer of 24 features
+fills three of them, but one and a half of the wide ones."""
 AVX2 = VectorUnit("avx2", 8, 16, (10, 6, 4), 4, ((8, 8), (6, 4), (4, 4)), (384, 256), 16 << 10)
 NEON = VectorUnit("neon", 4, 32, (14, 10, 8, 6), 1, ((16, 16), (8, 8), (8, 8)))
 GENERIC = VectorUnit("generic", 4, 16, (8, 5, 3), 1, ((8, 8), (4, 4), (3, 3)))
+
+WORKS_IN_HALVES = ("znver4",)
+"""LLVM's names of the processors with AVX-512 that work on its registers in two halves."""
 
 
 def compiled_features() -> set[str]:
@@ -54,11 +60,18 @@ def compiled_features() -> set[str]:
     return {word[1:] for word in wanted.split(",") if word.startswith("+")}
 
 
+def compiled_processor() -> str:
+    """Return LLVM's name of the processor that numba compiles for: the host unless the user names another."""
+    limited: str | None = vars(config)["CPU_NAME"]
+    return limited if limited is not None else llvm.get_host_cpu_name()
+
+
 def detect() -> VectorUnit:
     """Return the vector unit that kernels are compiled for."""
     features = compiled_features()
     if "avx512f" in features:
-        return AVX512
+        in_halves = "avx512vl" in features and compiled_processor() in WORKS_IN_HALVES
+        return AVX512_HALVES if in_halves else AVX512
     if {"avx2", "fma"} <= features:
         return AVX2
     if "neon" in features or llvm.get_default_triple().startswith(("aarch64", "arm64")):
