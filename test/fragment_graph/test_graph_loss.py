@@ -55,8 +55,11 @@ def mean(values: list[float], weights: list[float]) -> float:
     return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights) if sum(weights) else 0.0
 
 
-def slow_terms(graph: GraphBatch, logits: dict[str, torch.Tensor], power: float) -> dict[str, float]:
+def slow_terms(
+    graph: GraphBatch, logits: dict[str, torch.Tensor], power: float, factors: tuple[float, ...] = (1.0,) * 5
+) -> dict[str, float]:
     truth = graph.truth
+    factor = [factors[number] if number >= 0 else 1.0 for number in truth.semantics.tolist()]
     importance = (truth.purities * graph.sizes.double() ** power).tolist()
     terms = {"instance": [], "choice": [], "class": [], "start": [], "interaction": []}
     first, first_edge = 0, 0
@@ -72,7 +75,8 @@ def slow_terms(graph: GraphBatch, logits: dict[str, torch.Tensor], power: float)
                 if groups[a] >= 0 and groups[b] >= 0:
                     p = 1 / (1 + math.exp(-logits[name][row]))
                     values.append(-math.log(p if groups[a] == groups[b] else 1 - p))
-                    weights.append(truth.purities[a].item() * importance[b])
+                    more = factor[b] if name == "instance" else 1.0
+                    weights.append(truth.purities[a].item() * importance[b] * more)
             terms[name].append(mean(values, weights))
         values, weights = [], []
         for node in nodes:
@@ -85,7 +89,7 @@ def slow_terms(graph: GraphBatch, logits: dict[str, torch.Tensor], power: float)
             if right:
                 every = sum(math.exp(logits["instance"][row]) for row in own)
                 values.append(-math.log(sum(math.exp(logits["instance"][row]) for row in right) / every))
-                weights.append(importance[node])
+                weights.append(importance[node] * factor[node])
         terms["choice"].append(mean(values, weights))
         known = [node for node in nodes if truth.semantics[node] >= 0]
         values = [-logits["class"][n].log_softmax(0)[truth.semantics[n]].item() for n in known]
@@ -97,8 +101,10 @@ def slow_terms(graph: GraphBatch, logits: dict[str, torch.Tensor], power: float)
     return {name: sum(values) / len(values) for name, values in terms.items()}
 
 
-def loss_of(graph: GraphBatch, logits: dict[str, torch.Tensor], power: float = 0.5) -> dict[str, torch.Tensor]:
-    loss = GrappaLoss(PILARNET, **WEIGHTS, size_power=power)
+def loss_of(
+    graph: GraphBatch, logits: dict[str, torch.Tensor], power: float = 0.5, **settings: dict[str, float]
+) -> dict[str, torch.Tensor]:
+    loss = GrappaLoss(PILARNET, **WEIGHTS, size_power=power, **settings)
     return loss({"fragment_graph": graph, "graph_logits": logits}, Labels())
 
 
@@ -110,6 +116,23 @@ def test_the_terms_are_those_of_a_slow_version(seed):
         assert found[name].item() == pytest.approx(value, rel=1e-9), name
     total = sum(WEIGHTS.get(f"{name}_weight", 0.2) * value for name, value in expected.items())
     assert found["loss"].item() == pytest.approx(total, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pairs_count_by_the_class_of_their_smaller_fragment(seed):
+    graph, logits = batch(seed)
+    found = loss_of(graph, logits, pair_weights={"Delta": 3.0, "HIP": 0.0})
+    factors = [1.0] * 5
+    factors[PILARNET.number("Delta")], factors[PILARNET.number("HIP")] = 3.0, 0.0
+    for name, value in slow_terms(graph, logits, 0.5, tuple(factors)).items():
+        assert found[name].item() == pytest.approx(value, rel=1e-6), name
+
+
+def test_a_weight_of_pairs_is_that_of_a_class_and_not_negative():
+    with pytest.raises(UserError, match=r"pair_weights\.Delta is -1"):
+        GrappaLoss(PILARNET, pair_weights={"Delta": -1.0})
+    with pytest.raises(UserError, match="Muon"):
+        GrappaLoss(PILARNET, pair_weights={"Muon": 2.0})
 
 
 def test_gradients_are_those_of_differences():

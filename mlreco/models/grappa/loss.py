@@ -15,6 +15,7 @@ from mlreco.errors import UserError
 from mlreco.graph_batch import GraphBatch, GraphTruth
 from mlreco.models.labels import Labels
 from mlreco.models.loss_terms import LossTerms
+from mlreco.models.losses.class_weights import class_weight_vector
 from mlreco.models.losses.label_checks import require_classes
 from mlreco.models.stage import StageLoss
 from mlreco.semantics import UNKNOWN, ClassScheme
@@ -39,7 +40,11 @@ class GrappaLoss(StageLoss):
         start_weight: of the fragments' "holds the start".
         interaction_weight: of the pairs' "same interaction".
         size_power: exponent of the number of voxels.
+        pair_weights: factor by which pairs count more in "same instance" and in the choice of a partner, by the name of
+            the true class of their smaller fragment; 1 where not given.
     """
+
+    factors: Tensor
 
     def __init__(
         self,
@@ -50,6 +55,7 @@ class GrappaLoss(StageLoss):
         start_weight: float = 0.1,
         interaction_weight: float = 0.2,
         size_power: float = 0.3,
+        pair_weights: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.class_scheme = class_scheme
@@ -65,6 +71,7 @@ class GrappaLoss(StageLoss):
             if not 0 <= value < math.inf:
                 raise UserError(f"{name} is {value}; a finite number that is not negative is needed")
         self.size_power = size_power
+        self.register_buffer("factors", class_weight_vector(class_scheme, pair_weights, "pair_weights"), False)
 
     def forward(self, products: Mapping[str, Any], labels: Labels) -> LossTerms:
         """Return ``loss``, its terms, and detached the accuracies of pairs and of classes.
@@ -90,13 +97,15 @@ class GrappaLoss(StageLoss):
         of_edges = _EventMeans(graph.event_of_edges(), len(graph.node_counts), events)
         larger, smaller = graph.edges.T
         pair_weight = truth.purities[larger] * importance[smaller]
+        factors = self.factors.to(truth.semantics.device)
+        factor = torch.where(truth.semantics >= 0, factors[truth.semantics.clamp(min=0)], 1.0)
         same, known = _same(truth.instances, graph.edges)
         together, told = _same(truth.interactions, graph.edges)
         classes = functional.cross_entropy(logits["class"], truth.semantics, ignore_index=UNKNOWN, reduction="none")
         choices, chosen = _choice(logits["instance"], same & known, smaller, len(graph))
         terms = {
-            "instance": of_edges(_entropy(logits["instance"], same), pair_weight * known),
-            "choice": of_nodes(choices, importance * chosen),
+            "instance": of_edges(_entropy(logits["instance"], same), pair_weight * factor[smaller] * known),
+            "choice": of_nodes(choices, importance * factor * chosen),
             "class": of_nodes(classes, importance * (truth.semantics >= 0)),
             "start": of_nodes(_entropy(logits["start"], truth.starts == 1), (truth.starts >= 0).to(importance.dtype)),
             "interaction": of_edges(_entropy(logits["interaction"], together), pair_weight * told),

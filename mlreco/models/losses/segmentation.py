@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mlreco.errors import UserError
 from mlreco.models.loss_terms import LossTerms
+from mlreco.models.losses.class_weights import class_weight_vector
 from mlreco.models.losses.label_checks import require_classes
 from mlreco.models.losses.segments import segment_mean, segment_sum
 from mlreco.semantics import UNKNOWN, ClassScheme
@@ -34,11 +34,7 @@ class SegmentationLoss(nn.Module):
         """
         super().__init__()
         self.class_scheme = class_scheme
-        weights = torch.ones(len(class_scheme))
-        for name, weight in (class_weights or {}).items():
-            if not 0.0 <= weight < math.inf:
-                raise UserError(f"class_weights.{name} is {weight}; a weight is finite and not negative")
-            weights[class_scheme.number(name)] = weight
+        weights = class_weight_vector(class_scheme, class_weights, "class_weights")
         self.register_buffer("weights", weights, persistent=False)
 
     def weight(self, labels: Tensor) -> Tensor:
