@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.signal import fftconvolve
 
-from mlreco.analysis.statistics import Fit, fit_density
+from mlreco.analysis.statistics import Fit, fit_density_within
 
 LEAST, MOST = 15.0, 80.0
 """Energies that are fitted, MeV: electrons of less are lost on the track, above there are none."""
@@ -73,24 +73,14 @@ def density(
 def fit_end_point(energies: np.ndarray, resolution: float = RESOLUTION) -> Fit:
     """Fit end point, MeV, part of the electrons that loses energy and part of others, to energies of a resolution.
 
-    Where a fit ends at the least part of others, or that of losses as well, these are held there: their errors are NaN.
     All is NaN where more than `MOST_LOSING` lose energy, or where there are too few energies.
     """
-    least, most = np.array([30.0, 0.0, OTHERS]), np.array([70.0, 1.0, MOST_OTHERS])
 
     def loss(values: np.ndarray, parameters: np.ndarray) -> np.ndarray:
-        if not ((parameters >= least[: len(parameters)]) & (parameters <= most[: len(parameters)])).all():
-            return np.full(len(values), 1e6)
-        end_point, losing, others = np.append(parameters, least[len(parameters) :])
+        end_point, losing, others = parameters
         return -np.log(density(values, end_point, losing, others, resolution))
 
-    energies, start, nothing = energies[in_window(energies)], np.array([50.0, 0.3, 0.05]), np.full(3, np.nan)
-    for free in (3, 2, 1):
-        found = fit_density(energies, loss, start[:free])
-        if free > 1 and found.parameters[1] > MOST_LOSING:
-            return Fit(nothing, nothing)
-        if np.isfinite(found.errors).all():
-            break
-    if np.isnan(found.parameters).any():
-        return Fit(nothing, nothing)
-    return Fit(np.append(found.parameters, least[free:]), np.append(found.errors, nothing[free:]))
+    least, most = np.array([30.0, 0.0, OTHERS]), np.array([70.0, 1.0, MOST_OTHERS])
+    start, nothing = np.array([50.0, 0.3, 0.05]), np.full(3, np.nan)
+    found = fit_density_within(energies[in_window(energies)], loss, start, least, most)
+    return found if found.parameters[1] <= MOST_LOSING else Fit(nothing, nothing)

@@ -21,6 +21,9 @@ MOST_DECIMALS = 6
 LEAST_VALUES = 5
 """Fewer values than this for each parameter are not fitted."""
 
+_OUTSIDE = 1e6
+"""Negative logarithm of a density outside the bounds of its parameters."""
+
 CENTRAL = (15.865, 84.135)
 """Percentiles that hold 68 % between them."""
 
@@ -120,9 +123,7 @@ class Fit:
     errors: np.ndarray
 
 
-def fit_density(
-    values: np.ndarray, negative_log_density: Callable[[np.ndarray, np.ndarray], np.ndarray], start: np.ndarray
-) -> Fit:
+def fit_density(values: np.ndarray, negative_log_density: _Density, start: np.ndarray) -> Fit:
     """Fit a density to values without binning them.
 
     Args:
@@ -144,9 +145,52 @@ def fit_density(
     return Fit(found.x, _errors(loss, found.x))
 
 
+def fit_density_within(
+    values: np.ndarray, negative_log_density: _Density, start: np.ndarray, least: np.ndarray, most: np.ndarray
+) -> Fit:
+    """Fit a density whose parameters have bounds, without binning.
+
+    A parameter that ends at a bound, nearer than the differences for its error reach, is held there, and the others are
+    fitted once more: its error is NaN.
+
+    Args:
+        values: (N,) numbers.
+        negative_log_density: (values, parameters) -> (N,); called within the bounds alone.
+        start: (P,) parameters to begin with.
+        least: (P,) lower bounds.
+        most: (P,) upper bounds.
+    """
+    best, held = start.astype(np.float64), np.zeros(len(start), bool)
+    errors = np.full(len(start), np.nan)
+
+    def bounded(values: np.ndarray, free: np.ndarray) -> np.ndarray:
+        parameters = best.copy()
+        parameters[~held] = free
+        if not ((parameters >= least) & (parameters <= most)).all():
+            return np.full(len(values), _OUTSIDE)
+        return negative_log_density(values, parameters)
+
+    while not held.all():
+        found = fit_density(values, bounded, best[~held])
+        best[~held], errors[~held] = found.parameters, found.errors
+        reach = 2 * _steps(best)
+        low, high = ~held & (best - reach < least), ~held & (best + reach > most)
+        if not (low | high).any():
+            break
+        best[low], best[high] = least[low], most[high]
+        held |= low | high
+        errors[held] = np.nan
+    return Fit(best, errors)
+
+
+def _steps(best: np.ndarray) -> np.ndarray:
+    """Return (P,) by how much parameters are varied for second derivatives."""
+    return 0.005 * np.maximum(np.abs(best), 0.05)
+
+
 def _errors(loss: Callable[[np.ndarray], float], best: np.ndarray) -> np.ndarray:
     """Return the square roots of the diagonal of the inverse of the second derivatives, by finite differences."""
-    steps = 0.005 * np.maximum(np.abs(best), 0.05)
+    steps = _steps(best)
     hessian = np.empty((len(best), len(best)))
     for i in range(len(best)):
         for j in range(len(best)):

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import beta
 
 from mlreco.analysis import michel_spectrum as spectrum
-from mlreco.analysis.statistics import Number, fraction, interval, median, quantile, width
+from mlreco.analysis.statistics import Number, fit_density_within, fraction, interval, median, quantile, width
 from mlreco.analysis.subjects import dedx, pi0
 
 
@@ -117,6 +117,25 @@ def test_what_is_no_michel_electron_does_not_move_the_end_point():
     assert fit.parameters[0] == pytest.approx(52.83, abs=3 * fit.errors[0])
     assert 0 < fit.errors[0] < 2
     assert fit.parameters[2] == pytest.approx(0.05, abs=0.03)
+
+
+def test_a_parameter_that_ends_at_its_bound_is_held_there():
+    values = np.random.default_rng(8).normal(1.0, 2.0, 500)
+
+    def loss(values: np.ndarray, parameters: np.ndarray) -> np.ndarray:
+        assert parameters[0] >= 1.5, "outside of the bounds"
+        return 0.5 * ((values - parameters[0]) / parameters[1]) ** 2 + np.log(parameters[1])
+
+    start, most = np.array([2.0, 1.0]), np.array([9.0, 9.0])
+    fit = fit_density_within(values, loss, start, np.array([1.5, 0.1]), most)
+    width = np.sqrt(np.mean((values - 1.5) ** 2))
+    assert fit.parameters[0] == 1.5
+    assert np.isnan(fit.errors[0])
+    assert fit.parameters[1] == pytest.approx(width, rel=1e-4)
+    assert fit.errors[1] == pytest.approx(width / np.sqrt(1000), rel=0.02)
+    held = fit_density_within(values, loss, start, np.array([1.5, 3.0]), most)
+    assert held.parameters.tolist() == [1.5, 3.0]
+    assert np.isnan(held.errors).all()
 
 
 def test_a_peak_on_a_background_is_found():

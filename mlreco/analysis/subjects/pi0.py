@@ -9,7 +9,7 @@ import numpy as np
 from mlreco.analysis.plots import BLUE, histogram
 from mlreco.analysis.result import Result
 from mlreco.analysis.sample import Sample
-from mlreco.analysis.statistics import Fit, Number, fit_density
+from mlreco.analysis.statistics import Fit, Number, fit_density_within
 from mlreco.particles.columns import vectors_of
 
 NAME = "pi0"
@@ -112,19 +112,10 @@ def peak(mass: np.ndarray, parameters: np.ndarray) -> np.ndarray:
 
 
 def fit_peak(masses: np.ndarray) -> Fit:
-    """Fit centre and width, MeV, and the part of the masses in the peak.
-
-    Where all of them are, as far as the fit tells, the part is held there: its error is NaN.
-    """
+    """Fit centre and width, MeV, and the part of the masses in the peak."""
 
     def loss(values: np.ndarray, parameters: np.ndarray) -> np.ndarray:
-        if not (80 < parameters[0] < 200 and 3 < parameters[1] < 60 and 0 < parameters[2] < 1):
-            return np.full(len(values), 1e6)
         return -np.log(peak(values, parameters))
 
-    found = fit_density(masses, loss, np.array([130.0, 20.0, 0.7]))
-    if np.isfinite(found.errors).all() or np.isnan(found.parameters).any():
-        return found
-    part = found.parameters[2]
-    held = fit_density(masses, lambda values, free: loss(values, np.append(free, part)), found.parameters[:2])
-    return Fit(np.append(held.parameters, part), np.append(held.errors, np.nan))
+    least, most = np.array([80.0, 3.0, 0.0]), np.array([200.0, 60.0, 1.0])
+    return fit_density_within(masses, loss, np.array([130.0, 20.0, 0.7]), least, most)
