@@ -88,6 +88,7 @@ def _training(metadata: Metadata) -> Iterator[str]:
     """Tell the runs that made the weights and the events of the last one."""
     for run in metadata.history:
         begun = f", from `{run.begun_from}`" if run.begun_from else ""
+        begun += f", averaged with {run.averaged_with}" if run.averaged_with else ""
         yield (
             f"* iterations {run.first_iteration + 1} to {run.last_iteration} on {run.device}, {run.seconds / 60:.0f} "
             f"minutes, seed {run.seed}, begun {run.started[:10]}{begun}"

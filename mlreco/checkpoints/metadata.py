@@ -96,6 +96,7 @@ class Run(_Part):
         seconds: duration.
         begun_from: checkpoint that it continued, or whose weights it took; nothing for random weights.
         resumed: whether it continued that checkpoint exactly.
+        averaged_with: part and name of a checkpoint whose weights were averaged with those at its end; nothing for none.
         seed: of order and augmentation.
         processes: how many trained together.
         device: CPU or name of the GPU.
@@ -110,6 +111,7 @@ class Run(_Part):
     seconds: float = 0.0
     begun_from: Text = ""
     resumed: bool = False
+    averaged_with: Text = ""
     seed: int = 0
     processes: int = 1
     device: str = "cpu"
