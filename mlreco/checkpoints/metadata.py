@@ -96,7 +96,7 @@ class Run(_Part):
         seconds: duration.
         begun_from: checkpoint that it continued, or whose weights it took; nothing for random weights.
         resumed: whether it continued that checkpoint exactly.
-        averaged_with: part and name of a checkpoint whose weights were averaged with those at its end; nothing for none.
+        averaged_with: part and name of a checkpoint whose weights were averaged with those at its end; none if empty.
         seed: of order and augmentation.
         processes: how many trained together.
         device: CPU or name of the GPU.
