@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from changed_weights import exit_status, write_changed
 
-from mlreco.checkpoints.file import read_checkpoint, write_checkpoint
+from mlreco.checkpoints.file import read_checkpoint
 from mlreco.checkpoints.metadata import metadata_of
 from mlreco.errors import UserError
-from mlreco.inputs import noting_inputs
 
 
 def averaged(before: Path, after: Path, part: float) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def averaged(before: Path, after: Path, part: float) -> dict[str, Any]:
         part: weight of the latter, 0 to 1.
 
     Raises:
-        UserError: the checkpoints are of different networks, or the part is none.
+        UserError: a file is no checkpoint, the checkpoints are of different networks, or the part is none.
     """
     if not 0.0 <= part <= 1.0:
         raise UserError(f"the part is {part}; it is 0 to 1")
@@ -61,13 +61,12 @@ def main() -> int:
     parser.add_argument("part", type=float, help="weight of the latter, 0 to 1")
     parser.add_argument("output", type=Path, help="file to write")
     arguments = parser.parse_args()
-    try:
-        with noting_inputs():
-            write_checkpoint(arguments.output, averaged(arguments.before, arguments.after, arguments.part))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    def work() -> None:
+        mean = averaged(arguments.before, arguments.after, arguments.part)
+        write_changed(arguments.output, mean, mean["state_dict"])
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 import yaml
+from changed_weights import exit_status
 
 from mlreco.checkpoints.file import read_checkpoint, write_checkpoint
 from mlreco.checkpoints.metadata import Metadata, metadata_of
 from mlreco.errors import UserError
-from mlreco.inputs import noting_inputs
 from mlreco.yaml_reader import read_sections
 
 
@@ -95,15 +95,13 @@ def main() -> int:
     parser.add_argument("checkpoint", type=Path, help="file that 'mlreco train' wrote")
     parser.add_argument("output", type=Path, help="file to write")
     arguments = parser.parse_args()
-    try:
-        with noting_inputs():
-            content = read_checkpoint(arguments.checkpoint)
-            write_checkpoint(arguments.output, released(content, arguments.checkpoint))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.1f} MB")
-    return 0
+
+    def work() -> None:
+        content = read_checkpoint(arguments.checkpoint)
+        write_checkpoint(arguments.output, released(content, arguments.checkpoint))
+        print(f"{arguments.output}: {arguments.output.stat().st_size / 1e6:.1f} MB")
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

@@ -14,15 +14,13 @@ import sys
 from pathlib import Path
 
 import torch
+from changed_weights import exit_status, write_changed
 
-from mlreco.checkpoints.file import read_checkpoint, write_checkpoint
+from mlreco.checkpoints.file import read_checkpoint
 from mlreco.errors import UserError
-from mlreco.inputs import noting_inputs
 
 HEAD = ".embedding_head.1."
 """The layer whose rows are three offsets, the margin and the further dimensions."""
-TOLD = ("iteration", "config", "mlreco_version", "metadata")
-"""What the new file tells of the training, as the old one did."""
 
 
 def widened(weights: dict[str, torch.Tensor], dimensions: int, seed: int, path: Path) -> dict[str, torch.Tensor]:
@@ -62,16 +60,13 @@ def main() -> int:
     parser.add_argument("--dimensions", type=int, default=6, help="of the embedding (6)")
     parser.add_argument("--seed", type=int, default=0, help="of the new rows (0)")
     arguments = parser.parse_args()
-    try:
-        with noting_inputs():
-            content = read_checkpoint(arguments.checkpoint)
-            weights = widened(content.get("state_dict", {}), arguments.dimensions, arguments.seed, arguments.checkpoint)
-            told = {key: content[key] for key in TOLD if key in content}
-            write_checkpoint(arguments.output, {"state_dict": weights, **told})
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    def work() -> None:
+        content = read_checkpoint(arguments.checkpoint)
+        weights = widened(content.get("state_dict", {}), arguments.dimensions, arguments.seed, arguments.checkpoint)
+        write_changed(arguments.output, content, weights)
+
+    return exit_status(work)
 
 
 if __name__ == "__main__":

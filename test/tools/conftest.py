@@ -1,11 +1,13 @@
 """The scripts of `tools/`, which are no package, as modules."""
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
 
 TOOLS = Path(__file__).parents[2] / "tools"
+sys.path.insert(0, str(TOOLS))  # as where they are run: some share a module
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,9 @@ def test_weights_are_the_mean_and_counts_those_of_the_training(tool, tmp_path, m
     torch.manual_seed(0)
     one, other = torch.randn(3, 4).half(), torch.randn(3, 4)
     before = checkpoint(tmp_path / "first.ckpt", {"w": one, "count": torch.tensor(3)})
-    after = checkpoint(tmp_path / "last.ckpt", {"w": other, "count": torch.tensor(9)}, mlreco_version="x")
+    after = checkpoint(
+        tmp_path / "last.ckpt", {"w": other, "count": torch.tensor(9)}, mlreco_version="x", optimizer={"lr": 1.0}
+    )
     output = tmp_path / "mean.ckpt"
     assert average(tool, monkeypatch, before, after, 0.75, output) == 0
     found = read_checkpoint(output)
@@ -31,8 +33,16 @@ def test_weights_are_the_mean_and_counts_those_of_the_training(tool, tmp_path, m
     assert found["state_dict"]["count"] == 9
     assert found["iteration"] == 7
     assert found["mlreco_version"] == "x"
+    assert "optimizer" not in found, "it is of other weights"
     run = metadata_of(found, output).history[-1]
     assert (run.averaged_with, run.begun_from) == ("0.25 of first.ckpt", "first.ckpt")
+
+
+def test_a_file_without_weights_is_refused(tool, tmp_path, monkeypatch, capsys):
+    before, after = tmp_path / "first.ckpt", checkpoint(tmp_path / "last.ckpt", {"w": torch.zeros(3)})
+    write_checkpoint(before, {"iteration": 1})
+    assert average(tool, monkeypatch, before, after, 0.5, tmp_path / "mean.ckpt") == 2
+    assert "first.ckpt: not a checkpoint of mlreco" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("part", "shape", "message"), [(1.5, 3, "the part is 1.5"), (0.5, 4, "different networks")])

@@ -71,7 +71,8 @@ class GrappaLoss(StageLoss):
             if not 0 <= value < math.inf:
                 raise UserError(f"{name} is {value}; a finite number that is not negative is needed")
         self.size_power = size_power
-        self.register_buffer("factors", class_weight_vector(class_scheme, pair_weights, "pair_weights"), False)
+        factors = class_weight_vector(class_scheme, pair_weights, "pair_weights")
+        self.register_buffer("factors", factors, persistent=False)
 
     def forward(self, products: Mapping[str, Any], labels: Labels) -> LossTerms:
         """Return ``loss``, its terms, and detached the accuracies of pairs and of classes.
