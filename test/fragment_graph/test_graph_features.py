@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -21,12 +22,48 @@ WIDE = Reach(50, 400, 1, 1, 100)
 NODES = node_feature_names(PILARNET)
 
 
+class Contact(NamedTuple):
+    """Where a fragment touches a track, by all distances between their voxels."""
+
+    track: int
+    gap: float
+    centre: np.ndarray
+    touching: int
+    beside: float
+
+
+def slow_contacts(event, owner, edges) -> list[Contact]:
+    """Compare each fragment that is no track with every track with which it forms a pair."""
+    contacts = []
+    of_track = {number: event["semantics"][owner == number][0] < 2 for number in range(owner.max() + 1)}
+    for number in range(owner.max() + 1):
+        partners = [int(one) for edge in edges for one in edge if number in edge and one != number]
+        points = event["coordinates"][owner == number].astype(np.float64)
+        best = Contact(-1, 1024, np.full(3, np.nan), 0, 0)
+        for track in sorted(partners, key=lambda one: -(owner == one).sum()):
+            if of_track[number] or not of_track[track]:
+                continue
+            nearest = np.linalg.norm(points[:, None] - event["coordinates"][owner == track], axis=2).min(axis=1)
+            gap = nearest.min()
+            if gap < best.gap:
+                near = nearest <= gap + 1
+                best = Contact(track, gap, points[near].mean(axis=0), near.sum(), (nearest <= gap + 3).mean())
+        contacts.append(best)
+    return contacts
+
+
 def column(table: np.ndarray, names: tuple[str, ...], name: str) -> np.ndarray:
     return table[:, names.index(name)].astype(np.float64)
 
 
 def unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.linalg.norm(vector)
+
+
+def or_alone(way: np.ndarray) -> float:
+    """Return the length of a vector, or what stands for the distance of what is not there."""
+    length = np.linalg.norm(way)
+    return 1024 if np.isnan(length) else length
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +75,7 @@ def graph_of_event():
 def test_node_features_are_those_of_a_slow_version(graph_of_event):
     event, owner, graph = graph_of_event
     assert graph.nodes.shape == (owner.max() + 1, feature_counts(PILARNET)[0])
-    sizes = np.bincount(owner)
+    sizes, contacts = np.bincount(owner), slow_contacts(event, owner, graph.edges)
     for number in range(owner.max() + 1):
         rows = owner == number
         energies, points = event["energies"][rows].astype(np.float64), event["coordinates"][rows]
@@ -65,6 +102,9 @@ def test_node_features_are_those_of_a_slow_version(graph_of_event):
             "log_partners": np.log1p(len(partners)),
             "log_fragments": np.log(len(sizes)),
             "border": np.exp(-inside / 10),
+            "log_gap_to_track": np.log1p(contacts[number].gap),
+            "log_touching_voxels": np.log1p(contacts[number].touching),
+            "beside_track": contacts[number].beside,
             "score_MIP": event["scores"][rows, 1].mean(),
             "highest_score_Delta": event["scores"][rows, 3].max(),
             "made_in_Shower": float(event["semantics"][rows][0] == 2),
@@ -94,7 +134,7 @@ def test_link_features_are_those_of_a_slow_version(graph_of_event):
     event, owner, graph = graph_of_event
     voxels = FragmentVoxels.sort(event["coordinates"], owner)
     shapes = fragment_shapes(voxels.positions, event["energies"][voxels.rows].astype(np.float64), voxels.starts)
-    positions = event["coordinates"].astype(np.float64)
+    positions, contacts = event["coordinates"].astype(np.float64), slow_contacts(event, owner, graph.edges)
     ranks, beyond = {}, {}
     for name, power in (("gap", 1.0), ("embedding", 1e-3)):
         column_name = {"gap": "log_gap", "embedding": "log_embedding_distance"}[name]
@@ -152,9 +192,34 @@ def test_link_features_are_those_of_a_slow_version(graph_of_event):
             "scores_agree_at_gap": event["scores"][p] @ event["scores"][q],
             "same_class": float(event["semantics"][p] == event["semantics"][q]),
             "log_size_ratio": np.log(len(of_a) / len(of_b)),
+            "log_between_contacts": np.log1p(or_alone(contacts[a].centre - contacts[b].centre)),
+            "log_from_larger_contact": np.log1p(or_alone(contacts[a].centre - positions[p])),
+            "log_from_smaller_contact": np.log1p(or_alone(contacts[b].centre - positions[q])),
+            "same_track": float(contacts[a].track == contacts[b].track >= 0),
         }
         for name, value in expected.items():
             assert graph.links[row, LINK_FEATURES.index(name)] == pytest.approx(value, rel=1e-4, abs=1e-4), name
+
+
+def test_a_delta_ray_touches_its_track_where_it_starts():
+    """Two rays on one track: how many of their voxels touch it and lie beside it, and how far apart they start."""
+    track = [(x, 20, 20) for x in range(10, 50)]
+    rays = [[(20, 21 + k, 20) for k in range(8)], [(26, 21 + k, 20) for k in range(8)]]
+    points = np.array(track + rays[0] + rays[1])
+    event, _ = random_event(0)
+    event = {**reordered(event, np.arange(len(points)) % len(event["energies"])), "coordinates": points}
+    owner = np.repeat(np.arange(3), [40, 8, 8]).astype(np.int32)
+    event["semantics"] = np.where(owner == 0, PILARNET.number("MIP"), PILARNET.number("Delta"))
+    graph = build_graph(event, owner, PILARNET, WIDE)
+    assert column(graph.nodes, NODES, "log_gap_to_track") == pytest.approx(np.log1p([1024, 1, 1]))
+    assert column(graph.nodes, NODES, "log_touching_voxels") == pytest.approx(np.log1p([0, 2, 2]))
+    assert column(graph.nodes, NODES, "beside_track") == pytest.approx([0, 4 / 8, 4 / 8])
+    row = graph.edges.tolist().index([1, 2])
+    links = {name: graph.links[row, LINK_FEATURES.index(name)] for name in LINK_FEATURES}
+    assert links["log_between_contacts"] == pytest.approx(np.log1p(6))
+    assert links["same_track"] == 1.0
+    of_track = graph.links[graph.edges.tolist().index([0, 1]), LINK_FEATURES.index("log_between_contacts")]
+    assert of_track == pytest.approx(np.log1p(1024))
 
 
 def test_ranks_among_partners():

@@ -41,20 +41,20 @@ def _approach(
         if swapped:
             one, other = other, one
         second = starts[other]
-        first, best = _nearest(positions, starts, boxes, one, second, np.inf, -1)
+        first, best = nearest_voxel(positions, starts, boxes, one, second, np.inf, -1)
         size = starts[other + 1] - starts[other]
         if size <= BLOCK:
             for place in range(second + 1, starts[other + 1]):
-                found, squared = _nearest(positions, starts, boxes, one, place, best, -1)
+                found, squared = nearest_voxel(positions, starts, boxes, one, place, best, -1)
                 if found >= 0:
                     first, second, best = found, place, squared
         else:
             for _ in range(_STEPS):
                 before = second
-                second, best = _nearest(positions, starts, boxes, other, first, _just_above(best), -1)
+                second, best = nearest_voxel(positions, starts, boxes, other, first, just_above(best), -1)
                 if second == before:
                     break
-                first, best = _nearest(positions, starts, boxes, one, second, _just_above(best), -1)
+                first, best = nearest_voxel(positions, starts, boxes, one, second, just_above(best), -1)
             for above in range(first_super[one], first_super[one + 1]):
                 for other_above in range(first_super[other], first_super[other + 1]):
                     if box_gap(boxes[3], boxes[4], above, boxes[3], boxes[4], other_above) < best:
@@ -102,13 +102,13 @@ def _below(
 
 
 @compiled
-def _just_above(squared: float) -> float:
+def just_above(squared: float) -> float:
     """Return a limit slightly above a squared distance, so that a pair at exactly this distance is found again."""
     return squared * (1.0 + 1e-12) + 1e-12
 
 
 @compiled
-def _nearest(
+def nearest_voxel(
     positions: np.ndarray, starts: np.ndarray, boxes: tuple, fragment: int, place: int, best: float, found: int
 ) -> tuple[int, float]:
     """Return the voxel of a fragment that is nearest to a voxel, the first of equally near ones, and how far it is.

@@ -8,6 +8,7 @@ import numpy as np
 
 from mlreco.post_processing.clustering.embedded_voxels import checked_arrays
 from mlreco.post_processing.fragment_graph.blocks import FragmentVoxels
+from mlreco.post_processing.fragment_graph.contacts import track_contacts
 from mlreco.post_processing.fragment_graph.labelled_graph import FragmentGraph
 from mlreco.post_processing.fragment_graph.link_features import LINK_FEATURES, link_features
 from mlreco.post_processing.fragment_graph.node_features import node_feature_names, node_features
@@ -51,10 +52,11 @@ def build_graph(
     pairs = pairs_in_reach(voxels, radiating, reach or Reach())
     fragment_at = np.repeat(np.arange(len(voxels)), voxels.sizes)
     around = surroundings(voxels, values["energies"], fragment_at, pairs.places)
+    contacts = track_contacts(voxels, pairs, radiating)
     return FragmentGraph(
-        node_features(voxels, shapes, pairs, values, classes, event["image_shape"]),
+        node_features(voxels, shapes, pairs, contacts, values, classes, event["image_shape"]),
         pairs.fragments.astype(np.int32),
-        link_features(voxels, shapes, pairs, around, values, classes),
+        link_features(voxels, shapes, pairs, around, contacts, values, classes),
         classes,
         voxels.sizes.astype(np.int32),
     )

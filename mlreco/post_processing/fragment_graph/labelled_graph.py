@@ -8,7 +8,7 @@ import numpy as np
 
 from mlreco.post_processing.fragment_graph.truth import FragmentTruth
 
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
 """To be raised whenever the meaning of a feature changes: weights of another version are refused."""
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from mlreco.compiled import compiled
 from mlreco.post_processing.fragment_graph.blocks import FragmentVoxels
+from mlreco.post_processing.fragment_graph.contacts import ALONE, Contacts
 from mlreco.post_processing.fragment_graph.pairs import Pairs
 from mlreco.post_processing.fragment_graph.shapes import Shapes
 from mlreco.post_processing.fragment_graph.surroundings import Surroundings
@@ -22,6 +23,9 @@ LINK_FEATURES = (
     "log_from_larger_beginning",
     "log_from_smaller_beginning",
     "log_between_beginnings",
+    "log_between_contacts",
+    "log_from_larger_contact",
+    "log_from_smaller_contact",
     "log_gap_beyond_nearest",
     "log_rank_of_gap",
     "log_rank_of_embedding",
@@ -52,10 +56,11 @@ LINK_FEATURES = (
     "scores_agree",
     "scores_agree_at_gap",
     "same_class",
+    "same_track",
     "embedding_beyond_nearest",
 )
 """Names of the columns; those of which the logarithm is taken come first."""
-_ADDED = np.array([*[1.0] * 12, *[0.0] * 3, *[1e-3] * 6], np.float32)
+_ADDED = np.array([*[1.0] * 15, *[0.0] * 3, *[1e-3] * 6], np.float32)
 """What is added to the first columns before their logarithm is taken."""
 _ROW = np.dtype([(name, np.float32) for name in LINK_FEATURES])
 LEAST_MARGIN = 1e-4
@@ -71,6 +76,7 @@ def link_features(
     shapes: Shapes,
     pairs: Pairs,
     around: Surroundings,
+    contacts: Contacts,
     values: Mapping[str, np.ndarray],
     classes: np.ndarray,
 ) -> np.ndarray:
@@ -81,6 +87,7 @@ def link_features(
         shapes: of the fragments.
         pairs: those in reach, the pairs of one smaller fragment after another.
         around: surroundings of the voxels in ``pairs.places``.
+        contacts: of the fragments with tracks.
         values: as in ``node_features``.
         classes: (F,) class in which each fragment was made.
     """
@@ -88,6 +95,7 @@ def link_features(
     if len(rows):
         near = around.number[pairs.places]
         _write_geometry(rows, voxels.positions, shapes[:5], pairs.fragments, pairs.places, near, around[1:3])
+        _write_contacts(rows, voxels.positions, pairs.fragments, pairs.places, contacts.tracks, contacts.centres)
         embeddings, margins, scores = (values[name] for name in ("embeddings", "margins", "scores"))
         means = _means(embeddings, voxels), _means(margins, voxels), _means(scores, voxels)
         at_places = np.ascontiguousarray(embeddings, np.float64), np.ascontiguousarray(scores, np.float64)
@@ -169,6 +177,26 @@ def _write_values(
         out.log_distance_in_larger_margins = distance / (margins[a] + LEAST_MARGIN)
         out.log_distance_in_smaller_margins = distance / (margins[b] + LEAST_MARGIN)
         out.scores_agree, out.scores_agree_at_gap = agree, agree_at_gap
+
+
+@compiled
+def _write_contacts(
+    rows: np.ndarray,
+    positions: np.ndarray,
+    fragments: np.ndarray,
+    places: np.ndarray,
+    tracks: np.ndarray,
+    centres: np.ndarray,
+) -> None:
+    """Write the features from where the fragments touch tracks, before logarithms are taken."""
+    for row in range(len(fragments)):
+        out = rows[row]
+        (a, b), (p, q) = fragments[row], places[row]
+        one, other = tracks[a] >= 0, tracks[b] >= 0
+        out.log_between_contacts = _distance(centres[a], centres[b]) if one and other else ALONE
+        out.log_from_larger_contact = _distance(centres[a], positions[p]) if one else ALONE
+        out.log_from_smaller_contact = _distance(centres[b], positions[q]) if other else ALONE
+        out.same_track = one and tracks[a] == tracks[b]
 
 
 @compiled

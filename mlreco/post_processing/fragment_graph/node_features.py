@@ -8,6 +8,7 @@ import numpy as np
 
 from mlreco.compiled import compiled
 from mlreco.post_processing.fragment_graph.blocks import FragmentVoxels
+from mlreco.post_processing.fragment_graph.contacts import ALONE, Contacts
 from mlreco.post_processing.fragment_graph.pairs import Pairs
 from mlreco.post_processing.fragment_graph.shapes import Shapes
 from mlreco.semantics import ClassScheme
@@ -34,6 +35,9 @@ GEOMETRY = (
     "share_of_voxels",
     "share_of_energy",
     "log_gap_to_larger",
+    "log_gap_to_track",
+    "log_touching_voxels",
+    "beside_track",
     "log_partners",
     "log_fragments",
     "border",
@@ -46,8 +50,6 @@ LEAST_EMBEDDING_SPREAD = 1e-3
 """Added to a margin and to a spread in the embedding before a logarithm is taken."""
 BORDER = 10.0
 """Voxels from the border of the image over which its nearness falls by a factor e."""
-ALONE = 1024.0
-"""Voxels to the nearest larger fragment of one that has none in reach."""
 
 
 def node_feature_names(scheme: ClassScheme) -> tuple[str, ...]:
@@ -64,6 +66,7 @@ def node_features(
     voxels: FragmentVoxels,
     shapes: Shapes,
     pairs: Pairs,
+    contacts: Contacts,
     values: Mapping[str, np.ndarray],
     classes: np.ndarray,
     image_shape: np.ndarray,
@@ -74,6 +77,7 @@ def node_features(
         voxels: the fragments.
         shapes: of the fragments.
         pairs: those in reach.
+        contacts: of the fragments with tracks.
         values: ``energies``, ``margins``, ``seediness`` (N,), ``embeddings`` (N, D) and ``scores`` (N, classes) at each
             place.
         classes: (F,) class in which each fragment was made.
@@ -90,6 +94,9 @@ def node_features(
     rows["share_of_voxels"] = sizes / max(sizes.sum(), 1)
     rows["share_of_energy"] = energies / max(energies.sum(), LEAST_ENERGY)
     rows["log_gap_to_larger"] = np.log1p(_gap_to_larger(pairs.fragments, pairs.gaps, count))
+    rows["log_gap_to_track"] = np.log1p(contacts.gaps)
+    rows["log_touching_voxels"] = np.log1p(contacts.touching)
+    rows["beside_track"] = contacts.beside
     rows["log_partners"] = np.log1p(np.bincount(pairs.fragments.ravel(), minlength=count))
     rows["log_fragments"] = np.log(max(count, 1))
     geometry = rows.view(np.float32).reshape(count, len(GEOMETRY))
