@@ -56,7 +56,11 @@ def mean(values: list[float], weights: list[float]) -> float:
 
 
 def slow_terms(
-    graph: GraphBatch, logits: dict[str, torch.Tensor], power: float, factors: tuple[float, ...] = (1.0,) * 5
+    graph: GraphBatch,
+    logits: dict[str, torch.Tensor],
+    power: float,
+    factors: tuple[float, ...] = (1.0,) * 5,
+    alike: tuple[float, ...] = (1.0,) * 5,
 ) -> dict[str, float]:
     truth = graph.truth
     factor = [factors[number] if number >= 0 else 1.0 for number in truth.semantics.tolist()]
@@ -76,6 +80,8 @@ def slow_terms(
                     p = 1 / (1 + math.exp(-logits[name][row]))
                     values.append(-math.log(p if groups[a] == groups[b] else 1 - p))
                     more = factor[b] if name == "instance" else 1.0
+                    if name == "instance" and truth.semantics[a] == truth.semantics[b] >= 0:
+                        more *= alike[int(truth.semantics[b])]
                     weights.append(truth.purities[a].item() * importance[b] * more)
             terms[name].append(mean(values, weights))
         values, weights = [], []
@@ -128,9 +134,22 @@ def test_pairs_count_by_the_class_of_their_smaller_fragment(seed):
         assert found[name].item() == pytest.approx(value, rel=1e-6), name
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_pairs_of_one_class_count_still_more(seed):
+    graph, logits = batch(seed)
+    found = loss_of(graph, logits, pair_weights={"Delta": 3.0}, alike_weights={"Delta": 5.0, "MIP": 0.5})
+    factors, alike = [1.0] * 5, [1.0] * 5
+    factors[PILARNET.number("Delta")] = 3.0
+    alike[PILARNET.number("Delta")], alike[PILARNET.number("MIP")] = 5.0, 0.5
+    for name, value in slow_terms(graph, logits, 0.5, tuple(factors), tuple(alike)).items():
+        assert found[name].item() == pytest.approx(value, rel=1e-6), name
+
+
 def test_a_weight_of_pairs_is_that_of_a_class_and_not_negative():
     with pytest.raises(UserError, match=r"pair_weights\.Delta is -1"):
         GrappaLoss(PILARNET, pair_weights={"Delta": -1.0})
+    with pytest.raises(UserError, match=r"alike_weights\.Delta is nan"):
+        GrappaLoss(PILARNET, alike_weights={"Delta": math.nan})
     with pytest.raises(UserError, match="Muon"):
         GrappaLoss(PILARNET, pair_weights={"Muon": 2.0})
 

@@ -42,9 +42,12 @@ class GrappaLoss(StageLoss):
         size_power: exponent of the number of voxels.
         pair_weights: factor by which pairs count more in "same instance" and in the choice of a partner, by the name of
             the true class of their smaller fragment; 1 where not given.
+        alike_weights: factor by which pairs of two fragments of one true class count still more in "same instance", by
+            its name; 1 where not given.
     """
 
     factors: Tensor
+    alike: Tensor
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class GrappaLoss(StageLoss):
         interaction_weight: float = 0.2,
         size_power: float = 0.3,
         pair_weights: Mapping[str, float] | None = None,
+        alike_weights: Mapping[str, float] | None = None,
     ) -> None:
         super().__init__()
         self.class_scheme = class_scheme
@@ -72,7 +76,9 @@ class GrappaLoss(StageLoss):
                 raise UserError(f"{name} is {value}; a finite number that is not negative is needed")
         self.size_power = size_power
         factors = class_weight_vector(class_scheme, pair_weights, "pair_weights")
+        alike = class_weight_vector(class_scheme, alike_weights, "alike_weights")
         self.register_buffer("factors", factors, persistent=False)
+        self.register_buffer("alike", alike, persistent=False)
 
     def forward(self, products: Mapping[str, Any], labels: Labels) -> LossTerms:
         """Return ``loss``, its terms, and detached the accuracies of pairs and of classes.
@@ -98,14 +104,15 @@ class GrappaLoss(StageLoss):
         of_edges = _EventMeans(graph.event_of_edges(), len(graph.node_counts), events)
         larger, smaller = graph.edges.T
         pair_weight = truth.purities[larger] * importance[smaller]
-        factors = self.factors.to(truth.semantics.device)
-        factor = torch.where(truth.semantics >= 0, factors[truth.semantics.clamp(min=0)], 1.0)
+        factor = _of_class(self.factors, truth.semantics)
+        alike = truth.semantics[larger] == truth.semantics[smaller]
+        counted = factor[smaller] * torch.where(alike, _of_class(self.alike, truth.semantics)[smaller], 1.0)
         same, known = _same(truth.instances, graph.edges)
         together, told = _same(truth.interactions, graph.edges)
         classes = functional.cross_entropy(logits["class"], truth.semantics, ignore_index=UNKNOWN, reduction="none")
         choices, chosen = _choice(logits["instance"], same & known, smaller, len(graph))
         terms = {
-            "instance": of_edges(_entropy(logits["instance"], same), pair_weight * factor[smaller] * known),
+            "instance": of_edges(_entropy(logits["instance"], same), pair_weight * counted * known),
             "choice": of_nodes(choices, importance * factor * chosen),
             "class": of_nodes(classes, importance * (truth.semantics >= 0)),
             "start": of_nodes(_entropy(logits["start"], truth.starts == 1), (truth.starts >= 0).to(importance.dtype)),
@@ -155,6 +162,11 @@ class _EventMeans:
         totals = weights.new_zeros(self.count).index_add(0, self.event, weights)
         sums = values.new_zeros(self.count).index_add(0, self.event, values * weights)
         return sums / torch.where(totals > 0, totals, 1.0), totals > 0
+
+
+def _of_class(values: Tensor, semantics: Tensor) -> Tensor:
+    """Return for each fragment the value of its class, 1 where that is unknown."""
+    return torch.where(semantics >= 0, values.to(semantics.device)[semantics.clamp(min=0)], 1.0)
 
 
 def _same(groups: Tensor, edges: Tensor) -> tuple[Tensor, Tensor]:
