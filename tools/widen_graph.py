@@ -50,8 +50,8 @@ def main() -> int:
         names = node_feature_names(class_scheme(reader.class_scheme))
         of_nodes = torch.cat([torch.as_tensor(graph.nodes) for graph in graphs])
         of_links = torch.cat([torch.as_tensor(graph.links) for graph in graphs])
-        widen(weights, "node_encoder", names, arguments.nodes, of_nodes, arguments.checkpoint)
-        widen(weights, "link_encoder", LINK_FEATURES, arguments.links, of_links, arguments.checkpoint)
+        widen(weights, "node", names, arguments.nodes, of_nodes, arguments.checkpoint)
+        widen(weights, "link", LINK_FEATURES, arguments.links, of_links, arguments.checkpoint)
         version = next(name for name in weights if name.endswith("feature_version"))
         weights[version] = torch.tensor(FEATURE_VERSION)
         write_changed(arguments.output, content, weights)
@@ -60,13 +60,13 @@ def main() -> int:
 
 
 def widen(
-    weights: dict[str, Any], encoder: str, names: Sequence[str], new: Sequence[str], rows: torch.Tensor, path: Path
+    weights: dict[str, Any], kind: str, names: Sequence[str], new: Sequence[str], rows: torch.Tensor, path: Path
 ) -> None:
     """Put the columns of new features into an encoder of a state, in place.
 
     Args:
         weights: state of a chain with ``grappa``.
-        encoder: ``node_encoder`` or ``link_encoder``.
+        kind: ``node`` or ``link``.
         names: of all features, in their order.
         new: those that the weights do not know.
         rows: (R, features) examples of all features.
@@ -75,12 +75,13 @@ def widen(
     Raises:
         UserError: there is no such encoder, a feature is unknown, or the weights know another number of features.
     """
+    encoder = f"{kind}_encoder"
     found = next((name for name in weights if name.endswith(f"{encoder}.0.mean")), None)
     if found is None:
         raise UserError(f"{path}: has no '{encoder}'; it is no chain with grappa")
     unknown = [name for name in new if name not in names]
     if unknown:
-        raise UserError(f"--{encoder[:4]}s {unknown[0]}: no such feature; there are {', '.join(names)}")
+        raise UserError(f"--{kind}s {unknown[0]}: no such feature; there are {', '.join(names)}")
     old = [column for column, name in enumerate(names) if name not in new]
     fill = [column for column, name in enumerate(names) if name in new]
     stem = found.removesuffix("0.mean")

@@ -24,8 +24,7 @@ def closest_approach(voxels: FragmentVoxels, pairs: np.ndarray) -> tuple[np.ndar
     Returns:
         (E, 2) int64 places of the two voxels, and (E,) float64 their distances.
     """
-    boxes = (voxels.first_block, voxels.lows, voxels.highs, voxels.super_lows, voxels.super_highs, voxels.first_super)
-    return _approach(voxels.positions, voxels.starts, boxes, np.ascontiguousarray(pairs, np.int64))
+    return _approach(voxels.positions, voxels.starts, voxels.boxes, np.ascontiguousarray(pairs, np.int64))
 
 
 @compiled

@@ -63,6 +63,11 @@ class FragmentVoxels:
         """(F,) int64 voxels of each fragment."""
         return np.diff(self.starts)
 
+    @property
+    def boxes(self) -> tuple[np.ndarray, ...]:
+        """The boxes as the kernels of this folder take them, all but ``starts`` and ``positions``."""
+        return self.first_block, self.lows, self.highs, self.super_lows, self.super_highs, self.first_super
+
     def __len__(self) -> int:
         return len(self.starts) - 1
 

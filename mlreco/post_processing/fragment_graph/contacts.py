@@ -8,7 +8,7 @@ import numpy as np
 
 from mlreco.compiled import compiled
 from mlreco.post_processing.fragment_graph.approach import just_above, nearest_voxel
-from mlreco.post_processing.fragment_graph.blocks import BLOCK, SUPER, FragmentVoxels, box_gap, whole_boxes
+from mlreco.post_processing.fragment_graph.blocks import BLOCK, FragmentVoxels, box_gap, whole_boxes
 from mlreco.post_processing.fragment_graph.pairs import Pairs
 
 TOUCHING = 1.0
@@ -46,9 +46,8 @@ def track_contacts(voxels: FragmentVoxels, pairs: Pairs, radiating: np.ndarray) 
         radiating: (F,) bool, whether a fragment is of a class that radiates; the others are tracks.
     """
     tracks, gaps = _nearest_tracks(pairs.fragments, pairs.gaps, voxels.sizes, radiating)
-    boxes = (voxels.first_block, voxels.lows, voxels.highs, voxels.super_lows, voxels.super_highs, voxels.first_super)
     whole = whole_boxes(voxels.first_super, voxels.super_lows, voxels.super_highs)
-    return Contacts(tracks, gaps, *_touching(voxels.positions, voxels.starts, boxes, whole, tracks, gaps))
+    return Contacts(tracks, gaps, *_touching(voxels.positions, voxels.starts, voxels.boxes, whole, tracks, gaps))
 
 
 @compiled
@@ -72,7 +71,7 @@ def _touching(
     positions: np.ndarray, starts: np.ndarray, boxes: tuple, whole: tuple, tracks: np.ndarray, gaps: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return centres, numbers of touching voxels and shares of voxels beside the track."""
-    first_block, lows, highs, super_lows, super_highs, first_super = boxes
+    first_block, lows, highs = boxes[:3]
     track_lows, track_highs = whole
     count = len(tracks)
     centres, touching, beside = np.zeros((count, 3)), np.zeros(count), np.zeros(count)
@@ -81,23 +80,19 @@ def _touching(
         if track < 0:
             continue
         close, limit = just_above((gaps[f] + TOUCHING) ** 2), just_above((gaps[f] + BESIDE) ** 2)
-        for above in range(first_super[f], first_super[f + 1]):
-            if box_gap(super_lows, super_highs, above, track_lows, track_highs, track) > limit:
+        for block in range(first_block[f], first_block[f + 1]):
+            if box_gap(lows, highs, block, track_lows, track_highs, track) > limit:
                 continue
-            first = first_block[f] + (above - first_super[f]) * SUPER
-            for block in range(first, min(first + SUPER, first_block[f + 1])):
-                if box_gap(lows, highs, block, track_lows, track_highs, track) > limit:
+            begin = starts[f] + (block - first_block[f]) * BLOCK
+            for place in range(begin, min(begin + BLOCK, starts[f + 1])):
+                found, squared = nearest_voxel(positions, starts, boxes, track, place, limit, -1)
+                if found < 0:
                     continue
-                begin = starts[f] + (block - first_block[f]) * BLOCK
-                for place in range(begin, min(begin + BLOCK, starts[f + 1])):
-                    found, squared = nearest_voxel(positions, starts, boxes, track, place, limit, -1)
-                    if found < 0:
-                        continue
-                    beside[f] += 1.0
-                    if squared < close:
-                        touching[f] += 1.0
-                        for k in range(3):
-                            centres[f, k] += positions[place, k]
+                beside[f] += 1.0
+                if squared < close:
+                    touching[f] += 1.0
+                    for k in range(3):
+                        centres[f, k] += positions[place, k]
         for k in range(3):
             centres[f, k] /= touching[f]
         beside[f] /= starts[f + 1] - starts[f]

@@ -53,7 +53,7 @@ def surroundings(
         voxels.positions,
         energies,
         voxels.starts,
-        (voxels.first_block, voxels.lows, voxels.highs, voxels.super_lows, voxels.super_highs, voxels.first_super),
+        voxels.boxes,
         wanted,
         fragment[wanted],
     )
