@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mlreco.compiled import compiled
-from mlreco.post_processing.fragment_graph.blocks import BLOCK, SUPER, FragmentVoxels, box_gap
+from mlreco.post_processing.fragment_graph.blocks import BLOCK, SUPER, Boxes, FragmentVoxels, box_gap
 
 _STEPS = 2
 """Iterations of the search for a first guess; more iterations only make it better."""
@@ -29,11 +29,11 @@ def closest_approach(voxels: FragmentVoxels, pairs: np.ndarray) -> tuple[np.ndar
 
 @compiled
 def _approach(
-    positions: np.ndarray, starts: np.ndarray, boxes: tuple, pairs: np.ndarray
+    positions: np.ndarray, starts: np.ndarray, boxes: Boxes, pairs: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     places = np.empty((len(pairs), 2), np.int64)
     distances = np.empty(len(pairs))
-    first_super = boxes[5]
+    first_super, super_lows, super_highs = boxes.first_super, boxes.super_lows, boxes.super_highs
     for number in range(len(pairs)):
         one, other = pairs[number]
         swapped = starts[one + 1] - starts[one] < starts[other + 1] - starts[other]
@@ -56,7 +56,7 @@ def _approach(
                 first, best = nearest_voxel(positions, starts, boxes, one, second, just_above(best), -1)
             for above in range(first_super[one], first_super[one + 1]):
                 for other_above in range(first_super[other], first_super[other + 1]):
-                    if box_gap(boxes[3], boxes[4], above, boxes[3], boxes[4], other_above) < best:
+                    if box_gap(super_lows, super_highs, above, super_lows, super_highs, other_above) < best:
                         first, second, best = _below(
                             positions, starts, boxes, one, other, above, other_above, first, second, best
                         )
@@ -69,7 +69,7 @@ def _approach(
 def _below(
     positions: np.ndarray,
     starts: np.ndarray,
-    boxes: tuple,
+    boxes: Boxes,
     one: int,
     other: int,
     above: int,
@@ -79,13 +79,13 @@ def _below(
     best: float,
 ) -> tuple[int, int, float]:
     """Return the nearest pair of voxels below two upper boxes, or the one that is known where none is nearer."""
-    first_block, lows, highs, _, _, first_super = boxes
+    first_block, lows, highs, first_super, super_lows, super_highs = boxes
     begin = first_block[one] + (above - first_super[one]) * SUPER
     end = min(begin + SUPER, first_block[one + 1])
     other_begin = first_block[other] + (other_above - first_super[other]) * SUPER
     other_end = min(other_begin + SUPER, first_block[other + 1])
     for block in range(begin, end):
-        if box_gap(lows, highs, block, boxes[3], boxes[4], other_above) >= best:
+        if box_gap(lows, highs, block, super_lows, super_highs, other_above) >= best:
             continue
         for other_block in range(other_begin, other_end):
             if box_gap(lows, highs, block, lows, highs, other_block) >= best:
@@ -108,13 +108,13 @@ def just_above(squared: float) -> float:
 
 @compiled
 def nearest_voxel(
-    positions: np.ndarray, starts: np.ndarray, boxes: tuple, fragment: int, place: int, best: float, found: int
+    positions: np.ndarray, starts: np.ndarray, boxes: Boxes, fragment: int, place: int, best: float, found: int
 ) -> tuple[int, float]:
     """Return the voxel of a fragment that is nearest to a voxel, the first of equally near ones, and how far it is.
 
     Where none is nearer than ``best``, these are ``found`` and ``best``.
     """
-    first_block, lows, highs, super_lows, super_highs, first_super = boxes
+    first_block, lows, highs, first_super, super_lows, super_highs = boxes
     for above in range(first_super[fragment], first_super[fragment + 1]):
         if box_gap(super_lows, super_highs, above, positions, positions, place) >= best:
             continue

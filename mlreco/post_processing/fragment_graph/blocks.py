@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,17 @@ SUPER = 8
 """Number of blocks that share an upper box."""
 _BITS = 21
 """Bits of a voxel number along an axis; the three axes have 63."""
+
+
+class Boxes(NamedTuple):
+    """The boxes of ``FragmentVoxels`` as compiled functions take them; the fields are its own."""
+
+    first_block: np.ndarray
+    lows: np.ndarray
+    highs: np.ndarray
+    first_super: np.ndarray
+    super_lows: np.ndarray
+    super_highs: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -64,9 +76,10 @@ class FragmentVoxels:
         return np.diff(self.starts)
 
     @property
-    def boxes(self) -> tuple[np.ndarray, ...]:
-        """The boxes as the kernels of this folder take them, all but ``starts`` and ``positions``."""
-        return self.first_block, self.lows, self.highs, self.super_lows, self.super_highs, self.first_super
+    def boxes(self) -> Boxes:
+        """The boxes without ``starts`` and ``positions``."""
+        lower = self.first_block, self.lows, self.highs
+        return Boxes(*lower, self.first_super, self.super_lows, self.super_highs)
 
     def __len__(self) -> int:
         return len(self.starts) - 1

@@ -8,7 +8,7 @@ import numpy as np
 
 from mlreco.compiled import compiled
 from mlreco.post_processing.fragment_graph.approach import just_above, nearest_voxel
-from mlreco.post_processing.fragment_graph.blocks import BLOCK, FragmentVoxels, box_gap, whole_boxes
+from mlreco.post_processing.fragment_graph.blocks import BLOCK, Boxes, FragmentVoxels, box_gap, whole_boxes
 from mlreco.post_processing.fragment_graph.pairs import Pairs
 
 TOUCHING = 1.0
@@ -68,10 +68,10 @@ def _nearest_tracks(
 
 @compiled
 def _touching(
-    positions: np.ndarray, starts: np.ndarray, boxes: tuple, whole: tuple, tracks: np.ndarray, gaps: np.ndarray
+    positions: np.ndarray, starts: np.ndarray, boxes: Boxes, whole: tuple, tracks: np.ndarray, gaps: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return centres, numbers of touching voxels and shares of voxels beside the track."""
-    first_block, lows, highs = boxes[:3]
+    first_block, lows, highs = boxes.first_block, boxes.lows, boxes.highs
     track_lows, track_highs = whole
     count = len(tracks)
     centres, touching, beside = np.zeros((count, 3)), np.zeros(count), np.zeros(count)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mlreco.compiled import compiled
-from mlreco.post_processing.fragment_graph.blocks import BLOCK, SUPER, FragmentVoxels, box_gap
+from mlreco.post_processing.fragment_graph.blocks import BLOCK, SUPER, Boxes, FragmentVoxels, box_gap
 from mlreco.post_processing.fragment_graph.eigen import principal_axes
 from mlreco.post_processing.fragment_graph.shapes import LEAST_ASYMMETRY
 
@@ -65,11 +65,11 @@ def _around(
     positions: np.ndarray,
     energies: np.ndarray,
     starts: np.ndarray,
-    boxes: tuple,
+    boxes: Boxes,
     wanted: np.ndarray,
     fragment: np.ndarray,
 ) -> tuple:
-    first_block, lows, highs, super_lows, super_highs, first_super = boxes
+    first_block, lows, highs, first_super, super_lows, super_highs = boxes
     offsets, axes = np.zeros((len(wanted), 3)), np.zeros((len(wanted), 3))
     mean_energies, counts = np.zeros(len(wanted)), np.zeros(len(wanted))
     matrix, values, vectors = np.empty((3, 3)), np.empty(3), np.empty((3, 3))
