@@ -49,17 +49,21 @@ def test_boxes_hold_their_blocks(sorted_event: tuple) -> None:
     for start, end in itertools.pairwise(voxels.starts):
         for first in range(start, end, BLOCK):
             inside = voxels.positions[first : min(first + BLOCK, end)]
-            assert (voxels.lows[block] == inside.min(axis=0)).all()
-            assert (voxels.highs[block] == inside.max(axis=0)).all()
+            assert (voxels.boxes.lows[block] == inside.min(axis=0)).all()
+            assert (voxels.boxes.highs[block] == inside.max(axis=0)).all()
             block += 1
-    assert block == len(voxels.lows) == voxels.first_block[-1]
+    assert block == len(voxels.boxes.lows) == voxels.boxes.first_block[-1]
     for first, last, low, high in zip(
-        voxels.first_super, voxels.first_super[1:], voxels.first_block, voxels.first_block[1:], strict=False
+        voxels.boxes.first_super,
+        voxels.boxes.first_super[1:],
+        voxels.boxes.first_block,
+        voxels.boxes.first_block[1:],
+        strict=False,
     ):
         for number, upper in enumerate(range(first, last)):
             below = slice(low + number * SUPER, min(low + (number + 1) * SUPER, high))
-            assert (voxels.super_lows[upper] == voxels.lows[below].min(axis=0)).all()
-            assert (voxels.super_highs[upper] == voxels.highs[below].max(axis=0)).all()
+            assert (voxels.boxes.super_lows[upper] == voxels.boxes.lows[below].min(axis=0)).all()
+            assert (voxels.boxes.super_highs[upper] == voxels.boxes.highs[below].max(axis=0)).all()
 
 
 def test_voxels_without_a_fragment_are_left_out() -> None:

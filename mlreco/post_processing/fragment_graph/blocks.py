@@ -18,7 +18,16 @@ _BITS = 21
 
 
 class Boxes(NamedTuple):
-    """The boxes of ``FragmentVoxels`` as compiled functions take them; the fields are its own."""
+    """Boxes around blocks of voxels and, above them, around groups of blocks; compiled functions take them as they are.
+
+    Attributes:
+        first_block: (F + 1,) int64 number of the first block of each fragment.
+        lows: (B, 3) float64 low ends of the boxes of the blocks.
+        highs: (B, 3) float64 high ends.
+        first_super: (F + 1,) int64 number of the first upper box of each fragment.
+        super_lows: (U, 3) float64 low ends of the upper boxes.
+        super_highs: (U, 3) float64 high ends.
+    """
 
     first_block: np.ndarray
     lows: np.ndarray
@@ -36,23 +45,13 @@ class FragmentVoxels:
         rows: (N,) int64 row of the input that stands at each place; voxels without a fragment are left out.
         starts: (F + 1,) int64 place where the voxels of each fragment begin.
         positions: (N, 3) float64 coordinates at each place.
-        first_block: (F + 1,) int64 number of the first block of each fragment.
-        lows: (B, 3) float64 low ends of the boxes of the blocks.
-        highs: (B, 3) float64 high ends.
-        first_super: (F + 1,) int64 number of the first upper box of each fragment.
-        super_lows: (U, 3) float64 low ends of the upper boxes.
-        super_highs: (U, 3) float64 high ends.
+        boxes: those around the voxels of each fragment.
     """
 
     rows: np.ndarray
     starts: np.ndarray
     positions: np.ndarray
-    first_block: np.ndarray
-    lows: np.ndarray
-    highs: np.ndarray
-    first_super: np.ndarray
-    super_lows: np.ndarray
-    super_highs: np.ndarray
+    boxes: Boxes
 
     @classmethod
     def sort(cls, coordinates: np.ndarray, fragments: np.ndarray) -> FragmentVoxels:
@@ -68,18 +67,12 @@ class FragmentVoxels:
         rows = _by_fragment(rows, np.ascontiguousarray(fragments, np.int64), starts)
         positions = np.ascontiguousarray(coordinates[rows], np.float64)
         blocks = _boxes(positions, positions, starts, BLOCK)
-        return cls(rows, starts, positions, *blocks, *_boxes(blocks[1], blocks[2], blocks[0], SUPER))
+        return cls(rows, starts, positions, Boxes(*blocks, *_boxes(blocks[1], blocks[2], blocks[0], SUPER)))
 
     @property
     def sizes(self) -> np.ndarray:
         """(F,) int64 voxels of each fragment."""
         return np.diff(self.starts)
-
-    @property
-    def boxes(self) -> Boxes:
-        """The boxes without ``starts`` and ``positions``."""
-        lower = self.first_block, self.lows, self.highs
-        return Boxes(*lower, self.first_super, self.super_lows, self.super_highs)
 
     def __len__(self) -> int:
         return len(self.starts) - 1

@@ -46,7 +46,7 @@ def track_contacts(voxels: FragmentVoxels, pairs: Pairs, radiating: np.ndarray) 
         radiating: (F,) bool, whether a fragment is of a class that radiates; the others are tracks.
     """
     tracks, gaps = _nearest_tracks(pairs.fragments, pairs.gaps, voxels.sizes, radiating)
-    whole = whole_boxes(voxels.first_super, voxels.super_lows, voxels.super_highs)
+    whole = whole_boxes(voxels.boxes.first_super, voxels.boxes.super_lows, voxels.boxes.super_highs)
     return Contacts(tracks, gaps, *_touching(voxels.positions, voxels.starts, voxels.boxes, whole, tracks, gaps))
 
 

@@ -54,7 +54,7 @@ def pairs_in_reach(voxels: FragmentVoxels, radiating: np.ndarray, reach: Reach) 
     """
     sizes = voxels.sizes
     order = np.argsort(-sizes, kind="stable")
-    lows, highs = whole_boxes(voxels.first_super, voxels.super_lows, voxels.super_highs)
+    lows, highs = whole_boxes(voxels.boxes.first_super, voxels.boxes.super_lows, voxels.boxes.super_highs)
     axis_by_axis = np.ascontiguousarray(lows[order].T), np.ascontiguousarray(highs[order].T)
     fragments = _candidates(*axis_by_axis, sizes[order], radiating[order], order, reach)
     places, gaps = closest_approach(voxels, fragments)
