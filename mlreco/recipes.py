@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from mlreco import shipped
@@ -42,17 +43,19 @@ def read_recipe(
         source: a configuration file, the name of a shipped configuration (``thin``), or a checkpoint of ``mlreco
             train``, here or elsewhere (`mlreco.remote.fetch`). A file comes before a shipped name.
         overrides: texts ``section.key=value``.
-        sources: files of events to read instead of those of the configuration; ``sample`` is the shipped one.
+        sources: files of events to read instead of those of the configuration, or names of shipped ones;
+            ``sample`` is that which the configuration reads, the thin one where it reads other files.
         sha256: checksum of a checkpoint from elsewhere.
 
     Raises:
         UserError: no such file or name, a checkpoint without its configuration, or a mistake in a configuration.
     """
     path = fetch(str(source), sha256) if is_remote(source) else find_recipe(source)
-    files = [shipped.sample(str(one)) or one for one in sources]
-    if not is_checkpoint(path):
-        return Recipe(load_config(path, overrides, sources=files))
-    return Recipe(parse_config(_configuration_text(path), path, overrides, sources=files), path)
+    if is_checkpoint(path):
+        read, checkpoint = partial(parse_config, _configuration_text(path), path, overrides), path
+    else:
+        read, checkpoint = partial(load_config, path, overrides), None
+    return Recipe(read(sources=_event_files(sources, read)), checkpoint)
 
 
 def find_recipe(source: str | Path) -> Path:
@@ -83,6 +86,32 @@ def is_checkpoint(path: Path) -> bool:
         UserError: the file is empty or cannot be read.
     """
     return file_kind(path) == ARCHIVE
+
+
+def _event_files(sources: Sequence[str | Path], read: Callable[[], Config]) -> list[str | Path]:
+    """Return the files of events behind names.
+
+    Args:
+        sources: files, or names of shipped ones.
+        read: returns the configuration as it is without them.
+    """
+    names = {name: [file] for name, file in shipped.samples().items()}
+    if shipped.SAMPLE in map(str, sources):
+        names[shipped.SAMPLE] = _own_samples(read) or names[shipped.SAMPLE]
+    files: list[str | Path] = []
+    for one in sources:
+        files += names.get(str(one), [one])
+    return files
+
+
+def _own_samples(read: Callable[[], Config]) -> list[Path]:
+    """Return the shipped samples that a configuration reads; nothing where it reads other files or names none."""
+    try:
+        files = read().iotool.dataset.get("data_keys") or ()
+    except UserError:  # without events it may be incomplete; any other mistake is told when it is read with them
+        return []
+    own = [Path(file).resolve() for file in files]
+    return own if all(map(shipped.is_sample, own)) else []
 
 
 def _configuration_text(path: Path) -> str:

@@ -22,8 +22,11 @@ _PROSE = re.compile("# ?[^ ]")
 """A line of a comment that is no indented example."""
 _SENTENCE = re.compile(r"(.*?\.(?= |$)|.*)")
 
-SAMPLES = {"sample": "thin_sample.h5", "fat_sample": "fat_sample.h5"}
-"""Names of files of events, for ``--source``."""
+SAMPLE = "sample"
+"""Name of the sample of a configuration: that which it reads, the thin one where it reads other files."""
+
+SAMPLES = {SAMPLE: "thin_sample.h5", "thin_sample": "thin_sample.h5", "fat_sample": "fat_sample.h5"}
+"""Names of files of events, for ``--source``; the first where there is no configuration."""
 
 
 def folder() -> Path:
@@ -70,9 +73,14 @@ def description(path: Path) -> str:
     return "" if found is None else found[0].removesuffix(":")
 
 
+def samples() -> dict[str, Path]:
+    """Return the shipped files of events by their names."""
+    return {name: folder() / "sample" / file for name, file in SAMPLES.items()}
+
+
 def sample(name: str) -> Path | None:
     """Return the shipped file of events of that name, None where there is none."""
-    return folder() / "sample" / SAMPLES[name] if name in SAMPLES else None
+    return samples().get(name)
 
 
 def is_sample(path: str | Path) -> bool:

@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -177,6 +178,26 @@ def test_the_geometry_reaches_event_and_particles(thin, sample):
     centroid = [table[f"centroid_{axis}"][0] for axis in "xyz"]
     np.testing.assert_allclose(centroid, centres[first].mean(axis=0), rtol=1e-6)
     assert table["energy"].sum() == pytest.approx(event.energies.sum(), rel=1e-6)
+
+
+def events_of(name, *sources):
+    return [Path(file).name for file in read_recipe(name, (), sources).config.iotool.dataset["data_keys"]]
+
+
+def test_sample_is_that_of_the_configuration(tmp_path):
+    assert events_of("thin", "sample") == events_of("fat", "thin_sample") == ["thin_sample.h5"]
+    assert events_of("fat", "sample") == events_of("thin", "fat_sample") == ["fat_sample.h5"]
+    assert events_of("fat", "sample", "thin_sample") == ["fat_sample.h5", "thin_sample.h5"]
+    assert events_of("fat", "other.h5") == ["other.h5"]
+    text = yaml.safe_load(read_recipe("fat").config.text)
+    for dataset, events in (({"data_keys": ["/data/mine.h5"]}, "thin"), ({}, "thin")):
+        text["iotool"]["dataset"] = {"name": "LArCVDataset", "schema": text["iotool"]["dataset"]["schema"], **dataset}
+        (tmp_path / "mine.cfg").write_text(yaml.safe_dump(text))
+        assert events_of(tmp_path / "mine.cfg", "sample") == [f"{events}_sample.h5"]
+    text["post_processing"] = {"no_such": {}}
+    (tmp_path / "mine.cfg").write_text(yaml.safe_dump(text))
+    with pytest.raises(mlreco.UserError, match="no_such"):
+        read_recipe(tmp_path / "mine.cfg", (), ["sample"])
 
 
 def test_chains_by_file_by_checkpoint_and_with_weights(thin, sample, tmp_path):

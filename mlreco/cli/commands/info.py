@@ -71,10 +71,9 @@ def _named(word: str) -> list[tuple[str | None, Path]]:
     from mlreco import shipped
     from mlreco.iotools import expand_sources
 
-    samples = {name: path for name in shipped.SAMPLES if (path := shipped.sample(name)) is not None}
-    if word not in samples and Path(word).exists():
+    if word not in shipped.SAMPLES and Path(word).exists():
         return [(None, file) for file in expand_sources(word)]
-    names = {**shipped.weights(), **shipped.configurations(), **samples}
+    names = {**shipped.weights(), **shipped.configurations(), **shipped.samples()}
     if word in names:
         return [(word, names[word])]
     if Path(word).name == word and not Path(word).suffix and not has_magic(word):
