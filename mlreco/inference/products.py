@@ -44,7 +44,8 @@ def voxel_products(voxels: VoxelBatch, products: Mapping[str, Any]) -> dict[str,
         if isinstance(value, torch.Tensor) and name != "segmentation":
             found[name] = value
     if "segmentation" in products:
-        found["semantic_scores"] = softmax_by_row(products["segmentation"].float())
+        if "semantic_scores" not in found:
+            found["semantic_scores"] = softmax_by_row(products["segmentation"].float())
         found["semantics_predicted"] = products["segmentation"].argmax(dim=1)
     labels: Labels = products["labels"]
     if labels.semantics is not None:

@@ -262,14 +262,32 @@ def test_fragments_of_several_events_are_those_of_each(seed, reach):
     np.testing.assert_array_equal(found, np.concatenate(of_each))
 
 
+def test_images_that_cannot_be_numbered_have_the_same_fragments():
+    rng = np.random.default_rng(3)
+    places = np.unique(rng.integers(0, 9, (200, 3)), axis=0)
+    arrays = rng.normal(size=(len(places), 2)), np.zeros((len(places), 5)), rng.integers(-1, 3, len(places))
+    thresholds = dict.fromkeys(PILARNET.classes, FragmentThresholds(1.8, 2.0, 1.0))
+    expected = make_fragments(places, *arrays, thresholds, PILARNET)
+    late = np.full(len(places), 1 << 60)
+    np.testing.assert_array_equal(make_fragments(places, *arrays, thresholds, PILARNET, late), expected)
+
+
 @settings(max_examples=25)
-@given(st.integers(0, 10_000), st.sampled_from([0.6, 1.0, 1.8, 2.5, 4.0]), st.sampled_from([0, 900_000]))
-def test_looking_lines_up_links_what_a_tree_links(seed, reach, far):
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([0.6, 1.0, 1.8, 2.5, 4.0]),
+    st.sampled_from([0, 900_000]),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_looking_lines_up_links_what_a_tree_links(seed, reach, far, dtype):
     """With a voxel far off the image has too many to number, and a tree is asked in any case."""
     rng = np.random.default_rng(seed)
     coordinates = np.unique(rng.integers(0, int(rng.integers(2, 12)), (int(rng.integers(1, 150)), 3)), axis=0)
     coordinates = np.vstack([coordinates, np.full(3, 20 + 4 * far)]) - 5
-    alike = [(rng.normal(size=(len(coordinates), 2)), 1.5), (rng.normal(size=(len(coordinates), 4)), np.inf)]
+    alike = [
+        (rng.normal(size=(len(coordinates), 2)).astype(dtype), 1.5),
+        (rng.normal(size=(len(coordinates), 4)), np.inf),
+    ]
     found = linked_voxels(coordinates, reach, alike)
     assert np.array_equal(found, linked_voxels(coordinates, reach, alike, swept=0.0))
     linked = np.square(coordinates[:, None] - coordinates).sum(-1) / reach**2

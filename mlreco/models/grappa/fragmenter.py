@@ -13,6 +13,7 @@ from mlreco.errors import UserError
 from mlreco.graph_batch import join_graphs
 from mlreco.models.event_rows import EventRows
 from mlreco.models.labels import Labels
+from mlreco.models.layers.by_row import softmax_by_row
 from mlreco.models.stage import StageLoss
 from mlreco.post_processing.fragment_graph import (
     FragmentTruth,
@@ -86,12 +87,16 @@ class Fragmenter(nn.Module):
 
     @torch.no_grad()
     def forward(self, products: Mapping[str, Any]) -> dict[str, Any]:
-        """Return ``fragments``, (N,) int32 on the rows of ``image``, and ``fragment_graph``."""
+        """Return ``fragments``, (N,) int32 on the rows of ``image``, ``fragment_graph``, and the scores of voxels.
+
+        ``semantic_scores`` (N, C) float32, the probabilities of the segmentation, are there in predicted classes.
+        """
         image, labels = products["image"], products["labels"]
         events = image.indices[:, 0].cpu().numpy()
         arrays = {name: products[name].detach().float().cpu().numpy() for name in VOXEL_PRODUCTS[:-1]}
         arrays["semantics"] = products["semantics"].cpu().numpy()
-        arrays["scores"] = self._scores(products)
+        scores = self._scores(products)
+        arrays["scores"] = scores.cpu().numpy()
         arrays["coordinates"] = image.indices[:, 1:].cpu().numpy()
         arrays["energies"] = image.features[:, 3].detach().float().cpu().numpy()
         fragments, graphs = self._cut(arrays, events), []
@@ -105,17 +110,20 @@ class Fragmenter(nn.Module):
             truth = _truth(fragments[rows], event, labels, rows, number) if wanted else None
             graphs.append(LabelledGraph(graph, truth))
         device = image.indices.device
-        products = {
+        made: dict[str, Any] = {
             "fragments": torch.from_numpy(fragments).to(device),
             "fragment_graph": join_graphs(graphs).to(device),
         }
-        return {**products, **_tables(graphs)} if self.write_graphs else products
+        if self.semantics == "predicted":
+            made["semantic_scores"] = scores
+        return {**made, **_tables(graphs)} if self.write_graphs else made
 
     def _cut(self, voxels: Mapping[str, np.ndarray], events: np.ndarray) -> np.ndarray:
         arrays = voxels["coordinates"], voxels["embeddings"], voxels["scores"], voxels["semantics"]
         return make_fragments(*arrays, self.thresholds, self.scheme, events)
 
-    def _scores(self, products: Mapping[str, Any]) -> np.ndarray:
+    def _scores(self, products: Mapping[str, Any]) -> torch.Tensor:
+        """Return the (N, C) float32 class scores."""
         semantics = products["semantics"]
         if self.semantics == "true":
             mark = products.get(IN_TRUE_CLASSES)
@@ -124,13 +132,12 @@ class Fragmenter(nn.Module):
                     "model.modules.fragmenter.semantics is 'true' and SPICE clusters in predicted classes; set it to"
                     " predicted"
                 )
-            found = semantics.cpu().numpy()[:, None] == np.arange(len(self.scheme))
-            return found.astype(np.float32)
+            return (semantics[:, None] == torch.arange(len(self.scheme), device=semantics.device)).float()
         if not torch.equal(semantics, products["segmentation"].argmax(dim=1)):
             raise UserError(
                 "model.modules.fragmenter.semantics is 'predicted' and SPICE clusters in other classes; set it to true"
             )
-        return products["segmentation"].detach().float().softmax(dim=1).cpu().numpy()
+        return softmax_by_row(products["segmentation"].detach().float())
 
 
 def _tables(graphs: Sequence[LabelledGraph]) -> dict[str, EventRows]:

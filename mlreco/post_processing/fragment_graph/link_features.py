@@ -114,8 +114,21 @@ def link_features(
 
 
 def _means(values: np.ndarray, voxels: FragmentVoxels) -> np.ndarray:
-    sums = np.add.reduceat(values, voxels.starts[:-1], axis=0, dtype=np.float64)
-    return sums / (voxels.sizes if values.ndim == 1 else voxels.sizes[:, None])
+    """Return the mean of (N, ...) values over the voxels of each fragment, (F, ...) float64."""
+    table = np.ascontiguousarray(values.reshape(len(values), -1))
+    return _means_of_rows(table, voxels.starts).reshape(len(voxels), *values.shape[1:])
+
+
+@compiled
+def _means_of_rows(values: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    means = np.zeros((len(starts) - 1, values.shape[1]))
+    for fragment in range(len(means)):
+        begin, end = starts[fragment], starts[fragment + 1]
+        for row in range(begin, end):
+            for k in range(values.shape[1]):
+                means[fragment, k] += values[row, k]
+        means[fragment] /= end - begin
+    return means
 
 
 @compiled

@@ -50,7 +50,8 @@ def linked_voxels(
         return linked_components(np.hstack([values / distance for values, distance in spaces]), 1.0)
     keys, strides = numbers
     order = np.argsort(keys, kind="stable")
-    values = np.hstack([np.zeros((len(order), 0)), *(values / distance for values, distance in alike)])[order]
+    none = np.zeros((len(order), 0), np.float32)
+    values = np.hstack([none, *(values / distance for values, distance in alike)])[order]
     parents = np.arange(len(order)).astype(np.int32)
     _sweep(keys[order], values, *_lines(reach, strides), parents)
     roots = np.empty(len(order), np.int64)
@@ -67,22 +68,41 @@ def voxel_numbers(
     elsewhere. In images with too many voxels, empty layers thicker than that are made thinner; None where that does not
     help.
     """
-    places = coordinates.astype(np.int64) - coordinates.min(axis=0)
-    if _too_many(places, events, longest):
+    places = np.array(coordinates, np.int64)
+    sizes = _from_least(places) + (1 + longest)
+    if _too_many(sizes, events):
         places = np.stack([_closed_up(along, longest) for along in places.T], axis=1)
-        if _too_many(places, events, longest):
+        sizes = _from_least(places) + (1 + longest)
+        if _too_many(sizes, events):
             return None
-    depth, height, width = _sizes(places, longest)
-    planes = events.astype(np.int64) * depth + places[:, 0]
-    return (planes * height + places[:, 1]) * width + places[:, 2], (height * width, width)
+    _, height, width = (int(size) for size in sizes)
+    return _numbers(places, events, sizes), (height * width, width)
 
 
-def _sizes(places: np.ndarray, longest: int) -> list[int]:
-    return [int(size) + 1 + longest for size in places.max(axis=0)]
+@compiled
+def _from_least(places: np.ndarray) -> np.ndarray:
+    """Subtract the least of (N, 3) int64 places along each axis, in place; return the (3,) greatest then."""
+    least, greatest = places[0].copy(), places[0].copy()
+    for row in range(1, len(places)):
+        for axis in range(3):
+            least[axis] = min(least[axis], places[row, axis])
+            greatest[axis] = max(greatest[axis], places[row, axis])
+    places -= least
+    return greatest - least
 
 
-def _too_many(places: np.ndarray, events: np.ndarray, longest: int) -> bool:
-    return (int(events.max()) + 1) * math.prod(_sizes(places, longest)) >= _LARGEST_IMAGE
+@compiled
+def _numbers(places: np.ndarray, events: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return the (N,) int64 numbers of voxels in events of (3,) int64 voxels along each axis."""
+    numbers = np.empty(len(places), np.int64)
+    for row in range(len(places)):
+        plane = events[row] * sizes[0] + places[row, 0]
+        numbers[row] = (plane * sizes[1] + places[row, 1]) * sizes[2] + places[row, 2]
+    return numbers
+
+
+def _too_many(sizes: np.ndarray, events: np.ndarray) -> bool:
+    return (int(events.max()) + 1) * math.prod(map(int, sizes)) >= _LARGEST_IMAGE
 
 
 def _closed_up(places: np.ndarray, longest: int) -> np.ndarray:
@@ -125,7 +145,7 @@ def _sweep(
 
     Args:
         keys: (N,) int64 ascending.
-        values: (N, D) float64 in units of their distances.
+        values: (N, D) floats in units of their distances.
         steps: as of ``_lines``, like the next.
         lengths: of the lines.
         squares: likewise.
@@ -146,7 +166,8 @@ def _sweep(
                     along = keys[other] - middle
                     total = squares[line] + along * along * unit
                     for k in range(values.shape[1]):
-                        total += (values[voxel, k] - values[other, k]) ** 2
+                        step = np.float64(values[voxel, k]) - np.float64(values[other, k])
+                        total += step * step
                     if total <= 1.0:
                         unite_roots(parents, one, two)
                 other += 1
