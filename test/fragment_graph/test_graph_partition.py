@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from mlreco.post_processing.fragment_graph.partition import (
 )
 from mlreco.post_processing.tuning import graph_search, tune_graph
 from mlreco.post_processing.tuning.graph_choice import chosen_together, refined
+from mlreco.post_processing.tuning.graph_events import read_graph_events
 from mlreco.post_processing.tuning.graph_grid import GRID
 from mlreco.post_processing.tuning.outcome import TunedThresholds
 from mlreco.semantics import PILARNET
@@ -335,6 +337,24 @@ def test_tuning_finds_the_threshold_that_parts_the_instances(monkeypatch):
     assert "attach -20: small instances are given away in any case" in found.table()
     document = json.loads(found.to_json("file.h5"))["classes"]["Shower"]
     assert document["mean"] == 1.0 and document["before"]["mean"] == shower.mean_before
+
+
+def test_what_was_merged_last_is_not_taken_for_other_thresholds():
+    [event] = read_graph_events(OneFile(parted_events()), [0], PILARNET, 10, "true")
+    rng = np.random.default_rng(0)
+    event = replace(event, scores=rng.normal(size=len(event.edges)), classes=rng.integers(0, 5, len(event.classes)))
+    tried = set()
+    for _ in range(60):
+        merge, attach = rng.choice([-1.0, 0.0, 1.5, 40.0], len(PILARNET)), rng.choice([-20.0, 0.0])
+        thresholds = {
+            name: GraphThresholds(float(m), attach, 10.0) for name, m in zip(PILARNET.classes, merge, strict=True)
+        }
+        kind = rng.choice(["average", "sum"])
+        found = event._partition(thresholds, PILARNET, kind)
+        fragments = event.edges, event.scores, event.sizes, event.classes
+        np.testing.assert_array_equal(found, partition(*fragments, thresholds, PILARNET, kind))
+        tried.add(found.tobytes())
+    assert len(tried) > 10
 
 
 def test_tuning_keeps_thresholds_of_the_file_that_no_point_of_the_grid_is_better_than():

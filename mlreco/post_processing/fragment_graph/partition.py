@@ -95,11 +95,47 @@ def partition(
     Returns:
         (F,) int64 number of the instance of each fragment, from 0 in the order of their first fragments.
     """
-    of_classes = _ByClass(*np.array([thresholds[name] for name in scheme.classes]).T)
-    merge = of_classes.merge[classes]
-    margins, weights = scores - (merge[edges[:, 0]] + merge[edges[:, 1]]) / 2, _pair_weights(edges, sizes)
-    instances = in_order_of_rows(agglomerate(edges, margins, len(sizes), LINKAGES[linkage], weights))
-    return in_order_of_rows(_attached(instances, edges, scores, weights, sizes, classes, of_classes)[instances])
+    instances = merged(edges, scores, sizes, classes, thresholds, scheme, linkage)
+    return attached(instances, edges, scores, sizes, classes, thresholds, scheme)
+
+
+def merged(
+    edges: np.ndarray,
+    scores: np.ndarray,
+    sizes: np.ndarray,
+    classes: np.ndarray,
+    thresholds: Mapping[str, GraphThresholds],
+    scheme: ClassScheme,
+    linkage: str = "average",
+) -> np.ndarray:
+    """Return (F,) int64 the instances before small ones are given away, the first step of :func:`partition`.
+
+    Only the thresholds ``merge`` matter. Arguments are those of ``partition``.
+    """
+    merge = _by_class(thresholds, scheme).merge[classes]
+    margins = scores - (merge[edges[:, 0]] + merge[edges[:, 1]]) / 2
+    return in_order_of_rows(agglomerate(edges, margins, len(sizes), LINKAGES[linkage], _pair_weights(edges, sizes)))
+
+
+def attached(
+    instances: np.ndarray,
+    edges: np.ndarray,
+    scores: np.ndarray,
+    sizes: np.ndarray,
+    classes: np.ndarray,
+    thresholds: Mapping[str, GraphThresholds],
+    scheme: ClassScheme,
+) -> np.ndarray:
+    """Give small instances away, the second step of :func:`partition`, which says what is returned.
+
+    ``instances`` (F,) are as :func:`merged` returns them, the other arguments as in ``partition``.
+    """
+    targets = _targets(instances, edges, scores, sizes, classes, _by_class(thresholds, scheme))
+    return in_order_of_rows(targets[instances])
+
+
+def _by_class(thresholds: Mapping[str, GraphThresholds], scheme: ClassScheme) -> _ByClass:
+    return _ByClass(*np.array([thresholds[name] for name in scheme.classes]).T)
 
 
 def _pair_weights(edges: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -107,11 +143,10 @@ def _pair_weights(edges: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.minimum(sizes[edges[:, 0]], sizes[edges[:, 1]]).astype(np.float64)
 
 
-def _attached(
+def _targets(
     instances: np.ndarray,
     edges: np.ndarray,
     scores: np.ndarray,
-    weights: np.ndarray,
     sizes: np.ndarray,
     classes: np.ndarray,
     of_classes: _ByClass,
@@ -124,9 +159,9 @@ def _attached(
     small = np.bincount(instances, sizes, minlength=count) < of_classes.small[classes[largest]]
     one, other = instances[edges[:, 0]], instances[edges[:, 1]]
     differ = small[one] != small[other]
-    one, other = one[differ], other[differ]
+    one, other, weights = one[differ], other[differ], _pair_weights(edges[differ], sizes)
     pairs, means, _ = contract(
-        np.where(small[one], one, other), np.where(small[one], other, one), scores[differ], weights[differ], count
+        np.where(small[one], one, other), np.where(small[one], other, one), scores[differ], weights, count
     )
     order = np.lexsort((-means, pairs[:, 0]))
     _, first = np.unique(pairs[order, 0], return_index=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from mlreco.post_processing.evaluation.evaluate import EventReader, class_product, require_products
 from mlreco.post_processing.evaluation.found import majority_classes, partner_pairs
-from mlreco.post_processing.fragment_graph.partition import GraphThresholds, partition
+from mlreco.post_processing.fragment_graph.partition import GraphThresholds, attached, merged
 from mlreco.post_processing.processors.graph_clusterer import GraphInstances
 from mlreco.post_processing.tuning.sample import Metric
 from mlreco.post_processing.tuning.truth import Truth
@@ -30,6 +30,8 @@ class GraphEvent:
         known: (M,) rows of the voxels with a true instance.
         whole: the true instances of these, of all classes and sizes.
         counted: class number -> numbers in ``whole`` of the instances of that class that are not small.
+        last: what was merged last, by the linkage and the thresholds of that. Merging takes most of the time, and
+            neighbours on a grid mostly share it.
     """
 
     fragments: np.ndarray
@@ -41,6 +43,7 @@ class GraphEvent:
     known: np.ndarray
     whole: Truth
     counted: dict[int, np.ndarray]
+    last: dict[tuple[str | float, ...], np.ndarray] = field(default_factory=dict)
 
     def values(
         self, metric: Metric, thresholds: Mapping[str, GraphThresholds], scheme: ClassScheme, linkage: str
@@ -50,7 +53,7 @@ class GraphEvent:
         It is the mean of the metric and of the share of the true instances that are found; the metric alone where the
         voxels of the class are all of instances of other classes.
         """
-        instances = partition(self.edges, self.scores, self.sizes, self.classes, thresholds, scheme, linkage)
+        instances = self._partition(thresholds, scheme, linkage)
         predicted = np.where(self.fragments >= 0, instances[self.fragments], 0).astype(np.int32)
         table = self.whole.table(predicted[self.known], len(instances))
         found = np.bincount(table.true_index, partner_pairs(table), minlength=len(self.whole))
@@ -60,6 +63,15 @@ class GraphEvent:
             value = metric(truth.table(predicted[rows], len(instances)))
             scores[number] = (value + found[counted].mean()) / 2 if len(counted) else value
         return scores
+
+    def _partition(self, thresholds: Mapping[str, GraphThresholds], scheme: ClassScheme, linkage: str) -> np.ndarray:
+        """Return the instances of the fragments, as ``partition`` does; one thread at a time may call it."""
+        fragments = self.edges, self.scores, self.sizes, self.classes, thresholds, scheme
+        key: tuple[str | float, ...] = (linkage, *(thresholds[name].merge for name in scheme.classes))
+        if key not in self.last:
+            self.last.clear()
+            self.last[key] = merged(*fragments, linkage)
+        return attached(self.last[key], *fragments)
 
 
 def read_graph_events(
