@@ -141,13 +141,21 @@ def _two_layers(
     result: np.ndarray,
     lists: np.ndarray,
 ) -> None:
-    for row in range(rows):
-        hidden[row], result[row] = first.bias, second.bias
+    _fill(hidden, rows, first.bias)
+    _fill(result, rows, second.bias)
     add_products(values, 0, rows, first, hidden, 0, lists)
     for row in range(rows):
         for c in range(hidden.shape[1]):
             hidden[row, c] = max(hidden[row, c], _ZERO)
     add_products(hidden, 0, rows, second, result, 0, lists)
+
+
+@compiled
+def _fill(values: np.ndarray, rows: int, bias: np.ndarray) -> None:
+    """Write a bias into each of the first rows; assigning whole rows checks shapes every time."""
+    for row in range(rows):
+        for c in range(len(bias)):
+            values[row, c] = bias[c]
 
 
 @compiled(fastmath=_ORDER_IS_FREE)
@@ -185,9 +193,10 @@ def update_links(nodes: np.ndarray, links: np.ndarray, edges: np.ndarray, step: 
     added = np.empty((_ROWS + 1, len(step.out.bias)), np.float32)
     for begin in range(0, len(links), _ROWS):
         rows = min(_ROWS, len(links) - begin)
+        _fill(hidden, rows, step.of_link.bias)
+        _fill(added, rows, step.out.bias)
         for row in range(rows):
             a, b = edges[begin + row, 0], edges[begin + row, 1]
-            hidden[row], added[row] = step.of_link.bias, step.out.bias
             for c in range(width):
                 hidden[row, c] += heard[a, c] + heard[b, width + c]
         add_products(links, begin, rows, step.of_link, hidden, 0, lists)
@@ -226,9 +235,10 @@ def update_nodes(nodes: np.ndarray, links: np.ndarray, edges: np.ndarray, step: 
     added = np.empty((_ROWS + 1, len(step.out.bias)), np.float32)
     for begin in range(0, len(nodes), _ROWS):
         rows = min(_ROWS, len(nodes) - begin)
+        _fill(hidden, rows, step.inner.bias)
+        _fill(added, rows, step.out.bias)
         for row in range(rows):
             inner[row, :width], inner[row, width:] = nodes[begin + row], told[begin + row]
-            hidden[row], added[row] = step.inner.bias, step.out.bias
         add_products(inner, 0, rows, step.inner, hidden, 0, lists)
         _normalise(hidden, rows, step.norm, 0.0)
         add_products(hidden, 0, rows, step.out, added, 0, lists)
@@ -250,8 +260,7 @@ def _told(links: np.ndarray, edges: np.ndarray, count: int, layer: Dense, lists:
     powers = np.empty(weights.shape, np.int32)
     for begin in range(0, len(links), _ROWS):
         rows = min(_ROWS, len(links) - begin)
-        for row in range(rows):
-            weights[row] = layer.bias
+        _fill(weights, rows, layer.bias)
         add_products(links, begin, rows, layer, weights, 0, lists)
         _exponentiate(weights[:rows].ravel(), powers[:rows].ravel())
         _add_up(links, edges, begin, rows, weights, told)
