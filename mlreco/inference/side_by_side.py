@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -32,39 +34,78 @@ def side_by_side(
         items: iterated in the calling thread, a few ahead of the results. If it raises, results of items taken before
             are dropped.
         places: number of threads.
-        size: returns how much an item counts towards ``room`` until its result is yielded.
+        size: returns how much an item counts towards ``room`` while it is in work.
         room: greatest sum of the sizes of the items in work; an item that is larger than that is processed alone.
     """
     if places == 1:
         yield from map(work, items)
         return
     threads = torch.get_num_threads()
-    division, running, taken = Division(threads), deque[tuple[Future[R], int]](), 0
+    workshop, running = _Workshop(room, Division(threads)), deque[Future[R]]()
 
     def run(item: T) -> R:
-        with division.part():
+        with workshop.part(size(item)):
             return work(item)
-
-    def finished() -> R:
-        nonlocal taken
-        future, needed = running[0]
-        result = future.result()
-        running.popleft()
-        taken -= needed
-        return result
 
     pool = thread_pool(places, "network", partial(torch.set_num_threads, 1))
     try:
         for item in items:
-            needed = size(item)
-            while running and (len(running) == _WAITING * places or taken + needed > room or running[0][0].done()):
-                yield finished()
-            taken += needed
-            division.parts = min(places, len(running) + 1)
-            running.append((pool.submit(run, item), needed))
+            while running and (len(running) == _WAITING * places or running[0].done()):
+                yield running.popleft().result()
+            running.append(pool.submit(run, item))
         while running:
-            division.parts = min(places, len(running))
-            yield finished()
+            yield running.popleft().result()
     finally:
+        workshop.close()
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)  # torch uses this number in threads that start later
+
+
+class _Workshop:
+    """Room for items in work, which divide the threads of the engine among them.
+
+    Args:
+        room: greatest sum of the sizes of the items.
+        division: of the threads.
+    """
+
+    def __init__(self, room: int, division: Division) -> None:
+        self._room = room
+        self._division = division
+        self._sizes: list[int] = []
+        self._changed = threading.Condition()
+        self._closed = False
+
+    @contextmanager
+    def part(self, size: int) -> Iterator[None]:
+        """Wait for room, and have a part of the threads inside the block.
+
+        Raises:
+            CancelledError: nobody wants the result any more.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not self._sizes or sum(self._sizes) + size <= self._room)
+            if self._closed:
+                raise CancelledError
+            self._take(size)
+        try:
+            with self._division.part():
+                yield
+        finally:
+            with self._changed:
+                self._give(size)
+
+    def close(self) -> None:
+        """Begin with none of the items that wait for room."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def _take(self, size: int) -> None:
+        self._sizes.append(size)
+        self._division.parts = len(self._sizes)
+
+    def _give(self, size: int) -> None:
+        self._sizes.remove(size)
+        self._division.parts = max(1, len(self._sizes))
+        self._changed.notify_all()

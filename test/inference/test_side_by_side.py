@@ -97,6 +97,32 @@ def test_an_error_comes_in_its_turn_and_drops_what_waits():
     assert seen == [0, 1, 2] and len(done) < 10
 
 
+def test_what_waits_for_room_is_not_begun_after_an_error():
+    begun = []
+
+    def work(number):
+        begun.append(number)
+        time.sleep(0.5 * number)
+        raise ValueError(number)
+
+    with pytest.raises(ValueError, match="0"):
+        list(side_by_side(work, range(9), 3, lambda _: ROOM, ROOM))
+    assert begun in ([0], [0, 1])
+
+
+def test_a_fast_thread_goes_on_while_a_slow_one_works():
+    gone_on = threading.Event()
+
+    def work(number):
+        if number == 0:
+            assert gone_on.wait(10)
+        if number == 3:
+            gone_on.set()
+        return number
+
+    assert list(side_by_side(work, range(6), 2, lambda _: ROOM // 2, ROOM)) == list(range(6))
+
+
 def test_leaving_early_ends_the_threads():
     before = threading.active_count()
     results = side_by_side(lambda item: item, iter(int, 1), 3, one, ROOM)
