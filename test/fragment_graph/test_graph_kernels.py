@@ -185,7 +185,7 @@ def test_pairs_are_those_that_the_rule_names(sorted_event: tuple, reach: Reach) 
         is_trunk = sizes[larger] >= reach.trunk and radiating[larger]
         if gap <= (reach.far if is_large else reach.near) or is_trunk:
             expected[larger, smaller] = gap
-    pairs = pairs_in_reach(voxels, radiating, reach)
+    pairs = pairs_in_reach(voxels, np.zeros(len(voxels), np.int8), radiating, reach)
     assert dict(zip(map(tuple, pairs.fragments.tolist()), pairs.gaps, strict=True)) == expected
 
 
@@ -193,14 +193,38 @@ def test_a_fragment_has_only_so_many_distant_partners() -> None:
     event, owner = random_event(3, fragments=60, most=20)
     voxels = FragmentVoxels.sort(event["coordinates"], owner)
     radiating = np.ones(len(voxels), bool)
-    every = pairs_in_reach(voxels, radiating, Reach(0, 0, 1, 1, 1000))
-    few = pairs_in_reach(voxels, radiating, Reach(0, 0, 1, 1, 4))
+    classes = np.arange(len(voxels)) % 3
+    every = pairs_in_reach(voxels, classes, radiating, Reach(0, 0, 1, 1, 1000))
+    few = pairs_in_reach(voxels, classes, radiating, Reach(0, 0, 1, 1, 4))
     count = len(voxels)
     assert len(every.gaps) == count * (count - 1) // 2
     corners = [(p.min(axis=0), p.max(axis=0)) for p in np.split(voxels.positions, voxels.starts[1:-1])]
     apart = [(corners[a][0] > corners[b][1]).any() or (corners[b][0] > corners[a][1]).any() for a, b in few.fragments]
     assert np.bincount(few.fragments[apart, 1], minlength=count).max() == 4
     assert set(map(tuple, few.fragments.tolist())) <= set(map(tuple, every.fragments.tolist()))
+
+
+@pytest.mark.parametrize("foreign", [0.5, 1.0, 2.0])
+def test_partners_of_another_class_count_as_farther(foreign: float) -> None:
+    event, owner = random_event(5, fragments=40, most=20)
+    voxels = FragmentVoxels.sort(event["coordinates"], owner)
+    classes, radiating = np.arange(len(voxels)) % 2, np.ones(len(voxels), bool)
+    few = pairs_in_reach(voxels, classes, radiating, Reach(0, 0, 1, 1, 5, foreign))
+    corners = [(p.min(axis=0), p.max(axis=0)) for p in np.split(voxels.positions, voxels.starts[1:-1])]
+
+    def remoteness(larger: int, smaller: int) -> tuple[float, float]:
+        (low, high), (other_low, other_high) = corners[larger], corners[smaller]
+        gap = np.linalg.norm(np.maximum(np.maximum(low - other_high, other_low - high), 0))
+        return gap, gap / np.cbrt(voxels.sizes[larger]) * (1 if classes[larger] == classes[smaller] else foreign)
+
+    order = np.argsort(-voxels.sizes, kind="stable")
+    for place, smaller in enumerate(order):
+        values = dict(zip(order[:place].tolist(), (remoteness(one, smaller) for one in order[:place]), strict=True))
+        distant = sorted(value for gap, value in values.values() if gap > 0)
+        chosen = few.fragments[few.fragments[:, 1] == smaller, 0].tolist()
+        found = sorted(values[one][1] for one in chosen if values[one][0] > 0)
+        np.testing.assert_allclose(found, distant[:5])
+        assert {one for one, (gap, _) in values.items() if gap == 0} <= set(chosen)
 
 
 @given(values=st.lists(st.integers(0, 6), max_size=30), most=st.integers(0, 12))

@@ -49,7 +49,13 @@ class Fragmenter(nn.Module):
         class_scheme: numbering of the classes.
         thresholds: class name -> ``{voxel_distance, embedding_distance, score_distance, smallest}``, or the path of a
             file with such.
-        near, far, large, trunk, most: see ``Reach``.
+        near: distance in voxels up to which any two fragments are compared.
+        far: distance up to which a fragment is compared with a large one.
+        large: voxels from which a fragment is large.
+        trunk: voxels from which a fragment of a shower, Michel electron or delta ray is compared with every smaller
+            one, however far.
+        most: partners beyond ``near`` that a fragment has at most: those nearest for their size.
+        foreign: how many times as far a partner of another class counts among these.
         semantics: ``predicted`` where SPICE clusters in the classes of the segmentation, whose scores are then features
             of the fragments; ``true`` where it clusters in other classes: then each voxel's score is 1 for its class.
         write_graphs: whether graphs and the truth of fragments become products; ``mlreco fragments`` sets it.
@@ -69,15 +75,16 @@ class Fragmenter(nn.Module):
         large: int = Reach().large,
         trunk: int = Reach().trunk,
         most: int = Reach().most,
+        foreign: float = Reach().foreign,
         semantics: str | bool = "predicted",
         write_graphs: bool = False,
     ) -> None:
         super().__init__()
         self.scheme = class_scheme
         self.thresholds = resolve_fragment_thresholds(thresholds, class_scheme)
-        self.reach = Reach(float(near), float(far), int(large), int(trunk), int(most))
+        self.reach = Reach(float(near), float(far), int(large), int(trunk), int(most), float(foreign))
         if min(self.reach) < 0:
-            raise UserError(f"near, far, large, trunk and most are {tuple(self.reach)}; none may be negative")
+            raise UserError(f"near, far, large, trunk, most and foreign are {tuple(self.reach)}; none may be negative")
         self.semantics = "true" if semantics is True else semantics
         if self.semantics not in ("predicted", "true"):
             raise UserError(f"semantics is '{semantics}'; valid: predicted, true")

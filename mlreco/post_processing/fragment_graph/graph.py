@@ -49,7 +49,7 @@ def build_graph(
     classes = event["semantics"][voxels.rows][voxels.starts[:-1]].astype(np.int8)
     radiating = np.isin(classes, [scheme.number(name) for name in RADIATING if name in scheme.classes])
     shapes = fragment_shapes(voxels.positions, values["energies"], voxels.starts)
-    pairs = pairs_in_reach(voxels, radiating, reach or Reach())
+    pairs = pairs_in_reach(voxels, classes, radiating, reach or Reach())
     fragment_at = np.repeat(np.arange(len(voxels)), voxels.sizes)
     around = surroundings(voxels, values["energies"], fragment_at, pairs.places)
     contacts = track_contacts(voxels, pairs, radiating)

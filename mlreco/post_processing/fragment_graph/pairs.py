@@ -21,6 +21,7 @@ class Reach(NamedTuple):
         trunk: voxels from which a fragment of a class that radiates is in reach of every smaller one, however far.
         most: partners beyond ``near`` that a fragment has at most: those with the least distance for their size
             (distance over cube root of voxels) between the boxes around them.
+        foreign: how many times as far a partner of another class counts among these.
     """
 
     near: float = 4.0
@@ -28,6 +29,7 @@ class Reach(NamedTuple):
     large: int = 10
     trunk: int = 20
     most: int = 16
+    foreign: float = 1.0
 
 
 class Pairs(NamedTuple):
@@ -44,11 +46,12 @@ class Pairs(NamedTuple):
     gaps: np.ndarray
 
 
-def pairs_in_reach(voxels: FragmentVoxels, radiating: np.ndarray, reach: Reach) -> Pairs:
+def pairs_in_reach(voxels: FragmentVoxels, classes: np.ndarray, radiating: np.ndarray, reach: Reach) -> Pairs:
     """Return the pairs of fragments that are in reach of each other.
 
     Args:
         voxels: the fragments.
+        classes: (F,) integers, class in which each fragment was made.
         radiating: (F,) bool, whether a fragment is of a class that radiates, whose instances have detached parts.
         reach: the distances.
     """
@@ -56,7 +59,7 @@ def pairs_in_reach(voxels: FragmentVoxels, radiating: np.ndarray, reach: Reach) 
     order = np.argsort(-sizes, kind="stable")
     lows, highs = whole_boxes(voxels.boxes.first_super, voxels.boxes.super_lows, voxels.boxes.super_highs)
     axis_by_axis = np.ascontiguousarray(lows[order].T), np.ascontiguousarray(highs[order].T)
-    fragments = _candidates(*axis_by_axis, sizes[order], radiating[order], order, reach)
+    fragments = _candidates(*axis_by_axis, sizes[order], classes[order], radiating[order], order, reach)
     places, gaps = closest_approach(voxels, fragments)
     return Pairs(*_kept(fragments, places, gaps, sizes, radiating, reach))
 
@@ -85,7 +88,13 @@ def _kept(
 
 @compiled
 def _candidates(
-    lows: np.ndarray, highs: np.ndarray, sizes: np.ndarray, radiating: np.ndarray, numbers: np.ndarray, reach: Reach
+    lows: np.ndarray,
+    highs: np.ndarray,
+    sizes: np.ndarray,
+    classes: np.ndarray,
+    radiating: np.ndarray,
+    numbers: np.ndarray,
+    reach: Reach,
 ) -> np.ndarray:
     """Return the (E, 2) numbers of the fragments, the larger first, whose boxes are in reach.
 
@@ -93,6 +102,7 @@ def _candidates(
         lows: (3, F) low ends of the boxes, the fragments by falling size.
         highs: (3, F) high ends, like all others in the same order.
         sizes: (F,) voxels.
+        classes: (F,) class.
         radiating: (F,) bool.
         numbers: (F,) numbers of the fragments.
         reach: the distances.
@@ -115,7 +125,8 @@ def _candidates(
                 close += 1
             elif (gap <= far and sizes[larger] >= reach.large) or (sizes[larger] >= reach.trunk and radiating[larger]):
                 partners[distant] = larger
-                remoteness[distant] = gap / widths[larger]
+                factor = 1.0 if classes[larger] == classes[smaller] else reach.foreign * reach.foreign
+                remoteness[distant] = gap * factor / widths[larger]
                 distant += 1
         filled += close
         limit, left = _least(remoteness[:distant], reach.most)
