@@ -337,6 +337,8 @@ def test_an_output_holds_instances_beside_fragments(trained):
             assert len(event["fragment_edges"]) == len(event["fragment_edge_scores"])
             expected = event["fragment_class_scores"].argmax(axis=1)[fragments]
             assert (event["semantics"] == expected).all()
+            np.testing.assert_allclose(event["semantic_scores"].sum(axis=1), 1, rtol=1e-5)
+            assert (event["semantic_scores"].argmax(axis=1) == event["semantics_predicted"]).all()
 
 
 def test_the_file_of_fragments_holds_what_the_chain_scored(trained):
