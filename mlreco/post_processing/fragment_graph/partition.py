@@ -95,24 +95,23 @@ def partition(
     Returns:
         (F,) int64 number of the instance of each fragment, from 0 in the order of their first fragments.
     """
-    instances = merged(edges, scores, sizes, classes, thresholds, scheme, linkage)
+    merge = merge_thresholds(classes, thresholds, scheme)
+    instances = merged(edges, scores, sizes, merge, linkage)
     return attached(instances, edges, scores, sizes, classes, thresholds, scheme)
 
 
+def merge_thresholds(classes: np.ndarray, thresholds: Mapping[str, GraphThresholds], scheme: ClassScheme) -> np.ndarray:
+    """Return (F,) float64 the threshold ``merge`` of each fragment, that of its class; arguments as in `partition`."""
+    return _by_class(thresholds, scheme).merge[classes]
+
+
 def merged(
-    edges: np.ndarray,
-    scores: np.ndarray,
-    sizes: np.ndarray,
-    classes: np.ndarray,
-    thresholds: Mapping[str, GraphThresholds],
-    scheme: ClassScheme,
-    linkage: str = "average",
+    edges: np.ndarray, scores: np.ndarray, sizes: np.ndarray, merge: np.ndarray, linkage: str = "average"
 ) -> np.ndarray:
     """Return (F,) int64 the instances before small ones are given away, the first step of :func:`partition`.
 
-    Only the thresholds ``merge`` matter. Arguments are those of ``partition``.
+    ``merge`` (F,) is as of :func:`merge_thresholds`, the other arguments are as in ``partition``.
     """
-    merge = _by_class(thresholds, scheme).merge[classes]
     margins = scores - (merge[edges[:, 0]] + merge[edges[:, 1]]) / 2
     return in_order_of_rows(agglomerate(edges, margins, len(sizes), LINKAGES[linkage], _pair_weights(edges, sizes)))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlreco.post_processing.evaluation.evaluate import EventReader, class_product, require_products
 from mlreco.post_processing.evaluation.found import majority_classes, partner_pairs
-from mlreco.post_processing.fragment_graph.partition import GraphThresholds, attached, merged
+from mlreco.post_processing.fragment_graph.partition import GraphThresholds, attached, merge_thresholds, merged
 from mlreco.post_processing.processors.graph_clusterer import GraphInstances
 from mlreco.post_processing.tuning.sample import Metric
 from mlreco.post_processing.tuning.truth import Truth
@@ -30,7 +30,7 @@ class GraphEvent:
         known: (M,) rows of the voxels with a true instance.
         whole: the true instances of these, of all classes and sizes.
         counted: class number -> numbers in ``whole`` of the instances of that class that are not small.
-        last: what was merged last, by the linkage and the thresholds of that. Merging takes most of the time, and
+        last: what was merged last, by its linkage and thresholds. Merging takes most of the time, and
             neighbours on a grid mostly share it.
     """
 
@@ -43,7 +43,7 @@ class GraphEvent:
     known: np.ndarray
     whole: Truth
     counted: dict[int, np.ndarray]
-    last: dict[tuple[str | float, ...], np.ndarray] = field(default_factory=dict)
+    last: dict[tuple[str, bytes], np.ndarray] = field(default_factory=dict)
 
     def values(
         self, metric: Metric, thresholds: Mapping[str, GraphThresholds], scheme: ClassScheme, linkage: str
@@ -66,12 +66,13 @@ class GraphEvent:
 
     def _partition(self, thresholds: Mapping[str, GraphThresholds], scheme: ClassScheme, linkage: str) -> np.ndarray:
         """Return the instances of the fragments, as ``partition`` does; one thread at a time may call it."""
-        fragments = self.edges, self.scores, self.sizes, self.classes, thresholds, scheme
-        key: tuple[str | float, ...] = (linkage, *(thresholds[name].merge for name in scheme.classes))
+        merge = merge_thresholds(self.classes, thresholds, scheme)
+        key = linkage, merge.tobytes()
         if key not in self.last:
             self.last.clear()
-            self.last[key] = merged(*fragments, linkage)
-        return attached(self.last[key], *fragments)
+            self.last[key] = merged(self.edges, self.scores, self.sizes, merge, linkage)
+        fragments = self.edges, self.scores, self.sizes, self.classes
+        return attached(self.last[key], *fragments, thresholds, scheme)
 
 
 def read_graph_events(
