@@ -29,7 +29,7 @@ is divided equally among its events."""
 MOST_AT_ONCE = 8
 """Batches that go through the network at the same time on a CPU. Each has its own part of the threads, so that a layer
 waits neither for another batch nor for the threads that read and write."""
-VOXELS_AT_ONCE = 150_000
+VOXELS_AT_ONCE = 400_000
 """Most voxels of the batches that go through the network at the same time, since its memory grows with them. A single
 batch may have more."""
 

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from posixpath import normpath
 
 import pytest
 
@@ -27,4 +28,8 @@ def test_every_link_to_a_table_leads_to_a_page_of_the_site(hook):
         text = hook.on_page_markdown(path.read_text(encoding="utf-8"), page=None)
         assert "](../benchmarks/" not in text, path.name
         linked |= set(re.findall(r"\]\((results/[^)#]+)", text))
+    for path in sorted((ROOT / "benchmarks" / "results").rglob("*.md")):
+        folder = path.relative_to(ROOT / "benchmarks").parent.as_posix()
+        links = re.findall(r"\]\(([^)#:]+\.md)", path.read_text(encoding="utf-8"))
+        linked |= {normpath(f"{folder}/{link}") for link in links}
     assert linked and linked <= pages

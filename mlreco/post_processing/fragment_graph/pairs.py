@@ -28,8 +28,8 @@ class Reach(NamedTuple):
     far: float = 25.0
     large: int = 10
     trunk: int = 20
-    most: int = 16
-    foreign: float = 1.0
+    most: int = 10
+    foreign: float = 2.0
 
 
 class Pairs(NamedTuple):
