@@ -14,7 +14,8 @@ _IN_REPOSITORY, _IN_SITE = "](../benchmarks/results/", "](results/"
 def on_files(files: Files, config: Any) -> Files:
     """Add the tables to the files of the site."""
     for path in sorted(RESULTS.rglob("*.md")):
-        where = f"results/{path.relative_to(RESULTS).as_posix()}", str(RESULTS.parent), config.site_dir, config.use_directory_urls
+        page = path.relative_to(RESULTS.parent).as_posix()
+        where = page, str(RESULTS.parent), config.site_dir, config.use_directory_urls
         files.append(File(*where, inclusion=InclusionLevel.NOT_IN_NAV))
     return files
 

@@ -46,6 +46,8 @@ def main() -> None:
     parser.add_argument("--first", type=int, metavar="N", help="use the first N events")
     parser.add_argument("--name", required=True, help="of the result")
     arguments = parser.parse_args()
+    if arguments.pi0 is not None and Path(arguments.chain or "").suffix == ".h5":
+        parser.error(f"--pi0 {arguments.pi0}: {arguments.chain} has no such events; give a chain, not its output")
     result = RESULTS / f"physics_{arguments.name}.json"
     columns = read_columns(result) if result.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
