@@ -30,8 +30,8 @@ MOST_AT_ONCE = 8
 """Batches that go through the network at the same time on a CPU. Each has its own part of the threads, so that a layer
 waits neither for another batch nor for the threads that read and write."""
 VOXELS_AT_ONCE = 400_000
-"""Most voxels of the batches that go through the network at the same time, since its memory grows with them: room for six
-batches of the chains `thin` and `fat`. A single batch may have more."""
+"""Most voxels of the batches that go through the network at the same time, since its memory grows with them: room for
+six batches of the chains `thin` and `fat`. A single batch may have more."""
 
 Seconds = tuple[float, float, float]
 """Seconds of reading, of the network, and of post-processing on its device."""
