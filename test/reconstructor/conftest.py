@@ -24,5 +24,5 @@ def command_line_output(tmp_path_factory):
     from mlreco.cli import main
 
     path = tmp_path_factory.mktemp("command_line") / "output.h5"
-    assert main(["inference", "thin", "-s", "sample", "--iterations", "1", "-o", str(path)]) == 0
+    assert main(["inference", "thin", "-s", "sample", "-n", "8", "--batch-size", "8", "-o", str(path)]) == 0
     return path
