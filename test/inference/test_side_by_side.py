@@ -102,12 +102,12 @@ def test_what_waits_for_room_is_not_begun_after_an_error():
 
     def work(number):
         begun.append(number)
-        time.sleep(0.5 * number)
+        time.sleep(1.0 if number else 0.0)
         raise ValueError(number)
 
     with pytest.raises(ValueError, match="0"):
         list(side_by_side(work, range(9), 3, lambda _: ROOM, ROOM))
-    assert begun in ([0], [0, 1])
+    assert len(begun) <= 3  # one may have begun before the first, and one before its error was known
 
 
 def test_a_fast_thread_goes_on_while_a_slow_one_works():
