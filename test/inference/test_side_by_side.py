@@ -98,16 +98,27 @@ def test_an_error_comes_in_its_turn_and_drops_what_waits():
 
 
 def test_what_waits_for_room_is_not_begun_after_an_error():
-    begun = []
+    begun, first_has_room, others_wait = [], threading.Event(), threading.Event()
+
+    def items():
+        yield 0
+        assert first_has_room.wait(10)
+        yield from range(1, 5)
+        others_wait.set()
+        yield from range(5, 9)
 
     def work(number):
         begun.append(number)
-        time.sleep(1.0 if number else 0.0)
+        first_has_room.set()
+        if number == 0:
+            assert others_wait.wait(10)
+        else:
+            time.sleep(1)
         raise ValueError(number)
 
     with pytest.raises(ValueError, match="0"):
-        list(side_by_side(work, range(9), 3, lambda _: ROOM, ROOM))
-    assert len(begun) <= 3  # one may have begun before the first, and one before its error was known
+        list(side_by_side(work, items(), 3, lambda _: ROOM, ROOM))
+    assert begun[0] == 0 and len(begun) <= 2  # one of those that waited may have begun before the error was known
 
 
 def test_a_fast_thread_goes_on_while_a_slow_one_works():
